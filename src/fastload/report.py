@@ -1,0 +1,93 @@
+"""What a load did: the report that every load leaves behind, and the clock that fills it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from types import MappingProxyType
+
+
+class Outcome(str, Enum):
+    """How a load was served."""
+
+    HIT = "hit"  #: from a twin that was there
+    MISS = "miss"  #: from a twin that this load wrote
+    BYPASS = "bypass"  #: by the stock loader, for the reason in the report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadReport:
+    """What one load did.
+
+    Attributes:
+        path: the path as the caller spelled it.
+        outcome: `hit`, `miss` or `bypass`.
+        reason: why the stock loader was used; None on a hit and on a miss.
+        code: the code of the error behind the reason (`FL203`), or None.
+        seconds: wall time of the whole call, imports of TensorFlow included.
+        phases: wall seconds by stage, in the order in which they ran.
+        size_bytes: bytes of weights in the twin (0 on a bypass).
+        twin: the twin file, or None on a bypass.
+        stock_seconds: what a stock load of this model took where that was ever measured, else None.
+    """
+
+    path: str
+    outcome: Outcome
+    reason: str | None = None
+    code: str | None = None
+    seconds: float
+    phases: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    size_bytes: int = 0
+    twin: Path | None = None
+    stock_seconds: float | None = None
+
+
+class PhaseClock:
+    """Wall time by named stage; entering a stage twice adds up."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._phases: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count the time spent inside under *name*."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._phases[name] = self._phases.get(name, 0.0) + time.perf_counter() - start
+
+    @property
+    def phases(self) -> Mapping[str, float]:
+        """Seconds by stage so far."""
+        return MappingProxyType(dict(self._phases))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the clock was made."""
+        return time.perf_counter() - self._start
+
+
+_last: LoadReport | None = None
+
+
+def record(report: LoadReport) -> None:
+    """Make *report* the one that `last_load` returns."""
+    global _last
+    _last = report
+
+
+def last_load() -> LoadReport | None:
+    """Return the report of the latest load of this process, or None if there was none.
+
+    Example:
+        >>> import fastload
+        >>> fastload.last_load() is None
+        True
+    """
+    return _last

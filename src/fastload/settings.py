@@ -1,0 +1,114 @@
+"""The only reader of the environment: every variable that fastload knows, read once per call from an argument."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+WeightsMode = Literal["auto", "mapped", "eager"]
+
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"", "0", "false", "no", "off"})
+_UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE)
+_WEIGHTS: Final[dict[str, WeightsMode]] = {"auto": "auto", "mapped": "mapped", "eager": "eager"}
+
+#: Conversions of the largest models take minutes on slow disks; a waiter gives up later than that.
+DEFAULT_LOCK_TIMEOUT_S: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the environment asks for.
+
+    Attributes:
+        disabled: `FASTLOAD_DISABLE`: every load goes to the stock loader.
+        cache_dir: `FASTLOAD_CACHE_DIR`, or None for the platform's cache folder.
+        cache_max_size_bytes: `FASTLOAD_CACHE_MAX_SIZE` (`20GiB`), or None for no limit.
+        strict: `FASTLOAD_STRICT`: raise instead of going to the stock loader.
+        lock_timeout_s: `FASTLOAD_LOCK_TIMEOUT` in seconds.
+        weights: `FASTLOAD_WEIGHTS`: `auto`, `mapped` or `eager`.
+        log_level: `FASTLOAD_LOG` (`info`, `debug`, ...), or None to leave `logging` alone.
+    """
+
+    disabled: bool = False
+    cache_dir: Path | None = None
+    cache_max_size_bytes: int | None = None
+    strict: bool = False
+    lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
+    weights: WeightsMode = "auto"
+    log_level: str | None = None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings from *environ*.
+
+        Raises:
+            ValueError: a variable has a value that cannot be understood; the message names both.
+
+        Example:
+            >>> Settings.from_env({"FASTLOAD_STRICT": "1"}).strict
+            True
+        """
+        folder = environ.get("FASTLOAD_CACHE_DIR")
+        return cls(
+            disabled=_flag(environ, "FASTLOAD_DISABLE"),
+            cache_dir=Path(folder).expanduser() if folder else None,
+            cache_max_size_bytes=_size(environ, "FASTLOAD_CACHE_MAX_SIZE"),
+            strict=_flag(environ, "FASTLOAD_STRICT"),
+            lock_timeout_s=_seconds(environ, "FASTLOAD_LOCK_TIMEOUT", DEFAULT_LOCK_TIMEOUT_S),
+            weights=_weights(environ, "FASTLOAD_WEIGHTS"),
+            log_level=environ.get("FASTLOAD_LOG", "").strip().upper() or None,
+        )
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that *text* means: a number with an optional unit (powers of 1,024).
+
+    Raises:
+        ValueError: *text* is not a size.
+
+    Example:
+        >>> parse_size("512MiB")
+        536870912
+    """
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not a size: {text!r} (write 512MiB, 20G or a number of bytes)")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _flag(environ: Mapping[str, str], name: str) -> bool:
+    value = environ.get(name, "").strip().lower()
+    if value in _TRUE or value in _FALSE:
+        return value in _TRUE
+    raise ValueError(f"{name}={environ[name]!r} is not understood: use 1 or 0")
+
+
+def _size(environ: Mapping[str, str], name: str) -> int | None:
+    value = environ.get(name, "").strip()
+    try:
+        return parse_size(value) if value else None
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    value = environ.get(name, "").strip()
+    try:
+        seconds = float(value) if value else default
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"{name}={value!r} is not understood: use a number of seconds")
+    return seconds
+
+
+def _weights(environ: Mapping[str, str], name: str) -> WeightsMode:
+    value = environ.get(name, "auto").strip().lower() or "auto"
+    if value not in _WEIGHTS:
+        raise ValueError(f"{name}={environ[name]!r} is not understood: use auto, mapped or eager")
+    return _WEIGHTS[value]

@@ -1,0 +1,149 @@
+"""The twin's file format, version 1: header, index, and the values that readers and writers share.
+
+A twin is an HDF5 file with a user block of 4,096 bytes before the superblock (HDF5 tools skip it). The user block holds
+`Header`: where the index is and what the file must be. The index is one JSON document, stored as the dataset
+`/fastload/index`: every group with its attributes, every dataset with dtype, shape, absolute file offset and byte count.
+A reader therefore opens no HDF5 object: it reads the header, reads the index, and maps the file.
+`docs/decisions/0001-hdf5-as-twin-format.md` says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+FORMAT_VERSION: Final = 1
+USER_BLOCK_BYTES: Final = 4096
+#: TensorFlow aborts the process when it is handed a buffer at any other multiple (EIGEN_MAX_ALIGN_BYTES).
+ALIGNMENT_BYTES: Final = 64
+PAGE_BYTES: Final = 4096
+INDEX_DATASET: Final = "fastload/index"
+DOCUMENTS_GROUP: Final = "fastload/documents"
+
+_MAGIC: Final = b"\x93FASTLD\n"
+#: magic, format version, reserved, index offset, index bytes, file bytes, SHA-256 of the index, SHA-256 of all before
+_LAYOUT: Final = struct.Struct("<8sIIQQQ32s")
+
+AttributeValue = Any  #: str, bytes, int, float, bool, or a list of str or bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What the user block says about the file.
+
+    Attributes:
+        format_version: version of everything after the magic.
+        index_offset: absolute file offset of the index, in bytes.
+        index_nbytes: its length, in bytes.
+        file_nbytes: length of the whole file; a shorter file was cut.
+        index_sha256: digest of the index's bytes.
+    """
+
+    format_version: int = FORMAT_VERSION
+    index_offset: int
+    index_nbytes: int
+    file_nbytes: int
+    index_sha256: bytes
+
+    def to_bytes(self) -> bytes:
+        """Return the user block: header, digest of the header, zeros up to 4,096 bytes."""
+        body = _LAYOUT.pack(
+            _MAGIC, self.format_version, 0, self.index_offset, self.index_nbytes, self.file_nbytes, self.index_sha256
+        )
+        return (body + hashlib.sha256(body).digest()).ljust(USER_BLOCK_BYTES, b"\0")
+
+    @classmethod
+    def from_bytes(cls, block: bytes) -> Header:
+        """Read a header from the first bytes of a file.
+
+        Raises:
+            ValueError: these bytes are no header, or a damaged one; the message is the reason.
+        """
+        if len(block) < _LAYOUT.size + 32 or block[: len(_MAGIC)] != _MAGIC:
+            raise ValueError("it does not begin with a fastload header")
+        body = block[: _LAYOUT.size]
+        if hashlib.sha256(body).digest() != block[_LAYOUT.size : _LAYOUT.size + 32]:
+            raise ValueError("its header does not match its own digest")
+        _, version, _, offset, nbytes, file_nbytes, digest = _LAYOUT.unpack(body)
+        return cls(
+            format_version=version,
+            index_offset=offset,
+            index_nbytes=nbytes,
+            file_nbytes=file_nbytes,
+            index_sha256=digest,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightSpec:
+    """A weight that is to be written.
+
+    Attributes:
+        name: its path inside the HDF5 file, as in `model_weights/conv1/conv1/kernel:0`.
+        dtype: name of its dtype (`float32`, `bfloat16`, `string`, ...); see `twin.weights`.
+        shape: its shape; `()` for a scalar.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightRef(WeightSpec):
+    """A weight that is in a twin.
+
+    Attributes:
+        offset: absolute file offset of its first byte; 0 where it has none (zero-size).
+        nbytes: stored bytes.
+        sha256: hex digest of the stored bytes.
+    """
+
+    offset: int
+    nbytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything that a twin holds besides the bytes of its weights; made by `convert`, stored in the index.
+
+    Attributes:
+        source_kind: value of the `SourceKind` that it was made from.
+        source_digest: hex digest of the source's content.
+        flavour: the Keras that it serves (`keras2` or `keras3`).
+        groups: attributes by group path (`""` is the root, `model_weights/conv1` a group); a group without
+            attributes is listed with an empty mapping. These are the HDF5 file's own groups.
+        documents: named byte strings that a restore needs besides (`object_graph`, `config.json`, ...).
+        links: further names for weights, by path: `{new path: weight name}`; HDF5 hard links.
+        object_names: every class and function name in the configurations, so that custom ones can be looked up, with
+            the name of the layer that uses it first.
+        versions: what wrote it (`fastload`, `tensorflow`, `keras`, `python`).
+    """
+
+    source_kind: str
+    source_digest: str
+    flavour: str
+    groups: Mapping[str, Mapping[str, AttributeValue]] = field(default_factory=dict)
+    documents: Mapping[str, bytes] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    object_names: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+WeightStream = Any  #: an iterator of `(WeightSpec.name, numpy.ndarray)`, in any order, each weight once
+
+
+def dtype_of(name: str) -> np.dtype[Any]:
+    """Return the numpy dtype called *name*, ml_dtypes' ones (`bfloat16`, `float8_e4m3fn`, ...) included."""
+    try:
+        return np.dtype(name)
+    except TypeError:
+        import ml_dtypes
+
+        return np.dtype(getattr(ml_dtypes, name))
