@@ -190,3 +190,9 @@ class MissingTensorFlowError(FastloadError, ImportError):
             f"loading a model needs {self.missing}, which is not installed. "
             f"Run: python -m pip install 'tf-fastload[{extra}]'{alternative}"
         )
+
+
+def refusal(code: str, reason: str) -> BypassError:
+    """Return the error that a remembered refusal stands for."""
+    kinds = {kind.code: kind for kind in (UnsupportedSourceError, UnsafeSourceError, UnconvertibleModelError)}
+    return kinds.get(code, BypassError)(reason)

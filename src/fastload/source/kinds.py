@@ -39,7 +39,8 @@ class ModelSource:
     Attributes:
         path: absolute path, links resolved.
         kind: what it is, by content.
-        suffix: the suffix of the path as the user spelled it (`.keras`), lower case; stock loaders look at it.
+        suffix: the suffix of the path as the user spelled it (`.keras`), lower case; stock
+            loaders look at it.
         files: every file that a stock loader would read, with its stat.
     """
 
@@ -56,7 +57,8 @@ class Fingerprint:
     Attributes:
         digest: hex SHA-256 over the kind and over name and content of every file.
         files: the stats that the content had when it was read; equal stats mean equal content.
-        settled: False if a file changed so recently that its stat cannot prove a later change; do not remember it.
+        settled: False if a file changed so recently that its stat cannot prove a later change; do
+            not remember it.
     """
 
     digest: str

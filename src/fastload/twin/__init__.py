@@ -1,1 +1,1 @@
-"""The twin: one immutable HDF5 file that holds a model's configuration and weights, ready to be mapped."""
+"""The twin: one immutable HDF5 file with a model's configuration and weights, to be mapped."""

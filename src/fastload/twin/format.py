@@ -1,35 +1,41 @@
 """The twin's file format, version 1: header, index, and the values that readers and writers share.
 
-A twin is an HDF5 file with a user block of 4,096 bytes before the superblock (HDF5 tools skip it). The user block holds
-`Header`: where the index is and what the file must be. The index is one JSON document, stored as the dataset
-`/fastload/index`: every group with its attributes, every dataset with dtype, shape, absolute file offset and byte count.
-A reader therefore opens no HDF5 object: it reads the header, reads the index, and maps the file.
-`docs/decisions/0001-hdf5-as-twin-format.md` says why.
+A twin is an HDF5 file with a user block of 4,096 bytes before the superblock (HDF5 tools skip it).
+The user block holds `Header`: where the index is and what the file must be. The index is one JSON
+document, stored as the dataset `/fastload/index`: every group with its attributes, every dataset
+with dtype, shape, absolute file offset and byte count. A reader therefore opens no HDF5 object: it
+reads the header, reads the index, and maps the file. `docs/decisions/0001-hdf5-as-twin-format.md`
+says why.
+
+The header keeps its layout in every later version, so that a reader can always tell a twin of
+another version from a damaged one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 FORMAT_VERSION: Final = 1
 USER_BLOCK_BYTES: Final = 4096
-#: TensorFlow aborts the process when it is handed a buffer at any other multiple (EIGEN_MAX_ALIGN_BYTES).
+#: TensorFlow aborts the process when a buffer begins anywhere else (EIGEN_MAX_ALIGN_BYTES).
 ALIGNMENT_BYTES: Final = 64
 PAGE_BYTES: Final = 4096
 INDEX_DATASET: Final = "fastload/index"
 DOCUMENTS_GROUP: Final = "fastload/documents"
 
 _MAGIC: Final = b"\x93FASTLD\n"
-#: magic, format version, reserved, index offset, index bytes, file bytes, SHA-256 of the index, SHA-256 of all before
+#: magic, format version, reserved, index offset, index bytes, file bytes, SHA-256 of the index;
+#: the SHA-256 of all these follows
 _LAYOUT: Final = struct.Struct("<8sIIQQQ32s")
 
-AttributeValue = Any  #: str, bytes, int, float, bool, or a list of str or bytes
+#: What an attribute of a group can be.
+AttributeValue: TypeAlias = "str | bytes | int | float | bool | Sequence[str] | Sequence[bytes]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +59,13 @@ class Header:
     def to_bytes(self) -> bytes:
         """Return the user block: header, digest of the header, zeros up to 4,096 bytes."""
         body = _LAYOUT.pack(
-            _MAGIC, self.format_version, 0, self.index_offset, self.index_nbytes, self.file_nbytes, self.index_sha256
+            _MAGIC,
+            self.format_version,
+            0,
+            self.index_offset,
+            self.index_nbytes,
+            self.file_nbytes,
+            self.index_sha256,
         )
         return (body + hashlib.sha256(body).digest()).ljust(USER_BLOCK_BYTES, b"\0")
 
@@ -111,18 +123,22 @@ class WeightRef(WeightSpec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """Everything that a twin holds besides the bytes of its weights; made by `convert`, stored in the index.
+    """Everything that a twin holds besides the bytes of its weights.
+
+    Made by `convert`; all but the documents is stored in the index.
 
     Attributes:
         source_kind: value of the `SourceKind` that it was made from.
         source_digest: hex digest of the source's content.
         flavour: the Keras that it serves (`keras2` or `keras3`).
-        groups: attributes by group path (`""` is the root, `model_weights/conv1` a group); a group without
-            attributes is listed with an empty mapping. These are the HDF5 file's own groups.
-        documents: named byte strings that a restore needs besides (`object_graph`, `config.json`, ...).
+        groups: attributes by group path (`""` is the root, `model_weights/conv1` a group); a group
+            without attributes is listed with an empty mapping. These are the HDF5 file's own
+            groups. Strings hold no NUL.
+        documents: named byte strings that a restore needs besides (`object_graph`,
+            `config.json`, ...).
         links: further names for weights, by path: `{new path: weight name}`; HDF5 hard links.
-        object_names: every class and function name in the configurations, so that custom ones can be looked up, with
-            the name of the layer that uses it first.
+        object_names: every class and function name in the configurations, so that custom ones can
+            be looked up, with the name of the layer that uses it first.
         versions: what wrote it (`fastload`, `tensorflow`, `keras`, `python`).
     """
 
@@ -136,14 +152,27 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-WeightStream = Any  #: an iterator of `(WeightSpec.name, numpy.ndarray)`, in any order, each weight once
+#: `(WeightSpec.name, values)`, in any order, each weight once.
+WeightStream: TypeAlias = Iterable[tuple[str, "np.ndarray[Any, np.dtype[Any]]"]]
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
-    """Return the numpy dtype called *name*, ml_dtypes' ones (`bfloat16`, `float8_e4m3fn`, ...) included."""
+    """Return the dtype called *name*; those of ml_dtypes (`bfloat16`, ...) are known too.
+
+    Raises:
+        ValueError: neither numpy nor the installed ml_dtypes knows it.
+
+    Example:
+        >>> dtype_of("float32").itemsize
+        4
+    """
     try:
         return np.dtype(name)
     except TypeError:
         import ml_dtypes
 
-        return np.dtype(getattr(ml_dtypes, name))
+    extended = getattr(ml_dtypes, name, None)
+    if extended is None:
+        raise ValueError(f"neither numpy nor ml_dtypes has the dtype {name!r}")
+    found: np.dtype[Any] = np.dtype(extended)
+    return found

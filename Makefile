@@ -1,0 +1,73 @@
+# Everything that a fresh machine needs besides this file is a Python 3.10 to 3.13 with pip and venv.
+# Each target makes the environment `.venv` first; a stamp makes the second run instant.
+
+# A name on the path may be a shim without an interpreter behind it, so each candidate is asked.
+CANDIDATES := python3.11 python3.12 python3.10 python3.13 python3 python
+FITS := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for name in $(CANDIDATES); do \
+	$$name -c '$(FITS)' >/dev/null 2>&1 && echo $$name && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
+TF_VERSION := 2.21.*
+
+export UV_PYTHON_DOWNLOADS := never
+export UV_LINK_MODE ?= copy
+# No accelerator is used, and TensorFlow says less while it finds none.
+export CUDA_VISIBLE_DEVICES :=
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+# Where byte-code is not kept, `import tensorflow` takes three times as long in every process.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test slow lint format types imports docs bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed  ## load a published SavedModel with stock and with fastload, and compare
+	$(BIN)/python -m benchmarks.demo
+
+test: $(VENV)/.installed  ## run the tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+slow: $(VENV)/.installed  ## run the tests that take minutes each
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed  ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed  ## rewrite the code in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.installed  ## check the types
+	$(BIN)/mypy
+
+imports: $(VENV)/.installed  ## check the import contracts
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed  ## run the examples in docstrings
+	$(BIN)/python -m pytest --doctest-modules src/fastload
+
+bench: $(VENV)/.installed  ## measure and write docs/benchmarks.md (BENCH_ARGS="--cases resnet50 --rounds 5")
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+clean:  ## remove the environment and what the tools left
+	rm -rf $(VENV) .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { \
+	  echo "No Python 3.10 to 3.13 with venv and pip was found; name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+	touch $@
+
+# tf-keras asks for the distribution `tensorflow`, which would be installed over `tensorflow-cpu`, hence --no-deps.
+$(VENV)/.installed: pyproject.toml $(VENV)/.made
+	$(INSTALL) --group dev --editable . "tensorflow-cpu==$(TF_VERSION)" || \
+	  $(INSTALL) --group dev --editable . "tensorflow==$(TF_VERSION)"
+	$(INSTALL) --no-deps "tf-keras==$(TF_VERSION)"
+	touch $@

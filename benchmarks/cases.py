@@ -1,0 +1,169 @@
+"""What is measured: networks, the formats they are saved in, and the loaders that open them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from fnmatch import fnmatch
+from typing import Final
+
+
+class Format(str, Enum):
+    """A format that a stock saver writes; the value is part of a loader's name."""
+
+    SAVED_MODEL = "savedmodel"
+    HDF5 = "h5"
+    KERAS = "keras"
+
+    @property
+    def file_name(self) -> str:
+        """Name of a model of this format in the folder of its network."""
+        return "model" if self is Format.SAVED_MODEL else f"model.{self.value}"
+
+
+class Flavour(str, Enum):
+    """The Keras that saves and loads."""
+
+    KERAS2 = "keras2"
+    KERAS3 = "keras3"
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """The formats that this Keras both writes and reads, its own first."""
+        if self is Flavour.KERAS2:
+            return (Format.SAVED_MODEL, Format.HDF5)
+        return (Format.KERAS, Format.HDF5)
+
+
+MISS: Final = "fastload_miss"
+HIT: Final = "fastload_hit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One network in one format, opened by fastload and by the stock loaders.
+
+    Attributes:
+        name: as selected on the command line.
+        network: which network; see `networks` and `fetch`.
+        input_shape: shape of the one batch that is predicted.
+        flavour: the Keras that loads.
+        source: the format that fastload opens; its stock loader is what ratios refer to.
+        rivals: the formats that the stock loader opens, with the same weights and flavour.
+        compile: passed to every loader.
+    """
+
+    name: str
+    network: str
+    input_shape: tuple[int, ...]
+    flavour: Flavour = Flavour.KERAS2
+    source: Format = Format.SAVED_MODEL
+    rivals: tuple[Format, ...] = (Format.SAVED_MODEL, Format.HDF5)
+    compile: bool = True
+
+    @property
+    def loaders(self) -> tuple[str, ...]:
+        """Names of the loaders to measure, in the order of a round."""
+        return (*(stock_loader(rival) for rival in self.rivals), MISS, HIT)
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder that holds the network, saved by this flavour in every format."""
+        return f"{self.network}-{self.flavour.value}"
+
+    def format_of(self, loader: str) -> Format:
+        """Return the format that *loader* opens in this case."""
+        return self.source if loader in {MISS, HIT} else Format(loader.removeprefix("stock_"))
+
+
+def stock_loader(rival: Format) -> str:
+    """Return the name of the stock loader of *rival*.
+
+    Example:
+        >>> stock_loader(Format.HDF5)
+        'stock_h5'
+    """
+    return f"stock_{rival.value}"
+
+
+def _in_every_format(network: str, *shape: int) -> tuple[Case, ...]:
+    """One case as Keras 2 SavedModel, one as Keras 3 archive, one as Keras 3 HDF5."""
+    keras3 = Flavour.KERAS3
+    return (
+        Case(name=network, network=network, input_shape=shape),
+        Case(
+            name=f"{network}-keras3",
+            network=network,
+            input_shape=shape,
+            flavour=keras3,
+            source=Format.KERAS,
+            rivals=(Format.KERAS, Format.HDF5),
+        ),
+        Case(
+            name=f"{network}-keras3-h5",
+            network=network,
+            input_shape=shape,
+            flavour=keras3,
+            source=Format.HDF5,
+            rivals=(Format.HDF5,),
+        ),
+    )
+
+
+CASES: Final = (
+    *_in_every_format("resnet50", 1, 224, 224, 3),
+    *_in_every_format("efficientnetb0", 1, 224, 224, 3),
+    *_in_every_format("efficientnetb7", 1, 600, 600, 3),
+    Case(
+        name="sleepecg",
+        network="sleepecg",
+        input_shape=(1, 64, 36),
+        rivals=(Format.SAVED_MODEL,),
+    ),
+    Case(
+        name="basic-pitch",
+        network="basic-pitch",
+        input_shape=(1, 43844, 1),
+        rivals=(Format.SAVED_MODEL,),
+        # Its loss is a lambda that no file holds.
+        compile=False,
+    ),
+    Case(name="layers500", network="layers500", input_shape=(1, 32)),
+    Case(name="weights50mb", network="weights50mb", input_shape=(1, 1768)),
+    Case(name="weights500mb", network="weights500mb", input_shape=(1, 5590)),
+    Case(name="weights2gb", network="weights2gb", input_shape=(1, 11180)),
+)
+
+#: For the tests of the benchmarks themselves.
+TINY: Final = Case(
+    name="tiny",
+    network="tiny",
+    input_shape=(1, 8),
+    flavour=Flavour.KERAS3,
+    source=Format.KERAS,
+    rivals=(Format.KERAS, Format.HDF5),
+)
+
+
+def select(patterns: str) -> tuple[Case, ...]:
+    """Return the cases that any of the comma-separated shell *patterns* names.
+
+    Raises:
+        ValueError: a pattern names no case; the message lists the names.
+
+    Example:
+        >>> [case.name for case in select("resnet50,*-keras3-h5")][:2]
+        ['resnet50', 'resnet50-keras3-h5']
+    """
+    wanted = [pattern.strip() for pattern in patterns.split(",")]
+    known = (*CASES, TINY)
+    for pattern in wanted:
+        if not any(fnmatch(case.name, pattern) for case in known):
+            names = ", ".join(case.name for case in known)
+            raise ValueError(f"no case is called {pattern!r}; there are {names}")
+    return tuple(
+        case
+        for case in known
+        if any(fnmatch(case.name, pattern) for pattern in wanted)
+        and (case is not TINY or TINY.name in wanted)
+    )

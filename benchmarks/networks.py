@@ -1,0 +1,107 @@
+"""Makes the models to load: `python -m benchmarks.networks CASE WORK`, once for each network."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.cases import Case, Flavour, select
+from benchmarks.fetch import PUBLISHED, fetch
+
+SEED: Final = 2026
+
+
+def model_path(case: Case, loader: str, work: Path) -> Path:
+    """Return where the model that *loader* opens in *case* is, or will be."""
+    if case.network in PUBLISHED:
+        return work / "published" / case.network
+    return work / "models" / case.folder / case.format_of(loader).file_name
+
+
+def write_models(case: Case, work: Path) -> None:
+    """Save the network of *case* in every format of its flavour, all of them or none."""
+    folder = work / "models" / case.folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        made = Path(scratch) / "made"
+        made.mkdir()
+        model = build(case.network, case.flavour)
+        for kind in case.flavour.formats:
+            model.save(made / kind.file_name)
+        made.replace(folder)
+
+
+def build(network: str, flavour: Flavour) -> Any:
+    """Build *network* with seeded random weights in the Keras of *flavour*."""
+    keras = stock_keras(flavour)
+    keras.utils.set_random_seed(SEED)
+    return _BUILDERS[network](keras)
+
+
+def stock_keras(flavour: Flavour) -> Any:
+    """Import TensorFlow and return its `tf.keras`, which is the Keras of *flavour* in this process.
+
+    Raises:
+        RuntimeError: the environment has another Keras.
+    """
+    # TensorFlow reads it while it is imported.
+    os.environ["TF_USE_LEGACY_KERAS"] = "1" if flavour is Flavour.KERAS2 else "0"
+    import tensorflow as tf
+
+    # tf_keras hides its version under this name; `ops` came with Keras 3.
+    found = Flavour.KERAS3 if hasattr(tf.keras, "ops") else Flavour.KERAS2
+    if found is not flavour:
+        raise RuntimeError(f"{flavour.value} is to be measured, but tf.keras is {found.value}")
+    return tf.keras
+
+
+def _application(name: str) -> Callable[[Any], Any]:
+    return lambda keras: getattr(keras.applications, name)(weights=None)
+
+
+def _wide(width: int) -> Callable[[Any], Any]:
+    """Four square layers: few objects, many bytes."""
+
+    def make(keras: Any) -> Any:
+        layers = [keras.layers.Dense(width, activation="tanh") for _ in range(4)]
+        return keras.Sequential([keras.Input((width,)), *layers])
+
+    return make
+
+
+def _layers500(keras: Any) -> Any:
+    """250 pairs of a small dense layer and its normalisation: many objects, few bytes."""
+    inputs = outputs = keras.Input((32,))
+    for _ in range(250):
+        outputs = keras.layers.Dense(32, activation="tanh")(outputs)
+        outputs = keras.layers.BatchNormalization()(outputs)
+    return keras.Model(inputs, outputs)
+
+
+_BUILDERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "resnet50": _application("ResNet50"),
+    "efficientnetb0": _application("EfficientNetB0"),
+    "efficientnetb7": _application("EfficientNetB7"),
+    "layers500": _layers500,
+    "weights50mb": _wide(1768),
+    "weights500mb": _wide(5590),
+    "weights2gb": _wide(11180),
+    "tiny": _wide(8),
+}
+
+
+def main(name: str, work: str) -> None:
+    """Fetch or write what the case *name* loads into *work*."""
+    (case,) = select(name)
+    if case.network in PUBLISHED:
+        fetch(case.network, Path(work))
+    else:
+        write_models(case, Path(work))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

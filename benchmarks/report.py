@@ -1,0 +1,188 @@
+"""Turns measurements into `docs/benchmarks.md` and its chart."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.cases import CASES, HIT, MISS, TINY, stock_loader
+from benchmarks.runner import Measurement
+
+BEGIN: Final = "<!-- benchmarks:begin (written by python -m benchmarks) -->"
+END: Final = "<!-- benchmarks:end -->"
+CHART_NAME: Final = "benchmarks.svg"
+
+_COLUMNS: Final = (
+    "case",
+    "weights MiB",
+    "loader",
+    "outcome",
+    "n",
+    "load: median s",
+    "p95 s",
+    "stock / this",
+    "start to first prediction: median s",
+    "stock / this",
+    "peak RSS MiB",
+)
+_COLOURS: Final = {
+    "stock_savedmodel": "#8c8c8c",
+    "stock_h5": "#b3b3b3",
+    "stock_keras": "#8c8c8c",
+    MISS: "#e6a55c",
+    HIT: "#2f6fb0",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """The figures of one loader in one case; ratios are to the stock loader of the same format.
+
+    Attributes:
+        case, loader: what was measured.
+        outcome: how fastload served it; several, joined, if rounds differ.
+        rounds: number of measurements.
+        weights_mib, peak_rss_mib: medians, in MiB.
+        load_s, load_p95_s, first_prediction_s: wall seconds.
+        load_ratio, first_prediction_ratio: how many times faster than stock.
+    """
+
+    case: str
+    loader: str
+    outcome: str
+    rounds: int
+    weights_mib: float
+    load_s: float
+    load_p95_s: float
+    load_ratio: float
+    first_prediction_s: float
+    first_prediction_ratio: float
+    peak_rss_mib: float
+
+
+def read_results(path: Path) -> tuple[dict[str, str], list[Measurement]]:
+    """Read a file of results: one line about the machine, then one a measurement."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return lines[0]["machine"], [Measurement(**line) for line in lines[1:]]
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the smallest of *values* that *percent* of them do not exceed.
+
+    Example:
+        >>> percentile([3.0, 1.0, 2.0, 4.0], 95)
+        4.0
+    """
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
+
+
+def summarise(measurements: Sequence[Measurement]) -> list[Row]:
+    """Return one row for each case and loader, in the order in which they were measured."""
+    groups: dict[tuple[str, str], list[Measurement]] = {}
+    for measurement in measurements:
+        groups.setdefault((measurement.case, measurement.loader), []).append(measurement)
+    source = {case.name: stock_loader(case.source) for case in (*CASES, TINY)}
+    return [_row(group, groups[case, source[case]]) for (case, _), group in groups.items()]
+
+
+def _row(group: Sequence[Measurement], stock: Sequence[Measurement]) -> Row:
+    load_s, first_s = _load_s(group), _first_prediction_s(group)
+    return Row(
+        case=group[0].case,
+        loader=group[0].loader,
+        outcome=", ".join(sorted({each.outcome for each in group})),
+        rounds=len(group),
+        weights_mib=group[0].weights_mib,
+        load_s=load_s,
+        load_p95_s=percentile([each.load_s for each in group], 95),
+        load_ratio=_load_s(stock) / load_s,
+        first_prediction_s=first_s,
+        first_prediction_ratio=_first_prediction_s(stock) / first_s,
+        peak_rss_mib=median(each.peak_rss_mib for each in group),
+    )
+
+
+def _load_s(group: Sequence[Measurement]) -> float:
+    return median(each.load_s for each in group)
+
+
+def _first_prediction_s(group: Sequence[Measurement]) -> float:
+    return median(each.process_start_to_first_prediction_s for each in group)
+
+
+def markdown(machine: Mapping[str, str], rows: Sequence[Row]) -> str:
+    """Return the header line, the chart and the table."""
+    header = "; ".join(f"{name} {value}" for name, value in machine.items())
+    table = [_COLUMNS, tuple("---" for _ in _COLUMNS), *(_cells(row) for row in rows)]
+    lines = ["| " + " | ".join(cells) + " |" for cells in table]
+    chart = f"![Seconds to load, by case and loader]({CHART_NAME})"
+    return "\n".join([f"Measured on: {header}.", "", chart, "", *lines])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.case,
+        f"{row.weights_mib:.1f}",
+        row.loader.replace("_", " "),
+        row.outcome,
+        str(row.rounds),
+        f"{row.load_s:.3f}",
+        f"{row.load_p95_s:.3f}",
+        f"{row.load_ratio:.1f}",
+        f"{row.first_prediction_s:.2f}",
+        f"{row.first_prediction_ratio:.1f}",
+        f"{row.peak_rss_mib:.0f}",
+    )
+
+
+def replace_between_markers(text: str, written: str) -> str:
+    """Return *text* with *written* between the markers.
+
+    Raises:
+        ValueError: *text* has not exactly one pair of markers.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in after:
+        raise ValueError(f"exactly one pair of {BEGIN} and {END} is needed")
+    return f"{before}{BEGIN}\n\n{written}\n\n{END}{after}"
+
+
+def write_report(results: Path, page: Path) -> None:
+    """Write table and chart of *results* into *page* and beside it."""
+    machine, measurements = read_results(results)
+    rows = summarise(measurements)
+    draw(rows, page.with_name(CHART_NAME))
+    page.write_text(replace_between_markers(page.read_text(), markdown(machine, rows)))
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Draw the median load of each row as a bar, cases apart, on a logarithmic scale."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    # The same figures give the same file, so that a commit shows what changed.
+    mpl.rcParams["svg.hashsalt"] = "fastload"
+    figure = Figure(figsize=(9, 1.5 + 0.24 * len(rows)), layout="constrained")
+    _draw_bars(figure.add_subplot(), rows)
+    figure.savefig(path, format="svg", metadata={"Date": None})
+
+
+def _draw_bars(axes: Any, rows: Sequence[Row]) -> None:
+    names = list(dict.fromkeys(row.case for row in rows))
+    places = [place + names.index(row.case) for place, row in enumerate(rows)]
+    bars = axes.barh(
+        places, [row.load_s for row in rows], color=[_COLOURS[row.loader] for row in rows]
+    )
+    axes.bar_label(bars, [f"{row.load_s:.3g} s" for row in rows], padding=3, fontsize=7)
+    labels = [f"{row.case}: {row.loader.replace('_', ' ')}" for row in rows]
+    axes.set_yticks(places, labels, fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.margins(x=0.1)
+    axes.set_xlabel("seconds to load, median, TensorFlow and Keras already imported")

@@ -1,0 +1,174 @@
+"""Measures one load in this process, which does nothing else, and prints one JSON line.
+
+`python -m benchmarks.runner JOB` with a `Job` as JSON; `measure` starts one for each figure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cases import Flavour
+from benchmarks.networks import SEED, stock_keras
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One load to measure.
+
+    Attributes:
+        case: name of the case.
+        loader: name of the loader.
+        path: the model.
+        flavour: value of the Keras flavour that loads.
+        input_shape: shape of the batch to predict.
+        compile: passed to the loader.
+        started: `time.time()` just before this process was started.
+    """
+
+    case: str
+    loader: str
+    path: str
+    flavour: str
+    input_shape: tuple[int, ...]
+    compile: bool
+    started: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What one load cost and gave.
+
+    Attributes:
+        case: name of the case.
+        loader: name of the loader.
+        load_s: wall seconds of the call, TensorFlow and Keras imported before.
+        process_start_to_first_prediction_s: wall seconds, imports included.
+        peak_rss_mib: largest resident memory of the process up to then, in MiB.
+        weights_mib: bytes of the model's weights, in MiB.
+        digest: SHA-256 of what the model predicted.
+        outcome: `hit`, `miss` or `bypass`; `stock` for a stock loader.
+        reason: why fastload left the load to the stock loader, or None.
+    """
+
+    case: str
+    loader: str
+    load_s: float
+    process_start_to_first_prediction_s: float
+    peak_rss_mib: float
+    weights_mib: float
+    digest: str
+    outcome: str
+    reason: str | None = None
+
+
+def run(job: Job) -> Measurement:
+    """Load, predict once, and say what it cost."""
+    keras = stock_keras(Flavour(job.flavour))
+    load = _loader(job.loader, keras)
+    start = time.perf_counter()
+    model = load(job.path, compile=job.compile)
+    load_s = time.perf_counter() - start
+    prediction = model.predict(_batch(job.input_shape), verbose=0)
+    first_prediction_s = time.time() - job.started
+    outcome, reason = _outcome(job.loader)
+    return Measurement(
+        case=job.case,
+        loader=job.loader,
+        load_s=load_s,
+        process_start_to_first_prediction_s=first_prediction_s,
+        peak_rss_mib=_peak_rss_mib(),
+        weights_mib=sum(_nbytes(weight) for weight in model.weights) / 2**20,
+        digest=digest(prediction),
+        outcome=outcome,
+        reason=reason,
+    )
+
+
+def digest(prediction: Any) -> str:
+    """Return the SHA-256 over names, dtypes, shapes and bytes of *prediction*, nested or not."""
+    total = hashlib.sha256()
+    for name, array in _leaves("", prediction):
+        total.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key in sorted(value):
+            yield from _leaves(f"{name}/{key}", value[key])
+    elif isinstance(value, list | tuple):
+        for position, item in enumerate(value):
+            yield from _leaves(f"{name}/{position}", item)
+    else:
+        yield name, value
+
+
+def _loader(name: str, keras: Any) -> Any:
+    if name.startswith("stock_"):
+        return keras.models.load_model
+    import fastload
+
+    return fastload.load_model
+
+
+def _outcome(loader: str) -> tuple[str, str | None]:
+    if loader.startswith("stock_"):
+        return "stock", None
+    import fastload
+
+    report = fastload.last_load()
+    if report is None:
+        raise RuntimeError("fastload.load_model left no report")
+    return report.outcome.value, report.reason
+
+
+def _batch(shape: tuple[int, ...]) -> Any:
+    import numpy as np
+
+    return np.random.default_rng(SEED).random(shape, dtype=np.float32)
+
+
+def _nbytes(weight: Any) -> int:
+    import numpy as np
+
+    # `dtype` is a name in Keras 3 and an object of TensorFlow in Keras 2.
+    dtype: np.dtype[Any] = np.dtype(getattr(weight.dtype, "name", weight.dtype))
+    elements: int = math.prod(weight.shape)
+    return elements * dtype.itemsize
+
+
+def _peak_rss_mib() -> float:
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) / 2**10
+    import resource
+
+    # Bytes on macOS, which has no /proc.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def main(text: str) -> None:
+    """Run the job that *text* describes; standard output carries the JSON line alone."""
+    job = Job(**json.loads(text))
+    with redirect_stdout(sys.stderr):
+        measurement = run(job)
+    sys.stdout.write(json.dumps(asdict(measurement)) + "\n")
+    sys.stdout.flush()
+    # Taking TensorFlow down takes longer than some loads, and nothing is left to measure.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

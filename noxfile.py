@@ -1,0 +1,136 @@
+"""The jobs of this project, one session each; `.ci/run` calls the same ones.
+
+Each session makes its own environment with uv from an installed interpreter; none is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "imports", "docs", "tests"]
+
+NEWEST = "2.21"
+OLDEST = "2.15"
+#: TensorFlow 2.15 has no wheel for Python 3.12.
+PYTHON_OF = {OLDEST: "3.11", NEWEST: "3.11"}
+
+
+def interpreter(version: str) -> str:
+    """Return the path of a Python *version* that starts, or *version* for nox to report."""
+    name = f"python{version}"
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    on_path = [found] if (found := shutil.which(name)) else []
+    by_pyenv = sorted(str(path) for path in pyenv.glob(f"versions/{version}.*/bin/{name}"))
+    # A pyenv shim is on the path for every installed version, and fails for those not chosen.
+    return next((path for path in on_path + by_pyenv if _starts(path)), version)
+
+
+def _starts(path: str) -> bool:
+    return subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0
+
+
+def _prepare(session: nox.Session) -> None:
+    session.env.update(
+        UV_PYTHON_DOWNLOADS="never", CUDA_VISIBLE_DEVICES="", TF_CPP_MIN_LOG_LEVEL="3"
+    )
+    session.env["PYTHONDONTWRITEBYTECODE"] = None
+
+
+def _install_tensorflow(session: nox.Session, version: str) -> None:
+    """Install the project with TensorFlow *version*, and tf-keras where Keras is 3."""
+    session.install(
+        "--compile-bytecode", "--group", "test", "-e", ".", f"tensorflow-cpu=={version}.*"
+    )
+    if version != OLDEST:
+        # tf-keras asks for `tensorflow`, which would be installed over `tensorflow-cpu`.
+        session.install("--compile-bytecode", "--no-deps", f"tf-keras=={version}.*")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install("--group", "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python=interpreter("3.11"))
+def types(session: nox.Session) -> None:
+    """Check the types against the newest TensorFlow's numpy."""
+    session.install("--group", "types", "--group", "bench", "-e", ".", "numpy>=2")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session(python=interpreter("3.11"))
+def imports(session: nox.Session) -> None:
+    """Check the import contracts."""
+    session.install("--group", "imports", "-e", ".")
+    session.run("lint-imports")
+
+
+@nox.session(python=interpreter("3.11"))
+def docs(session: nox.Session) -> None:
+    """Run the examples in docstrings."""
+    _prepare(session)
+    session.install("--group", "test", "-e", ".")
+    session.run("pytest", "--doctest-modules", "src/fastload")
+
+
+@nox.session
+@nox.parametrize(
+    ("python", "tensorflow"),
+    [
+        nox.param(interpreter(python), tf, id=f"tensorflow='{tf}'")
+        for tf, python in PYTHON_OF.items()
+    ],
+)
+def tests(session: nox.Session, tensorflow: str) -> None:
+    """Run the tests on the oldest and on the newest TensorFlow."""
+    _prepare(session)
+    _install_tensorflow(session, tensorflow)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=interpreter("3.10"))
+def tests_min(session: nox.Session) -> None:
+    """Run the tests on the lowest versions that pyproject.toml allows."""
+    _prepare(session)
+    lowest = ("--compile-bytecode", "--resolution", "lowest-direct")
+    session.install(*lowest, "-e", ".[tensorflow-cpu]")
+    session.install("--group", "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=interpreter("3.11"))
+def kill(session: nox.Session) -> None:
+    """Kill conversions at FASTLOAD_KILL_MOMENTS moments (100); each next load must be right."""
+    _prepare(session)
+    _install_tensorflow(session, NEWEST)
+    session.env.setdefault("FASTLOAD_KILL_MOMENTS", os.environ.get("FASTLOAD_KILL_MOMENTS", "100"))
+    session.run("pytest", "tests/process", "-m", "slow or not slow", "-k", "kill", *session.posargs)
+
+
+@nox.session(python=interpreter("3.11"))
+def bench(session: nox.Session) -> None:
+    """Measure every case and write docs/benchmarks.md."""
+    _prepare(session)
+    _install_tensorflow(session, NEWEST)
+    session.install("--group", "bench")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=interpreter("3.11"))
+def build(session: nox.Session) -> None:
+    """Build the wheel, install it alone, and ask it for its version."""
+    _prepare(session)
+    folder = session.create_tmp()
+    session.run("uv", "build", "--quiet", "--wheel", "--out-dir", folder, external=True)
+    session.install("--reinstall", *(str(wheel) for wheel in Path(folder).glob("*.whl")))
+    session.run("fastload", "--version")

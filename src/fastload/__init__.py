@@ -1,0 +1,59 @@
+"""fastload: open TensorFlow and Keras models at the speed of mapping a file.
+
+    import fastload
+
+    model = fastload.load_model("path/to/model")
+
+The first load of a model writes an HDF5 twin into a cache; every later load, in any process, maps it. What comes back
+is the model that `tf.keras.models.load_model` returns. Importing this package loads neither TensorFlow nor numpy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastload.api import Explanation, explain, load_model, warm
+    from fastload.registry import custom_objects, register
+    from fastload.report import LoadReport, Outcome, last_load
+
+__all__ = [
+    "Explanation",
+    "LoadReport",
+    "Outcome",
+    "custom_objects",
+    "explain",
+    "last_load",
+    "load_model",
+    "register",
+    "warm",
+]
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Explanation": "api",
+    "LoadReport": "report",
+    "Outcome": "report",
+    "custom_objects": "registry",
+    "explain": "api",
+    "last_load": "report",
+    "load_model": "api",
+    "register": "registry",
+    "warm": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module the first time that it is asked for (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"fastload.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, those not yet imported included."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,240 @@
+"""Load statistics: one JSON line a load, appended by many processes at once without a lock.
+
+A line is one `write` to a descriptor opened for appending, so lines of several processes do not
+mix. It begins with the line feed that ends the line before: a line that a crash cut short spoils no
+other.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from fastload.cache.directory import CacheDir
+from fastload.cache.publish import writing_to
+from fastload.errors import CacheUnwritableError
+from fastload.report import LoadReport, Outcome
+
+#: Bigger writes may be split on some file systems.
+MAX_LINE_BYTES: Final = 4096
+MAX_LOG_BYTES: Final = 8 * 2**20
+#: Full logs that are kept besides the one that is written.
+KEPT_LOGS: Final = 3
+
+_LOG_NAME: Final = "loads.jsonl"
+#: A character takes 6 bytes at worst, so path and reason of this length fit into a line.
+_CLIPPED_PATH: Final = 400
+_CLIPPED_REASON: Final = 160
+_logger: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Loads, added up.
+
+    Attributes:
+        hits, misses, bypasses: how many loads ended so.
+        seconds: wall time of all of them.
+        seconds_saved: what the stock loader would have taken longer, over the loads where that is
+            known.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    bypasses: int = 0
+    seconds: float = 0.0
+    seconds_saved: float = 0.0
+
+    @property
+    def loads(self) -> int:
+        """All loads."""
+        return self.hits + self.misses + self.bypasses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """What the loads of this cache did.
+
+    Attributes:
+        total: all loads.
+        by_path: loads by absolute path of the model.
+        by_reason: bypasses by reason.
+        since_s: time of the first load that is counted, in seconds since the epoch; None if there
+            is none.
+        damaged_lines: lines that could not be read, and are not counted.
+    """
+
+    total: Tally = Tally()
+    by_path: Mapping[str, Tally] = field(default_factory=dict)
+    by_reason: Mapping[str, int] = field(default_factory=dict)
+    since_s: float | None = None
+    damaged_lines: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    time_s: float
+    path: str
+    outcome: Outcome
+    reason: str | None
+    seconds: float
+    stock_seconds: float | None
+
+    @property
+    def seconds_saved(self) -> float:
+        """Seconds that this load saved; 0 where stock served it or was never timed."""
+        if self.stock_seconds is None or self.outcome is Outcome.BYPASS:
+            return 0.0
+        return self.stock_seconds - self.seconds
+
+
+def append(cache: CacheDir, report: LoadReport) -> None:
+    """Add *report* to the statistics. Never fails: a load is worth more than its count.
+
+    Args:
+        cache: the folder; made where it is missing.
+        report: what the load did.
+    """
+    try:
+        if _append(cache, _encode(report)) > MAX_LOG_BYTES:
+            _rotate(cache)
+    except (OSError, CacheUnwritableError) as error:
+        _logger.debug("a load of %s is not counted: %s", report.path, error)
+
+
+def read(cache: CacheDir) -> Statistics:
+    """Add up the loads that are on record.
+
+    Args:
+        cache: the folder; one that does not exist has none.
+
+    Returns:
+        The sums; lines that a crash cut short are counted as damaged.
+
+    Raises:
+        CacheUnwritableError: the statistics are there and cannot be read.
+    """
+    with writing_to(cache.root):
+        parsed = [_parse(line) for line in _raw_lines(cache)]
+    lines = [line for line in parsed if line is not None]
+    by_path: dict[str, list[_Line]] = {}
+    for line in lines:
+        by_path.setdefault(line.path, []).append(line)
+    return Statistics(
+        total=_tally(lines),
+        by_path={path: _tally(own) for path, own in by_path.items()},
+        by_reason=Counter(line.reason for line in lines if line.reason is not None),
+        since_s=min((line.time_s for line in lines), default=None),
+        damaged_lines=len(parsed) - len(lines),
+    )
+
+
+def reset(cache: CacheDir) -> None:
+    """Forget all loads.
+
+    Raises:
+        CacheUnwritableError: the folder is not fastload's, or the statistics cannot be removed.
+    """
+    if not cache.root.exists():
+        return
+    cache.require_ours()
+    with writing_to(cache.root):
+        for log in _logs(cache):
+            log.unlink(missing_ok=True)
+
+
+def _encode(report: LoadReport) -> bytes:
+    line = _line(report, _absolute(report.path), report.reason)
+    if len(line) <= MAX_LINE_BYTES:
+        return line
+    reason = report.reason and report.reason[:_CLIPPED_REASON]
+    return _line(report, _absolute(report.path)[-_CLIPPED_PATH:], reason)
+
+
+def _line(report: LoadReport, path: str, reason: str | None) -> bytes:
+    document = {
+        "time_s": round(time.time(), 3),
+        "path": path,
+        "outcome": report.outcome.value,
+        "reason": reason,
+        "code": report.code,
+        "seconds": round(report.seconds, 6),
+        "size_bytes": report.size_bytes,
+        "stock_seconds": report.stock_seconds,
+    }
+    # File names that are not UTF-8 hold lone surrogates; their backslash escapes are JSON's own.
+    return b"\n" + json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _absolute(path: str) -> str:
+    """Make a path mean the same from any folder; addresses such as `gs://bucket/model` stay."""
+    return path if "://" in path else str(Path(path).absolute())
+
+
+def _append(cache: CacheDir, line: bytes) -> int:
+    """Write *line* and return the length of the log."""
+    log = cache.stats_dir / _LOG_NAME
+    if not log.exists() or not cache.trusted():
+        cache.ensure()
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(log, flags, 0o600)
+    try:
+        os.write(descriptor, line)
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+
+
+def _rotate(cache: CacheDir) -> None:
+    """Set the full log aside, under a name of its own in case two processes do so at once."""
+    full = cache.stats_dir / f"loads.{time.time_ns():020}-{os.getpid()}.jsonl"
+    (cache.stats_dir / _LOG_NAME).replace(full)
+    for log in sorted(cache.stats_dir.glob("loads.*-*.jsonl"))[:-KEPT_LOGS]:
+        log.unlink(missing_ok=True)
+
+
+def _logs(cache: CacheDir) -> list[Path]:
+    return sorted(cache.stats_dir.glob("loads*.jsonl"))
+
+
+def _raw_lines(cache: CacheDir) -> Iterator[bytes]:
+    for log in _logs(cache):
+        # Another process may rotate it away meanwhile.
+        with suppress(FileNotFoundError):
+            yield from filter(None, log.read_bytes().split(b"\n"))
+
+
+def _parse(line: bytes) -> _Line | None:
+    """Return what *line* says, or None if it is damaged."""
+    try:
+        document: dict[str, Any] = json.loads(line)
+        reason, stock_seconds = document["reason"], document["stock_seconds"]
+        return _Line(
+            time_s=float(document["time_s"]),
+            path=str(document["path"]),
+            outcome=Outcome(document["outcome"]),
+            reason=None if reason is None else str(reason),
+            seconds=float(document["seconds"]),
+            stock_seconds=None if stock_seconds is None else float(stock_seconds),
+        )
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _tally(lines: list[_Line]) -> Tally:
+    outcomes = Counter(line.outcome for line in lines)
+    return Tally(
+        hits=outcomes[Outcome.HIT],
+        misses=outcomes[Outcome.MISS],
+        bypasses=outcomes[Outcome.BYPASS],
+        seconds=sum(line.seconds for line in lines),
+        seconds_saved=sum(line.seconds_saved for line in lines),
+    )

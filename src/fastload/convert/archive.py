@@ -1,0 +1,107 @@
+"""`.keras` archive to twin: its documents and assets as they are, its tree of variables laid out to be mapped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from fastload.convert.conversion import Conversion, object_names, versions
+from fastload.errors import UnconvertibleModelError
+from fastload.source.hdf5 import HDF5Source
+from fastload.source.keras_archive import read_keras_archive
+from fastload.source.kinds import Fingerprint, ModelSource
+from fastload.twin.format import Manifest, WeightSpec
+
+#: Where a twin keeps the tree of `model.weights.h5`.
+STATE: Final = "state"
+
+
+@contextmanager
+def converting_archive(source: ModelSource, fingerprint: Fingerprint, flavour: str) -> Iterator[Conversion]:
+    """Read the `.keras` archive at *source* as far as its weights.
+
+    Raises:
+        UnconvertibleModelError: it is not shaped as Keras writes archives.
+        UnsafeSourceError: it holds a bomb, an escape or a link.
+    """
+    with read_keras_archive(source.path) as archive:
+        config = _decoded(archive.config)
+        state = archive.weights
+        documents = {"config.json": archive.config, "metadata.json": archive.metadata}
+        yield Conversion(
+            manifest=Manifest(
+                source_kind=source.kind.value,
+                source_digest=fingerprint.digest,
+                flavour=flavour,
+                groups=_legacy_groups(config, state) | _moved(state.groups),
+                documents=documents | {f"assets/{name}": content for name, content in archive.assets.items()},
+                links=_moved(state.links, values=True) | _legacy_links(config, state),
+                object_names=object_names(config, "the model"),
+                versions=versions("tensorflow", "tensorflow-cpu", "tf-keras", "keras"),
+            ),
+            specs=[WeightSpec(name=f"{STATE}/{s.name}", dtype=s.dtype, shape=s.shape) for s in state.specs],
+            stream=lambda: ((f"{STATE}/{name}", value) for name, value in state.stream()),
+        )
+
+
+def _decoded(config: bytes) -> dict[str, Any]:
+    try:
+        decoded = json.loads(config)
+    except ValueError as error:
+        raise UnconvertibleModelError(f"config.json is not JSON: {error}") from error
+    if not isinstance(decoded, dict) or "class_name" not in decoded:
+        raise UnconvertibleModelError("config.json describes no model")
+    return decoded
+
+
+def _moved(by_path: Mapping[str, Any], *, values: bool = False) -> dict[str, Any]:
+    """Return *by_path* below the state group; with *values*, the values are paths that move too."""
+    move = {path: f"{STATE}/{path}" if path else STATE for path in {*by_path, *(by_path.values() if values else ())}}
+    return {move[path]: move[value] if values else value for path, value in by_path.items()}
+
+
+def _legacy_groups(config: Mapping[str, Any], state: HDF5Source) -> dict[str, dict[str, Any]]:
+    """Return the groups that let stock Keras open the twin as legacy HDF5; none where it could not."""
+    layers = _plain_layers(config, state)
+    if layers is None:
+        return {}
+    legacy = {"class_name": config["class_name"], "config": config["config"]}
+    groups: dict[str, dict[str, Any]] = {"": {"model_config": json.dumps(legacy), "keras_version": "3.0.0"}}
+    groups["model_weights"] = {"layer_names": list(layers), "backend": "tensorflow", "keras_version": "3.0.0"}
+    for layer, variables in layers.items():
+        groups[f"model_weights/{layer}"] = {"weight_names": [name.rpartition("/")[2] for name in variables]}
+    groups["model_weights/top_level_model_weights"] = {"weight_names": []}
+    return groups
+
+
+def _legacy_links(config: Mapping[str, Any], state: HDF5Source) -> dict[str, str]:
+    layers = _plain_layers(config, state) or {}
+    return {
+        f"model_weights/{layer}/{name.rpartition('/')[2]}": f"{STATE}/{name}"
+        for layer, variables in layers.items()
+        for name in variables
+    }
+
+
+def _plain_layers(config: Mapping[str, Any], state: HDF5Source) -> dict[str, list[str]] | None:
+    """Return each layer's variables, or None if the order of some is known to the layer's class alone.
+
+    The state tree names a layer by its class and number, the legacy layout by its name. They can be matched if
+    the model is functional or sequential and every layer with variables holds them itself.
+    """
+    if config["class_name"] not in ("Functional", "Sequential"):
+        return None
+    stored = [spec.name for spec in state.specs if spec.name.startswith("layers/")]
+    if any(name.count("/") != 3 or name.split("/")[2] != "vars" for name in stored):
+        return None
+    # Which folder a layer's variables are in is in the `name` attribute that Keras writes beside them.
+    names = {path: attributes.get("name") for path, attributes in state.groups.items() if path.endswith("/vars")}
+    found: dict[str, list[str]] = {}
+    for name in stored:
+        layer = names.get(name.rpartition("/")[0])
+        if not isinstance(layer, str):
+            return None
+        found.setdefault(layer, []).append(name)
+    return found

@@ -1,0 +1,90 @@
+"""What every converter hands to the twin's writer."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Final
+
+from fastload.twin.format import Manifest, WeightSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """A source, read as far as its weights.
+
+    Attributes:
+        manifest: all that the twin holds besides weight bytes.
+        specs: the weights that are to be written.
+        stream: reads the weights, one tensor at a time, when called.
+    """
+
+    manifest: Manifest
+    specs: Sequence[WeightSpec]
+    stream: Callable[[], Iterator[tuple[str, Any]]]
+
+
+def versions(*distributions: str) -> dict[str, str]:
+    """Return the versions of Python, fastload and *distributions*, for the record in a twin."""
+    found = {"python": platform.python_version()}
+    for name in ("tf-fastload", *distributions):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+#: Configuration keys under which Keras stores the bare name of a function or class.
+_NAMING_KEYS: Final = ("activation", "initializer", "regularizer", "constraint", "loss", "metric", "metrics")
+
+
+def object_names(config: object, user: str) -> dict[str, str]:
+    """Return every class or function name in *config*, each with the name of the layer that uses it first.
+
+    Args:
+        config: a decoded Keras configuration.
+        user: what to call the user of names outside any layer.
+
+    Example:
+        >>> object_names({"class_name": "Dense", "config": {"name": "d", "activation": "swish"}}, "the model")
+        {'Dense': 'd', 'swish': 'd'}
+    """
+    found: dict[str, str] = {}
+    for name, by in _names(config, user):
+        found.setdefault(name, by)
+    return found
+
+
+def _names(config: object, user: str) -> Iterator[tuple[str, str]]:
+    if isinstance(config, Mapping):
+        inner = config.get("config")
+        if isinstance(inner, Mapping) and isinstance(inner.get("name"), str):
+            user = inner["name"]
+        yield from ((name, user) for name in _own_names(config))
+        for value in config.values():
+            yield from _names(value, user)
+    elif isinstance(config, Iterable) and not isinstance(config, (str, bytes)):
+        for value in config:
+            yield from _names(value, user)
+
+
+def _own_names(config: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("class_name", "registered_name"):
+        if isinstance(config.get(key), str):
+            yield config[key]
+    if config.get("class_name") == "function" and isinstance(config.get("config"), str):
+        yield config["config"]
+    for key, value in config.items():
+        if key.endswith(_NAMING_KEYS):
+            yield from (name for name in _strings(value))
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _strings(item)

@@ -1,0 +1,56 @@
+"""Legacy Keras HDF5 file to twin: the same groups, attributes and datasets, laid out to be mapped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from fastload.convert.conversion import Conversion, object_names, versions
+from fastload.errors import UnconvertibleModelError
+from fastload.source.hdf5 import read_hdf5
+from fastload.source.kinds import Fingerprint, ModelSource
+from fastload.twin.format import Manifest
+
+
+@contextmanager
+def converting_hdf5(source: ModelSource, fingerprint: Fingerprint, flavour: str) -> Iterator[Conversion]:
+    """Read the HDF5 file at *source* as far as its weights.
+
+    Raises:
+        UnconvertibleModelError: it holds weights without a model.
+        UnsafeSourceError: it holds a link, foreign storage or a bomb.
+    """
+    with read_hdf5(source.path) as file:
+        root = file.groups[""]
+        if "model_config" not in root:
+            raise UnconvertibleModelError("the HDF5 file holds no model, only weights or other data")
+        yield Conversion(
+            manifest=Manifest(
+                source_kind=source.kind.value,
+                source_digest=fingerprint.digest,
+                flavour=flavour,
+                groups=file.groups,
+                links=file.links,
+                object_names=_object_names(root),
+                versions=versions("tensorflow", "tensorflow-cpu", "tf-keras", "keras"),
+            ),
+            specs=file.specs,
+            stream=file.stream,
+        )
+
+
+def _object_names(root: Mapping[str, Any]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for attribute in ("model_config", "training_config"):
+        for name, user in object_names(_decoded(root.get(attribute)), "the model").items():
+            names.setdefault(name, user)
+    return names
+
+
+def _decoded(text: Any) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except (TypeError, ValueError) as error:
+        raise UnconvertibleModelError(f"the model's configuration is not JSON: {error}") from error

@@ -1,0 +1,161 @@
+"""The part of a SavedModel's object graph that a rebuild needs: Keras objects and variables, no functions.
+
+A Keras 2 SavedModel stores several traced functions for every layer; the stock loader spends nearly all of its time
+on them (695 in ResNet50). What the layers are stands in the Keras metadata, and what they hold in the checkpoint: the
+functions are dropped here, and the stock loader is later run over what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastload.errors import UnconvertibleModelError
+
+#: Kinds of nodes that exist only to be called.
+_FUNCTION_KINDS: Final = frozenset({"function", "bare_concrete_function", "captured_tensor"})
+#: Lists that Keras stores beside the layers for other loaders; its own loader reads and forgets them.
+_ENDPOINT_LISTS: Final = frozenset({"variables", "trainable_variables", "regularization_losses"})
+#: What `keras_api` may hold that the stock loader makes objects of; the rest is functions and lists of layers.
+LIVE_KERAS_API: Final = frozenset({"layer_metrics", "metrics", "states"})
+#: Networks keep losses here that exist as functions only.
+_LOSSES: Final = "layer_regularization_losses"
+KERAS_API: Final = "keras_api"
+#: Restored lazily from the source; see `runtime.signatures`.
+_SIGNATURES: Final = "signatures"
+_VARIABLE_VALUE: Final = "VARIABLE_VALUE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrunedGraph:
+    """An object graph without functions.
+
+    Attributes:
+        graph: a `SavedObjectGraph` message; node 0 is the root.
+        new_ids: new node id by old node id, for the nodes that are left.
+    """
+
+    graph: Any
+    new_ids: Mapping[int, int]
+
+
+def prune(graph: Any, keras_nodes: frozenset[int]) -> PrunedGraph:
+    """Return *graph* without its functions and without what only functions use.
+
+    Args:
+        graph: a `SavedObjectGraph` message.
+        keras_nodes: ids of the nodes that Keras metadata describes.
+
+    Raises:
+        UnconvertibleModelError: a network keeps losses that only functions hold.
+    """
+    order, edges = _reachable(graph, _Roles.of(graph, keras_nodes))
+    new_ids = {old: new for new, old in enumerate(order)}
+    pruned = type(graph)()
+    for old in order:
+        _copy_node(pruned.nodes.add(), graph.nodes[old], edges[old], new_ids)
+    return PrunedGraph(graph=pruned, new_ids=new_ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Roles:
+    """Which nodes are Keras objects, and which are the `keras_api` that each of them carries."""
+
+    keras: frozenset[int]
+    keras_api: frozenset[int]
+
+    @classmethod
+    def of(cls, graph: Any, keras: frozenset[int]) -> _Roles:
+        children = (child for node in keras for child in graph.nodes[node].children)
+        return cls(keras=keras, keras_api=frozenset(c.node_id for c in children if c.local_name == KERAS_API))
+
+
+def _reachable(graph: Any, roles: _Roles) -> tuple[list[int], dict[int, list[tuple[str, int]]]]:
+    order: list[int] = [0]
+    edges: dict[int, list[tuple[str, int]]] = {}
+    seen = {0}
+    for node in order:  # grows while it is walked
+        edges[node] = list(_kept_children(graph, node, roles))
+        for _, child in edges[node]:
+            if child not in seen:
+                seen.add(child)
+                order.append(child)
+    return order, edges
+
+
+def _kept_children(graph: Any, node: int, roles: _Roles) -> Iterator[tuple[str, int]]:
+    for child in graph.nodes[node].children:
+        name, kind = child.local_name, graph.nodes[child.node_id].WhichOneof("kind")
+        if kind in _FUNCTION_KINDS or (node == 0 and name == _SIGNATURES):
+            continue
+        if node in roles.keras_api and name not in LIVE_KERAS_API:
+            continue
+        if node in roles.keras and name in _ENDPOINT_LISTS:
+            continue
+        if node not in roles.keras or name != KERAS_API or _is_live(graph, child.node_id):
+            yield name, child.node_id
+
+
+def _is_live(graph: Any, keras_api: int) -> bool:
+    children = {c.local_name: graph.nodes[c.node_id] for c in graph.nodes[keras_api].children}
+    if _LOSSES in children and children[_LOSSES].children:
+        raise UnconvertibleModelError("a layer has losses that exist only as functions of the SavedModel")
+    return any(children[name].children for name in LIVE_KERAS_API & children.keys())
+
+
+def _copy_node(target: Any, node: Any, edges: list[tuple[str, int]], new_ids: Mapping[int, int]) -> None:
+    target.CopyFrom(node)
+    for field in ("children", "dependencies", "saveable_objects", "slot_variables"):
+        target.ClearField(field)
+    for name, child in edges:
+        target.children.add(local_name=name, node_id=new_ids[child])
+    for slot in node.slot_variables:
+        if slot.slot_variable_node_id in new_ids and slot.original_variable_node_id in new_ids:
+            target.slot_variables.add(
+                slot_name=slot.slot_name,
+                slot_variable_node_id=new_ids[slot.slot_variable_node_id],
+                original_variable_node_id=new_ids[slot.original_variable_node_id],
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointKeys:
+    """Where the checkpoint keeps the state of an object graph's nodes.
+
+    Attributes:
+        variables: checkpoint key by node id.
+        other: names of nodes whose state is not a variable (hash tables, iterators), by node id.
+    """
+
+    variables: Mapping[int, str]
+    other: Mapping[int, str]
+
+
+def checkpoint_keys(graph: Any, checkpoint: Any) -> CheckpointKeys:
+    """Match *graph* with *checkpoint* from the roots down, by the names of children, as TensorFlow restores.
+
+    Args:
+        graph: a `SavedObjectGraph` message.
+        checkpoint: the `TrackableObjectGraph` message of the checkpoint beside it.
+    """
+    variables: dict[int, str] = {}
+    other: dict[int, str] = {}
+    for node, saved in _matched(graph, checkpoint):
+        for attribute in checkpoint.nodes[saved].attributes:
+            if attribute.name == _VARIABLE_VALUE:
+                variables[node] = attribute.checkpoint_key
+            else:
+                other[node] = attribute.checkpoint_key
+    return CheckpointKeys(variables=variables, other=other)
+
+
+def _matched(graph: Any, checkpoint: Any) -> Iterator[tuple[int, int]]:
+    waiting, seen = [(0, 0)], {0}
+    for node, saved in waiting:  # grows while it is walked
+        yield node, saved
+        children = {c.local_name: c.node_id for c in checkpoint.nodes[saved].children}
+        for child in graph.nodes[node].children:
+            if child.local_name in children and child.node_id not in seen:
+                seen.add(child.node_id)
+                waiting.append((child.node_id, children[child.local_name]))

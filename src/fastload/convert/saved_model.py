@@ -1,0 +1,203 @@
+"""Keras 2 SavedModel to twin: metadata, pruned object graph, and the checkpoint's tensors."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastload.convert.conversion import Conversion, object_names, versions
+from fastload.convert.object_graph import CheckpointKeys, PrunedGraph, checkpoint_keys, prune
+from fastload.errors import UnconvertibleModelError
+from fastload.runtime.tensorflow import Checkpoint, keras_metadata, parse_saved_model
+from fastload.source.kinds import Fingerprint, ModelSource
+from fastload.twin.format import Manifest, WeightSpec
+
+OBJECT_GRAPH: Final = "object_graph.pb"
+KERAS_METADATA: Final = "keras_metadata.pb"
+VARIABLES: Final = "variables.json"
+SOURCE_NODES: Final = "source_nodes.json"
+_METADATA_FILE: Final = "keras_metadata.pb"
+_CHILD_LAYER: Final = re.compile(r"layer-(\d+)$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SavedVariable:
+    """A variable of the object graph that the checkpoint has a value for."""
+
+    key: str
+    name: str
+    spec: WeightSpec
+
+
+def convert_saved_model(source: ModelSource, fingerprint: Fingerprint, flavour: str) -> Conversion:
+    """Read the SavedModel at *source* as far as its weights.
+
+    Raises:
+        UnconvertibleModelError: it holds no Keras model, or one that lives only in its functions.
+    """
+    saved_model = _saved_model(source)
+    graph = saved_model.meta_graphs[0].object_graph_def
+    metadata = _metadata(source, graph)
+    root = metadata.get(0)
+    if root is None or not root.get("config"):
+        raise UnconvertibleModelError("the model has no config (a subclassed model, or no Keras model at all)")
+    checkpoint = Checkpoint(source.path / "variables" / "variables")
+    pruned = prune(graph, frozenset(metadata))
+    keys = checkpoint_keys(pruned.graph, checkpoint.object_graph())
+    _require_plain_state(keys, pruned.graph)
+    layout = _Layout.of(graph, metadata, pruned.new_ids)
+    variables = {node: _variable(node, key, pruned.graph, layout, checkpoint) for node, key in keys.variables.items()}
+    return Conversion(
+        manifest=Manifest(
+            source_kind=source.kind.value,
+            source_digest=fingerprint.digest,
+            flavour=flavour,
+            groups=layout.groups(root, variables),
+            documents=_documents(source, saved_model, pruned, variables),
+            object_names=_object_names(metadata),
+            versions=versions("tensorflow", "tensorflow-cpu", "tf-keras", "keras"),
+        ),
+        specs=[variable.spec for variable in variables.values()],
+        stream=lambda: _stream(checkpoint, variables),
+    )
+
+
+def _saved_model(source: ModelSource) -> Any:
+    saved_model = parse_saved_model((source.path / "saved_model.pb").read_bytes())
+    if len(saved_model.meta_graphs) != 1 or not saved_model.meta_graphs[0].HasField("object_graph_def"):
+        raise UnconvertibleModelError("the SavedModel was not written by TensorFlow 2")
+    return saved_model
+
+
+def _metadata(source: ModelSource, graph: Any) -> dict[int, dict[str, Any]]:
+    """Return Keras's metadata by node id, from its own file or (before TensorFlow 2.5) from the object graph."""
+    path = source.path / _METADATA_FILE
+    if path.exists():
+        found = {node.node_id: node.metadata for node in keras_metadata(path.read_bytes()).nodes}
+    else:
+        found = {i: node.user_object.metadata for i, node in enumerate(graph.nodes) if _is_keras(node)}
+    return {node: json.loads(text) for node, text in found.items() if text}
+
+
+def _is_keras(node: Any) -> bool:
+    identifier: str = node.user_object.identifier
+    return identifier.startswith("_tf_keras_")
+
+
+def _require_plain_state(keys: CheckpointKeys, graph: Any) -> None:
+    kept = {node: key for node, key in keys.other.items() if node < len(graph.nodes)}
+    for key in kept.values():
+        raise UnconvertibleModelError(f"the checkpoint holds state that is no variable ({key})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layout:
+    """Which layer's group of the legacy HDF5 layout each variable belongs to, and in which order."""
+
+    layer_names: tuple[str, ...]
+    by_layer: Mapping[str, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, graph: Any, metadata: Mapping[int, Mapping[str, Any]], new_ids: Mapping[int, int]) -> _Layout:
+        layers = _child_layers(graph, 0)
+        names = [metadata[layer]["name"] for layer in layers if layer in metadata]
+        order = {metadata[n]["name"]: tuple(_layer_variables(graph, n, new_ids)) for n in layers if n in metadata}
+        return cls(layer_names=tuple(names), by_layer=order)
+
+    def place(self, node: int, name: str) -> str:
+        """Return the path in the twin for variable *node* called *name*."""
+        for layer, nodes in self.by_layer.items():
+            if node in nodes:
+                return f"model_weights/{layer}/{name}"
+        return f"other_variables/{node}"
+
+    def groups(self, root: Mapping[str, Any], variables: Mapping[int, _SavedVariable]) -> dict[str, dict[str, Any]]:
+        """Return the groups and attributes that make the twin a legacy Keras HDF5 file."""
+        config = {"class_name": root["class_name"], "config": root["config"]}
+        top: dict[str, Any] = {"model_config": json.dumps(config), "backend": "tensorflow"}
+        top["keras_version"] = str(root.get("keras_version", "2.0.0"))
+        if root.get("training_config"):
+            top["training_config"] = json.dumps(root["training_config"])
+        groups = {"": top, "model_weights": {"layer_names": list(self.layer_names), "backend": "tensorflow"}}
+        groups["model_weights"]["keras_version"] = top["keras_version"]
+        for layer, nodes in self.by_layer.items():
+            names = [variables[node].name for node in nodes if node in variables]
+            groups[f"model_weights/{layer}"] = {"weight_names": names}
+        return groups
+
+
+def _child_layers(graph: Any, node: int) -> list[int]:
+    found = {}
+    for child in graph.nodes[node].children:
+        match = _CHILD_LAYER.match(child.local_name)
+        if match:
+            found[int(match[1])] = child.node_id
+    return [found[index] for index in sorted(found)]
+
+
+def _layer_variables(graph: Any, layer: int, new_ids: Mapping[int, int]) -> Iterator[int]:
+    """Yield a layer's variables in legacy order: trainable ones first."""
+    lists = {c.local_name: graph.nodes[c.node_id] for c in graph.nodes[layer].children}
+    seen = set()
+    for name in ("trainable_variables", "variables"):
+        for child in lists[name].children if name in lists else ():
+            if child.node_id in new_ids and child.node_id not in seen:
+                seen.add(child.node_id)
+                yield new_ids[child.node_id]
+
+
+def _variable(node: int, key: str, graph: Any, layout: _Layout, checkpoint: Checkpoint) -> _SavedVariable:
+    name = f"{graph.nodes[node].variable.name or node}:0"
+    spec = WeightSpec(name=layout.place(node, name), dtype=checkpoint.dtype(key), shape=checkpoint.shape(key))
+    return _SavedVariable(key=key, name=name, spec=spec)
+
+
+def _documents(
+    source: ModelSource, saved_model: Any, pruned: PrunedGraph, variables: Mapping[int, _SavedVariable]
+) -> dict[str, bytes]:
+    documents = {
+        OBJECT_GRAPH: _without_functions(saved_model, pruned).SerializeToString(deterministic=True),
+        VARIABLES: json.dumps({node: variable.spec.name for node, variable in variables.items()}).encode(),
+    }
+    if any(child.local_name == "signatures" for child in saved_model.meta_graphs[0].object_graph_def.nodes[0].children):
+        documents[SOURCE_NODES] = json.dumps(list(pruned.new_ids)).encode()
+    path = source.path / _METADATA_FILE
+    if path.exists():
+        documents[KERAS_METADATA] = _renumbered(keras_metadata(path.read_bytes()), pruned).SerializeToString()
+    return documents
+
+
+def _without_functions(saved_model: Any, pruned: PrunedGraph) -> Any:
+    small = type(saved_model)()
+    meta_graph = small.meta_graphs.add()
+    meta_graph.object_graph_def.CopyFrom(pruned.graph)
+    written_by = saved_model.meta_graphs[0].meta_info_def
+    meta_graph.meta_info_def.tensorflow_version = written_by.tensorflow_version
+    meta_graph.meta_info_def.tensorflow_git_version = written_by.tensorflow_git_version
+    return small
+
+
+def _renumbered(messages: Any, pruned: PrunedGraph) -> Any:
+    """Return the metadata of the nodes that are left, under their new ids."""
+    left = type(messages)()
+    for node in messages.nodes:
+        if node.node_id in pruned.new_ids:
+            left.nodes.add().CopyFrom(node)
+            left.nodes[-1].node_id = pruned.new_ids[node.node_id]
+    return left
+
+
+def _object_names(metadata: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for node in metadata.values():
+        for name, user in object_names(node, str(node.get("name", "the model"))).items():
+            names.setdefault(name, user)
+    return names
+
+
+def _stream(checkpoint: Checkpoint, variables: Mapping[int, _SavedVariable]) -> Iterator[tuple[str, Any]]:
+    for variable in variables.values():
+        yield variable.spec.name, checkpoint.read(variable.key)

@@ -1,0 +1,140 @@
+"""The stages between a path and a twin: choose the Keras, identify the content, open or build the twin.
+
+Each stage decides by looking, raises why not, or acts; none falls back. The one fallback is in `api.load_model`.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import fastload
+from fastload.cache.directory import CacheDir
+from fastload.cache.entry import CacheEntry, entry_name, mark_used
+from fastload.cache.eviction import evict
+from fastload.cache.locking import entry_lock
+from fastload.cache.memo import recall, remember
+from fastload.cache.mounts import is_network_filesystem
+from fastload.cache.publish import replacing
+from fastload.convert.keras_model import write_keras_twin
+from fastload.errors import (
+    TwinCorruptError,
+    UnconvertibleModelError,
+    UnsafeSourceError,
+    UnsupportedSourceError,
+    refusal,
+)
+from fastload.report import Outcome
+from fastload.settings import Settings, WeightsMode
+from fastload.source.detect import detect
+from fastload.source.fingerprint import fingerprint
+from fastload.source.kinds import Fingerprint, ModelSource
+from fastload.twin.format import FORMAT_VERSION
+from fastload.twin.reader import Twin
+
+_logger: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A source whose content is known, and where its twin is or will be.
+
+    Attributes:
+        source: what is on disk.
+        content: its fingerprint.
+        flavour: `keras2` or `keras3`.
+        entry: where the twin is, whether it exists or not.
+    """
+
+    source: ModelSource
+    content: Fingerprint
+    flavour: str
+    entry: CacheEntry
+
+
+def identify(cache: CacheDir, source: ModelSource, flavour: str) -> Identity:
+    """Find the twin's place by the source's content: remembered where its files are untouched, else hashed.
+
+    Raises:
+        BypassError: this content was found unconvertible before, by this version.
+        UnsupportedSourceError: the source is being written to.
+    """
+    converter = _converter(flavour)
+    memo = recall(cache, source.path, source.files, converter=converter)
+    if memo is not None and memo.refusal is not None:
+        raise refusal(*memo.refusal)
+    if memo is None:
+        content = fingerprint(source)
+        remember(cache, source.path, content, converter=converter)
+    else:
+        content = Fingerprint(digest=memo.digest, files=source.files, settled=True)
+    entry = CacheEntry(cache=cache, name=entry_name(content.digest, flavour, FORMAT_VERSION))
+    return Identity(source=source, content=content, flavour=flavour, entry=entry)
+
+
+def open_twin(identity: Identity, settings: Settings, weights: WeightsMode) -> tuple[Twin, Outcome]:
+    """Open the twin, building it first where there is none.
+
+    Raises:
+        CacheError: the cache cannot be used, or the twin in it cannot; a corrupt twin is removed.
+        BypassError: the source cannot be converted.
+    """
+    cache, entry = identity.entry.cache, identity.entry
+    if not cache.trusted():
+        cache.ensure()
+    mapped = weights == "mapped" or (weights == "auto" and not is_network_filesystem(cache.root))
+    try:
+        twin = Twin.open(entry.path, mapped=mapped)
+    except FileNotFoundError:
+        outcome = build(identity, settings)
+        return Twin.open(entry.path, mapped=mapped), outcome
+    except TwinCorruptError:
+        with suppress(OSError):
+            entry.path.unlink(missing_ok=True)
+        raise
+    mark_used(entry)
+    return twin, Outcome.HIT
+
+
+def build(identity: Identity, settings: Settings) -> Outcome:
+    """Write the twin, unless another process wrote it while this one waited for the lock.
+
+    Returns:
+        `miss` if this call wrote it, `hit` if another did.
+
+    Raises:
+        CacheError: the cache cannot be written, or the lock was not free in time.
+        BypassError: the source cannot be converted; that is remembered.
+    """
+    identity.entry.cache.ensure()
+    with entry_lock(identity.entry, settings.lock_timeout_s):
+        if identity.entry.path.exists():
+            return Outcome.HIT
+        _convert(identity)
+    evict(identity.entry.cache, settings.cache_max_size_bytes, keep={identity.entry.name})
+    return Outcome.MISS
+
+
+def _convert(identity: Identity) -> None:
+    needed = sum(file.size for file in identity.source.files)
+    try:
+        with replacing(identity.entry.path, needed_bytes=needed) as partial:
+            write_keras_twin(partial, identity.source, identity.content, identity.flavour)
+            _require_unchanged(identity.source)
+    except (UnconvertibleModelError, UnsafeSourceError) as error:
+        converter = _converter(identity.flavour)
+        reason = (error.code, error.explanation())
+        remember(identity.entry.cache, identity.source.path, identity.content, converter=converter, refusal=reason)
+        raise
+
+
+def _require_unchanged(source: ModelSource) -> None:
+    """Check that what was converted is what was hashed."""
+    if detect(source.path).files != source.files:
+        raise UnsupportedSourceError(f"{str(source.path)!r} was written to while it was converted")
+
+
+def _converter(flavour: str) -> str:
+    return f"{fastload.__version__}/{flavour}"

@@ -1,0 +1,97 @@
+"""Custom objects: what the user's code registers, and what installed packages declare; nothing here imports Keras.
+
+A class that only a file names is never imported: names are resolved from what the user's own process registered, and
+from entry points that the user installed. Nearness decides: `custom_objects=` of the call, then Keras's own scopes
+and registry, then `fastload.register`, then the entry points of the group `fastload.custom_objects`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from importlib import metadata
+from typing import Any, Final, TypeVar, overload
+
+ENTRY_POINT_GROUP: Final = "fastload.custom_objects"
+
+#: Everything that was registered, by name; a plain dict, so it can be read, updated and cleared as one.
+custom_objects: Final[dict[str, Any]] = {}
+
+_logger: Final = logging.getLogger(__name__)
+_Object = TypeVar("_Object", bound=Callable[..., Any])
+
+
+@overload
+def register(item: Mapping[str, Any], /) -> Mapping[str, Any]: ...
+@overload
+def register(item: _Object, /, *, name: str | None = None) -> _Object: ...
+@overload
+def register(item: None = None, /, *, name: str | None = None) -> Callable[[_Object], _Object]: ...
+def register(item: Any = None, /, *, name: str | None = None) -> Any:
+    """Register custom classes or functions for every later load of this process.
+
+    Args:
+        item: a class or function, or a mapping of names to them; nothing where this is used as `@register(name=...)`.
+        name: the name that files use, if it is not the object's own; `package>name` or `name`.
+
+    Returns:
+        *item*, so that it works as a decorator.
+
+    Raises:
+        TypeError: *item* is neither callable nor a mapping, or a mapping was given a name.
+
+    Example:
+        >>> @register
+        ... class Location2D: ...
+        >>> custom_objects["Location2D"] is Location2D
+        True
+    """
+    if item is None:
+        return functools.partial(register, name=name)
+    if isinstance(item, Mapping) and name is None:
+        custom_objects.update(item)
+    elif callable(item):
+        custom_objects[name or item.__name__] = item
+    else:
+        raise TypeError(f"register takes a class, a function or a mapping of names to them, not {type(item).__name__}")
+    return item
+
+
+def resolve(names: Iterable[str], is_known: Callable[[str], bool]) -> dict[str, Any]:
+    """Return the objects that a model needs and that only fastload knows.
+
+    Args:
+        names: the names that the model's configuration uses (`package>name` or `name`).
+        is_known: says whether Keras resolves a name itself; such names are left to it.
+
+    Returns:
+        Objects by the name that the model uses.
+    """
+    missing = [name for name in names if not is_known(name)]
+    found = {name: item for name in missing if (item := _registered(name)) is not None}
+    return found | {name: item for name in missing if name not in found and (item := _declared(name)) is not None}
+
+
+def _registered(name: str) -> Any:
+    return custom_objects.get(name, custom_objects.get(_bare(name)))
+
+
+def _declared(name: str) -> Any:
+    point = _entry_points().get(name) or _entry_points().get(_bare(name))
+    if point is None:
+        return None
+    try:
+        return point.load()
+    except Exception as error:  # somebody else's module; the load goes on without it
+        _logger.warning("custom object %r, declared by entry point %s, cannot be imported: %s", name, point.value, error)
+        return None
+
+
+def _bare(name: str) -> str:
+    return name.rpartition(">")[2]
+
+
+@functools.cache
+def _entry_points() -> dict[str, metadata.EntryPoint]:
+    return {point.name: point for point in metadata.entry_points(group=ENTRY_POINT_GROUP)}

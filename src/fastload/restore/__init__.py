@@ -1,0 +1,1 @@
+"""Twin to live object."""

@@ -1,0 +1,126 @@
+"""Which Keras a load is for, and whether the moment is one in which fastload can stand in for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Final, Literal
+
+from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
+from fastload.runtime.tensorflow import import_module, tensorflow
+
+KerasChoice = Literal["auto", "keras", "tf_keras"]
+KERAS2: Final = "keras2"
+KERAS3: Final = "keras3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flavour:
+    """A Keras.
+
+    Attributes:
+        name: `keras2` or `keras3`.
+        package: the module that it is imported as (`keras` or `tf_keras`).
+        version: its version.
+        keras: the package itself.
+    """
+
+    name: str
+    package: str
+    version: str
+    keras: Any
+
+    @property
+    def load_model(self) -> Callable[..., Any]:
+        """The stock loader."""
+        loader: Callable[..., Any] = self.keras.models.load_model
+        return loader
+
+
+def flavour(choice: KerasChoice) -> Flavour:
+    """Import the Keras of *choice*; `auto` is the one that `tf.keras` is in this process.
+
+    Raises:
+        ValueError: *choice* is none of the three.
+        MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
+    """
+    if choice not in ("auto", "keras", "tf_keras"):
+        raise ValueError(f"keras={choice!r} is not understood: use 'auto', 'keras' or 'tf_keras'")
+    package = _package_of_tf_keras() if choice == "auto" else choice
+    keras = import_module(package)
+    name = KERAS3 if int(keras.__version__.partition(".")[0]) >= 3 else KERAS2
+    return Flavour(name=name, package=package, version=keras.__version__, keras=keras)
+
+
+def _package_of_tf_keras() -> str:
+    # The module path of a public function tells: `tf.keras` itself is a lazy loader with no name of its own.
+    module: str = tensorflow().keras.models.load_model.__module__
+    return module.partition(".")[0]
+
+
+def predicted_flavour(environ: Any) -> str:
+    """Say which flavour `auto` will be, without importing TensorFlow.
+
+    TensorFlow 2.16 made Keras 3 its `tf.keras`, unless `TF_USE_LEGACY_KERAS` is set.
+    """
+    if environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
+        return KERAS2
+    return KERAS3 if _tensorflow_version() >= (2, 16) else KERAS2
+
+
+def _tensorflow_version() -> tuple[int, int]:
+    for name in ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly"):
+        try:
+            major, minor = metadata.version(name).split(".")[:2]
+        except metadata.PackageNotFoundError:
+            continue
+        return int(major), int(minor)
+    return (2, 16)
+
+
+def require_plain_moment(chosen: Flavour) -> None:
+    """Check that a model made now is an ordinary eager one on TensorFlow.
+
+    Raises:
+        UnsupportedRequestError: a graph, a distribution strategy or a name scope is active.
+        UnsupportedRuntimeError: Keras runs on another backend.
+    """
+    backend = "tensorflow" if chosen.name == KERAS2 else chosen.keras.backend.backend()
+    if backend != "tensorflow":
+        raise UnsupportedRuntimeError(f"Keras runs on {backend}")
+    tf = tensorflow()
+    if not tf.executing_eagerly():
+        raise UnsupportedRequestError("eager execution is off, or the load is inside a graph")
+    if tf.distribute.has_strategy():
+        raise UnsupportedRequestError("a distribution strategy is active")
+    if _has_layout_scope(chosen):
+        raise UnsupportedRequestError("a Keras distribution is active")
+
+
+def _has_layout_scope(chosen: Flavour) -> bool:
+    if chosen.name == KERAS2 or "keras.src.distribution.distribution_lib" not in sys.modules:
+        return False
+    return chosen.keras.distribution.distribution() is not None
+
+
+def is_known(chosen: Flavour, name: str) -> bool:
+    """Say whether Keras itself can resolve *name*: a part of Keras, or registered with Keras."""
+    registered = chosen.keras.utils.get_registered_object(name)
+    bare = name.rpartition(">")[2]
+    return registered is not None or bare in _INTERNAL or any(hasattr(part, bare) for part in _parts(chosen))
+
+
+#: Class names that Keras writes into configurations and does not export under the names below.
+_INTERNAL: Final = frozenset(
+    {"Functional", "Sequential", "Model", "TensorShape", "TypeSpec", "__tuple__", "__lambda__", "function", "Policy"}
+    | {"DTypePolicy", "InputSpec", "TFOpLambda", "SlicingOpLambda", "Network", "__tensor__", "__keras_tensor__"}
+    | {"__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__typespec__", "__class__", "__type__", "SeedGenerator"}
+)
+
+
+def _parts(chosen: Flavour) -> list[Any]:
+    names = ("layers", "models", "activations", "initializers", "regularizers", "constraints", "losses", "metrics")
+    parts = [getattr(chosen.keras, name) for name in (*names, "optimizers")]
+    return [*parts, chosen.keras.optimizers.schedules]

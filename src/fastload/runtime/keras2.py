@@ -1,0 +1,124 @@
+"""Keras 2 (tf-keras, and the Keras inside TensorFlow up to 2.15): where its parts are, and the taps on its layers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from fastload.errors import UnsupportedRuntimeError
+from fastload.runtime.rebuild import Rebuild, Tap, current_rebuild
+from fastload.runtime.tensorflow import first_module, tensorflow
+from fastload.runtime.transplant import require
+from fastload.runtime.zero_copy import BlankSheet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keras2:
+    """The modules of one Keras 2 that a restore touches.
+
+    Attributes:
+        package: the importable name (`tf_keras`, or `keras` for the Keras inside TensorFlow 2.8 to 2.15).
+        legacy_save: dispatches SavedModel and HDF5 files.
+        saved_model_load: the SavedModel loader.
+        hdf5_format: the legacy HDF5 loader.
+        saving_lib: the `.keras` loader, or None before it existed.
+        backend, base_layer, base_layer_utils, keras_tensor, object_registration: as in Keras.
+    """
+
+    package: str
+    legacy_save: ModuleType
+    saved_model_load: ModuleType
+    hdf5_format: ModuleType
+    saving_lib: ModuleType | None
+    backend: ModuleType
+    base_layer: ModuleType
+    base_layer_utils: ModuleType
+    keras_tensor: ModuleType
+
+
+@functools.cache
+def keras2(package: str) -> Keras2:
+    """Find the parts of the Keras 2 that is importable as *package*.
+
+    Raises:
+        UnsupportedRuntimeError: a part is missing or not shaped as expected.
+    """
+    parts = Keras2(
+        package=package,
+        legacy_save=_part(package, "saving.legacy.save", "saving.save"),
+        saved_model_load=_part(package, "saving.legacy.saved_model.load", "saving.saved_model.load"),
+        hdf5_format=_part(package, "saving.legacy.hdf5_format", "saving.hdf5_format"),
+        saving_lib=first_module(f"{package}.src.saving.saving_lib", f"{package}.saving.saving_lib"),
+        backend=_part(package, "backend"),
+        base_layer=_part(package, "engine.base_layer"),
+        base_layer_utils=_part(package, "engine.base_layer_utils"),
+        keras_tensor=_part(package, "engine.keras_tensor"),
+    )
+    require(parts.base_layer_utils, ["make_variable"])
+    require(parts.base_layer.Layer, ["_infer_output_signature", "_maybe_build", "_set_save_spec", "_flatten_layers"])
+    return parts
+
+
+def _part(package: str, *names: str) -> ModuleType:
+    candidates = [f"{package}.{prefix}{name}" for name in names for prefix in ("src.", "")]
+    module = first_module(*candidates)
+    if module is None:
+        raise UnsupportedRuntimeError(f"{package} has none of {', '.join(candidates)}")
+    return module
+
+
+def taps(parts: Keras2) -> list[Tap]:
+    """Return the taps that a Keras 2 rebuild needs."""
+    from fastload.runtime.keras2_tape import tap_inference
+
+    return [
+        Tap(parts.base_layer_utils, "make_variable", _tap_variables),
+        Tap(parts.base_layer.Layer, "_infer_output_signature", tap_inference(parts)),
+    ]
+
+
+def _tap_variables(stock: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(stock)
+    def make_variable(name: str, shape: Any = None, dtype: Any = None, initializer: Any = None, **kwargs: Any) -> Any:
+        rebuild = current_rebuild()
+        if rebuild is None or not _can_wait(initializer, dtype, kwargs):
+            return stock(name, shape=shape, dtype=dtype, initializer=initializer, **kwargs)
+        blank = functools.partial(_blank, rebuild, initializer)
+        variable = stock(name, shape=shape, dtype=dtype, initializer=blank, **kwargs)
+        rebuild.blanks.append((variable, _initial_value(initializer, variable)))
+        return variable
+
+    return make_variable
+
+
+def _can_wait(initializer: Any, dtype: Any, kwargs: Mapping[str, Any]) -> bool:
+    return (
+        callable(initializer)
+        and kwargs.get("layout") is None
+        and dtype is not None
+        and BlankSheet.fits(tensorflow().as_dtype(dtype))
+    )
+
+
+def _blank(rebuild: Rebuild, initializer: Any, shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    tf = tensorflow()
+    _draw_seed(initializer)
+    return rebuild.sheet.tensor(tuple(tf.TensorShape(shape).as_list()), tf.as_dtype(dtype))
+
+
+def _draw_seed(initializer: Any) -> None:
+    """Take from Keras's seed generator what the stock initializer would: what is made later must not shift."""
+    generator = getattr(initializer, "_random_generator", None)
+    if generator is not None and hasattr(generator, "_maybe_init"):
+        generator._maybe_init()
+
+
+def _initial_value(initializer: Any, variable: Any) -> Callable[[], Any]:
+    def initial_value() -> Any:
+        made = initializer() if isinstance(initializer, type) else initializer
+        return made(variable.shape, dtype=variable.dtype)
+
+    return initial_value

@@ -1,0 +1,97 @@
+"""Keras 2's own loaders, run over a twin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from fastload.errors import UnsupportedRuntimeError
+from fastload.runtime.archive import TwinArchive, twin_store
+from fastload.runtime.keras2 import Keras2
+from fastload.runtime.request import RestoreRequest
+from fastload.runtime.saved_model import Loaded, load_partial
+from fastload.runtime.tensorflow import parse_saved_model, tensorflow
+from fastload.runtime.transplant import Overlay, transplant
+from fastload.runtime.zero_copy import tensor_over
+from fastload.twin.reader import Twin
+from fastload.twin.view import TwinFile, TwinGroup
+
+
+def restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
+    """Run the legacy HDF5 loader over *twin*."""
+    backend = Overlay(parts.backend, {"batch_set_value": _batch_set_value})
+    shim = SimpleNamespace(File=TwinFile, Group=TwinGroup)
+    hdf5_format = transplant(parts.hdf5_format, {"backend": backend, "h5py": shim})
+    return _dispatch(parts, request, twin.root, {"h5py": shim, "hdf5_format": SimpleNamespace(**hdf5_format)})
+
+
+def restore_saved_model(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
+    """Run the SavedModel loader over the pruned object graph in *twin*."""
+    loaded = Loaded()
+    stock = parts.saved_model_load
+    replaced = {
+        "__internal__.saved_model.parse_saved_model": lambda path: parse_saved_model(twin.document("object_graph.pb")),
+        "__internal__.saved_model.load_partial": lambda *_, **__: load_partial(twin, loaded, request.filepath),
+        "compat.v1.gfile.Exists": lambda path: "keras_metadata.pb" in twin.manifest.documents,
+        "io.gfile.GFile": lambda path, mode: _Document(twin.document("keras_metadata.pb")),
+    }
+    load = transplant(
+        stock,
+        {"tf": Overlay(stock.tf, replaced), "KerasObjectLoader": loaded.recording(stock.KerasObjectLoader)},
+    )["load"]
+    return _dispatch(parts, request, request.filepath, {"saved_model_load": SimpleNamespace(load=load)})
+
+
+def _dispatch(parts: Keras2, request: RestoreRequest, filepath: Any, replaced: Mapping[str, Any]) -> Any:
+    """Run `legacy.save.load_model`, which sets the scopes that every legacy load runs in."""
+    found = {"io.gfile.exists": lambda path: True, "io.gfile.isdir": lambda path: True}
+    names = {"tf": Overlay(parts.legacy_save.tf, found), **replaced}
+    load_model = transplant(parts.legacy_save, names)["load_model"]
+    return load_model(filepath, custom_objects=dict(request.custom_objects), compile=request.compile)
+
+
+def restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
+    """Run the `.keras` loader over *twin*."""
+    stock = parts.saving_lib
+    if stock is None:
+        raise UnsupportedRuntimeError(f"this {parts.package} reads no .keras archives")
+    archive = TwinArchive(twin)
+    load_model = transplant(
+        stock,
+        {
+            "tf": Overlay(stock.tf, {"io.gfile.GFile": lambda path, mode: _Document(b"")}),
+            "zipfile": SimpleNamespace(ZipFile=lambda *_: archive),
+            "H5IOStore": twin_store(stock.H5IOStore, twin),
+        },
+    )["load_model"]
+    return load_model(
+        request.filepath,
+        custom_objects=dict(request.custom_objects),
+        compile=request.compile,
+        safe_mode=request.safe_mode,
+    )
+
+
+def _batch_set_value(pairs: Any) -> None:
+    """Assign weights as `backend.batch_set_value` does in eager mode, without a copy where the dtypes agree."""
+    for variable, value in pairs:
+        dtype = variable.dtype.base_dtype.as_numpy_dtype
+        variable.assign(tensor_over(value.astype(dtype, copy=False)))
+
+
+class _Document:
+    """Bytes that are read as a file and as a context manager."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def read(self) -> bytes:
+        """Return everything."""
+        return self._content
+
+    def __enter__(self) -> _Document:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None

@@ -1,0 +1,142 @@
+"""Keras 3 on TensorFlow: its loaders, run over a twin, and the tap on its variables."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from fastload.errors import UnsupportedRuntimeError
+from fastload.runtime.archive import TwinArchive, twin_store
+from fastload.runtime.rebuild import Rebuild, Tap, current_rebuild
+from fastload.runtime.request import RestoreRequest
+from fastload.runtime.tensorflow import first_module, tensorflow
+from fastload.runtime.transplant import Overlay, require, transplant
+from fastload.runtime.zero_copy import BlankSheet, MappedArray
+from fastload.twin.reader import Twin
+from fastload.twin.view import TwinFile, TwinGroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keras3:
+    """The modules of Keras 3 that a restore touches.
+
+    Attributes:
+        legacy_h5_format: the legacy HDF5 loader.
+        saving_lib: the `.keras` loader.
+        variable: the class of its variables on TensorFlow.
+        initializer: the base class of its initializers.
+    """
+
+    legacy_h5_format: ModuleType
+    saving_lib: ModuleType
+    variable: type[Any]
+    initializer: type[Any]
+
+
+@functools.cache
+def keras3() -> Keras3:
+    """Find the parts of Keras 3.
+
+    Raises:
+        UnsupportedRuntimeError: a part is missing or not shaped as expected.
+    """
+    legacy = _part("keras.src.legacy.saving.legacy_h5_format")
+    saving_lib = _part("keras.src.saving.saving_lib")
+    core = _part("keras.src.backend.tensorflow.core")
+    initializers = _part("keras.src.initializers.initializer")
+    require(core, ["Variable"])
+    require(core.Variable, ["_initialize_with_initializer"])
+    require(saving_lib, ["H5IOStore", "_load_state", "_load_model_from_fileobj"])
+    return Keras3(
+        legacy_h5_format=legacy, saving_lib=saving_lib, variable=core.Variable, initializer=initializers.Initializer
+    )
+
+
+def _part(name: str) -> ModuleType:
+    module = first_module(name)
+    if module is None:
+        raise UnsupportedRuntimeError(f"Keras has no {name}")
+    return module
+
+
+def restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
+    """Run the legacy HDF5 loader over *twin*."""
+    replaced = {
+        "h5py": SimpleNamespace(File=TwinFile, Group=TwinGroup),
+        "np": Overlay(np, {"asarray": MappedArray.of}),
+        **_present(parts.legacy_h5_format, {"safe_get_h5_group": _item, "safe_get_h5_dataset": _array}),
+    }
+    load_model = transplant(parts.legacy_h5_format, replaced)["load_model_from_hdf5"]
+    return load_model(twin.root, **_arguments(request))
+
+
+def restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
+    """Run the `.keras` loader over *twin*."""
+    archive = TwinArchive(twin)
+    guards = {  # they look at sizes in a zip; the source's were checked when it was read
+        "_safe_zip_read": lambda archive, name: archive.read(name),
+        "_reject_zip_bomb": lambda archive, name: None,
+        "is_memory_sufficient": lambda model: True,
+    }
+    replaced = {
+        "zipfile": SimpleNamespace(ZipFile=lambda *_: archive),
+        "H5IOStore": twin_store(parts.saving_lib.H5IOStore, twin),
+        **_present(parts.saving_lib, guards),
+    }
+    load = transplant(parts.saving_lib, replaced)["_load_model_from_fileobj"]
+    return load(io.BytesIO(), **_arguments(request))
+
+
+def _arguments(request: RestoreRequest) -> dict[str, Any]:
+    return {
+        "custom_objects": dict(request.custom_objects),
+        "compile": request.compile,
+        "safe_mode": request.safe_mode,
+    }
+
+
+def _present(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of *replaced* that this version has: the guards came with one Keras after another."""
+    return {name: value for name, value in replaced.items() if hasattr(module, name)}
+
+
+def _item(group: Any, name: str) -> Any:
+    return group[name]
+
+
+def _array(group: Any, name: str) -> Any:
+    return MappedArray.of(group[name])
+
+
+def taps(parts: Keras3) -> list[Tap]:
+    """Return the taps that a Keras 3 rebuild needs."""
+    return [Tap(parts.variable, "_initialize_with_initializer", functools.partial(_tap_variables, parts))]
+
+
+def _tap_variables(parts: Keras3, stock: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(stock)
+    def initialize(self: Any, initializer: Any) -> None:
+        rebuild = current_rebuild()
+        if rebuild is None or not isinstance(initializer, parts.initializer) or not _can_wait(self):
+            stock(self, initializer)
+            return
+        stock(self, functools.partial(_blank, rebuild))
+        # Keras's own way to the value, once the variable turns out to have no weights in the file.
+        rebuild.blanks.append((self._value, lambda: initializer(self._shape, dtype=self._dtype)))
+
+    return initialize
+
+
+def _can_wait(variable: Any) -> bool:
+    tf = tensorflow()
+    return all(variable._shape) and BlankSheet.fits(tf.as_dtype(variable._dtype))
+
+
+def _blank(rebuild: Rebuild, shape: Any, dtype: Any = None) -> Any:
+    return rebuild.sheet.tensor(tuple(shape), tensorflow().as_dtype(dtype))

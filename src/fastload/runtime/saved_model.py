@@ -1,0 +1,121 @@
+"""TensorFlow's SavedModel loader, run over an object graph without functions, with weights from a twin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from fastload.errors import UnsupportedRuntimeError
+from fastload.runtime.signatures import late_signatures
+from fastload.runtime.tensorflow import first_module, import_module, parse_saved_model
+from fastload.runtime.transplant import Overlay, require, transplant
+from fastload.runtime.zero_copy import tensor_over
+from fastload.twin.reader import Twin
+
+_VARIABLES: Final = "variables.json"
+_OBJECT_GRAPH: Final = "object_graph.pb"
+#: Node ids of the SavedModel by node id of the pruned graph; there only if the SavedModel has signatures.
+_SOURCE_NODES: Final = "source_nodes.json"
+
+
+class Loaded:
+    """The Keras loader of one load, remembered so that its objects can be given their weights by node id."""
+
+    def __init__(self) -> None:
+        self.keras_loader: Any = None
+
+    def recording(self, stock: type[Any]) -> type[Any]:
+        """Return a subclass of Keras's `KerasObjectLoader` that remembers its instance here."""
+        remember = self
+
+        class Recording(stock):  # type: ignore[misc]
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                remember.keras_loader = self
+
+        return Recording
+
+    def objects(self) -> dict[int, Any]:
+        """Return the objects that were rebuilt from configs, by node id."""
+        return {node: found[0] for node, found in self.keras_loader.loaded_nodes.items()}
+
+
+def load_partial(twin: Twin, loaded: Loaded, path: str) -> dict[str, Any]:
+    """Do what `tf.__internal__.saved_model.load_partial` does after the layers were rebuilt from their configs.
+
+    Nearly always every object of the graph was rebuilt from a config, and only the weights are missing. Where the
+    graph holds more (an optimizer, a variable that the user attached, RNN states), TensorFlow's own loader makes the
+    rest.
+
+    Returns:
+        The loaded objects by node path, of which the caller reads `"root"`.
+    """
+    saved_model = parse_saved_model(twin.document(_OBJECT_GRAPH))
+    objects = loaded.objects()
+    if set(_live_nodes(saved_model.meta_graphs[0].object_graph_def)) <= objects.keys():
+        _bind(twin, objects)
+        _stamp(objects[0], saved_model.meta_graphs[0].meta_info_def)
+        result = {"root": objects[0]}
+    else:
+        result = _load_rest(twin, loaded, saved_model, path)
+    _attach_signatures(result["root"], twin, objects, path)
+    return result
+
+
+def _attach_signatures(root: Any, twin: Twin, objects: Mapping[int, Any], path: str) -> None:
+    if _SOURCE_NODES in twin.manifest.documents and getattr(root, "signatures", None) is None:
+        source_nodes = json.loads(twin.document(_SOURCE_NODES))
+        variables = json.loads(twin.document(_VARIABLES))
+        bound = {source_nodes[int(node)]: objects[int(node)] for node in variables if int(node) in objects}
+        root.signatures = late_signatures(path, bound)
+
+
+def _live_nodes(graph: Any) -> Iterator[int]:
+    """Yield the nodes that a user can reach; lists inside `keras_api` are read by the Keras loader alone."""
+    passive = {c.node_id for node in graph.nodes for c in node.children if c.local_name == "keras_api"}
+    passive |= {c.node_id for api in passive for c in graph.nodes[api].children if c.local_name != "states"}
+    return (node for node in range(len(graph.nodes)) if node not in passive)
+
+
+def _bind(twin: Twin, objects: Any) -> None:
+    """Give each variable its weights, sharing the twin's memory."""
+    for node, name in json.loads(twin.document(_VARIABLES)).items():
+        variable = objects.get(int(node)) if isinstance(objects, dict) else objects[int(node)]
+        if variable is not None:
+            variable.assign(tensor_over(twin.array(name)))
+
+
+def _stamp(root: Any, meta_info: Any) -> None:
+    """Set what TensorFlow's loader leaves on the root of everything that it loads."""
+    root.graph_debug_info = _no_debug_info()
+    root.tensorflow_version = meta_info.tensorflow_version
+    root.tensorflow_git_version = meta_info.tensorflow_git_version
+
+
+def _no_debug_info() -> Any:
+    # It moved between TensorFlow 2.13 and 2.14.
+    messages = first_module(*(f"tensorflow.core.{part}.graph_debug_info_pb2" for part in ("framework", "protobuf")))
+    if messages is None:
+        raise UnsupportedRuntimeError("TensorFlow has no graph_debug_info_pb2")
+    return messages.GraphDebugInfo()
+
+
+def _load_rest(twin: Twin, loaded: Loaded, saved_model: Any, path: str) -> dict[str, Any]:
+    stock = import_module("tensorflow.python.saved_model.load")
+    require(stock.Loader, ["_restore_checkpoint", "_load_all"])
+
+    class Loader(stock.Loader):  # type: ignore[misc, name-defined]
+        def _restore_checkpoint(self) -> None:
+            _bind(twin, self._nodes)
+
+    def parse(_: str) -> tuple[Any, Any]:
+        return saved_model, _no_debug_info()
+
+    loader_impl = Overlay(stock.loader_impl, {"parse_saved_model_with_debug_info": parse})
+    names = transplant(stock, {"loader_impl": loader_impl, "Loader": Loader})
+    nodes: dict[str, Any] = {"root": None}
+    for node, found in loaded.keras_loader.loaded_nodes.items():
+        nodes[loaded.keras_loader.get_path(node)] = found
+    result: dict[str, Any] = names["load_partial"](path, nodes)
+    return result

@@ -1,0 +1,107 @@
+"""The `signatures` of a model that came from a SavedModel: there at once, made when somebody looks.
+
+The stock loader leaves `model.signatures`, a mapping of concrete functions that share the model's variables. Few users
+of a Keras model look at it, and it is what costs most. The mapping that fastload leaves is of the same class; it asks
+TensorFlow's loader for the functions, from the model's own files, the first time it is used.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastload.runtime.tensorflow import import_module, parse_saved_model
+from fastload.runtime.transplant import require, transplant
+
+
+def late_signatures(path: str, variables: Mapping[int, Any]) -> Any:
+    """Return the signature map of the SavedModel at *path*, which reads nothing until it is used.
+
+    Args:
+        path: the SavedModel's folder.
+        variables: the variables of the live model, by node id in the SavedModel's object graph.
+    """
+    stock = import_module("tensorflow.python.saved_model.signature_serialization")
+    require(stock, ["_SignatureMap"])
+    signatures = stock._SignatureMap()
+    require(signatures, ["_signatures"])
+    signatures._signatures = _Late(lambda: _load(path, variables))
+    return signatures
+
+
+class _Late(Mapping[str, Any]):
+    """A mapping that is made by a function when it is first used."""
+
+    def __init__(self, make: Callable[[], Mapping[str, Any]]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: Mapping[str, Any] | None = None
+
+    def _all(self) -> Mapping[str, Any]:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+        return self._made
+
+    def __getitem__(self, name: str) -> Any:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __repr__(self) -> str:
+        return repr(dict(self._all()))
+
+
+def _load(path: str, variables: Mapping[int, Any]) -> Mapping[str, Any]:
+    """Let TensorFlow load the signatures, over variables that exist and hold what they hold."""
+    content = Path(path, "saved_model.pb")
+    if not content.exists():
+        raise FileNotFoundError(
+            f"model.signatures are read from {path!r} when they are first used, and it is gone. "
+            "Load the model again from where it is now."
+        )
+    graph = parse_saved_model(content.read_bytes()).meta_graphs[0].object_graph_def
+    stock = import_module("tensorflow.python.saved_model.load")
+
+    class Loader(stock.Loader):  # type: ignore[misc, name-defined]
+        def _restore_checkpoint(self) -> None:
+            """Leave the variables as they are: the model may have been trained since."""
+
+    load_partial = transplant(stock, {"Loader": Loader})["load_partial"]
+    found: Mapping[str, Any] = load_partial(path, _filters(graph, variables))["root.signatures"]
+    return dict(found.items())
+
+
+def _filters(graph: Any, variables: Mapping[int, Any]) -> dict[str, Any]:
+    """Return what `load_partial` shall load (None) and what is there already, by path from the root."""
+    paths = _paths(graph)
+    filters: dict[str, Any] = {"root.signatures": None}
+    for node in _captured(graph, [n for n, path in paths.items() if path.startswith("root.signatures.")]):
+        filters[paths[node]] = (variables[node], setattr) if node in variables else None
+    return filters
+
+
+def _captured(graph: Any, functions: Sequence[int]) -> set[int]:
+    names: list[str] = []
+    for node in functions:
+        names += graph.nodes[node].function.concrete_functions
+        names.append(graph.nodes[node].bare_concrete_function.concrete_function_name)
+    return {node for name in names if name for node in graph.concrete_functions[name].bound_inputs}
+
+
+def _paths(graph: Any) -> dict[int, str]:
+    """Return a path from the root for every node, through the signatures last: their captures live elsewhere."""
+    paths = {0: "root"}
+    waiting = [0]
+    for node in waiting:  # grows while it is walked
+        for child in sorted(graph.nodes[node].children, key=lambda child: child.local_name == "signatures"):
+            if child.node_id not in paths:
+                paths[child.node_id] = f"{paths[node]}.{child.local_name}"
+                waiting.append(child.node_id)
+    return paths

@@ -1,0 +1,129 @@
+"""The seam to TensorFlow itself: the package, its protocol buffers, its checkpoint reader."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fastload.errors import MissingTensorFlowError, UnconvertibleModelError
+
+
+def tensorflow() -> Any:
+    """Import TensorFlow and return it.
+
+    Raises:
+        MissingTensorFlowError: it is not installed; the message says which extra to install.
+    """
+    return import_module("tensorflow")
+
+
+def import_module(name: str) -> Any:
+    """Import *name*; a missing distribution becomes an error that says which extra brings it.
+
+    Raises:
+        MissingTensorFlowError: the distribution that holds *name* is not installed.
+    """
+    root = name.partition(".")[0]
+    if importlib.util.find_spec(root) is None:
+        raise MissingTensorFlowError(root)
+    return importlib.import_module(name)
+
+
+def first_module(*names: str) -> ModuleType | None:
+    """Import and return the first of *names* that exists, or None."""
+    for name in names:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError:
+            continue
+    return None
+
+
+def parse_saved_model(content: bytes) -> Any:
+    """Parse the bytes of a `saved_model.pb` into a `SavedModel` message.
+
+    Raises:
+        UnconvertibleModelError: these bytes are not one.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    try:
+        return saved_model_pb2.SavedModel.FromString(content)
+    except DecodeError as error:
+        raise UnconvertibleModelError(f"saved_model.pb cannot be parsed: {error}") from error
+
+
+class Checkpoint:
+    """A TensorFlow checkpoint, read tensor by tensor; TensorFlow checks each tensor's crc32c as it reads.
+
+    Args:
+        prefix: the checkpoint's path without `.index` (`.../variables/variables`).
+
+    Raises:
+        UnconvertibleModelError: there is no readable checkpoint there.
+    """
+
+    def __init__(self, prefix: Path) -> None:
+        tf = tensorflow()
+        try:
+            self._reader = tf.train.load_checkpoint(str(prefix))
+        except (tf.errors.OpError, ValueError) as error:
+            raise UnconvertibleModelError(f"the checkpoint cannot be read: {error}") from error
+        self._dtypes: Mapping[str, Any] = self._reader.get_variable_to_dtype_map()
+
+    def object_graph(self) -> Any:
+        """Return the checkpoint's `TrackableObjectGraph`.
+
+        Raises:
+            UnconvertibleModelError: it was written without one (TensorFlow 1).
+        """
+        from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+        key = "_CHECKPOINTABLE_OBJECT_GRAPH"
+        if key not in self._dtypes:
+            raise UnconvertibleModelError("the checkpoint holds no object graph (it was written by TensorFlow 1)")
+        return trackable_object_graph_pb2.TrackableObjectGraph.FromString(self._reader.get_tensor(key))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._dtypes
+
+    def dtype(self, key: str) -> str:
+        """Return the name of the dtype of the tensor at *key*."""
+        name: str = self._dtypes[key].name
+        return name
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Return the shape of the tensor at *key*."""
+        return tuple(self._reader.get_variable_to_shape_map()[key])
+
+    def read(self, key: str) -> Any:
+        """Return the tensor at *key* as a numpy array.
+
+        Raises:
+            UnconvertibleModelError: its bytes do not match their checksum.
+        """
+        tf = tensorflow()
+        try:
+            return self._reader.get_tensor(key)
+        except tf.errors.OpError as error:
+            raise UnconvertibleModelError(f"tensor {key!r} cannot be read: {error}") from error
+
+
+def keras_metadata(content: bytes) -> Any:
+    """Parse the bytes of a `keras_metadata.pb` into a `SavedMetadata` message.
+
+    Raises:
+        UnconvertibleModelError: these bytes are not one.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorflow.python.keras.protobuf import saved_metadata_pb2
+
+    try:
+        return saved_metadata_pb2.SavedMetadata.FromString(content)
+    except DecodeError as error:
+        raise UnconvertibleModelError(f"keras_metadata.pb cannot be parsed: {error}") from error

@@ -1,0 +1,91 @@
+"""Run a library's own functions over other neighbours.
+
+Keras's loaders are functions that look their helpers up in their module. A transplant is a set of copies of a module's
+functions whose module is a copy too, with some names replaced: the code that runs is Keras's, to the byte, while the
+files it believes to read are the twin's. Nothing global is changed, so other threads see the stock module.
+`docs/decisions/0009-run-the-stock-loaders-over-the-twin.md` says why this and not a loader of our own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from types import FunctionType, ModuleType
+from typing import Any
+
+from fastload.errors import UnsupportedRuntimeError
+
+
+def transplant(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of *module*'s names in which its own functions see *replaced* instead of the originals.
+
+    Args:
+        module: the module whose functions are to be copied. Its classes are shared, not copied.
+        replaced: new values by global name. Every name must exist in *module*.
+
+    Raises:
+        UnsupportedRuntimeError: *module* lacks one of the names, so this version is not as expected.
+
+    Example:
+        >>> import posixpath
+        >>> transplant(posixpath, {"_get_sep": lambda path: "|"})["join"]("a", "b")
+        'a|b'
+    """
+    require(module, replaced)
+    names: dict[str, Any] = dict(vars(module))
+    for name, value in vars(module).items():
+        if name not in replaced and _belongs_to(value, module):
+            names[name] = _rebound(value, names)
+    names.update(replaced)
+    return names
+
+
+def require(holder: object, names: Iterable[str]) -> None:
+    """Check that *holder* has every attribute in *names*.
+
+    Raises:
+        UnsupportedRuntimeError: it lacks one; the message names both.
+    """
+    for name in names:
+        if not hasattr(holder, name):
+            label = getattr(holder, "__name__", type(holder).__name__)
+            raise UnsupportedRuntimeError(f"{label} has no {name!r}: this version of Keras is not known to fastload")
+
+
+def _belongs_to(value: object, module: ModuleType) -> bool:
+    plain = _undecorated(value)
+    return isinstance(plain, FunctionType) and plain.__globals__ is vars(module)
+
+
+def _undecorated(value: object) -> object:
+    # Keras wraps its loaders to shorten tracebacks; the wrapper's globals are another module's.
+    return getattr(value, "__wrapped__", value)
+
+
+def _rebound(value: Any, names: dict[str, Any]) -> Callable[..., Any]:
+    plain = _undecorated(value)
+    assert isinstance(plain, FunctionType)
+    copy = FunctionType(plain.__code__, names, plain.__name__, plain.__defaults__, plain.__closure__)
+    copy.__kwdefaults__ = plain.__kwdefaults__
+    return functools.update_wrapper(copy, plain, updated=())
+
+
+class Overlay:
+    """An object seen through some replaced attributes; dotted names replace attributes of attributes.
+
+    Example:
+        >>> import os
+        >>> Overlay(os, {"path.exists": lambda path: True}).path.exists("nowhere")
+        True
+    """
+
+    def __init__(self, below: Any, replaced: Mapping[str, Any]) -> None:
+        self._below = below
+        own = {name: value for name, value in replaced.items() if "." not in name}
+        for head in {name.split(".", 1)[0] for name in replaced if "." in name}:
+            inner = {n.split(".", 1)[1]: v for n, v in replaced.items() if n.startswith(f"{head}.")}
+            own[head] = Overlay(getattr(below, head), inner)
+        vars(self).update(own)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._below, name)

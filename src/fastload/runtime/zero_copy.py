@@ -1,0 +1,110 @@
+"""Arrays of the twin as TensorFlow tensors, without a copy.
+
+TensorFlow never writes into a buffer that it was handed through DLPack: an assignment makes a new one
+(`tests/runtime/test_zero_copy.py` shows it for every kind of update). The twin's pages are mapped copy-on-write
+besides, so no way leads from a model to the file.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+from typing import Any
+
+import numpy as np
+
+from fastload.runtime.tensorflow import tensorflow
+from fastload.twin.format import ALIGNMENT_BYTES
+
+
+class MappedArray(np.ndarray[Any, np.dtype[Any]]):
+    """An array of the twin that becomes a tensor without a copy wherever TensorFlow converts it.
+
+    It is an ordinary array to everything else (a custom layer's `load_own_variables`, for one). Only views made by
+    `of` alias; whatever numpy derives from one is copied as any array is.
+    """
+
+    _mapped = False
+
+    @classmethod
+    def of(cls, array: np.ndarray[Any, Any]) -> MappedArray:
+        """Return a view of *array*, which must lie in a twin (or in memory that nobody writes to)."""
+        view = array.view(cls)
+        view._mapped = True
+        return view
+
+    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
+        """Convert to a tensor (TensorFlow's own protocol since 2.12)."""
+        tf = tensorflow()
+        if self._mapped and (dtype is None or tf.as_dtype(dtype) == tf.as_dtype(self.dtype)):
+            return tensor_over(self)
+        return tf.convert_to_tensor(np.asarray(self), dtype=dtype, name=name)
+
+
+def tensor_over(array: np.ndarray[Any, Any]) -> Any:
+    """Return a CPU tensor that shares the memory of *array* where TensorFlow can, else one with a copy.
+
+    The address is checked first: TensorFlow aborts the process when it is handed one that is not a multiple of 64.
+    """
+    tf = tensorflow()
+    plain = np.asarray(array)
+    if not _can_alias(plain):
+        return tf.convert_to_tensor(plain)
+    if plain.dtype.kind == "V" or plain.dtype.name in _EXTENSION_CARRIERS:
+        return _extension_tensor(plain)
+    return tf.experimental.dlpack.from_dlpack(plain.__dlpack__())
+
+
+#: DLPack in numpy knows no ml_dtypes; these travel as integers of the same width and are bit-cast by TensorFlow.
+_EXTENSION_CARRIERS = {"bfloat16": "uint16"}
+
+
+def _extension_tensor(array: np.ndarray[Any, Any]) -> Any:
+    tf = tensorflow()
+    carrier = _EXTENSION_CARRIERS.get(array.dtype.name)
+    if carrier is None:
+        return tf.convert_to_tensor(array)
+    carried = tf.experimental.dlpack.from_dlpack(array.view(carrier).__dlpack__())
+    return tf.bitcast(carried, array.dtype.name)
+
+
+def _can_alias(array: np.ndarray[Any, Any]) -> bool:
+    return (
+        array.size > 0
+        and array.dtype.kind in "iufcV"
+        and array.flags.c_contiguous
+        and array.flags.writeable  # numpy refuses to export read-only arrays
+        and array.ctypes.data % ALIGNMENT_BYTES == 0
+    )
+
+
+class BlankSheet:
+    """Zeros for variables whose weights come in a moment: anonymous mappings that they share.
+
+    The pages are never touched, so a blank variable costs no memory and no time, whatever its size.
+    """
+
+    def __init__(self) -> None:
+        self._sheets = [_sheet(mmap.PAGESIZE)]
+
+    @staticmethod
+    def fits(dtype: Any) -> bool:
+        """Say whether a tensor of *dtype* (a TensorFlow dtype) can lie on a sheet at all."""
+        return dtype.is_floating or dtype.is_integer or dtype.is_complex
+
+    def tensor(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return a tensor of zeros of *shape* and *dtype* (a TensorFlow dtype that fits)."""
+        numpy_dtype = np.dtype(dtype.as_numpy_dtype)
+        nbytes = math.prod(shape) * numpy_dtype.itemsize
+        if nbytes > self._sheets[-1].size:
+            self._sheets.append(_sheet(nbytes))
+        return tensor_over(self._sheets[-1][:nbytes].view(numpy_dtype).reshape(shape))
+
+    def holds(self, tensor: Any) -> bool:
+        """Say whether *tensor* still lies on a sheet: the variable behind it was never given its weights."""
+        address = np.asarray(tensor).ctypes.data
+        return any(sheet.ctypes.data <= address < sheet.ctypes.data + sheet.size for sheet in self._sheets)
+
+
+def _sheet(nbytes: int) -> np.ndarray[Any, Any]:
+    return np.frombuffer(mmap.mmap(-1, nbytes), dtype="u1")

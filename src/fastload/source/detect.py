@@ -1,0 +1,161 @@
+"""What is on disk: kind and files of a model, by content, with a few stats and one short read."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from fastload.errors import UnsafeSourceError, UnsupportedSourceError
+from fastload.source.kinds import FileStat, ModelSource, SourceKind
+
+HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+_ZIP_SIGNATURE: Final = b"PK\x03\x04"
+#: Two letters at least: `C://models` is a Windows path.
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_SAVED_MODEL: Final = "saved_model.pb"
+#: Read by stock loaders where it exists; `fingerprint.pb`, `debug`, `assets.extra` shape nothing.
+_OPTIONAL_FILES: Final = ("keras_metadata.pb",)
+_FOLDERS: Final = ("variables", "assets")
+_OTHER_FOLDERS: Final = {
+    "saved_model.pbtxt": "a SavedModel in text form",
+    "saved_model.cpb": "a SavedModel in chunked form",
+    "config.json": "an unpacked Keras 3 model",
+    "_CHECKPOINT_METADATA": "an Orbax checkpoint",
+}
+
+
+def detect(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ModelSource:
+    """Find out what kind of model lies at *path*, and stat each file that a stock loader reads.
+
+    Suffixes are not looked at. This runs on every load, so it reads no more than the first bytes
+    of a file (50 to 150 microseconds in all); whether the content keeps what its kind promises is
+    seen when it is converted. Symbolic links are followed.
+
+    Args:
+        path: a local file or folder, as the caller spelled it.
+
+    Raises:
+        UnsupportedSourceError: not a local path, nothing there, unreadable, or not a format that
+            fastload converts.
+        UnsafeSourceError: links make a folder of the model contain itself.
+
+    Example:
+        >>> detect("gs://bucket/model")
+        Traceback (most recent call last):
+        ...
+        fastload.errors.UnsupportedSourceError: [FL201] 'gs://bucket/model' is a remote path
+    """
+    spelled = _local_path(path)
+    try:
+        real = Path(os.path.realpath(spelled))
+        status = real.stat()
+        kind = _folder_kind(real) if stat.S_ISDIR(status.st_mode) else _file_kind(real, status)
+        files = tuple(_files(real, kind))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UnsupportedSourceError(f"{spelled!r} cannot be read: {reason}") from error
+    return ModelSource(path=real, kind=kind, suffix=Path(spelled).suffix.lower(), files=files)
+
+
+def _local_path(path: object) -> str:
+    """Return *path* as text, or refuse what is no local path."""
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise UnsupportedSourceError(f"a {type(path).__name__} object is not a path")
+    spelled = os.fsdecode(path)
+    if _URL.match(spelled):
+        raise UnsupportedSourceError(f"{spelled!r} is a remote path")
+    return spelled
+
+
+def _folder_kind(folder: Path) -> SourceKind:
+    """Tell a SavedModel from other folders."""
+    if (folder / _SAVED_MODEL).exists():
+        return SourceKind.SAVED_MODEL
+    for marker, what in _OTHER_FOLDERS.items():
+        if (folder / marker).exists():
+            raise UnsupportedSourceError(f"'{folder}' is {what}")
+    raise UnsupportedSourceError(f"'{folder}' is a folder without {_SAVED_MODEL}")
+
+
+def _file_kind(path: Path, status: os.stat_result) -> SourceKind:
+    """Tell a file's kind by its signature."""
+    # Before opening: a named pipe would wait for a writer.
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsupportedSourceError(f"'{path}' is neither a file nor a folder")
+    if status.st_size == 0:
+        raise UnsupportedSourceError(f"'{path}' is empty")
+    with path.open("rb", buffering=0) as file:
+        if file.read(len(_ZIP_SIGNATURE)) == _ZIP_SIGNATURE:
+            return SourceKind.KERAS_ARCHIVE
+        for offset in signature_offsets(status.st_size):
+            file.seek(offset)
+            if file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
+                return SourceKind.KERAS_HDF5
+    raise UnsupportedSourceError(f"'{path}' is neither HDF5 nor zip")
+
+
+def signature_offsets(size_bytes: int) -> Iterator[int]:
+    """Yield every offset at which HDF5 looks for its signature in a file of *size_bytes*.
+
+    Example:
+        >>> list(signature_offsets(3000))
+        [0, 512, 1024, 2048]
+    """
+    offset = 0
+    while offset < size_bytes:
+        yield offset
+        offset = offset * 2 or 512
+
+
+def _files(path: Path, kind: SourceKind) -> Iterator[FileStat]:
+    """Stat what a stock loader would read, in the order of the names."""
+    if kind is not SourceKind.SAVED_MODEL:
+        yield _stat_file(path, "")
+        return
+    names = [_SAVED_MODEL]
+    names += [name for name in _OPTIONAL_FILES if (path / name).exists()]
+    for folder in _FOLDERS:
+        names += _names_under(path, folder)
+    for name in sorted(names):
+        yield _stat_file(path, name)
+
+
+def _names_under(root: Path, folder: str) -> Iterator[str]:
+    """Yield the path, relative to *root*, of every file below *folder*."""
+    seen: set[tuple[int, int]] = set()
+    pending = [folder] if (root / folder).is_dir() else []
+    while pending:
+        name = pending.pop()
+        _refuse_loop((root / name).stat(), seen, name)
+        with os.scandir(root / name) as entries:
+            for entry in entries:
+                child = f"{name}/{entry.name}"
+                if entry.is_dir():
+                    pending.append(child)
+                else:
+                    yield child
+
+
+def _refuse_loop(status: os.stat_result, seen: set[tuple[int, int]], name: str) -> None:
+    identity = (status.st_dev, status.st_ino)
+    if identity in seen:
+        raise UnsafeSourceError(f"the folder {name!r} is reached twice through symbolic links")
+    seen.add(identity)
+
+
+def _stat_file(root: Path, name: str) -> FileStat:
+    status = (root / name).stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsupportedSourceError(f"{name!r} in '{root}' is not a regular file")
+    return FileStat(
+        name=name,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        ctime_ns=status.st_ctime_ns,
+        inode=status.st_ino,
+        device=status.st_dev,
+    )

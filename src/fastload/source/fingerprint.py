@@ -1,0 +1,105 @@
+"""Identity of a model's content: one digest over every byte that a stock loader would read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from fastload.errors import UnsupportedSourceError
+from fastload.source.detect import detect
+from fastload.source.kinds import FileStat, Fingerprint, ModelSource
+
+_SCHEME: Final = b"fastload source 1"
+_BLOCK_BYTES: Final = 2**20
+#: Below this a thread costs more than it saves.
+_BIG_FILE_BYTES: Final = 8 * 2**20
+#: Kernels stamp files with the time of the last timer tick, 1 to 10 ms ago; the rest is margin.
+_FINE_TICK_NS: Final = 50_000_000
+#: FAT and some network file systems keep whole or even seconds only.
+_COARSE_TICK_NS: Final = 2_000_000_000
+_ATTEMPTS: Final = 2
+
+
+def fingerprint(source: ModelSource) -> Fingerprint:
+    """Read every file of *source* once and return the identity of its content.
+
+    A copy of a model has the same digest; any edited byte, and any added, removed or renamed file
+    gives another. Path, times and suffix are no part of it. Several big files are read two at a
+    time. One file in the page cache takes 0.75 s per GB (1,300 MB/s, measured on an x86 core with
+    SHA instructions).
+
+    Args:
+        source: what `detect` returned.
+
+    Returns:
+        The digest, with the stats that the files had when they were read.
+
+    Raises:
+        UnsupportedSourceError: a file cannot be read, or files kept changing while they were read.
+    """
+    for _ in range(_ATTEMPTS):
+        started_ns = time.time_ns()
+        digest = _digest(source)
+        now = detect(source.path)
+        if now.files == source.files and now.kind is source.kind:
+            settled = all(_is_settled(file, started_ns) for file in source.files)
+            return Fingerprint(digest=digest, files=source.files, settled=settled)
+        source = now
+    raise UnsupportedSourceError(f"'{source.path}' is being written to")
+
+
+def _digest(source: ModelSource) -> str:
+    """Hash kind, names, sizes and contents; every variable part is led by its length."""
+    whole = hashlib.sha256(_SCHEME + source.kind.value.encode() + b"\0")
+    for file, content in zip(source.files, _content_digests(source), strict=True):
+        name = os.fsencode(file.name)
+        whole.update(len(name).to_bytes(8, "little") + name)
+        whole.update(file.size.to_bytes(8, "little") + content)
+    return whole.hexdigest()
+
+
+def _content_digests(source: ModelSource) -> Sequence[bytes]:
+    """Hash each file; big ones in two threads, as hashing runs outside the interpreter lock."""
+    paths = [source.path / file.name for file in source.files]
+    big = [file for file in source.files if file.size >= _BIG_FILE_BYTES]
+    try:
+        if len(big) <= 1:
+            return [_hash_file(path) for path in paths]
+        # Most models are one big file, and this import takes longer than a small model's digest.
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            return list(pool.map(_hash_file, paths))
+    except OSError as error:
+        raise UnsupportedSourceError(f"'{source.path}' cannot be read: {error}") from error
+
+
+def _hash_file(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    block = memoryview(bytearray(_BLOCK_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(block):
+            digest.update(block[:count])
+    return digest.digest()
+
+
+def _is_settled(file: FileStat, read_ns: int) -> bool:
+    """Say whether an edit after *read_ns* is sure to change a time of *file*.
+
+    An edit within the tick of the last change leaves the same times behind. The change time comes
+    from the file system's own clock: ahead of ours means that the clocks disagree, and then it
+    proves nothing. A modification time far ahead is harmless, because users set those (archives
+    do), and an edit sets it back.
+    """
+    changed_long_ago = read_ns - file.ctime_ns > _tick_ns(file.ctime_ns)
+    modified_at_other_time = abs(read_ns - file.mtime_ns) > _tick_ns(file.mtime_ns)
+    return changed_long_ago and modified_at_other_time
+
+
+def _tick_ns(stamp_ns: int) -> int:
+    """Return how long the file system may go on giving out *stamp_ns*."""
+    return _FINE_TICK_NS if stamp_ns % 1_000_000_000 else _COARSE_TICK_NS

@@ -1,0 +1,133 @@
+"""What an HDF5 file may hold: refuses links, foreign storage, bombs, types that Keras never writes.
+
+Everything here looks at one object before any of its data is read.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import h5py
+import numpy as np
+from h5py import h5a, h5d, h5g, h5l, h5s, h5z
+
+from fastload.errors import UnconvertibleModelError, UnsafeSourceError
+from fastload.source.limits import HDF5_EXPANSION, is_bomb
+
+_LINKS: Final = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "an external link"}
+#: What HDF5 and h5py bring themselves. HDF5 looks for any other as a plug-in on the host.
+_FILTERS: Final = frozenset(
+    {
+        h5z.FILTER_DEFLATE,
+        h5z.FILTER_SHUFFLE,
+        h5z.FILTER_FLETCHER32,
+        h5z.FILTER_SZIP,
+        h5z.FILTER_NBIT,
+        h5z.FILTER_SCALEOFFSET,
+        h5z.FILTER_LZF,
+    }
+)
+_NUMERIC: Final = frozenset(
+    ["bool", "float16", "float32", "float64", "complex64", "complex128"]
+    + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+)
+_TWO_OPAQUE_BYTES: Final = np.dtype("V2")
+_MAX_DEPTH: Final = 256
+
+
+def check_link(group: h5g.GroupID, name: bytes, path: str) -> None:
+    """Refuse an entry of *group* that is anything but a hard link, without following it.
+
+    Args:
+        group: the group that holds the entry.
+        name: the entry's name.
+        path: the entry's path in the file, for the message.
+
+    Raises:
+        UnsafeSourceError: it is a soft, external or user-defined link, or lies too deep.
+    """
+    kind = group.links.get_info(name).type
+    if kind != h5l.TYPE_HARD:
+        what = _LINKS.get(kind, "a user-defined link")
+        raise UnsafeSourceError(f"{path!r} in the HDF5 file is {what}")
+    if path.count("/") > _MAX_DEPTH:
+        raise UnsafeSourceError(f"groups in the HDF5 file are nested over {_MAX_DEPTH} deep")
+
+
+def check_storage(dataset: h5d.DatasetID, path: str, file_bytes: int) -> int:
+    """Refuse a dataset whose bytes lie elsewhere, or that declares far more than is stored.
+
+    Args:
+        dataset: the dataset; its data stays unread.
+        path: its path in the file, for messages.
+        file_bytes: size of the whole file.
+
+    Returns:
+        Bytes that reading it takes, as the file declares them.
+
+    Raises:
+        UnsafeSourceError: external or virtual storage, or a shape bomb.
+        UnconvertibleModelError: a filter that comes neither with HDF5 nor with h5py, or no shape.
+    """
+    layout = dataset.get_create_plist()
+    if layout.get_layout() == h5d.VIRTUAL:
+        raise UnsafeSourceError(f"{path!r} in the HDF5 file is a virtual dataset")
+    if layout.get_external_count():
+        raise UnsafeSourceError(f"{path!r} in the HDF5 file keeps its data in another file")
+    if dataset.get_space().get_simple_extent_type() == h5s.NULL:
+        raise UnconvertibleModelError(f"{path!r} in the HDF5 file has no shape")
+    _check_filters(layout, path)
+    declared = _declared_bytes(dataset, layout)
+    # A contiguous dataset states its own size as stored, whatever the file really has.
+    if is_bomb(declared, min(dataset.get_storage_size(), file_bytes), expansion=HDF5_EXPANSION):
+        raise UnsafeSourceError(
+            f"{path!r} in the HDF5 file declares {declared:,} bytes"
+            f" but stores {dataset.get_storage_size():,} in a file of {file_bytes:,}"
+        )
+    return declared
+
+
+def _check_filters(layout: Any, path: str) -> None:
+    for index in range(layout.get_nfilters()):
+        code = layout.get_filter(index)[0]
+        if code not in _FILTERS or not h5z.filter_avail(code):
+            raise UnconvertibleModelError(f"{path!r} in the HDF5 file needs the HDF5 filter {code}")
+
+
+def _declared_bytes(dataset: h5d.DatasetID, layout: Any) -> int:
+    """Return the larger of the whole dataset and one chunk, which HDF5 unpacks as a whole."""
+    itemsize = int(dataset.get_type().get_size())
+    chunk = layout.get_chunk() if layout.get_layout() == h5d.CHUNKED else (0,)
+    return max(math.prod(map(int, dataset.shape)), math.prod(map(int, chunk))) * itemsize
+
+
+def dtype_name(dataset: h5d.DatasetID, path: str) -> str:
+    """Return the name of a dataset's dtype: a numpy name, `bfloat16` or `string`.
+
+    Args:
+        dataset: the dataset.
+        path: its path in the file, for messages.
+
+    Raises:
+        UnsafeSourceError: it holds references to other objects.
+        UnconvertibleModelError: any other type that is no dtype of a Keras variable.
+    """
+    dtype = dataset.dtype
+    if h5py.check_ref_dtype(dtype) is not None:
+        raise UnsafeSourceError(f"{path!r} in the HDF5 file holds references")
+    if h5py.check_string_dtype(dtype) is not None:
+        return "string"
+    if _is_bfloat16(dataset):
+        return "bfloat16"
+    if dtype.metadata is not None or dtype.name not in _NUMERIC:
+        raise UnconvertibleModelError(f"{path!r} in the HDF5 file has the type {dtype}")
+    return str(dtype.name)
+
+
+def _is_bfloat16(dataset: h5d.DatasetID) -> bool:
+    """Keras 3 stores bfloat16 as two opaque bytes and says so in an attribute."""
+    if dataset.dtype != _TWO_OPAQUE_BYTES:
+        return False
+    marked = h5a.exists(dataset, b"dtype") and h5py.Dataset(dataset).attrs["dtype"]
+    return bool(marked == "bfloat16")

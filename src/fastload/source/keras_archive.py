@@ -1,0 +1,192 @@
+"""Guarded reading of `.keras` archives: configuration, assets, and the weights in place."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import stat
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from fastload.errors import UnconvertibleModelError, UnsafeSourceError, UnsupportedSourceError
+from fastload.source.byte_range import ByteRange
+from fastload.source.detect import HDF5_SIGNATURE, signature_offsets
+from fastload.source.hdf5 import HDF5Source, read_hdf5
+from fastload.source.limits import ZIP_EXPANSION, is_bomb
+
+_CONFIG: Final = "config.json"
+_METADATA: Final = "metadata.json"
+_WEIGHTS: Final = "model.weights.h5"
+_ASSETS: Final = "assets/"
+_OTHER_WEIGHTS: Final = {
+    "model.weights.npz": "as npz",
+    "model.weights.json": "in shards",
+}
+_DRIVE: Final = re.compile(r"[A-Za-z]:")
+_ENCRYPTED_FLAGS: Final = 0x1 | 0x40
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+#: Everything but the weights is held in memory.
+_MAX_DOCUMENT_BYTES: Final = 64 * 2**20
+_BLOCK_BYTES: Final = 2**20
+#: Local file header: all but the two lengths is repeated in the directory.
+_LOCAL_HEADER: Final = struct.Struct("<26xHH")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KerasArchive:
+    """What a `.keras` archive holds.
+
+    Attributes:
+        config: `config.json` as stored.
+        metadata: `metadata.json` as stored; empty where there is none, as no loader reads it.
+        assets: contents by path below `assets/` (`layers/text_vectorization/vocabulary.txt`).
+        weights: the HDF5 file `model.weights.h5`.
+    """
+
+    config: bytes
+    metadata: bytes
+    assets: Mapping[str, bytes]
+    weights: HDF5Source
+
+
+@contextmanager
+def read_keras_archive(path: str | os.PathLike[str]) -> Iterator[KerasArchive]:
+    """Open a `.keras` archive, check every member, and read everything but the weights.
+
+    Weights that are stored as they are (Keras does so) are read from the archive in place;
+    compressed ones are unpacked into an unnamed temporary file first. Their checksum is verified
+    in both cases.
+
+    Args:
+        path: path of the archive.
+
+    Yields:
+        The content; `weights.stream()` works until the context ends.
+
+    Raises:
+        UnsupportedSourceError: a zip archive, but not one of Keras.
+        UnsafeSourceError: a member that could escape, is a link, a bomb, encrypted or there twice;
+            an archive that is an HDF5 file as well; or weights that `read_hdf5` refuses.
+        UnconvertibleModelError: damaged, or weights in a form other than one HDF5 file.
+    """
+    with ExitStack() as stack:
+        with _translated():
+            file = stack.enter_context(Path(path).open("rb"))
+            _refuse_hdf5(file)
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            members = _checked(archive.infolist())
+            config, metadata, assets = _documents(archive, members)
+            weights = _weights_file(archive, file, members[_WEIGHTS], stack)
+        content = stack.enter_context(read_hdf5(weights))
+        yield KerasArchive(config=config, metadata=metadata, assets=assets, weights=content)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what zipfile raises for damaged archives into the one error that means a bypass."""
+    try:
+        yield
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        OSError,
+        EOFError,
+        LookupError,
+        RuntimeError,
+        ValueError,
+    ) as error:
+        raise UnconvertibleModelError(f"the zip archive cannot be read: {error}") from error
+
+
+def _refuse_hdf5(file: BinaryIO) -> None:
+    """Refuse a file that stock loaders would read as HDF5 under another suffix."""
+    for offset in signature_offsets(file.seek(0, io.SEEK_END)):
+        file.seek(offset)
+        if file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
+            raise UnsafeSourceError("the zip archive is an HDF5 file as well")
+
+
+def _checked(members: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """Return the members by name after checking each, and that they make a Keras archive."""
+    by_name: dict[str, zipfile.ZipInfo] = {}
+    for member in members:
+        _check_member(member)
+        if member.filename in by_name:
+            raise UnsafeSourceError(f"the zip archive has {member.filename!r} twice")
+        by_name[member.filename] = member
+    if _CONFIG not in by_name:
+        raise UnsupportedSourceError(f"the zip archive has no {_CONFIG}")
+    for name, form in _OTHER_WEIGHTS.items():
+        if name in by_name:
+            raise UnconvertibleModelError(f"the zip archive keeps its weights {form}")
+    if _WEIGHTS not in by_name:
+        raise UnsupportedSourceError(f"the zip archive has no {_WEIGHTS}")
+    return by_name
+
+
+def _check_member(member: zipfile.ZipInfo) -> None:
+    """Refuse a member that no Keras wrote."""
+    what = f"{member.orig_filename!r} in the zip archive"
+    if not _is_plain_name(member.orig_filename):
+        raise UnsafeSourceError(f"{what} is no plain relative name")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise UnsafeSourceError(f"{what} is a symbolic link")
+    if member.flag_bits & _ENCRYPTED_FLAGS:
+        raise UnsafeSourceError(f"{what} is encrypted")
+    if is_bomb(member.file_size, member.compress_size, expansion=ZIP_EXPANSION):
+        raise UnsafeSourceError(
+            f"{what} declares {member.file_size:,} bytes but stores {member.compress_size:,}"
+        )
+    if member.compress_type == zipfile.ZIP_STORED and member.file_size != member.compress_size:
+        raise UnsafeSourceError(f"{what} states two sizes")
+    if member.compress_type not in _METHODS:
+        raise UnconvertibleModelError(f"{what} is compressed by method {member.compress_type}")
+
+
+def _is_plain_name(name: str) -> bool:
+    """Accept `a`, `a/b` and the folder `a/`; nothing that any system reads as a place elsewhere."""
+    parts = name.removesuffix("/").split("/")
+    odd = any(part in {"", ".", ".."} for part in parts) or "\\" in name or "\0" in name
+    return not odd and _DRIVE.match(name) is None
+
+
+def _documents(
+    archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]
+) -> tuple[bytes, bytes, dict[str, bytes]]:
+    """Read configuration, metadata and assets."""
+    assets = [name for name in members if name.startswith(_ASSETS) and not name.endswith("/")]
+    total = sum(members[name].file_size for name in [_CONFIG, *assets])
+    total += members[_METADATA].file_size if _METADATA in members else 0
+    if total > _MAX_DOCUMENT_BYTES:
+        raise UnconvertibleModelError(f"the zip archive has {total:,} bytes beside its weights")
+    metadata = archive.read(_METADATA) if _METADATA in members else b""
+    contents = {name.removeprefix(_ASSETS): archive.read(name) for name in assets}
+    return archive.read(_CONFIG), metadata, contents
+
+
+def _weights_file(
+    archive: zipfile.ZipFile, file: BinaryIO, member: zipfile.ZipInfo, stack: ExitStack
+) -> BinaryIO:
+    """Return the weights as an open file, after one pass that verifies their checksum."""
+    with archive.open(member) as content:
+        if member.compress_type != zipfile.ZIP_STORED:
+            unpacked = tempfile.TemporaryFile()  # noqa: SIM115  the caller's stack closes it
+            stack.enter_context(unpacked)
+            shutil.copyfileobj(content, unpacked, _BLOCK_BYTES)
+            return cast(BinaryIO, unpacked)
+        while content.read(_BLOCK_BYTES):
+            pass
+    file.seek(member.header_offset)
+    name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+    start = member.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
+    return cast(BinaryIO, ByteRange(file, start, member.file_size))

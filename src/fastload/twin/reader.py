@@ -1,0 +1,205 @@
+"""Open a twin: check its header and index, then map it. No HDF5 library takes part."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import mmap
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from io import FileIO
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from fastload.errors import TwinCorruptError, TwinVersionError
+from fastload.twin.format import (
+    ALIGNMENT_BYTES,
+    FORMAT_VERSION,
+    USER_BLOCK_BYTES,
+    Header,
+    Manifest,
+    WeightRef,
+)
+from fastload.twin.index import Index
+from fastload.twin.tree import Tree
+from fastload.twin.view import Contents, TwinFile
+from fastload.twin.weights import STRING, Array, decode, storage_dtype
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Twin:
+    """An open twin; nothing in it changes, so that threads can share it.
+
+    The file stays mapped for as long as the twin or one of its arrays lives.
+
+    Attributes:
+        path: the file, which may be gone by now.
+        manifest: what it was made from; its documents are read, and checked, when asked for.
+        refs: where each weight is, by name, in the order in which they were written.
+    """
+
+    path: Path
+    manifest: Manifest
+    refs: Mapping[str, WeightRef]
+    _tree: Tree = field(repr=False)
+    _buffer: Array = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path, *, mapped: bool = True) -> Twin:
+        """Open the twin at *path*.
+
+        Args:
+            path: a file that `write_twin` wrote.
+            mapped: map the file, so that weights are read when they are touched and processes
+                share them; or else read all of it now into memory of this process.
+
+        Returns:
+            The twin. The file itself is closed again.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            TwinCorruptError: it is not what was written; the reason says in which way.
+            TwinVersionError: it has a format version that this fastload does not read.
+        """
+        with path.open("rb", buffering=0) as file:
+            header = _read_header(path, file)
+            buffer = _map(file) if mapped else _read(path, file, header.file_nbytes)
+        index, tree = _read_index(path, header, buffer)
+        refs = MappingProxyType({ref.name: ref for ref in index.weights})
+        documents = _Documents(path, {ref.name: ref for ref in index.documents}, buffer)
+        manifest = replace(index.manifest, documents=documents)
+        return cls(path=path, manifest=manifest, refs=refs, _tree=tree, _buffer=buffer)
+
+    @property
+    def weights_nbytes(self) -> int:
+        """Stored bytes of all weights."""
+        return sum(ref.nbytes for ref in self.refs.values())
+
+    @property
+    def root(self) -> TwinFile:
+        """The twin as h5py would show it."""
+        groups = self.manifest.groups
+        return TwinFile(Contents(tree=self._tree, attributes=groups, array=self.array))
+
+    def array(self, name: str) -> Array:
+        """Return the values of a weight.
+
+        Args:
+            name: its name in `refs`.
+
+        Returns:
+            A view of the twin at a multiple of 64 bytes. Writing to it changes the memory of this
+            process, never the file, and later calls see it. Strings, and weights without elements,
+            are new arrays.
+
+        Raises:
+            KeyError: there is no such weight.
+            TwinCorruptError: it holds strings that contradict themselves.
+        """
+        try:
+            return decode(self._buffer, self.refs[name])
+        except ValueError as error:
+            raise TwinCorruptError(self.path, str(error)) from error
+
+    def document(self, name: str) -> bytes:
+        """Return a document.
+
+        Raises:
+            KeyError: there is no such document.
+            TwinCorruptError: its bytes do not match their digest.
+        """
+        return self.manifest.documents[name]
+
+    def verify(self) -> tuple[str, ...]:
+        """Read every weight and return the names of those whose bytes do not match their digest."""
+        refs = self.refs.values()
+        return tuple(ref.name for ref in refs if not _matches(_bytes_at(self._buffer, ref), ref))
+
+
+class _Documents(Mapping[str, bytes]):
+    """The documents of a twin, read when asked for."""
+
+    def __init__(self, path: Path, refs: Mapping[str, WeightRef], buffer: Array) -> None:
+        self._path, self._refs, self._buffer = path, refs, buffer
+
+    def __getitem__(self, name: str) -> bytes:
+        ref = self._refs[name]
+        data = _bytes_at(self._buffer, ref)
+        if not _matches(data, ref):
+            raise TwinCorruptError(self._path, f"the document {name!r} does not match its digest")
+        return data.tobytes()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._refs)
+
+    def __len__(self) -> int:
+        return len(self._refs)
+
+
+def _read_header(path: Path, file: FileIO) -> Header:
+    """Read the header and check that the file is as long as it says."""
+    try:
+        header = Header.from_bytes(file.read(USER_BLOCK_BYTES))
+    except ValueError as error:
+        raise TwinCorruptError(path, str(error)) from None
+    if header.format_version != FORMAT_VERSION:
+        raise TwinVersionError(path, header.format_version, FORMAT_VERSION)
+    size = os.fstat(file.fileno()).st_size
+    if size != header.file_nbytes:
+        raise TwinCorruptError(path, f"it has {size} bytes where {header.file_nbytes} were written")
+    return header
+
+
+def _map(file: FileIO) -> Array:
+    """Map the file copy-on-write: it must not change, and TensorFlow takes no read-only buffer."""
+    return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), np.uint8)
+
+
+def _read(path: Path, file: FileIO, nbytes: int) -> Array:
+    """Read the file into memory that begins at a multiple of 64."""
+    memory = np.empty(nbytes + ALIGNMENT_BYTES, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT_BYTES
+    buffer = memory[start : start + nbytes]
+    file.seek(0)
+    rest = buffer.data
+    while rest:
+        count = file.readinto(rest)
+        if not count:
+            raise TwinCorruptError(path, f"it ended {len(rest)} bytes early while it was read")
+        rest = rest[count:]
+    return buffer
+
+
+def _read_index(path: Path, header: Header, buffer: Array) -> tuple[Index, Tree]:
+    """Read the index and the tree of its names; check that all it points at lies in the file."""
+    data = buffer.data[header.index_offset : header.index_offset + header.index_nbytes]
+    if hashlib.sha256(data).digest() != header.index_sha256:
+        raise TwinCorruptError(path, "its index does not match its digest")
+    try:
+        index = Index.from_bytes(data)
+        for ref in (*index.weights, *index.documents):
+            _check_place(ref, header.file_nbytes)
+        return index, Tree.of(index.manifest, (ref.name for ref in index.weights))
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise TwinCorruptError(path, f"its index is malformed: {error}") from error
+
+
+def _check_place(ref: WeightRef, file_nbytes: int) -> None:
+    """Check that *ref* is inside the file, aligned, and as long as its shape says."""
+    inside = 0 <= ref.offset <= ref.offset + ref.nbytes <= file_nbytes
+    if ref.offset % ALIGNMENT_BYTES or not inside:
+        raise ValueError(f"{ref.name!r} is not where a weight can be")
+    expected = storage_dtype(ref.dtype).itemsize * math.prod(ref.shape)
+    if ref.dtype != STRING and expected != ref.nbytes:
+        raise ValueError(f"{ref.name!r} has {ref.nbytes} bytes, but its shape needs {expected}")
+
+
+def _bytes_at(buffer: Array, ref: WeightRef) -> Array:
+    return buffer[ref.offset : ref.offset + ref.nbytes]
+
+
+def _matches(data: Array, ref: WeightRef) -> bool:
+    return hashlib.sha256(data.data).hexdigest() == ref.sha256

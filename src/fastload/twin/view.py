@@ -1,0 +1,144 @@
+"""A twin seen as h5py would show it, for loaders that were written against `h5py.Group`.
+
+Keras's own HDF5 loaders run on this view. It opens no HDF5 file: groups and attributes come from
+the twin's index, datasets are arrays over the mapped file. Where h5py gives a `Dataset` this gives
+the array itself. fastload's own group is not shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from fastload.twin.format import AttributeValue
+from fastload.twin.tree import Tree
+from fastload.twin.weights import Array
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class HardLink:
+    """Stands for `h5py.HardLink`: every link in a twin is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Contents:
+    """What the groups of one twin have in common; each is equal to itself only.
+
+    Attributes:
+        tree: which names there are.
+        attributes: attributes by group path.
+        array: gives the weight of a name.
+    """
+
+    tree: Tree
+    attributes: Mapping[str, Mapping[str, AttributeValue]]
+    array: Callable[[str], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class TwinGroup(Mapping[str, Any]):
+    """A group of a twin, read-only; reading changes nothing, so that threads can share it.
+
+    Attributes:
+        contents: the twin that it is a group of.
+        path: where it lies; `""` is the root.
+    """
+
+    contents: Contents = field(repr=False)
+    path: str = ""
+
+    @property
+    def name(self) -> str:
+        """The absolute path, as h5py spells it."""
+        return f"/{self.path}"
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """The attributes as they were written; a list that HDF5 holds in pieces is whole here."""
+        return MappingProxyType(dict(self.contents.attributes.get(self.path, {})))
+
+    def __getitem__(self, path: str | bytes) -> Any:
+        """Return the group or the array at *path*: from here or, with a leading `/`, from the root.
+
+        Raises:
+            KeyError: there is neither.
+        """
+        found = self._resolve(path)
+        if found in self.contents.tree.children:
+            return TwinGroup(self.contents, found)
+        weight = self.contents.tree.weights.get(found)
+        if weight is None:
+            text = _text(path)
+            raise KeyError(f"Unable to synchronously open object (object {text!r} doesn't exist)")
+        return self.contents.array(weight)
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, (str, bytes)) and self._resolve(path) in self.contents.tree
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.contents.tree.children[self.path])
+
+    def __len__(self) -> int:
+        return len(self.contents.tree.children[self.path])
+
+    def __bool__(self) -> bool:
+        """An open h5py group is true even if it is empty."""
+        return True
+
+    def get(
+        self,
+        name: str | bytes,
+        default: Any = None,
+        *,
+        getclass: bool = False,
+        getlink: bool = False,
+    ) -> Any:
+        """Return what is at *name* as `h5py.Group.get` does.
+
+        Args:
+            name: a path.
+            default: what to return if nothing is there.
+            getclass: return the class of what would be returned.
+            getlink: return the link instead of what it leads to.
+        """
+        if name not in self:
+            return default
+        found = HardLink() if getlink else self[name]
+        return type(found) if getclass else found
+
+    def close(self) -> None:
+        """Do nothing: the arrays keep the file mapped, and nothing else is open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _resolve(self, path: str | bytes) -> str:
+        """Return the path from the root, without empty parts and `.`."""
+        text = _text(path)
+        direct = f"{self.path}/{text}" if self.path else text
+        if direct in self.contents.tree:
+            return direct
+        start = "" if text.startswith("/") else self.path
+        return "/".join(part for part in f"{start}/{text}".split("/") if part not in {"", "."})
+
+
+class TwinFile(TwinGroup):
+    """The root group of a twin; stands for `h5py.File`."""
+
+    __slots__ = ()
+
+
+def _text(path: str | bytes) -> str:
+    return path.decode("utf-8") if isinstance(path, bytes) else path

@@ -1,0 +1,246 @@
+"""Write a twin: HDF5 lays the file out, then the weights are streamed straight to their places."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastload.twin import hdf5
+from fastload.twin.format import (
+    DOCUMENTS_GROUP,
+    INDEX_DATASET,
+    PAGE_BYTES,
+    Header,
+    Manifest,
+    WeightRef,
+    WeightSpec,
+    WeightStream,
+)
+from fastload.twin.index import Index, plain_groups
+from fastload.twin.sparse import SparseFile
+from fastload.twin.tree import Tree, require_valid
+from fastload.twin.weights import STRING, Array, dtype_name, encode, encode_strings, stored_nbytes
+
+
+def write_twin(
+    path: Path, manifest: Manifest, specs: Sequence[WeightSpec], stream: WeightStream
+) -> int:
+    """Write the twin of a model to *path*.
+
+    The file is complete when this returns, but not flushed to disk: whoever publishes it does that.
+    If this raises, what is at *path* is no twin, for the header comes last.
+
+    Args:
+        path: the file to make; one that exists is replaced.
+        manifest: everything but the weights.
+        specs: the weights, in the order that readers shall see them in.
+        stream: `(name, values)` of each weight once, in any order; one is held at a time.
+
+    Returns:
+        The size of the file, in bytes.
+
+    Raises:
+        ValueError: names collide or are not possible in HDF5, or the stream is not what *specs*
+            says; the message names the weight.
+        TypeError: an attribute has a type that a twin cannot hold.
+        OSError: the disk is full, or refuses in another way.
+    """
+    plain_groups(manifest.groups)  # refuses what the index could not hold, before a file is made
+    tree = _checked_tree(manifest, specs)
+    layout = SparseFile()
+    offsets = _lay_out(layout, manifest, tree, specs)
+    with path.open("wb", buffering=0) as file:
+        written = _write_weights(file, specs, offsets, stream)
+        return _complete(layout, file, manifest, specs, written)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """What became of the stream: the weights in place, and the strings, which have none yet."""
+
+    refs: Mapping[str, WeightRef]
+    strings: Mapping[str, bytes]
+
+
+def _checked_tree(manifest: Manifest, specs: Sequence[WeightSpec]) -> Tree:
+    """Return the tree of names, all of which HDF5 can hold."""
+    names = [spec.name for spec in specs]
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"the weight {name!r} is listed {count} times")
+    for path in (*names, *manifest.links, *filter(None, manifest.groups), *manifest.documents):
+        require_valid(path)
+    return Tree.of(manifest, names)
+
+
+def _lay_out(
+    layout: SparseFile, manifest: Manifest, tree: Tree, specs: Sequence[WeightSpec]
+) -> Mapping[str, int]:
+    """Make all groups, and all datasets but those of strings; return file offsets by name."""
+    placed = [spec for spec in specs if spec.dtype != STRING]
+    small = [spec for spec in placed if stored_nbytes(spec) < PAGE_BYTES]
+    large = [spec for spec in placed if stored_nbytes(spec) >= PAGE_BYTES]
+    with hdf5.opened(layout, "w") as file:
+        for group in tree.children:
+            hdf5.create_group(file, group, manifest.groups.get(group, {}))
+        offsets = {spec.name: hdf5.create_dataset(file, spec) for spec in small}
+    # Alignment belongs to the opened file, not to the dataset: pages need a second opening.
+    with hdf5.opened(layout, "r+", alignment=PAGE_BYTES) as file:
+        offsets |= {spec.name: hdf5.create_dataset(file, spec) for spec in large}
+    return offsets
+
+
+def _write_weights(
+    file: io.FileIO,
+    specs: Sequence[WeightSpec],
+    offsets: Mapping[str, int],
+    stream: WeightStream,
+) -> _Written:
+    """Write every weight of the stream to its offset; keep the strings, which are small."""
+    pending = {spec.name: spec for spec in specs}
+    refs, strings = {}, {}
+    with ThreadPoolExecutor(1) as hashing:
+        for name, array in stream:
+            spec = _take(pending, name, array)
+            if spec.dtype == STRING:
+                strings[name] = _encode_strings(name, array)
+            else:
+                refs[name] = _write_weight(file, hashing, spec, offsets[name], array)
+            # Or this weight would live on while the stream makes the next.
+            del array
+    if pending:
+        raise ValueError(f"the stream ended without the weight {min(pending)!r}")
+    return _Written(refs=refs, strings=strings)
+
+
+def _take(pending: dict[str, WeightSpec], name: str, array: Array) -> WeightSpec:
+    """Take the spec that *array* must meet from *pending*."""
+    if name not in pending:
+        raise ValueError(f"the stream has the weight {name!r} twice, or it is not listed")
+    spec = pending.pop(name)
+    found = (dtype_name(array), array.shape)
+    if found != (spec.dtype, tuple(spec.shape)):
+        raise ValueError(
+            f"the weight {name!r} is listed as {spec.dtype} {list(spec.shape)}, "
+            f"but the stream has {found[0]} {list(found[1])}"
+        )
+    return spec
+
+
+def _write_weight(
+    file: io.FileIO, hashing: Executor, spec: WeightSpec, offset: int, array: Array
+) -> WeightRef:
+    """Write one weight, and hash it in the other thread meanwhile."""
+    digest = hashlib.sha256()
+    file.seek(offset)
+    for piece in encode(array):
+        hashed = hashing.submit(digest.update, piece)
+        _write_all(file, piece)
+        hashed.result()
+    return _ref(spec, offset, stored_nbytes(spec), digest.hexdigest())
+
+
+def _write_at(file: io.FileIO, offset: int, data: bytes | bytearray) -> None:
+    """Write *data* at *offset*."""
+    file.seek(offset)
+    _write_all(file, memoryview(data))
+
+
+def _write_all(file: io.FileIO, data: memoryview) -> None:
+    """Write *data* at the current position; one call of the system takes 2 GiB at most."""
+    while data:
+        data = data[file.write(data) :]
+
+
+def _encode_strings(name: str, array: Array) -> bytes:
+    try:
+        return encode_strings(array)
+    except ValueError as error:
+        raise ValueError(f"the weight {name!r}: {error}") from None
+
+
+def _complete(
+    layout: SparseFile,
+    file: io.FileIO,
+    manifest: Manifest,
+    specs: Sequence[WeightSpec],
+    written: _Written,
+) -> int:
+    """Add all that had to wait for the weights: strings, documents, links and the index.
+
+    Returns:
+        The size of the file.
+    """
+    with hdf5.opened(layout, "r+") as root:
+        strings = _write_strings(root, file, specs, written.strings)
+        documents = _write_documents(root, file, manifest.documents)
+        for link, target in manifest.links.items():
+            hdf5.create_link(root, link, target)
+        refs = {**written.refs, **strings}
+        ordered = tuple(refs[spec.name] for spec in specs)
+        index = Index(manifest=manifest, weights=ordered, documents=documents).to_bytes()
+        offset = hdf5.reserve_bytes(root, INDEX_DATASET, len(index))
+        _write_at(file, offset, index)
+    header = Header(
+        index_offset=offset,
+        index_nbytes=len(index),
+        file_nbytes=layout.size,
+        index_sha256=hashlib.sha256(index).digest(),
+    )
+    _write_layout(file, layout)
+    _write_at(file, 0, header.to_bytes())
+    return layout.size
+
+
+def _write_strings(
+    root: hdf5.File, file: io.FileIO, specs: Sequence[WeightSpec], strings: Mapping[str, bytes]
+) -> dict[str, WeightRef]:
+    """Write the string weights, whose sizes are known only now."""
+    refs = {}
+    for spec in specs:
+        if spec.dtype == STRING:
+            data = strings[spec.name]
+            offset = hdf5.reserve_strings(root, spec, len(data))
+            _write_at(file, offset, data)
+            refs[spec.name] = _stored(spec, offset, data)
+    return refs
+
+
+def _write_documents(
+    root: hdf5.File, file: io.FileIO, documents: Mapping[str, bytes]
+) -> tuple[WeightRef, ...]:
+    """Write the documents."""
+    refs = []
+    for name, data in documents.items():
+        offset = hdf5.reserve_bytes(root, f"{DOCUMENTS_GROUP}/{name}", len(data))
+        _write_at(file, offset, data)
+        spec = WeightSpec(name=name, dtype="uint8", shape=(len(data),))
+        refs.append(_stored(spec, offset, data))
+    return tuple(refs)
+
+
+def _write_layout(file: io.FileIO, layout: SparseFile) -> None:
+    """Write what HDF5 itself has to say, around the weights, and give the file its length."""
+    for offset, piece in layout.pieces():
+        _write_at(file, offset, piece)
+    file.truncate(layout.size)
+
+
+def _stored(spec: WeightSpec, offset: int, data: bytes) -> WeightRef:
+    return _ref(spec, offset, len(data), hashlib.sha256(data).hexdigest())
+
+
+def _ref(spec: WeightSpec, offset: int, nbytes: int, sha256: str) -> WeightRef:
+    return WeightRef(
+        name=spec.name,
+        dtype=spec.dtype,
+        shape=tuple(spec.shape),
+        offset=offset,
+        nbytes=nbytes,
+        sha256=sha256,
+    )

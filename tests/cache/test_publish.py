@@ -1,0 +1,158 @@
+"""Files of the cache appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from fastload.cache.directory import CacheDir
+from fastload.cache.entry import CacheEntry
+from fastload.cache.eviction import prune, stale_partials
+from fastload.cache.publish import is_partial, is_stale_partial, replacing
+from fastload.errors import CacheUnwritableError
+
+from .conftest import StartPython
+
+WRITE_HALF = """
+import sys
+from pathlib import Path
+from fastload.cache.publish import replacing
+with replacing(Path(sys.argv[1])) as partial:
+    partial.write_bytes(b"half")
+    print("half written", flush=True)
+    sys.stdin.read()
+"""
+WRITE_OWN = """
+import sys
+from pathlib import Path
+from fastload.cache.publish import replacing
+for turn in range(20):
+    with replacing(Path(sys.argv[1])) as partial:
+        partial.write_bytes(sys.argv[2].encode() * 100_000)
+"""
+
+
+def test_the_file_appears_when_the_block_ends(entry: CacheEntry) -> None:
+    """Before that there is only the partial beside it."""
+    with replacing(entry.path) as partial:
+        partial.write_bytes(b"twin")
+        seen_inside = entry.path.exists()
+
+    assert not seen_inside
+    assert entry.path.read_bytes() == b"twin"
+    assert not partial.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps published files writable")
+def test_a_published_file_is_read_only(entry: CacheEntry) -> None:
+    """A twin is never edited, and only its user reads it."""
+    with replacing(entry.path) as partial:
+        mode_inside = partial.stat().st_mode & 0o777
+
+    assert mode_inside == 0o600
+    assert entry.path.stat().st_mode & 0o777 == 0o400
+
+
+@pytest.mark.parametrize("error", [ValueError("bad weight"), KeyboardInterrupt(), SystemExit(1)])
+def test_a_failed_block_leaves_the_old_file(entry: CacheEntry, error: BaseException) -> None:
+    """Whatever goes wrong, the partial goes and the old file stays."""
+    entry.path.write_bytes(b"old")
+
+    with pytest.raises(type(error)), replacing(entry.path):
+        raise error
+    assert entry.path.read_bytes() == b"old"
+    assert [path for path in entry.cache.root.iterdir() if is_partial(path)] == []
+
+
+def test_a_missing_folder_is_the_fault_of_the_cache(tmp_path: Path) -> None:
+    """The folder is found unusable before any work is done."""
+    with pytest.raises(CacheUnwritableError, match="No such file"), replacing(tmp_path / "a" / "b"):
+        pytest.fail("the block must not run")
+
+
+def test_a_full_disk_is_the_fault_of_the_cache(small_disk: Path) -> None:
+    """The write that fails becomes the error that names the folder, and leaves nothing."""
+    with (
+        pytest.raises(CacheUnwritableError, match="No space left on device"),
+        replacing(small_disk / "twin.h5") as partial,
+    ):
+        partial.write_bytes(bytes(2**21))
+    assert list(small_disk.iterdir()) == []
+
+
+def test_a_disk_without_room_is_refused_before_the_work(small_disk: Path) -> None:
+    """A length that is known is checked first."""
+    with (
+        pytest.raises(CacheUnwritableError, match="2,097,152 bytes are needed"),
+        replacing(small_disk / "twin.h5", needed_bytes=2**21),
+    ):
+        pytest.fail("the block must not run")
+    assert list(small_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT])
+def test_an_error_of_the_source_stays_what_it_is(entry: CacheEntry, number: int) -> None:
+    """A source that cannot be read is no fault of the cache."""
+    with pytest.raises(OSError, match="source") as caught, replacing(entry.path):
+        raise OSError(number, "source", "model.keras")
+
+    assert caught.value.errno == number
+
+
+def test_a_killed_writer_leaves_no_entry_and_prune_cleans_up(
+    entry: CacheEntry, start_python: StartPython
+) -> None:
+    """After kill -9 there is a partial, which goes once its process is gone."""
+    writer = start_python(WRITE_HALF, entry.path)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    stale_while_alive = stale_partials(entry.cache)
+    writer.kill()
+    writer.wait()
+    left = [path for path in entry.cache.root.iterdir() if is_partial(path)]
+    report = prune(entry.cache)
+
+    assert stale_while_alive == ()
+    assert not entry.path.exists()
+    assert len(left) == 1
+    assert report.leftovers == tuple(left)
+    assert report.freed_bytes == len(b"half")
+    assert not left[0].exists()
+
+
+def test_a_partial_of_another_host_goes_after_a_day(cache: CacheDir) -> None:
+    """A process number of another host says nothing, so age decides."""
+    partial = cache.root / "0123.h5.00000001-1-0123456789ab.partial"
+    partial.write_bytes(b"")
+    now_s = time.time()
+
+    assert not is_stale_partial(partial, now_s=now_s + 23 * 3600)
+    assert is_stale_partial(partial, now_s=now_s + 25 * 3600)
+
+
+@pytest.mark.parametrize("name", ["0123.h5", "notes.partial", "x.h5.00c0ffee-1-ab.partial"])
+def test_other_files_are_never_stale(cache: CacheDir, name: str) -> None:
+    """Only names that `replacing` makes are taken for partials."""
+    (cache.root / name).write_bytes(b"")
+
+    assert not is_stale_partial(cache.root / name, now_s=time.time() + 10**9)
+
+
+def test_eight_writers_of_one_entry_publish_whole_files(
+    entry: CacheEntry, start_python: StartPython
+) -> None:
+    """A reader sees the file of one writer or of another, never a mixture."""
+    writers = [start_python(WRITE_OWN, entry.path, letter) for letter in "abcdefgh"]
+    seen: set[bytes] = set()
+    while any(writer.poll() is None for writer in writers):
+        if entry.path.exists():
+            seen.add(entry.path.read_bytes())
+    seen.add(entry.path.read_bytes())
+
+    assert [writer.returncode for writer in writers] == [0] * 8
+    assert seen <= {letter.encode() * 100_000 for letter in "abcdefgh"}
+    assert [path for path in entry.cache.root.iterdir() if is_partial(path)] == []

@@ -1,0 +1,85 @@
+"""The findings about the zoo, made once a session for the tests that were selected."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# The workers and the tests share the packages `zoo` and `contract`, which are not installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from contract.runs import Findings, Workplace, investigate
+from zoo.catalogue import FLAVOURS, Artefact, artefacts
+
+#: `stock` compares the stock loader with itself: what differs then is the suite's fault, or chance.
+_LOADER_VARIABLE = "FASTLOAD_CONTRACT_LOADER"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the suite's mark known."""
+    config.addinivalue_line("markers", "published: needs models from the package index")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give tests that ask for an `artefact` each one of the zoo."""
+    if "artefact" in metafunc.fixturenames:
+        metafunc.parametrize("artefact", [_param(a) for f in FLAVOURS for a in artefacts(f)])
+
+
+def _param(artefact: Artefact) -> object:
+    marks = [pytest.mark.quick] if "quick" in artefact.model.tags else []
+    marks += [pytest.mark.published] if "published" in artefact.model.tags else []
+    return pytest.param(artefact, id=artefact.id, marks=marks)
+
+
+@pytest.fixture(scope="session")
+def findings(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Findings:
+    """What the workers found out about every artefact that a selected test is about."""
+    params = (getattr(item, "callspec", None) for item in request.session.items)
+    wanted = {spec.params["artefact"] for spec in params if spec and "artefact" in spec.params}
+    here = [artefact for artefact in sorted(wanted) if _has_flavour(artefact.flavour)]
+    cache = request.config.cache
+    assert cache is not None
+    downloads = cache.mkdir("zoo-downloads")
+    place = Workplace(folder=tmp_path_factory.mktemp("zoo"), downloads=downloads)
+    return investigate(here, place, os.environ.get(_LOADER_VARIABLE, "fastload"))
+
+
+@pytest.fixture
+def require(findings: Findings) -> Callable[[Artefact], None]:
+    """Skip the test where the artefact cannot exist here, and say why."""
+
+    def check(artefact: Artefact) -> None:
+        if not _has_flavour(artefact.flavour):
+            pytest.skip(f"no {artefact.flavour} in this environment")
+        if artefact.id in findings.unsaved:
+            pytest.skip(findings.unsaved[artefact.id])
+
+    return check
+
+
+def _has_flavour(flavour: str) -> bool:
+    return flavour in _installed_flavours()
+
+
+@functools.cache
+def _installed_flavours() -> frozenset[str]:
+    """Tell by package metadata: importing TensorFlow into the test process would cost seconds."""
+    versions = {name: _version(name) for name in ("keras", "tf-keras")}
+    generations = {version.split(".")[0] for version in versions.values()}
+    return frozenset(f"keras{generation}" for generation in generations if generation)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,49 @@
+"""What a saved file holds, as plain values: HDF5 item by item, archives member by member."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+
+def describe_saved(path: Path) -> dict[str, Any]:
+    """Return the content of the `.h5` or `.keras` file at *path*."""
+    if path.suffix == ".h5":
+        return _hdf5(path)
+    with zipfile.ZipFile(path) as archive:
+        # metadata.json holds the date of saving.
+        names = sorted(set(archive.namelist()) - {"metadata.json"})
+        return {name: _member(name, archive.read(name)) for name in names}
+
+
+def _member(name: str, data: bytes) -> Any:
+    if name.endswith(".json"):
+        return json.loads(data)
+    return _hdf5(io.BytesIO(data)) if name.endswith(".h5") else hashlib.sha256(data).hexdigest()
+
+
+def _hdf5(source: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    with h5py.File(source, "r") as file:
+        found["/"] = _attributes(file)
+        file.visititems(lambda name, item: found.update({name: _item(item)}))
+    return found
+
+
+def _item(item: Any) -> Any:
+    if not isinstance(item, h5py.Dataset):
+        return _attributes(item)
+    data = item[()]
+    raw = data.tobytes() if hasattr(data, "tobytes") else repr(data).encode()
+    digest = hashlib.sha256(raw).hexdigest()
+    return {"dtype": str(item.dtype), "shape": list(item.shape), "sha256": digest}
+
+
+def _attributes(item: Any) -> dict[str, str]:
+    return {name: repr(value) for name, value in item.attrs.items()}

@@ -1,0 +1,61 @@
+"""The promise, model by model: the only way to tell that fastload is there is the speed.
+
+Every model of the zoo is loaded by the stock loader and by fastload in each state of the cache, in processes of their
+own, and described in full; the descriptions have to be equal. Where stock fails, fastload fails in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contract.comparison import GROUPS, assert_same
+from contract.runs import Findings, State, states_of
+from zoo.catalogue import Artefact
+
+# The first test waits for every worker, which loads the whole zoo.
+pytestmark = pytest.mark.timeout(1800)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_model_is_the_one_that_stock_loads(
+    artefact: Artefact, group: str, findings: Findings, require: Callable[[Artefact], None]
+) -> None:
+    """Loaded by fastload in any state, a model cannot be told from stock's."""
+    require(artefact)
+    for state in states_of(artefact):
+        stock = findings.stock[artefact.id, state.stock_variant]
+        ours = findings.ours[artefact.id, state.name]
+
+        assert_same(stock["told"], ours["told"], GROUPS[group], f"{artefact.id}, {state.name}")
+
+
+def test_load_is_served_from_the_twin(
+    artefact: Artefact, findings: Findings, require: Callable[[Artefact], None]
+) -> None:
+    """What stock can load comes from the twin, or the report says why it does not."""
+    require(artefact)
+    reports = [(s, findings.ours[artefact.id, s.name].get("report")) for s in states_of(artefact)]
+
+    assert [] == [state.name for state, report in reports if not _is_accounted_for(state, report)]
+
+
+def test_twin_is_never_written_through_a_model(
+    artefact: Artefact, findings: Findings, require: Callable[[Artefact], None]
+) -> None:
+    """Calling, training and saving a mapped model leaves every byte of its twin alone."""
+    require(artefact)
+    for state in states_of(artefact):
+        told = findings.ours[artefact.id, state.name]
+        before = told.get("report", {}).get("twin_before")
+
+        assert before == told.get("twin_after"), f"{artefact.id}, {state.name}"
+
+
+def _is_accounted_for(state: State, report: dict[str, Any] | None) -> bool:
+    if not report:
+        return False
+    is_bypass = report["outcome"] == "bypass"
+    return bool(report["reason"]) if is_bypass else report["outcome"] == state.outcome

@@ -1,0 +1,135 @@
+"""Load and describe models in a process of its own: `python worker.py REQUEST`.
+
+REQUEST is a JSON file: `flavour`, `loader` (`stock` or `fastload`), `folder`, `results`, and `jobs`, each with `id`,
+`name` (in the catalogue), `path`, `full`, `custom` (pass the custom objects) and `arguments` for `load_model`. Each job
+leaves one JSON line, so that a crash loses one job only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import importlib
+import io
+import json
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from contract import description
+from zoo.catalogue import Kit, catalogue, kit
+
+
+class Recorder(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[list[str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not record.name.startswith("fastload"):
+            self.lines.append([record.name, record.levelname, record.getMessage()])
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[dict[str, Any]]:
+    """Collect what is printed, warned and logged inside."""
+    heard: dict[str, Any] = {}
+    recorder, out = Recorder(), io.StringIO()
+    loggers = [logging.getLogger(name) for name in ("tensorflow", "absl", "keras", "")]
+    with warnings.catch_warnings(record=True) as warned, contextlib.redirect_stdout(out):
+        warnings.simplefilter("always")
+        for logger in loggers:
+            logger.addHandler(recorder)
+        try:
+            yield heard
+        finally:
+            for logger in loggers:
+                logger.removeHandler(recorder)
+    heard["printed"] = out.getvalue()
+    heard["warned"] = [[w.category.__name__, str(w.message)] for w in warned]
+    heard["logged"] = recorder.lines
+
+
+def run(request: dict[str, Any]) -> None:
+    """Do every job of *request*."""
+    tools = kit(request["flavour"], Path(request["folder"]), Path(request["folder"]))
+    with open(request["results"], "a", encoding="utf-8") as results:
+        for job in request["jobs"]:
+            print(json.dumps(do(job, tools, request["loader"])), file=results, flush=True)
+
+
+def do(job: dict[str, Any], tools: Kit, loader: str) -> dict[str, Any]:
+    """Load one model and describe it and what the load left behind."""
+    tools.keras.backend.clear_session()
+    gc.collect()
+    tools.keras.utils.set_random_seed(3)
+    load = _loader(loader, tools)
+    arguments = _arguments(job, tools)
+    loaded: list[Any] = []
+    start = time.perf_counter()
+    with listening() as heard:
+        failure = description.guarded(lambda: loaded.append(load(job["path"], **arguments)))
+    told: dict[str, Any] = {"id": job["id"], "seconds": time.perf_counter() - start}
+    told["report"] = _report() if loader == "fastload" else {}
+    told["told"] = {"load": failure, "messages": heard, **_aftermath(tools)}
+    if loaded:
+        told["told"] |= _described(job, tools, loaded.pop())
+    told["twin_after"] = _digest(told["report"].get("twin"))
+    return told
+
+
+def _aftermath(tools: Kit) -> dict[str, Any]:
+    return {
+        "randomness": description.guarded(lambda: description.randomness_after(tools)),
+        "names": description.guarded(lambda: description.names_after(tools)),
+        "switches": description.guarded(lambda: description.switches_after(tools)),
+    }
+
+
+def _described(job: dict[str, Any], tools: Kit, model: Any) -> dict[str, Any]:
+    aspects = description.FULL if job["full"] else description.LIGHT
+    subject = description.Subject(kit=tools, model=model, folder=tools.folder)
+    return description.describe(subject, aspects)
+
+
+def _loader(loader: str, tools: Kit) -> Any:
+    if loader == "stock":
+        return tools.keras.models.load_model
+    return importlib.import_module("fastload").load_model
+
+
+def _arguments(job: dict[str, Any], tools: Kit) -> dict[str, Any]:
+    custom = catalogue()[job["name"]].custom if job["custom"] else ()
+    objects = {name: getattr(tools.own, name) for name in custom}
+    return {**job["arguments"], **({"custom_objects": objects} if objects else {})}
+
+
+def _report() -> dict[str, Any]:
+    report = importlib.import_module("fastload").last_load()
+    if report is None:
+        return {}
+    twin = None if report.twin is None else str(report.twin)
+    return {
+        "outcome": report.outcome.value,
+        "reason": report.reason,
+        "code": report.code,
+        "twin": twin,
+        "twin_before": _digest(twin),
+    }
+
+
+def _digest(path: str | None) -> str | None:
+    return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

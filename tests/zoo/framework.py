@@ -1,0 +1,41 @@
+"""The one place of the zoo that imports TensorFlow and picks a Keras. Worker processes only."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+#: The Keras of this process, set by `select`; `zoo.objects` makes its classes for it.
+keras: Any = None
+
+
+def select(flavour: str) -> Any:
+    """Import the Keras of *flavour*, on one thread so that sums have one order, and return it."""
+    global keras
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    if flavour == "keras2":
+        os.environ["TF_USE_LEGACY_KERAS"] = "1"
+        keras = _keras2()
+    else:
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+        keras = importlib.import_module("keras")
+    generation = keras.__version__.split(".")[0]
+    if generation != flavour[-1]:
+        raise RuntimeError(f"{flavour} asked for, but this environment has Keras {keras.__version__}")
+    return keras
+
+
+def _keras2() -> Any:
+    """Return tf-keras where it is installed, else the Keras inside TensorFlow (up to 2.15)."""
+    try:
+        return importlib.import_module("tf_keras")
+    except ModuleNotFoundError:
+        return tensorflow().keras
+
+
+def tensorflow() -> Any:
+    """Return TensorFlow."""
+    return importlib.import_module("tensorflow")
