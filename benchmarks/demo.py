@@ -15,9 +15,9 @@ from benchmarks.measure import WORK, BenchmarkError, check_output, measure_once
 from benchmarks.runner import Measurement
 
 _TITLES: Final = {
-    stock_loader(Format.SAVED_MODEL): "tf.keras.models.load_model",
-    MISS: "fastload.load_model, first load",
-    HIT: "fastload.load_model, later loads",
+    stock_loader(Format.SAVED_MODEL): "stock load_model",
+    MISS: "fastload, first load",
+    HIT: "fastload, later loads",
 }
 
 

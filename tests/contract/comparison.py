@@ -51,7 +51,7 @@ def assert_same(
     Raises:
         AssertionError: they differ; the message lists where.
     """
-    # What only one side tells of is left to the aspect "load", or was left out for the sake of time.
+    # What only one side tells of is left to the aspect "load", or was left out to save time.
     told = [aspect for aspect in aspects if aspect in stock and aspect in ours]
     found = [line for a in told for line in differences(stock[a], ours[a], a)]
     more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""

@@ -39,9 +39,7 @@ def _param(artefact: Artefact) -> object:
 
 
 @pytest.fixture(scope="session")
-def findings(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Findings:
+def findings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Findings:
     """What the workers found out about every artefact that a selected test is about."""
     params = (getattr(item, "callspec", None) for item in request.session.items)
     wanted = {spec.params["artefact"] for spec in params if spec and "artefact" in spec.params}

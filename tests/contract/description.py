@@ -1,7 +1,7 @@
 """Everything that can be told of a loaded model, as plain JSON values, one aspect a function.
 
-A worker process describes models loaded by one loader; the tests compare the descriptions of two. Arrays are told by
-dtype, shape, digest and first values. Nothing here knows how fastload works.
+A worker process describes models loaded by one loader; the tests compare the descriptions of two.
+Arrays are told by dtype, shape, digest and first values. Nothing here knows how fastload works.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-
 from contract.saved_files import describe_saved
 from zoo.catalogue import Kit
 from zoo.samples import inputs_of, targets_of
@@ -97,12 +96,12 @@ def structure_of(subject: Subject) -> Any:
 
 def config_of(subject: Subject) -> Any:
     """The config, the JSON form and the printed summary."""
-    lines: list[str] = []
+    model, lines = subject.model, list[str]()
     return {
-        "config": guarded(lambda: plain(subject.model.get_config())),
-        "json": guarded(lambda: plain(json.loads(subject.model.to_json()))),
-        "build_config": guarded(lambda: plain(subject.model.get_build_config())),
-        "summary": guarded(lambda: subject.model.summary(print_fn=lambda line, **_: lines.append(line))),
+        "config": guarded(lambda: plain(model.get_config())),
+        "json": guarded(lambda: plain(json.loads(model.to_json()))),
+        "build_config": guarded(lambda: plain(model.get_build_config())),
+        "summary": guarded(lambda: model.summary(print_fn=lambda line, **_: lines.append(line))),
         "summary_lines": lines,
     }
 
@@ -179,7 +178,7 @@ def randomness_after(kit: Kit) -> Any:
     draw = keras.random.uniform if hasattr(keras, "random") else keras.backend.random_uniform
     return {
         "python": random.random(),
-        "numpy": float(np.random.random()),
+        "numpy": float(np.random.random()),  # noqa: NPY002 - the global one is meant
         "tensorflow": bits(kit.tf.random.uniform((2,))),
         "keras": bits(draw((2,))),
         "initializer": bits(keras.initializers.GlorotUniform()((2, 2))),
@@ -220,7 +219,7 @@ def describe(subject: Subject, aspects: dict[str, Callable[[Subject], Any]]) -> 
 
 
 def _signatures(model: Any) -> dict[str, str]:
-    """Name and arguments of each signature; the functions themselves are as unlike as two traces."""
+    """Name and arguments of each signature; the functions are as unlike as two traces."""
     found = getattr(model, "signatures", None) or {}
     return {name: str(found[name].structured_input_signature) for name in found}
 

@@ -1,4 +1,4 @@
-"""Runs of worker processes: the zoo built once, loaded by stock and by fastload in each state, told as JSON."""
+"""Runs of worker processes: the zoo, built once, loaded by stock and by fastload, told as JSON."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def states_of(artefact: Artefact) -> list[State]:
 
 
 def is_full(artefact: Artefact) -> bool:
-    """Say whether the artefact is trained and saved again: all quick ones, else one format of a model."""
+    """Say whether it is trained and saved again: all quick ones, else one format of a model."""
     model = artefact.model
     return "quick" in model.tags or artefact.format == model.formats[artefact.flavour][0]
 
@@ -190,7 +190,7 @@ class _Shard:
         whole = {"flavour": self.flavour, "results": str(results), "folder": str(self.folder)}
         asked = self.folder / "request.json"
         asked.write_text(json.dumps({**whole, **request}), encoding="utf-8")
-        with open(self.folder / "output.txt", "ab") as output:
+        with (self.folder / "output.txt").open("ab") as output:
             command = [sys.executable, str(_TESTS / script), str(asked)]
             environment = {**os.environ, "FASTLOAD_CACHE_DIR": str(self.folder / "cache")}
             subprocess.run(

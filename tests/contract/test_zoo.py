@@ -1,7 +1,8 @@
 """The promise, model by model: the only way to tell that fastload is there is the speed.
 
-Every model of the zoo is loaded by the stock loader and by fastload in each state of the cache, in processes of their
-own, and described in full; the descriptions have to be equal. Where stock fails, fastload fails in the same words.
+Every model of the zoo is loaded by the stock loader and by fastload in each state of the cache, in
+processes of their own, and described in full; the descriptions have to be equal. Where stock fails,
+fastload fails in the same words.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from contract.comparison import GROUPS, assert_same
 from contract.runs import Findings, State, states_of
 from zoo.catalogue import Artefact
@@ -39,7 +39,8 @@ def test_load_is_served_from_the_twin(
     require(artefact)
     reports = [(s, findings.ours[artefact.id, s.name].get("report")) for s in states_of(artefact)]
 
-    assert [] == [state.name for state, report in reports if not _is_accounted_for(state, report)]
+    unexplained = [state.name for state, report in reports if not _is_accounted_for(state, report)]
+    assert unexplained == []
 
 
 def test_twin_is_never_written_through_a_model(

@@ -11,8 +11,6 @@ from fastload.twin.sparse import SparseFile
 
 SPANS = st.tuples(st.integers(0, 10_000), st.binary(min_size=1, max_size=5000))
 WRITES = st.lists(SPANS, max_size=8)
-    st.tuples(st.integers(0, 10_000), st.binary(min_size=1, max_size=5000)), max_size=8
-)
 
 
 def written(writes: list[tuple[int, bytes]], file: io.RawIOBase | io.BytesIO) -> bytes:

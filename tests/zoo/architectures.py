@@ -1,4 +1,4 @@
-"""Plain networks that Keras 2 and Keras 3 build from the same lines: shapes of graph, layers, dtypes, flags."""
+"""Plain networks that both Kerases build from the same lines: graphs, layers, dtypes, flags."""
 
 from __future__ import annotations
 
@@ -23,14 +23,18 @@ def sequential_with_input(k: Kit) -> Any:
 
 @zoo_model(**_MAIN)
 def sequential_built_by_call(k: Kit) -> Any:
-    model = k.keras.Sequential([k.layers.Dense(3, activation="tanh"), k.layers.Dense(2)], name="late")
+    model = k.keras.Sequential(
+        [k.layers.Dense(3, activation="tanh"), k.layers.Dense(2)], name="late"
+    )
     model(k.tf.zeros((2, 4)))
     return model
 
 
 @zoo_model(**_MAIN)
 def sequential_built_by_shape(k: Kit) -> Any:
-    model = k.keras.Sequential([k.layers.Dense(3), k.layers.BatchNormalization(), k.layers.Dense(2)])
+    model = k.keras.Sequential(
+        [k.layers.Dense(3), k.layers.BatchNormalization(), k.layers.Dense(2)]
+    )
     model.build((None, 4))
     return model
 
@@ -98,7 +102,9 @@ def nested_with_equal_names(k: Kit) -> Any:
 
 @zoo_model(**_MAIN)
 def nested_model_used_twice(k: Kit) -> Any:
-    tower = k.keras.Sequential([k.keras.Input((4,)), k.layers.Dense(3), k.layers.Dense(2)], name="tower")
+    tower = k.keras.Sequential(
+        [k.keras.Input((4,)), k.layers.Dense(3), k.layers.Dense(2)], name="tower"
+    )
     left, right = k.keras.Input((4,)), k.keras.Input((4,))
     return k.keras.Model([left, right], k.layers.Concatenate()([tower(left), tower(right)]))
 
@@ -133,7 +139,9 @@ def convolutions_of_one_and_three_axes(k: Kit) -> Any:
 def time_distributed(k: Kit) -> Any:
     inputs = k.keras.Input((5, 4))
     x = k.layers.TimeDistributed(k.layers.Dense(3, activation="elu"))(inputs)
-    return k.keras.Model(inputs, k.layers.Permute((2, 1))(k.layers.RepeatVector(2)(k.layers.Flatten()(x))))
+    return k.keras.Model(
+        inputs, k.layers.Permute((2, 1))(k.layers.RepeatVector(2)(k.layers.Flatten()(x)))
+    )
 
 
 @zoo_model("quick", **_ALL)
@@ -203,7 +211,9 @@ def frozen_inner_model(k: Kit) -> Any:
 
 @zoo_model(**_MAIN)
 def partly_frozen_inner_model(k: Kit) -> Any:
-    body = k.keras.Sequential([k.keras.Input((4,)), k.layers.Dense(3), k.layers.Dense(3)], name="body")
+    body = k.keras.Sequential(
+        [k.keras.Input((4,)), k.layers.Dense(3), k.layers.Dense(3)], name="body"
+    )
     body.layers[0].trainable = False
     inputs = k.keras.Input((4,))
     return k.keras.Model(inputs, k.layers.Dense(1)(body(inputs)))

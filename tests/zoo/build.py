@@ -1,6 +1,7 @@
-"""Build artefacts of the zoo in a process of their own: `python build.py REQUEST`, one JSON line each on the way.
+"""Build artefacts of the zoo in a process of their own: `python build.py REQUEST`.
 
-REQUEST is a JSON file with `flavour`, `names`, `folder`, `downloads` and `results`.
+REQUEST is a JSON file with `flavour`, `names`, `folder`, `downloads` and `results`; each artefact
+leaves one JSON line there.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from zoo.catalogue import SUFFIXES, Kit, ZooModel, catalogue, kit
 
 
 def build_all(request: dict[str, Any]) -> None:
-    """Build every model that *request* names and note where each format went, or why it could not."""
+    """Build every model that *request* names and note where each format went, or why not."""
     folder = Path(request["folder"])
     tools = kit(request["flavour"], folder, Path(request["downloads"]))
-    with open(request["results"], "a", encoding="utf-8") as results:
+    with Path(request["results"]).open("a", encoding="utf-8") as results:
         for name in request["names"]:
             for line in build_one(tools, catalogue()[name], request["flavour"], folder / name):
                 print(json.dumps(line), file=results, flush=True)
@@ -65,7 +66,8 @@ def _save(entry: ZooModel, model: Any, format_name: str, folder: Path) -> dict[s
     path = folder / f"model{SUFFIXES[format_name]}"
     try:
         if format_name == "tf":
-            model.save(str(path), save_format="tf")
+            traced = "untraced" not in entry.tags
+            model.save(str(path), save_format="tf", save_traces=traced)
         else:
             model.save(str(path))
     except Exception as error:

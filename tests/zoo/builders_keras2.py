@@ -1,4 +1,4 @@
-"""Models that only Keras 2 can make: graph operations as layers, `add_loss`, ragged and sparse inputs."""
+"""Models that only Keras 2 makes: operations as layers, `add_loss`, ragged and sparse inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that only Keras 3 can make: `keras.ops` in the graph, quantized layers, seed generators."""
+"""Models that only Keras 3 makes: `keras.ops` in the graph, quantized layers, seed generators."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def feature_space_like(k: Kit) -> Any:
     words, number = k.keras.Input((1,), dtype="string"), k.keras.Input((1,))
     encoded = k.layers.StringLookup(vocabulary=["cat", "dog"], output_mode="one_hot")(words)
     binned = k.layers.Discretization([0.0, 1.0], output_mode="one_hot")(number)
-    return k.keras.Model([words, number], k.layers.Dense(1)(k.layers.Concatenate()([encoded, binned])))
+    return k.keras.Model(
+        [words, number], k.layers.Dense(1)(k.layers.Concatenate()([encoded, binned]))
+    )
 
 
 @zoo_model(**_ALL)

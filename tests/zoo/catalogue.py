@@ -1,8 +1,9 @@
 """The catalogue of the zoo: every model by name, and the decorators that enter it.
 
-A builder makes one small model with the stock Keras of a flavour (`keras2`: `tf.keras` of TF 2.15 or tf-keras; `keras3`)
-and hands it back; `zoo.build` gives it seeded weights and saves it in each format. Builders import nothing by
-themselves, so that pytest can list the zoo without TensorFlow: all they need is in the `Kit`.
+A builder makes one small model with the stock Keras of a flavour (`keras2`: `tf.keras` of TF 2.15
+or tf-keras; `keras3`) and hands it back; `zoo.build` gives it seeded weights and saves it in each
+format. Builders import nothing by themselves, so that pytest can list the zoo without TensorFlow:
+all they need is in the `Kit`.
 """
 
 from __future__ import annotations
@@ -62,9 +63,10 @@ class ZooModel:
 
     Attributes:
         name: the builder's name.
-        build: makes the model from a kit; for `files`, writes it into the kit's folder and returns the path.
+        build: makes the model from a kit; or writes it into the kit's folder and returns the path.
         formats: formats to save in, by flavour; flavours that are missing do not know such a model.
-        tags: `quick` for the short run, `needs_custom` and whatever else a test may select by.
+        tags: `quick` for the short run, `published` for models from the package index, `untraced`
+            for a SavedModel without the functions of each layer (quicker to save and to load).
         custom: names in `zoo.objects` to pass in `custom_objects=`.
         arguments: further arguments of `load_model`.
         is_files: True if *build* writes the files itself.
@@ -112,7 +114,7 @@ def zoo_model(
     """Enter the decorated builder into the catalogue.
 
     Args:
-        tags: words that tests select by.
+        tags: as in `ZooModel`.
         keras2: formats for Keras 2, apart by spaces (`"tf h5 keras"`).
         keras3: formats for Keras 3 (`"keras h5"`).
         custom: names in `zoo.objects` that the load gets in `custom_objects=`.
@@ -158,6 +160,4 @@ def kit(flavour: str, folder: Path, downloads: Path) -> Kit:
     framework = importlib.import_module("zoo.framework")
     keras = framework.select(flavour)
     own = importlib.import_module("zoo.objects")
-    return Kit(
-        keras=keras, tf=framework.tensorflow(), own=own, folder=folder, downloads=downloads
-    )
+    return Kit(keras=keras, tf=framework.tensorflow(), own=own, folder=folder, downloads=downloads)

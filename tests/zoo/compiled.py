@@ -1,4 +1,4 @@
-"""Compiled models for both flavours: optimizers with slots, schedules, losses, metrics, weights of either."""
+"""Compiled models for both flavours: optimizers with slots, schedules, losses, metrics."""
 
 from __future__ import annotations
 
@@ -118,7 +118,10 @@ def compiled_with_everything(k: Kit) -> Any:
         loss={"label": k.keras.losses.CategoricalCrossentropy(from_logits=True), "score": "huber"},
         loss_weights={"label": 0.3, "score": 2.0},
         metrics={"label": ["accuracy", k.keras.metrics.AUC(num_thresholds=5)], "score": ["mse"]},
-        weighted_metrics={"label": ["mae"], "score": [k.keras.metrics.MeanAbsoluteError(name="far")]},
+        weighted_metrics={
+            "label": ["mae"],
+            "score": [k.keras.metrics.MeanAbsoluteError(name="far")],
+        },
         run_eagerly=False,
         steps_per_execution=1,
     )

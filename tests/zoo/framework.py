@@ -12,7 +12,7 @@ keras: Any = None
 
 def select(flavour: str) -> Any:
     """Import the Keras of *flavour*, on one thread so that sums have one order, and return it."""
-    global keras
+    global keras  # noqa: PLW0603 - one process, one Keras; `zoo.objects` makes classes for it
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
@@ -24,7 +24,7 @@ def select(flavour: str) -> Any:
         keras = importlib.import_module("keras")
     generation = keras.__version__.split(".")[0]
     if generation != flavour[-1]:
-        raise RuntimeError(f"{flavour} asked for, but this environment has Keras {keras.__version__}")
+        raise RuntimeError(f"{flavour} asked for, but this is Keras {keras.__version__}")
     return keras
 
 

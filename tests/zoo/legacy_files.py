@@ -1,4 +1,4 @@
-"""Files that no saver of today writes: HDF5 of early Keras 2, HDF5 under a `.keras` name, published models."""
+"""Files that no saver of today writes: early HDF5, HDF5 named `.keras`, published models."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Any
 
 import h5py
 import numpy as np
-
 from zoo import published
 from zoo.catalogue import Kit, zoo_model
 
 
 @zoo_model("quick", keras2="h5", keras3="h5", is_files=True)
 def sequential_of_keras_2_1(k: Kit) -> Path:
-    layers = [_dense("dense_1", 3, "relu", batch_input_shape=[None, 4]), _dense("dense_2", 2, "linear")]
+    layers = [
+        _dense("dense_1", 3, "relu", batch_input_shape=[None, 4]),
+        _dense("dense_2", 2, "linear"),
+    ]
     config = {"class_name": "Sequential", "config": layers}
     path = k.folder / "model.h5"
     _write(path, config, {"dense_1": (4, 3), "dense_2": (3, 2)}, keras_version="2.1.0")

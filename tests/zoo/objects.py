@@ -1,7 +1,7 @@
 """Custom classes and functions of the zoo, made for the Keras that `zoo.framework` picked.
 
-`Registered...` are in Keras's own registry as soon as this module is imported, `Passed...` have to come in
-`custom_objects=`, `Unknown...` are never at hand when a model is loaded.
+`Registered...` are in Keras's own registry as soon as this module is imported, `Passed...` have to
+come in `custom_objects=`, `Unknown...` are never at hand when a model is loaded.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import tensorflow as tf
-
 from zoo.framework import keras
 
 register = keras.utils.register_keras_serializable(package="zoo")

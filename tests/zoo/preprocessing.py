@@ -1,4 +1,4 @@
-"""Preprocessing layers for both flavours: tables, vocabularies, adapted statistics, images, augmentation."""
+"""Preprocessing layers for both flavours: vocabularies, adapted statistics, augmentation."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ def discretisation(k: Kit) -> Any:
 @zoo_model(**_MAIN)
 def image_preparation(k: Kit) -> Any:
     inputs = k.keras.Input((9, 9, 3))
-    x = k.layers.CenterCrop(6, 6)(k.layers.Resizing(8, 8)(k.layers.Rescaling(1 / 255, offset=-1)(inputs)))
+    x = k.layers.CenterCrop(6, 6)(
+        k.layers.Resizing(8, 8)(k.layers.Rescaling(1 / 255, offset=-1)(inputs))
+    )
     return k.keras.Model(inputs, k.layers.Conv2D(2, 3)(x))
 
 

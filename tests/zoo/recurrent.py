@@ -24,7 +24,7 @@ def bidirectional_gru(k: Kit) -> Any:
     return k.keras.Model(inputs, k.layers.Bidirectional(k.layers.LSTM(2))(x))
 
 
-@zoo_model(**_MAIN)
+@zoo_model("untraced", **_MAIN)
 def bidirectional_of_two_kinds(k: Kit) -> Any:
     inputs = k.keras.Input((5, 3))
     backward = k.layers.GRU(2, go_backwards=True, reset_after=False)
@@ -39,20 +39,20 @@ def stateful_lstm(k: Kit) -> Any:
     return k.keras.Model(inputs, k.layers.GRU(2, stateful=True)(x))
 
 
-@zoo_model(**_MAIN)
+@zoo_model("untraced", **_MAIN)
 def stacked_cells(k: Kit) -> Any:
     inputs = k.keras.Input((5, 3))
     cells = [k.layers.LSTMCell(3), k.layers.GRUCell(2)]
     return k.keras.Model(inputs, k.layers.RNN(cells, return_sequences=True)(inputs))
 
 
-@zoo_model(**_MAIN)
+@zoo_model("untraced", **_MAIN)
 def conv_lstm(k: Kit) -> Any:
     inputs = k.keras.Input((3, 4, 4, 1))
     return k.keras.Model(inputs, k.layers.ConvLSTM2D(2, 3, padding="same")(inputs))
 
 
-@zoo_model(**_MAIN)
+@zoo_model("untraced", **_MAIN)
 def encoder_and_decoder(k: Kit) -> Any:
     source, target = k.keras.Input((5, 3)), k.keras.Input((4, 3))
     _, hidden, carry = k.layers.LSTM(3, return_state=True)(source)
@@ -60,7 +60,7 @@ def encoder_and_decoder(k: Kit) -> Any:
     return k.keras.Model([source, target], decoded)
 
 
-@zoo_model(**_MAIN)
+@zoo_model("untraced", **_MAIN)
 def simple_rnn_unrolled(k: Kit) -> Any:
     inputs = k.keras.Input((3, 2))
     return k.keras.Model(inputs, k.layers.SimpleRNN(2, unroll=True, go_backwards=True)(inputs))

@@ -6,7 +6,6 @@ import zlib
 from typing import Any
 
 import numpy as np
-
 from zoo.catalogue import Kit
 
 ROWS = 4

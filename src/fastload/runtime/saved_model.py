@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from fastload.errors import UnsupportedRuntimeError
-from fastload.runtime.signatures import late_signatures
+from fastload.runtime.signatures import attach_signatures
 from fastload.runtime.tensorflow import first_module, import_module, parse_saved_model
 from fastload.runtime.transplant import Overlay, require, transplant
 from fastload.runtime.zero_copy import tensor_over
@@ -68,7 +68,7 @@ def _attach_signatures(root: Any, twin: Twin, objects: Mapping[int, Any], path: 
         source_nodes = json.loads(twin.document(_SOURCE_NODES))
         variables = json.loads(twin.document(_VARIABLES))
         bound = {source_nodes[int(node)]: objects[int(node)] for node in variables if int(node) in objects}
-        root.signatures = late_signatures(path, bound)
+        attach_signatures(root, path, bound)
 
 
 def _live_nodes(graph: Any) -> Iterator[int]:

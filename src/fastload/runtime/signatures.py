@@ -16,10 +16,11 @@ from fastload.runtime.tensorflow import import_module, parse_saved_model
 from fastload.runtime.transplant import require, transplant
 
 
-def late_signatures(path: str, variables: Mapping[int, Any]) -> Any:
-    """Return the signature map of the SavedModel at *path*, which reads nothing until it is used.
+def attach_signatures(root: Any, path: str, variables: Mapping[int, Any]) -> None:
+    """Set `root.signatures` to the signature map of the SavedModel at *path*, which reads nothing until it is used.
 
     Args:
+        root: the model.
         path: the SavedModel's folder.
         variables: the variables of the live model, by node id in the SavedModel's object graph.
     """
@@ -27,8 +28,8 @@ def late_signatures(path: str, variables: Mapping[int, Any]) -> Any:
     require(stock, ["_SignatureMap"])
     signatures = stock._SignatureMap()
     require(signatures, ["_signatures"])
+    root.signatures = signatures  # still empty: Keras looks into what it is given
     signatures._signatures = _Late(lambda: _load(path, variables))
-    return signatures
 
 
 class _Late(Mapping[str, Any]):

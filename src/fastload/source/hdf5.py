@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import h5py
 import numpy as np
@@ -17,6 +17,17 @@ from fastload.errors import UnconvertibleModelError, UnsafeSourceError
 from fastload.source.hdf5_guard import check_link, check_storage, dtype_name
 from fastload.source.limits import HDF5_EXPANSION, HDF5_TOTAL_FLOOR_BYTES, is_bomb
 from fastload.twin.format import AttributeValue, WeightSpec, dtype_of
+
+#: What h5py and HDF5 raise for damaged files; memory runs out where a damaged size is believed.
+_DAMAGE: Final = (
+    OSError,
+    LookupError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +99,7 @@ def _translated(what: str) -> Iterator[None]:
     """Turn what h5py raises for damaged files into the one error that means a bypass."""
     try:
         yield
-    except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError) as error:
+    except _DAMAGE as error:
         raise UnconvertibleModelError(f"{what} cannot be read: {error}") from error
 
 

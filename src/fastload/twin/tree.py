@@ -71,18 +71,17 @@ def _children(groups: Iterable[str], weights: Iterable[str]) -> dict[str, tuple[
     """Return the sorted names under each group, groups without any included."""
     found: dict[str, list[str]] = {"": []}
     for path in groups:
-        _add_group(found, path)
+        _group(found, path)
     for path in weights:
         parent, _, name = path.rpartition("/")
-        _add_group(found, parent)
-        found[parent].append(name)
+        _group(found, parent).append(name)
     return {path: tuple(sorted(names)) for path, names in found.items()}
 
 
-def _add_group(found: dict[str, list[str]], path: str) -> None:
-    """Add the group at *path* and those above it."""
+def _group(found: dict[str, list[str]], path: str) -> list[str]:
+    """Return the names under the group at *path*, which is added if need be, as are those above."""
     if path not in found:
         found[path] = []
         parent, _, name = path.rpartition("/")
-        _add_group(found, parent)
-        found[parent].append(name)
+        _group(found, parent).append(name)
+    return found[path]
