@@ -133,11 +133,16 @@ def _cells(row: Row) -> tuple[str, ...]:
         str(row.rounds),
         f"{row.load_s:.3f}",
         f"{row.load_p95_s:.3f}",
-        f"{row.load_ratio:.1f}",
+        _ratio(row, row.load_ratio),
         f"{row.first_prediction_s:.2f}",
-        f"{row.first_prediction_ratio:.1f}",
+        _ratio(row, row.first_prediction_ratio),
         f"{row.peak_rss_mib:.0f}",
     )
+
+
+def _ratio(row: Row, ratio: float) -> str:
+    """A bypass is the stock loader itself: its ratio is noise, not a gain."""
+    return "-" if "bypass" in row.outcome else f"{ratio:.1f}"
 
 
 def replace_between_markers(text: str, written: str) -> str:
@@ -180,7 +185,7 @@ def _draw_bars(axes: Any, rows: Sequence[Row]) -> None:
         places, [row.load_s for row in rows], color=[_COLOURS[row.loader] for row in rows]
     )
     axes.bar_label(bars, [f"{row.load_s:.3g} s" for row in rows], padding=3, fontsize=7)
-    labels = [f"{row.case}: {row.loader.replace('_', ' ')}" for row in rows]
+    labels = [f"{row.case}: {row.loader.replace('_', ' ')} ({row.outcome})" for row in rows]
     axes.set_yticks(places, labels, fontsize=7)
     axes.invert_yaxis()
     axes.set_xscale("log")

@@ -15,6 +15,7 @@ from benchmarks.report import (
     BEGIN,
     CHART_NAME,
     END,
+    markdown,
     percentile,
     read_results,
     replace_between_markers,
@@ -76,6 +77,14 @@ def test_ratios_refer_to_the_stock_loader_of_the_same_format() -> None:
 
     assert (other.load_ratio, hit.load_ratio, hit.first_prediction_ratio) == (0.25, 4.0, 2.0)
     assert (hit.load_s, hit.load_p95_s, hit.rounds) == (0.5, 5.0, 3)
+
+
+def test_a_bypass_is_given_no_ratio() -> None:
+    """It is the stock loader, so that a ratio other than one would be noise read as a gain."""
+    bypass = replace(HIT, outcome="bypass", reason="because")
+    assert "| fastload hit | bypass | 1 | 0.500 | 0.500 | - |" in markdown(
+        {}, summarise([STOCK, bypass])
+    )
 
 
 def test_the_95th_percentile_of_a_hundred_figures_leaves_five_above() -> None:

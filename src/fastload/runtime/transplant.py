@@ -3,7 +3,7 @@
 Keras's loaders are functions that look their helpers up in their module. A transplant is a set of copies of a module's
 functions whose module is a copy too, with some names replaced: the code that runs is Keras's, to the byte, while the
 files it believes to read are the twin's. Nothing global is changed, so other threads see the stock module.
-`docs/decisions/0009-run-the-stock-loaders-over-the-twin.md` says why this and not a loader of our own.
+`docs/decisions/0006-run-the-stock-loaders-over-the-twin.md` says why this and not a loader of our own.
 """
 
 from __future__ import annotations
