@@ -12,6 +12,8 @@ from typing import Any, Final, Literal
 from fastload import registry
 from fastload.cache import stats
 from fastload.cache.directory import CacheDir
+from fastload.cache.entry import CacheEntry
+from fastload.cache.stock_time import stock_seconds
 from fastload.errors import (
     BypassError,
     CacheError,
@@ -210,11 +212,19 @@ def _report(
         phases=clock.phases,
         size_bytes=twin.weights_nbytes if twin else 0,
         twin=twin.path if twin else None,
+        stock_seconds=_stock_seconds(twin, clock) if twin else None,
     )
     record(report)
     _logger.info("%s: %s in %.3f s%s", report.path, outcome.value, report.seconds, f" ({report.reason})" if error else "")
     if not settings.disabled:
         _count(settings, report)
+
+
+def _stock_seconds(twin: Twin, clock: PhaseClock) -> float | None:
+    """Say what stock would have taken here: the load as it was measured, and this call's imports."""
+    entry = CacheEntry(cache=CacheDir(root=twin.path.parent), name=twin.path.stem)
+    measured = stock_seconds(entry)
+    return None if measured is None else measured + clock.phases.get("import", 0.0)
 
 
 def _count(settings: Settings, report: LoadReport) -> None:

@@ -14,9 +14,12 @@
     |   |-- UnsupportedRuntimeError    FL204  this TensorFlow or Keras is not shaped as expected
     |   |-- UnresolvedObjectError      FL205  a custom class or function is not at hand
     |   `-- UnsupportedRequestError    FL206  an argument that only the stock loader honours
-    `-- MissingTensorFlowError         FL301  (also ImportError) no TensorFlow is installed
+    |-- MissingTensorFlowError         FL301  (also ImportError) no TensorFlow is installed
+    |-- EntryNotFoundError             FL401  nothing, or more than one thing, in the cache is meant
+    `-- StockLoadError                 FL402  the stock loader failed where it was to be compared with
 
 `load_model` turns the first two branches into a stock load with a stated reason; with `strict` they are raised.
+The last two come from commands only.
 Codes never change their meaning; `docs/errors.md` has a row for each.
 """
 
@@ -190,6 +193,25 @@ class MissingTensorFlowError(FastloadError, ImportError):
             f"loading a model needs {self.missing}, which is not installed. "
             f"Run: python -m pip install 'tf-fastload[{extra}]'{alternative}"
         )
+
+
+class EntryNotFoundError(FastloadError):
+    """What the caller named is no entry of the cache, or could be several."""
+
+    code = "FL401"
+
+
+class StockLoadError(FastloadError):
+    """The stock loader cannot open a model, so nothing can be compared with it."""
+
+    code = "FL402"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def explanation(self) -> str:
+        return f"the stock loader cannot open {self.path!r}, so nothing was compared: {self.reason}"
 
 
 def refusal(code: str, reason: str) -> BypassError:

@@ -18,7 +18,6 @@ from fastload.cache.locking import entry_lock
 from fastload.cache.memo import recall, remember
 from fastload.cache.mounts import is_network_filesystem
 from fastload.cache.publish import replacing
-from fastload.convert.keras_model import write_keras_twin
 from fastload.errors import (
     TwinCorruptError,
     UnconvertibleModelError,
@@ -118,6 +117,9 @@ def build(identity: Identity, settings: Settings) -> Outcome:
 
 
 def _convert(identity: Identity) -> None:
+    # Imported here: it brings h5py, which a hit does without.
+    from fastload.convert.keras_model import write_keras_twin
+
     needed = sum(file.size for file in identity.source.files)
     try:
         with replacing(identity.entry.path, needed_bytes=needed) as partial:

@@ -32,7 +32,8 @@ class LoadReport:
         phases: wall seconds by stage, in the order in which they ran.
         size_bytes: bytes of weights in the twin (0 on a bypass).
         twin: the twin file, or None on a bypass.
-        stock_seconds: what a stock load of this model took where that was ever measured, else None.
+        stock_seconds: what the stock loader would have taken where it was ever measured for this
+            model (`fastload warm --verify`), this load's own imports added; else None.
     """
 
     path: str

@@ -59,13 +59,14 @@ STATES: Final = (
 
 def states_of(artefact: Artefact) -> list[State]:
     """Return the states that say something new about *artefact*."""
-    return [state for state in STATES if state.custom or artefact.model.custom]
+    full = is_full(artefact)
+    custom = bool(artefact.model.custom)
+    return [s for s in STATES if (s.custom or custom) and (full or "compile" not in s.arguments)]
 
 
 def is_full(artefact: Artefact) -> bool:
-    """Say whether it is trained and saved again: all quick ones, else one format of a model."""
-    model = artefact.model
-    return "quick" in model.tags or artefact.format == model.formats[artefact.flavour][0]
+    """Say whether it is trained and saved again: the first format of a model."""
+    return artefact.format == artefact.model.formats[artefact.flavour][0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

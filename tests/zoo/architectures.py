@@ -144,7 +144,7 @@ def time_distributed(k: Kit) -> Any:
     )
 
 
-@zoo_model("quick", **_ALL)
+@zoo_model("untraced", **_MAIN)
 def masked_embedding(k: Kit) -> Any:
     tokens, series = k.keras.Input((6,), dtype="int32"), k.keras.Input((6, 3))
     words = k.layers.LSTM(4)(k.layers.Embedding(10, 4, mask_zero=True)(tokens))

@@ -17,7 +17,7 @@ def lstm_with_dropout(k: Kit) -> Any:
     return k.keras.Model(inputs, k.layers.SimpleRNN(2)(x))
 
 
-@zoo_model("quick", **_ALL)
+@zoo_model(**_MAIN)
 def bidirectional_gru(k: Kit) -> Any:
     inputs = k.keras.Input((None, 3))
     x = k.layers.Bidirectional(k.layers.GRU(2, return_sequences=True), merge_mode="sum")(inputs)

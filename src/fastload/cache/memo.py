@@ -106,6 +106,23 @@ def remember(
         _logger.info("the next load of %s will read the whole model: %s", path, error)
 
 
+def known_paths(cache: CacheDir) -> dict[str, tuple[Path, ...]]:
+    """Return the paths that each content was last seen at, by digest.
+
+    A path says where the model was, not that it is still there or still the same.
+
+    Args:
+        cache: the folder; one that does not exist or is not to be trusted knows none.
+    """
+    found: dict[str, tuple[Path, ...]] = {}
+    for file in sorted(cache.memo_dir.glob("*.json")) if cache.trusted() else ():
+        document = _read(file)
+        path, digest = document.get("path"), document.get("digest")
+        if isinstance(path, str) and isinstance(digest, str):
+            found[digest] = tuple(sorted((*found.get(digest, ()), Path(path))))
+    return found
+
+
 def orphan_memos(cache: CacheDir) -> tuple[Path, ...]:
     """List the memos that are damaged or whose source no longer exists."""
     files = sorted(cache.memo_dir.glob("*.json"))

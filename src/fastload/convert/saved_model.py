@@ -11,8 +11,9 @@ from typing import Any, Final
 from fastload.convert.conversion import Conversion, object_names, versions
 from fastload.convert.object_graph import CheckpointKeys, PrunedGraph, checkpoint_keys, prune
 from fastload.errors import UnconvertibleModelError
-from fastload.runtime.tensorflow import Checkpoint, keras_metadata, parse_saved_model
+from fastload.runtime.tensorflow import Checkpoint, keras_metadata, parse_object_graph, saved_model_message
 from fastload.source.kinds import Fingerprint, ModelSource
+from fastload.source.saved_model import SavedModelParts, read_saved_model
 from fastload.twin.format import Manifest, WeightSpec
 
 OBJECT_GRAPH: Final = "object_graph.pb"
@@ -38,8 +39,8 @@ def convert_saved_model(source: ModelSource, fingerprint: Fingerprint, flavour: 
     Raises:
         UnconvertibleModelError: it holds no Keras model, or one that lives only in its functions.
     """
-    saved_model = _saved_model(source)
-    graph = saved_model.meta_graphs[0].object_graph_def
+    parts = read_saved_model(source.path / "saved_model.pb")
+    graph = parse_object_graph(parts.object_graph)
     metadata = _metadata(source, graph)
     root = metadata.get(0)
     if root is None or not root.get("config"):
@@ -56,20 +57,13 @@ def convert_saved_model(source: ModelSource, fingerprint: Fingerprint, flavour: 
             source_digest=fingerprint.digest,
             flavour=flavour,
             groups=layout.groups(root, variables),
-            documents=_documents(source, saved_model, pruned, variables),
+            documents=_documents(source, parts, graph, pruned, variables),
             object_names=_object_names(metadata),
             versions=versions("tensorflow", "tensorflow-cpu", "tf-keras", "keras"),
         ),
         specs=[variable.spec for variable in variables.values()],
         stream=lambda: _stream(checkpoint, variables),
     )
-
-
-def _saved_model(source: ModelSource) -> Any:
-    saved_model = parse_saved_model((source.path / "saved_model.pb").read_bytes())
-    if len(saved_model.meta_graphs) != 1 or not saved_model.meta_graphs[0].HasField("object_graph_def"):
-        raise UnconvertibleModelError("the SavedModel was not written by TensorFlow 2")
-    return saved_model
 
 
 def _metadata(source: ModelSource, graph: Any) -> dict[int, dict[str, Any]]:
@@ -156,13 +150,13 @@ def _variable(node: int, key: str, graph: Any, layout: _Layout, checkpoint: Chec
 
 
 def _documents(
-    source: ModelSource, saved_model: Any, pruned: PrunedGraph, variables: Mapping[int, _SavedVariable]
+    source: ModelSource, parts: SavedModelParts, graph: Any, pruned: PrunedGraph, variables: Mapping[int, _SavedVariable]
 ) -> dict[str, bytes]:
     documents = {
-        OBJECT_GRAPH: _without_functions(saved_model, pruned).SerializeToString(deterministic=True),
+        OBJECT_GRAPH: _without_functions(parts, pruned).SerializeToString(deterministic=True),
         VARIABLES: json.dumps({node: variable.spec.name for node, variable in variables.items()}).encode(),
     }
-    if any(child.local_name == "signatures" for child in saved_model.meta_graphs[0].object_graph_def.nodes[0].children):
+    if any(child.local_name == "signatures" for child in graph.nodes[0].children):
         documents[SOURCE_NODES] = json.dumps(list(pruned.new_ids)).encode()
     path = source.path / _METADATA_FILE
     if path.exists():
@@ -170,13 +164,12 @@ def _documents(
     return documents
 
 
-def _without_functions(saved_model: Any, pruned: PrunedGraph) -> Any:
-    small = type(saved_model)()
+def _without_functions(parts: SavedModelParts, pruned: PrunedGraph) -> Any:
+    small = saved_model_message()
     meta_graph = small.meta_graphs.add()
     meta_graph.object_graph_def.CopyFrom(pruned.graph)
-    written_by = saved_model.meta_graphs[0].meta_info_def
-    meta_graph.meta_info_def.tensorflow_version = written_by.tensorflow_version
-    meta_graph.meta_info_def.tensorflow_git_version = written_by.tensorflow_git_version
+    meta_graph.meta_info_def.tensorflow_version = parts.tensorflow_version
+    meta_graph.meta_info_def.tensorflow_git_version = parts.tensorflow_git_version
     return small
 
 

@@ -43,19 +43,52 @@ def first_module(*names: str) -> ModuleType | None:
     return None
 
 
+def saved_model_message() -> Any:
+    """Return an empty `SavedModel` message."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    return saved_model_pb2.SavedModel()
+
+
 def parse_saved_model(content: bytes) -> Any:
     """Parse the bytes of a `saved_model.pb` into a `SavedModel` message.
 
     Raises:
         UnconvertibleModelError: these bytes are not one.
     """
+    return _parsed(saved_model_message(), content, "saved_model.pb")
+
+
+def parse_object_graph(content: bytes) -> Any:
+    """Parse the bytes of a `SavedObjectGraph` message.
+
+    Raises:
+        UnconvertibleModelError: these bytes are not one.
+    """
+    from tensorflow.core.protobuf import saved_object_graph_pb2
+
+    return _parsed(saved_object_graph_pb2.SavedObjectGraph(), content, "saved_model.pb")
+
+
+def keras_metadata(content: bytes) -> Any:
+    """Parse the bytes of a `keras_metadata.pb` into a `SavedMetadata` message.
+
+    Raises:
+        UnconvertibleModelError: these bytes are not one.
+    """
+    from tensorflow.python.keras.protobuf import saved_metadata_pb2
+
+    return _parsed(saved_metadata_pb2.SavedMetadata(), content, "keras_metadata.pb")
+
+
+def _parsed(message: Any, content: bytes, name: str) -> Any:
     from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
 
     try:
-        return saved_model_pb2.SavedModel.FromString(content)
+        message.ParseFromString(content)
     except DecodeError as error:
-        raise UnconvertibleModelError(f"saved_model.pb cannot be parsed: {error}") from error
+        raise UnconvertibleModelError(f"{name} cannot be parsed: {error}") from error
+    return message
 
 
 class Checkpoint:
@@ -112,18 +145,3 @@ class Checkpoint:
             return self._reader.get_tensor(key)
         except tf.errors.OpError as error:
             raise UnconvertibleModelError(f"tensor {key!r} cannot be read: {error}") from error
-
-
-def keras_metadata(content: bytes) -> Any:
-    """Parse the bytes of a `keras_metadata.pb` into a `SavedMetadata` message.
-
-    Raises:
-        UnconvertibleModelError: these bytes are not one.
-    """
-    from google.protobuf.message import DecodeError
-    from tensorflow.python.keras.protobuf import saved_metadata_pb2
-
-    try:
-        return saved_metadata_pb2.SavedMetadata.FromString(content)
-    except DecodeError as error:
-        raise UnconvertibleModelError(f"keras_metadata.pb cannot be parsed: {error}") from error

@@ -17,9 +17,10 @@ import hashlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 FORMAT_VERSION: Final = 1
 USER_BLOCK_BYTES: Final = 4096
@@ -166,6 +167,9 @@ def dtype_of(name: str) -> np.dtype[Any]:
         >>> dtype_of("float32").itemsize
         4
     """
+    # Imported here: listing a cache reads many indexes and needs no array.
+    import numpy as np
+
     try:
         return np.dtype(name)
     except TypeError:

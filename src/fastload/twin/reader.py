@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import mmap
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import FileIO
@@ -14,16 +13,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from fastload.errors import TwinCorruptError, TwinVersionError
-from fastload.twin.format import (
-    ALIGNMENT_BYTES,
-    FORMAT_VERSION,
-    USER_BLOCK_BYTES,
-    Header,
-    Manifest,
-    WeightRef,
-)
+from fastload.errors import TwinCorruptError
+from fastload.twin.format import ALIGNMENT_BYTES, Header, Manifest, WeightRef
 from fastload.twin.index import Index
+from fastload.twin.opening import parse_index, read_header
 from fastload.twin.tree import Tree
 from fastload.twin.view import Contents, TwinFile
 from fastload.twin.weights import STRING, Array, decode, storage_dtype
@@ -65,7 +58,7 @@ class Twin:
             TwinVersionError: it has a format version that this fastload does not read.
         """
         with path.open("rb", buffering=0) as file:
-            header = _read_header(path, file)
+            header = read_header(path, file)
             buffer = _map(file) if mapped else _read(path, file, header.file_nbytes)
         index, tree = _read_index(path, header, buffer)
         refs = MappingProxyType({ref.name: ref for ref in index.weights})
@@ -139,20 +132,6 @@ class _Documents(Mapping[str, bytes]):
         return len(self._refs)
 
 
-def _read_header(path: Path, file: FileIO) -> Header:
-    """Read the header and check that the file is as long as it says."""
-    try:
-        header = Header.from_bytes(file.read(USER_BLOCK_BYTES))
-    except ValueError as error:
-        raise TwinCorruptError(path, str(error)) from None
-    if header.format_version != FORMAT_VERSION:
-        raise TwinVersionError(path, header.format_version, FORMAT_VERSION)
-    size = os.fstat(file.fileno()).st_size
-    if size != header.file_nbytes:
-        raise TwinCorruptError(path, f"it has {size} bytes where {header.file_nbytes} were written")
-    return header
-
-
 def _map(file: FileIO) -> Array:
     """Map the file copy-on-write: it must not change, and TensorFlow takes no read-only buffer."""
     return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), np.uint8)
@@ -176,10 +155,8 @@ def _read(path: Path, file: FileIO, nbytes: int) -> Array:
 def _read_index(path: Path, header: Header, buffer: Array) -> tuple[Index, Tree]:
     """Read the index and the tree of its names; check that all it points at lies in the file."""
     data = buffer.data[header.index_offset : header.index_offset + header.index_nbytes]
-    if hashlib.sha256(data).digest() != header.index_sha256:
-        raise TwinCorruptError(path, "its index does not match its digest")
+    index = parse_index(path, header, data)
     try:
-        index = Index.from_bytes(data)
         for ref in (*index.weights, *index.documents):
             _check_place(ref, header.file_nbytes)
         return index, Tree.of(index.manifest, (ref.name for ref in index.weights))
