@@ -5,23 +5,28 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
+import numpy as np
+
+from fastload import registry
 from fastload.api import KerasChoice, load_model, warm
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
 from fastload.cache.stock_time import note_stock_seconds
 from fastload.errors import StockLoadError
 from fastload.report import LoadReport, last_load
-from fastload.runtime.flavour import Flavour, flavour
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+from fastload.runtime.flavour import Flavour, flavour, is_known
+from fastload.runtime.tensorflow import tensorflow
+from fastload.twin.format import dtype_of
+from fastload.twin.opening import read_index
+from fastload.twin.weights import Array
 
 _SEED: Final = 20_240_229
 #: For axes that a model leaves open: long enough for several poolings, quick all the same.
@@ -29,6 +34,8 @@ _OPEN_AXIS: Final = 32
 #: Integers mostly index a table, whose length nothing tells.
 _INTEGERS_BELOW: Final = 3
 _WORDS: Final = ("a", "cat", "the dog", "", "caf\u00e9")
+#: Types of what describes a dense input: Keras 3 has none, Keras 2 has this.
+_DENSE: Final = frozenset({"NoneType", "TensorSpec"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,14 +103,14 @@ def verify_against_stock(
     """
     chosen = flavour(keras)
     # Also the dress rehearsal: the first load of a process pays for the start of TensorFlow.
-    warm(path, keras=keras)
-    stock = _load_stock(chosen, os.fspath(path))
+    twin = warm(path, keras=keras).twin
+    stock = _load_stock(chosen, os.fspath(path), _custom_objects(chosen, twin))
     ours = load_model(path, compile=stock.compiled, keras=keras, strict=True)
     report = last_load()
     if report is not None:
         _note(report, stock.seconds)
     weights = _compare(_variables(stock.model), _variables(ours))
-    outputs = _compare_outputs(chosen, stock.model, ours)
+    outputs = _compare_outputs(stock.model, ours)
     return Verification(
         path=os.fspath(path),
         compiled=stock.compiled,
@@ -139,23 +146,29 @@ class _UnknownInputsError(Exception):
     """No inputs can be made for a model; the message says why."""
 
 
-def _load_stock(chosen: Flavour, path: str) -> _StockLoad:
+def _load_stock(chosen: Flavour, path: str, custom_objects: Mapping[str, Any]) -> _StockLoad:
     """Load with the stock loader; without compiling where it cannot compile."""
+    with suppress(Exception):  # a loss that is not at hand, say: only the other way can tell
+        return _timed(chosen, path, custom_objects, compiled=True)
     try:
-        return _timed(chosen, path, compiled=True)
-    except Exception as with_compiling:
-        try:
-            return _timed(chosen, path, compiled=False)
-        except Exception:
-            reason = f"{type(with_compiling).__name__}: {with_compiling}"
-            raise StockLoadError(path, reason) from with_compiling
+        return _timed(chosen, path, custom_objects, compiled=False)
+    except Exception as error:
+        raise StockLoadError(path, f"{type(error).__name__}: {error}") from error
 
 
-def _timed(chosen: Flavour, path: str, *, compiled: bool) -> _StockLoad:
+def _timed(
+    chosen: Flavour, path: str, custom_objects: Mapping[str, Any], *, compiled: bool
+) -> _StockLoad:
     gc.collect()  # or it may fall into one of the two times
     start = time.perf_counter()
-    model = chosen.load_model(path, compile=compiled)
+    model = chosen.load_model(path, custom_objects=dict(custom_objects), compile=compiled)
     return _StockLoad(model=model, compiled=compiled, seconds=time.perf_counter() - start)
+
+
+def _custom_objects(chosen: Flavour, twin: Path | None) -> Mapping[str, Any]:
+    """Return what fastload resolves for this model and the stock loader has to be given."""
+    names = read_index(twin).manifest.object_names if twin else ()
+    return registry.resolve(names, lambda name: is_known(chosen, name))
 
 
 def _note(report: LoadReport, seconds: float) -> None:
@@ -169,7 +182,7 @@ def _variables(model: Any) -> list[tuple[str, Array]]:
     variables = getattr(getattr(model, "optimizer", None), "variables", ())
     kept = variables() if callable(variables) else variables
     # Not `path`: Keras 3 numbers some of its parts anew with each load of one process.
-    return [(str(variable.name), variable.numpy()) for variable in (*model.weights, *kept)]
+    return [(str(variable.name), _array(variable)) for variable in (*model.weights, *kept)]
 
 
 def _compare(stock: Sequence[tuple[str, Array]], ours: Sequence[tuple[str, Array]]) -> _Comparison:
@@ -200,29 +213,80 @@ def _same_bits(left: Array, right: Array) -> bool:
 
 
 def _raw(array: Array) -> Array:
-    import numpy as np
-
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def _array(value: Any) -> Array:
     """Return the value of a tensor or variable; TensorFlow gives a single string as `bytes`."""
-    import numpy as np
-
     found = value.numpy()
     return np.asarray(found, dtype=object if isinstance(found, bytes) else None)
 
 
-def _compare_outputs(chosen: Flavour, stock: Any, ours: Any) -> _Comparison:
+def _compare_outputs(stock: Any, ours: Any) -> _Comparison:
     """Call both models on the same inputs and compare what they return."""
     try:
-        inputs = seeded_inputs(stock)
-        expected = _outputs(stock, inputs)
+        inputs = _seeded_inputs(stock)
+        expected = _rehearsed(stock, inputs)
     except _UnknownInputsError as error:
         return _Comparison(skipped=f"inputs cannot be made: {error}")
-    except Exception as error:
-        raise 
     compared = _compare(expected, _outputs(ours, inputs))
     if compared.differences and _compare(expected, _outputs(stock, inputs)).differences:
         return _Comparison(skipped="the stock model's own outputs change from call to call")
     return compared
+
+
+def _rehearsed(model: Any, inputs: Any) -> list[tuple[str, Array]]:
+    try:
+        return _outputs(model, inputs)
+    except Exception as error:
+        reason = f"the stock model refuses made-up ones ({type(error).__name__})"
+        raise _UnknownInputsError(reason) from error
+
+
+def _outputs(model: Any, inputs: Any) -> list[tuple[str, Array]]:
+    """Return each output of *model* under a name that says its place."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras 3 prefers a dict where the model was made with one
+        outputs = model(inputs, training=False)
+    flat = tensorflow().nest.flatten(outputs, expand_composites=True)
+    return [(f"output {place}", _array(value)) for place, value in enumerate(flat)]
+
+
+def _seeded_inputs(model: Any) -> Any:
+    """Return made-up inputs for *model*, the same ones each time.
+
+    Raises:
+        _UnknownInputsError: the model does not say what it takes, or takes what is not made here.
+    """
+    specs = getattr(model, "inputs", None)
+    if not specs:
+        raise _UnknownInputsError("the model does not say what it takes")
+    random = np.random.default_rng(_SEED)
+    values = [tensorflow().constant(_made_up(random, spec)) for spec in specs]
+    return values[0] if len(values) == 1 else values
+
+
+def _made_up(random: np.random.Generator, spec: Any) -> Array:
+    """Return values of the shape and dtype that *spec*, an input of a model, asks for."""
+    if _is_composite(spec):
+        raise _UnknownInputsError(f"{spec.name!r} is sparse or ragged")
+    shape = _closed(spec.shape)
+    dtype = getattr(spec.dtype, "name", spec.dtype)
+    if dtype == "string":
+        return np.array(_WORDS, object)[random.integers(0, len(_WORDS), shape)]
+    if dtype == "bool" or "int" in dtype:
+        return random.integers(0, _INTEGERS_BELOW, shape).astype(dtype)
+    return random.normal(size=shape).astype(dtype_of(dtype))
+
+
+def _is_composite(spec: Any) -> bool:
+    """Say whether an input is no dense tensor: Keras 3 has flags for that, Keras 2 a type."""
+    flagged = bool(getattr(spec, "sparse", False) or getattr(spec, "ragged", False))
+    return flagged or type(getattr(spec, "type_spec", None)).__name__ not in _DENSE
+
+
+def _closed(shape: Any) -> tuple[int, ...]:
+    """Return *shape* with one row, and a length for every other axis that is open."""
+    rows, *others = tuple(shape) or (None,)
+    sizes = [_OPEN_AXIS if size is None else int(size) for size in others]
+    return (1 if rows is None else int(rows), *sizes)

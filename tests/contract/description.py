@@ -69,6 +69,8 @@ def bits(value: Any) -> Any:
         return {"values": bits(value.flat_values), "lengths": bits(value.nested_row_lengths()[0])}
     if hasattr(value, "indices") and hasattr(value, "dense_shape"):
         return {"values": bits(value.values), "indices": bits(value.indices)}
+    if type(value).__name__ == "VocabWeightHandler":
+        return "a table, which Keras 2 counts as a weight and nobody can read as one"
     array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
     data = repr(array.tolist()).encode() if array.dtype == object else array.tobytes()
     return {
@@ -221,7 +223,11 @@ def describe(subject: Subject, aspects: dict[str, Callable[[Subject], Any]]) -> 
 def _signatures(model: Any) -> dict[str, str]:
     """Name and arguments of each signature; the functions are as unlike as two traces."""
     found = getattr(model, "signatures", None) or {}
-    return {name: str(found[name].structured_input_signature) for name in found}
+    specs = {name: found[name].structured_input_signature for name in found}
+    return {
+        name: str([positional, sorted(named.items())])
+        for name, (positional, named) in specs.items()
+    }
 
 
 def _public_names(item: Any) -> list[str]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import h5py
+
+#: Keras 3 writes the address of an object there.
+_SHARED_ID: Final = re.compile(rb'("shared_object_id":) \d+')
 
 
 def describe_saved(path: Path) -> dict[str, Any]:
@@ -24,7 +28,7 @@ def describe_saved(path: Path) -> dict[str, Any]:
 
 def _member(name: str, data: bytes) -> Any:
     if name.endswith(".json"):
-        return json.loads(data)
+        return json.loads(_SHARED_ID.sub(rb"\1 0", data))
     return _hdf5(io.BytesIO(data)) if name.endswith(".h5") else hashlib.sha256(data).hexdigest()
 
 

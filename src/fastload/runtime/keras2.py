@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from fastload.errors import UnsupportedRuntimeError
@@ -25,7 +25,7 @@ class Keras2:
         saved_model_load: the SavedModel loader.
         hdf5_format: the legacy HDF5 loader.
         saving_lib: the `.keras` loader, or None before it existed.
-        backend, base_layer, base_layer_utils, keras_tensor, object_registration: as in Keras.
+        backend, base_layer, base_layer_utils, keras_tensor, functional, tf_inspect: as in Keras.
     """
 
     package: str
@@ -37,6 +37,8 @@ class Keras2:
     base_layer: ModuleType
     base_layer_utils: ModuleType
     keras_tensor: ModuleType
+    functional: ModuleType
+    tf_inspect: ModuleType
 
 
 @functools.cache
@@ -56,8 +58,12 @@ def keras2(package: str) -> Keras2:
         base_layer=_part(package, "engine.base_layer"),
         base_layer_utils=_part(package, "engine.base_layer_utils"),
         keras_tensor=_part(package, "engine.keras_tensor"),
+        functional=_part(package, "engine.functional"),
+        tf_inspect=_part(package, "utils.tf_inspect"),
     )
     require(parts.base_layer_utils, ["make_variable"])
+    require(parts.functional, ["connect_ancillary_layers"])
+    require(parts.tf_inspect, ["getfullargspec"])
     require(parts.base_layer.Layer, ["_infer_output_signature", "_maybe_build", "_set_save_spec", "_flatten_layers"])
     return parts
 
@@ -77,6 +83,8 @@ def taps(parts: Keras2) -> list[Tap]:
     return [
         Tap(parts.base_layer_utils, "make_variable", _tap_variables),
         Tap(parts.base_layer.Layer, "_infer_output_signature", tap_inference(parts)),
+        Tap(parts.functional, "connect_ancillary_layers", _tap_ancillary_layers),
+        Tap(parts.tf_inspect, "getfullargspec", _tap_argspecs),
     ]
 
 
@@ -122,3 +130,31 @@ def _initial_value(initializer: Any, variable: Any) -> Callable[[], Any]:
         return made(variable.shape, dtype=variable.dtype)
 
     return initial_value
+
+
+def _tap_ancillary_layers(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Spare Keras from listing all layers of the model again for each of them."""
+
+    @functools.wraps(stock)
+    def connect_ancillary_layers(model: Any, created_layers: Mapping[str, Any]) -> Any:
+        if current_rebuild() is None:
+            return stock(model, created_layers)
+        present = {id(layer) for layer in model.layers}
+        return stock(model, {name: layer for name, layer in created_layers.items() if id(layer) not in present})
+
+    return connect_ancillary_layers
+
+
+def _tap_argspecs(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Look at the signature of a function once in a rebuild, not once for each layer."""
+
+    @functools.wraps(stock)
+    def getfullargspec(obj: Any) -> Any:
+        rebuild = current_rebuild()
+        if rebuild is None or not isinstance(obj, FunctionType):
+            return stock(obj)
+        if obj not in rebuild.argspecs:
+            rebuild.argspecs[obj] = stock(obj)
+        return rebuild.argspecs[obj]
+
+    return getfullargspec

@@ -9,11 +9,12 @@ from typing import Any
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.archive import TwinArchive, twin_store
 from fastload.runtime.keras2 import Keras2
+from fastload.runtime.rebuild import current_rebuild
 from fastload.runtime.request import RestoreRequest
 from fastload.runtime.saved_model import Loaded, load_partial
 from fastload.runtime.tensorflow import parse_saved_model, tensorflow
 from fastload.runtime.transplant import Overlay, transplant
-from fastload.runtime.zero_copy import tensor_over
+from fastload.runtime.zero_copy import assign_over
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinFile, TwinGroup
 
@@ -75,9 +76,12 @@ def restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
 
 def _batch_set_value(pairs: Any) -> None:
     """Assign weights as `backend.batch_set_value` does in eager mode, without a copy where the dtypes agree."""
+    rebuild = current_rebuild()
     for variable, value in pairs:
         dtype = variable.dtype.base_dtype.as_numpy_dtype
-        variable.assign(tensor_over(value.astype(dtype, copy=False)))
+        assign_over(variable, value.astype(dtype, copy=False))
+        if rebuild is not None:
+            rebuild.filled.add(id(variable))
 
 
 class _Document:

@@ -29,12 +29,14 @@ class Keras3:
     Attributes:
         legacy_h5_format: the legacy HDF5 loader.
         saving_lib: the `.keras` loader.
+        global_state: where Keras keeps its counters.
         variable: the class of its variables on TensorFlow.
         initializer: the base class of its initializers.
     """
 
     legacy_h5_format: ModuleType
     saving_lib: ModuleType
+    global_state: ModuleType
     variable: type[Any]
     initializer: type[Any]
 
@@ -50,11 +52,17 @@ def keras3() -> Keras3:
     saving_lib = _part("keras.src.saving.saving_lib")
     core = _part("keras.src.backend.tensorflow.core")
     initializers = _part("keras.src.initializers.initializer")
+    global_state = _part("keras.src.backend.common.global_state")
+    require(global_state, ["get_global_attribute"])
     require(core, ["Variable"])
     require(core.Variable, ["_initialize_with_initializer"])
-    require(saving_lib, ["H5IOStore", "_load_state", "_load_model_from_fileobj"])
+    require(saving_lib, ["H5IOStore", "_load_state", "_load_model_from_fileobj", "get_attr_skipset"])
     return Keras3(
-        legacy_h5_format=legacy, saving_lib=saving_lib, variable=core.Variable, initializer=initializers.Initializer
+        legacy_h5_format=legacy,
+        saving_lib=saving_lib,
+        global_state=global_state,
+        variable=core.Variable,
+        initializer=initializers.Initializer,
     )
 
 
@@ -85,12 +93,49 @@ def restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
         "is_memory_sufficient": lambda model: True,
     }
     replaced = {
+        "get_attr_skipset": _remembering(parts),
         "zipfile": SimpleNamespace(ZipFile=lambda *_: archive),
         "H5IOStore": twin_store(parts.saving_lib.H5IOStore, twin),
         **_present(parts.saving_lib, guards),
     }
     load = transplant(parts.saving_lib, replaced)["_load_model_from_fileobj"]
     return load(io.BytesIO(), **_arguments(request))
+
+
+def _remembering(parts: Keras3) -> Callable[[str], set[str]]:
+    """Return `get_attr_skipset` with the cache that Keras means it to have.
+
+    Keras stores the result under one name and looks for it under another (3.15), so it makes a new reference object for
+    every layer of the model. Each takes a number from the counters behind automatic names; those are taken here too.
+    """
+    stock = parts.saving_lib.get_attr_skipset
+    known: dict[str, tuple[set[str], dict[str, int]]] = {}
+
+    def get_attr_skipset(obj_type: str) -> set[str]:
+        if obj_type in known:
+            _advance(parts, known[obj_type][1])
+        else:
+            before = _name_counters(parts)
+            skipset = stock(obj_type)
+            taken = {name: count - before.get(name, 0) for name, count in _name_counters(parts).items()}
+            known[obj_type] = (skipset, taken)
+        return known[obj_type][0]
+
+    return get_attr_skipset
+
+
+_NAME_COUNTERS = "object_name_uids"
+
+
+def _name_counters(parts: Keras3) -> dict[str, int]:
+    return dict(parts.global_state.get_global_attribute(_NAME_COUNTERS, default={}))
+
+
+def _advance(parts: Keras3, taken: Mapping[str, int]) -> None:
+    counters = parts.global_state.get_global_attribute(_NAME_COUNTERS, default={})
+    for name, count in taken.items():
+        if count:
+            counters[name] += count
 
 
 def _arguments(request: RestoreRequest) -> dict[str, Any]:

@@ -24,17 +24,21 @@ class Rebuild:
     Attributes:
         sheet: where blank variables lie.
         blanks: every blank variable, with the stock way to its initial value.
+        filled: ids of variables that are known to have their weights.
         tape: recorded or replayed output specs, or None where layer calls are traced as ever.
+        argspecs: signatures of functions that Keras asked for.
     """
 
     sheet: BlankSheet = field(default_factory=BlankSheet)
     blanks: list[tuple[Any, Callable[[], Any]]] = field(default_factory=list)
+    filled: set[int] = field(default_factory=set)
     tape: Any = None
+    argspecs: dict[Any, Any] = field(default_factory=dict)
 
     def fill_forgotten(self) -> None:
         """Give every variable that got no weights the initial value that stock gives it."""
         for variable, initial_value in self.blanks:
-            if self.sheet.holds(variable.value()):
+            if id(variable) not in self.filled and self.sheet.holds(variable.value()):
                 variable.assign(initial_value())
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from fastload.errors import UnsupportedRuntimeError
+from fastload.runtime.rebuild import current_rebuild
 from fastload.runtime.signatures import attach_signatures
 from fastload.runtime.tensorflow import first_module, import_module, parse_saved_model
 from fastload.runtime.transplant import Overlay, require, transplant
-from fastload.runtime.zero_copy import tensor_over
+from fastload.runtime.zero_copy import assign_over
 from fastload.twin.reader import Twin
 
 _VARIABLES: Final = "variables.json"
@@ -80,10 +81,13 @@ def _live_nodes(graph: Any) -> Iterator[int]:
 
 def _bind(twin: Twin, objects: Any) -> None:
     """Give each variable its weights, sharing the twin's memory."""
+    rebuild = current_rebuild()
     for node, name in json.loads(twin.document(_VARIABLES)).items():
         variable = objects.get(int(node)) if isinstance(objects, dict) else objects[int(node)]
         if variable is not None:
-            variable.assign(tensor_over(twin.array(name)))
+            assign_over(variable, twin.array(name))
+            if rebuild is not None:
+                rebuild.filled.add(id(variable))
 
 
 def _stamp(root: Any, meta_info: Any) -> None:

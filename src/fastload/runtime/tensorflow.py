@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 from fastload.errors import MissingTensorFlowError, UnconvertibleModelError
 
 
+@functools.cache
 def tensorflow() -> Any:
     """Import TensorFlow and return it.
 

@@ -78,6 +78,19 @@ def _can_alias(array: np.ndarray[Any, Any]) -> bool:
     )
 
 
+def assign_over(variable: Any, array: np.ndarray[Any, Any]) -> None:
+    """Assign *array*, which lies in a twin, to a TensorFlow variable without a copy where that is possible.
+
+    Raises:
+        ValueError: their shapes differ.
+    """
+    value = tensor_over(array)
+    if type(variable).__name__ != "ResourceVariable" or not variable.shape == value.shape or variable.dtype != value.dtype:
+        variable.assign(value)  # wrappers of variables know better; a mismatch is reported as ever
+        return
+    tensorflow().raw_ops.AssignVariableOp(resource=variable.handle, value=value)
+
+
 class BlankSheet:
     """Zeros for variables whose weights come in a moment: anonymous mappings that they share.
 
@@ -86,6 +99,7 @@ class BlankSheet:
 
     def __init__(self) -> None:
         self._sheets = [_sheet(mmap.PAGESIZE)]
+        self._tensors: dict[Any, Any] = {}
 
     @staticmethod
     def fits(dtype: Any) -> bool:
@@ -94,11 +108,16 @@ class BlankSheet:
 
     def tensor(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return a tensor of zeros of *shape* and *dtype* (a TensorFlow dtype that fits)."""
-        numpy_dtype = np.dtype(dtype.as_numpy_dtype)
-        nbytes = math.prod(shape) * numpy_dtype.itemsize
+        key = (shape, dtype)
+        if key not in self._tensors:
+            self._tensors[key] = self._cut(shape, np.dtype(dtype.as_numpy_dtype))
+        return self._tensors[key]
+
+    def _cut(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+        nbytes = math.prod(shape) * dtype.itemsize
         if nbytes > self._sheets[-1].size:
             self._sheets.append(_sheet(nbytes))
-        return tensor_over(self._sheets[-1][:nbytes].view(numpy_dtype).reshape(shape))
+        return tensor_over(self._sheets[-1][:nbytes].view(dtype).reshape(shape))
 
     def holds(self, tensor: Any) -> bool:
         """Say whether *tensor* still lies on a sheet: the variable behind it was never given its weights."""

@@ -1,0 +1,1 @@
+"""The command line. Nothing here imports TensorFlow before a verb needs it; `warm` alone does."""

@@ -1,0 +1,86 @@
+"""The command `fastload`: its verbs, and the one place where an error becomes an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final, NoReturn
+
+import click
+
+import fastload
+from fastload.cli.inspecting import info, ls
+from fastload.cli.output import print_error
+from fastload.cli.removing import prune, rm
+from fastload.cli.reporting import explain, stats
+from fastload.cli.verifying import verify
+from fastload.cli.warming import warm
+from fastload.settings import Settings
+
+#: What a shell expects of a command that the user interrupted.
+_INTERRUPTED: Final = 130
+
+
+class Commands(click.Group):
+    """A group of verbs that ends in an exit status, whatever a verb raises."""
+
+    def main(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Run one verb; an error is one line, or one JSON document, and exit status 1 or 2."""
+        given = arguments[0] if arguments else options.pop("args", None)
+        words = list(sys.argv[1:] if given is None else given)
+        options["standalone_mode"] = False
+        sys.exit(self._status(words, options))
+
+    def _status(self, words: Sequence[str], options: dict[str, Any]) -> int:
+        """Run the verb and return the exit status."""
+        try:
+            return super().main(list(words), **options) or 0
+        except (KeyboardInterrupt, click.Abort):
+            return _INTERRUPTED
+        except BrokenPipeError:
+            # Whoever read this has seen enough; the interpreter must not try to flush the rest.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except click.ClickException as error:
+            print_error(error, as_json="--json" in words)
+            return error.exit_code
+        except Exception as error:
+            if _wants_traceback(words):
+                raise
+            print_error(error, as_json="--json" in words)
+            return 1
+
+
+def _wants_traceback(words: Sequence[str]) -> bool:
+    with suppress(ValueError):
+        return "--debug" in words or Settings.from_env(os.environ).log_level == "DEBUG"
+    return False
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(fastload.__version__, prog_name="fastload", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show where an error came from.")
+def commands() -> None:
+    """Look after the HDF5 twins from which fastload opens TensorFlow and Keras models."""
+
+
+for verb in (warm, ls, info, explain, verify, rm, prune, stats):
+    commands.add_command(verb)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and end the process.
+
+    Args:
+        arguments: the words after the command's name; those of this process where None.
+
+    Raises:
+        SystemExit: always: 0 if all is well, 1 after an error or damage, 2 if the words make no
+            sense.
+    """
+    commands.main(arguments, prog_name="fastload")

@@ -1,0 +1,109 @@
+"""Which entries of the cache the user means: by name, by the start of a name, or by model."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from fastload.cache.directory import CacheDir
+from fastload.cache.entry import CacheEntry, StoredTwin, entries
+from fastload.cache.memo import known_paths
+from fastload.errors import BypassError, EntryNotFoundError
+from fastload.settings import Settings
+
+#: As many digits of a name as are shown.
+SHOWN_DIGITS: Final = 12
+_PREFIX: Final = re.compile(r"[0-9a-f]{1,32}")
+_FLAVOURS: Final = ("keras2", "keras3")
+
+
+def located_cache() -> CacheDir:
+    """Return the cache that the environment asks for.
+
+    Raises:
+        CacheUnwritableError: none is set and this user has no home folder.
+        ValueError: a variable cannot be understood.
+    """
+    return CacheDir.locate(Settings.from_env(os.environ))
+
+
+def by_last_use(stored: Iterable[StoredTwin]) -> list[StoredTwin]:
+    """Return *stored*, the one that was used last first."""
+    return sorted(stored, key=lambda twin: (-twin.last_used_s, twin.name))
+
+
+def selected(cache: CacheDir, words: Sequence[str]) -> list[StoredTwin]:
+    """Return the entries that *words* mean, each once.
+
+    Args:
+        cache: the folder.
+        words: paths of models, or names of entries or their beginnings. What exists as a path is
+            one.
+
+    Raises:
+        EntryNotFoundError: a word means none, or could mean several.
+        BypassError: what lies at a path is no model.
+    """
+    stored = {twin.name: twin for twin in entries(cache)}
+    names = [name for word in words for name in _names(cache, stored, word)]
+    return [stored[name] for name in dict.fromkeys(names)]
+
+
+def _names(cache: CacheDir, stored: Iterable[str], word: str) -> list[str]:
+    """Return the names of the entries that *word* means: several if one model has several twins."""
+    if os.path.lexists(word):
+        found = _names_by_content(cache, word) if any(True for _ in stored) else []
+    elif _PREFIX.fullmatch(word):
+        found = [_only_one(word, [name for name in stored if name.startswith(word)])]
+    else:
+        found = _names_by_memory(cache, word)
+    known = [name for name in found if name in set(stored)]
+    if not known:
+        raise EntryNotFoundError(f"{word!r} has no twin in the cache folder '{cache.root}'")
+    return known
+
+
+def _only_one(prefix: str, names: Sequence[str]) -> str:
+    match sorted(names):
+        case []:
+            raise EntryNotFoundError(f"no entry of the cache begins with {prefix!r}")
+        case [name]:
+            return name
+        case several:
+            shown = ", ".join(name[:SHOWN_DIGITS] for name in several[:3])
+            raise EntryNotFoundError(
+                f"{len(several)} entries of the cache begin with {prefix!r} ({shown}, ...): "
+                "give more digits"
+            )
+
+
+def _names_by_content(cache: CacheDir, path: str) -> list[str]:
+    """Return the entries that a model on disk would be loaded from, for either Keras."""
+    # Imported here: this brings numpy, which most verbs do without.
+    from fastload.loading import identify
+    from fastload.source.detect import detect
+
+    source, names = detect(path), []
+    for flavour in _FLAVOURS:
+        with suppress(BypassError):  # found unconvertible for this Keras
+            names.append(identify(cache, source, flavour).entry.name)
+    return names
+
+
+def _names_by_memory(cache: CacheDir, path: str) -> list[str]:
+    """Return the entries of a model that is gone from *path* but remembered."""
+    from fastload.cache.entry import entry_name
+    from fastload.twin.format import FORMAT_VERSION
+
+    gone = Path(os.path.realpath(path))
+    digests = [digest for digest, paths in known_paths(cache).items() if gone in paths]
+    return [entry_name(digest, kind, FORMAT_VERSION) for digest in digests for kind in _FLAVOURS]
+
+
+def entry_of(cache: CacheDir, twin: StoredTwin) -> CacheEntry:
+    """Return the entry that *twin* is the twin of."""
+    return CacheEntry(cache=cache, name=twin.name)

@@ -1,0 +1,180 @@
+"""`warm`: write twins now. The only verb that imports TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from fastload.cli.output import as_json, console, described, line_of, print_line, say
+from fastload.cli.reporting import keras_choice
+from fastload.cli.units import shown_seconds, shown_size
+from fastload.errors import FastloadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fastload.api import KerasChoice
+    from fastload.report import LoadReport
+    from fastload.verification import Verification
+
+_SHOWN_DIFFERENCES: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmed:
+    """What came of one path.
+
+    Attributes:
+        path: as it was given.
+        report: what was built, or None.
+        verification: how it compares with stock, where that was asked for.
+        fault: why there is no twin, or no comparison, as a JSON document has it; or None.
+    """
+
+    path: str
+    report: LoadReport | None = None
+    verification: Verification | None = None
+    fault: Mapping[str, str] | None = None
+
+    @property
+    def is_fine(self) -> bool:
+        """True if the twin is there and nothing that was compared differs."""
+        return self.fault is None and (self.verification is None or self.verification.is_equal)
+
+
+@click.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@keras_choice
+@click.option("--verify", is_flag=True, help="Compare weights and outputs with a stock load.")
+@as_json
+@click.pass_context
+def warm(
+    context: click.Context,
+    paths: tuple[str, ...],
+    keras: KerasChoice,
+    *,
+    verify: bool,
+    as_json: bool,
+) -> None:
+    """Write the twin of the model at each PATH, so that no later load has to."""
+    # TensorFlow says on standard error what it was built with; who asks for it gets to see it.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _progress(paths) as steps, redirect_stdout(sys.stderr):
+        warmed = [_warmed(path, keras, verify=verify) for path in steps]
+    document = {"models": [_document(each) for each in warmed]}
+    say(as_json=as_json, document=document, text=lambda: _print(warmed))
+    context.exit(0 if all(each.is_fine for each in warmed) else 1)
+
+
+@contextmanager
+def _progress(paths: Sequence[str]) -> Iterator[Iterable[str]]:
+    """Show on a terminal how far it is, and which model is being read."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+    screen = console(of_errors=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+    )
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("", total=len(paths))
+        yield _steps(
+            paths, lambda path: bar.update(task, description=path), lambda: bar.advance(task)
+        )
+
+
+def _steps(
+    paths: Iterable[str], begin: Callable[[str], None], end: Callable[[], None]
+) -> Iterator[str]:
+    for path in paths:
+        begin(path)
+        yield path
+        end()
+
+
+def _warmed(path: str, keras: KerasChoice, *, verify: bool) -> Warmed:
+    """Write the twin of one model; an error is noted, and the other models have their turn."""
+    from fastload import api
+
+    report = None
+    try:
+        report = api.warm(path, keras=keras)
+        verification = _verified(path, keras) if verify else None
+    except FastloadError as error:
+        return Warmed(path=path, report=report, fault=described(error))
+    return Warmed(path=path, report=report, verification=verification)
+
+
+def _verified(path: str, keras: KerasChoice) -> Verification:
+    from fastload.verification import verify_against_stock
+
+    return verify_against_stock(path, keras=keras)
+
+
+def _document(warmed: Warmed) -> dict[str, Any]:
+    report, verification = warmed.report, warmed.verification
+    return {
+        "path": warmed.path,
+        "outcome": report.outcome if report else None,
+        "twin": report.twin if report else None,
+        "weights_bytes": report.size_bytes if report else None,
+        "seconds": report.seconds if report else None,
+        "verification": _verification_document(verification) if verification else None,
+        "error": warmed.fault,
+    }
+
+
+def _verification_document(verification: Verification) -> dict[str, Any]:
+    return {
+        "equal": verification.is_equal,
+        "verified": verification.is_verified,
+        **asdict(verification),
+    }
+
+
+def _print(warmed: Iterable[Warmed]) -> None:
+    for each in warmed:
+        print_line(f"{each.path}: {_verdict(each)}", style=None if each.is_fine else "red")
+        if each.verification is not None:
+            for line in _comparison(each.verification):
+                print_line(f"    {line}")
+
+
+def _verdict(warmed: Warmed) -> str:
+    if warmed.fault is not None:
+        return line_of(warmed.fault)
+    report = warmed.report
+    if report is None:
+        return "nothing was done"
+    done = "written" if report.outcome.value == "miss" else "was there"
+    size = shown_size(report.size_bytes)
+    return f"twin {done} ({size} of weights, {shown_seconds(report.seconds)})"
+
+
+def _comparison(verification: Verification) -> Iterator[str]:
+    """Yield what the comparison with stock found, line by line."""
+    differences = (*verification.weight_differences, *verification.output_differences)
+    if not verification.weight_differences:
+        yield f"{verification.weight_count} weights equal to stock's, bit for bit"
+    if verification.skipped is not None:
+        yield f"outputs not compared: {verification.skipped}"
+    elif not verification.output_differences:
+        yield f"{verification.outputs_compared} outputs equal to stock's on seeded inputs"
+    yield from (f"DIFFERS: {each}" for each in differences[:_SHOWN_DIFFERENCES])
+    if len(differences) > _SHOWN_DIFFERENCES:
+        yield f"and {len(differences) - _SHOWN_DIFFERENCES} more differences"
+    if not verification.compiled:
+        yield "both loaded with compile=False: the stock loader cannot compile it"
+    ratio = verification.stock_seconds / max(verification.hit_seconds, 1e-6)
+    yield (
+        f"stock {shown_seconds(verification.stock_seconds)}, "
+        f"hit {shown_seconds(verification.hit_seconds)}: {ratio:.1f} times faster"
+    )

@@ -1,0 +1,90 @@
+"""What tests of several parts share: small saved models, a cache of their own, fresh interpreters."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.small_models import (
+    FORMS,
+    SAVED_MODEL,
+    Form,
+    SavedModel,
+    copy_model,
+    functional_model,
+    save,
+    sequential_model,
+)
+
+# Before anything imports TensorFlow: the tests are about bits, which differ between devices.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+SRC = Path(__file__).resolve().parents[1] / "src"
+SavedOnce = Callable[..., Path]
+RunPython = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def saved_once(tmp_path_factory: pytest.TempPathFactory) -> SavedOnce:
+    """Give the path of a model in a form, saved when it is first asked for; not to be edited."""
+    folder = tmp_path_factory.mktemp("models")
+    makers = {"functional": functional_model, "sequential": sequential_model}
+
+    def path_of(form: Form, layout: str = "functional", seed: int = 1) -> Path:
+        stock = form.stock
+        path = folder / f"{layout}-{seed}-{form.id}{form.suffix}"
+        if not path.exists():
+            save(makers[layout](stock, seed=seed), path)
+        return path
+
+    return path_of
+
+
+@pytest.fixture(params=FORMS, ids=lambda form: form.id)
+def model(request: pytest.FixtureRequest, saved_once: SavedOnce, tmp_path: Path) -> SavedModel:
+    """A functional model in each form, for this test alone."""
+    return _own_copy(request.param, saved_once, tmp_path)
+
+
+@pytest.fixture
+def saved_model(saved_once: SavedOnce, tmp_path: Path) -> SavedModel:
+    """A SavedModel, for this test alone."""
+    return _own_copy(SAVED_MODEL, saved_once, tmp_path)
+
+
+@pytest.fixture
+def cache_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder, not made yet, that every load of the test uses."""
+    for name in [name for name in os.environ if name.startswith("FASTLOAD")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("FASTLOAD_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def run_python() -> RunPython:
+    """Run a program text in a fresh interpreter and return what it printed."""
+
+    def run(program: str, *arguments: object, **environment: str) -> str:
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            env=os.environ | {"PYTHONPATH": str(SRC)} | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout.strip()
+
+    return run
+
+
+def _own_copy(form: Form, saved_once: SavedOnce, tmp_path: Path) -> SavedModel:
+    return SavedModel(form=form, path=copy_model(saved_once(form), tmp_path / f"m{form.suffix}"))
