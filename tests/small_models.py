@@ -85,17 +85,18 @@ def functional_model(keras: Any, *, seed: int = 1) -> Any:
     inputs = hidden = keras.Input((4,), name="x")
     for layer in dense_layers(keras):
         hidden = layer(hidden)
-    return _trained(keras.Model(inputs, hidden))
+    return _trained(keras, keras.Model(inputs, hidden))
 
 
 def sequential_model(keras: Any, *, seed: int = 1) -> Any:
     """Make a sequential model that was trained for a step."""
     keras.utils.set_random_seed(seed)
-    return _trained(keras.Sequential([keras.Input((4,)), *dense_layers(keras)]))
+    return _trained(keras, keras.Sequential([keras.Input((4,)), *dense_layers(keras)]))
 
 
-def _trained(model: Any) -> Any:
-    model.compile("adam", "mse")
+def _trained(keras: Any, model: Any) -> Any:
+    # Keras 3 cannot read its own HDF5 files where the loss was given as a string.
+    model.compile("adam", keras.losses.MeanSquaredError())
     model.fit(INPUTS, np.ones((3, 4)), verbose=0)
     return model
 

@@ -19,6 +19,7 @@ from fastload.cache.memo import recall, remember
 from fastload.cache.mounts import is_network_filesystem
 from fastload.cache.publish import replacing
 from fastload.errors import (
+    FastloadError,
     TwinCorruptError,
     UnconvertibleModelError,
     UnsafeSourceError,
@@ -130,6 +131,11 @@ def _convert(identity: Identity) -> None:
         reason = (error.code, error.explanation())
         remember(identity.entry.cache, identity.source.path, identity.content, converter=converter, refusal=reason)
         raise
+    except FastloadError:
+        raise
+    except Exception as error:  # a model that nobody foresaw must not fail where stock loads it
+        _logger.warning("%s could not be converted; please report this", identity.source.path, exc_info=True)
+        raise UnconvertibleModelError(f"the conversion failed: {type(error).__name__}: {error}") from error
 
 
 def _require_unchanged(source: ModelSource) -> None:

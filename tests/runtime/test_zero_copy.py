@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fastload.runtime.zero_copy import BlankSheet, MappedArray, tensor_over
-from tests.small_models import SavedModel, sha256
+from tests.small_models import KERAS3_HDF5, SavedModel, sha256
 
 tf = pytest.importorskip("tensorflow")
 ml_dtypes = pytest.importorskip("ml_dtypes")
@@ -179,16 +179,26 @@ UPDATES: dict[str, Update] = {
         )
     ),
 }
-RUNNERS = {
+
+
+def in_graph(update: Update) -> Callable[..., None]:
+    @tf.function
+    def run(*variables: Any) -> None:
+        update(*variables)
+
+    return run
+
+
+RUNNERS: dict[str, Callable[[Update], Callable[..., object]]] = {
     "eager": lambda update: update,
-    "graph": tf.function,
+    "graph": in_graph,
 }
 
 
 @pytest.mark.parametrize("run", RUNNERS.values(), ids=RUNNERS)
 @pytest.mark.parametrize("update", UPDATES.values(), ids=UPDATES)
 def test_no_update_writes_into_the_mapping(
-    mapped: MappedFile, update: Update, run: Callable[[Update], Update]
+    mapped: MappedFile, update: Update, run: Callable[[Update], Callable[..., object]]
 ) -> None:
     """An update makes a new buffer; file and mapping keep their bytes, the result is as ever."""
     before, pages = sha256(mapped.path), [array.copy() for array in mapped.arrays]
@@ -234,6 +244,8 @@ def test_training_a_mapped_model_leaves_its_twin_alone(
     stock = model.load_stock()
     inputs = np.ones((8, 4), "f4")
     for each in (loaded, stock):
+        if model.form == KERAS3_HDF5:  # whose optimizer, once loaded, knows no variable
+            each.compile("adam", "mse")
         each.fit(inputs, inputs, epochs=2, batch_size=4, shuffle=False, verbose=0)
 
     assert report.outcome.value == "hit"

@@ -27,7 +27,7 @@ from fastload.cli.output import (
     say,
 )
 from fastload.cli.selection import SHOWN_DIGITS, by_last_use, entry_of, located_cache, selected
-from fastload.cli.units import shown_age, shown_seconds, shown_size
+from fastload.cli.units import counted, shown_age, shown_seconds, shown_size
 from fastload.errors import CacheError
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ _KINDS: Final = {
 _KERAS: Final = {"keras2": "Keras 2", "keras3": "Keras 3"}
 _COLUMNS: Final = (
     Column(title="Entry"),
-    Column(title="Model", folds=True),
     Column(title="Kind"),
     Column(title="For"),
     Column(title="Weights", is_number=True),
     Column(title="Twin", is_number=True),
-    Column(title="Used", is_number=True),
+    Column(title="Unused", is_number=True),
+    Column(title="Model", folds=True),
 )
 
 
@@ -146,20 +146,19 @@ def _print_list(cache: CacheDir, listed: list[Listed], size_bytes: int) -> None:
         return
     now_s = time.time()
     print_table(_COLUMNS, (_row(each, now_s) for each in listed))
-    noun = "twin" if len(listed) == 1 else "twins"
-    print_line(f"\n{len(listed)} {noun}, {shown_size(size_bytes)}, in {cache.root}")
+    print_line(f"\n{counted(len(listed), 'twin')}, {shown_size(size_bytes)}, in {cache.root}")
 
 
 def _row(listed: Listed, now_s: float) -> tuple[str, ...]:
     twin, index = listed.twin, listed.index
     return (
         twin.name[:SHOWN_DIGITS],
-        _shown_models(listed),
         _KINDS.get(index.manifest.source_kind, "?") if index else "?",
         _KERAS.get(index.manifest.flavour, "?") if index else "?",
         "?" if listed.weights_bytes is None else shown_size(listed.weights_bytes),
         shown_size(twin.size_bytes),
         shown_age(now_s - twin.last_used_s),
+        _shown_models(listed),
     )
 
 
@@ -229,7 +228,7 @@ def _print_infos(documents: Iterable[dict[str, Any]]) -> None:
 
 def _place_facts(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """Yield where the twin is and what may have become of it."""
-    yield "Entry          ", document["name"]
+    yield "Entry", document["name"]
     yield "Twin", f"{document['twin']} ({shown_size(document['size_bytes'])})"
     yield "Written", document["created"]
     yield "Last used", document["last_used"]
@@ -239,7 +238,7 @@ def _place_facts(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 def _content_facts(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """Yield what the twin was made from, and what opens it."""
-    yield "Model          ", "\n".join(map(str, document["models"])) or "unknown"
+    yield "Model", "\n".join(map(str, document["models"])) or "unknown"
     yield "Kind", _KINDS.get(document["kind"], document["kind"])
     yield "For", _KERAS.get(document["keras"], document["keras"])
     yield "Content", document["source_digest"]
@@ -248,7 +247,7 @@ def _content_facts(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         "Stock Keras",
         "opens the twin as HDF5" if document["opens_as_hdf5"] else "does not open it",
     )
-    yield "Own objects", ", ".join(document["registered_objects"]) or "none registered by name"
+    yield "Custom objects", ", ".join(document["registered_objects"]) or "none under a package name"
     if document["stock_seconds"] is not None:
         yield "Stock load", shown_seconds(document["stock_seconds"])
 
@@ -257,7 +256,7 @@ def _weight_facts(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """Yield how many bytes of which type there are, and where most of them are."""
     by_dtype = document["bytes_by_dtype"].items()
     dtypes = ", ".join(f"{dtype} {shown_size(nbytes)}" for dtype, nbytes in by_dtype)
-    yield "Weights        ", f"{document['weights']} ({dtypes or 'no bytes'})"
+    yield "Weights", f"{document['weights']} ({dtypes or 'no bytes'})"
     largest = [
         f"{shown_size(each['size_bytes'])}  {each['name']} {each['dtype']}{each['shape']}"
         for each in document["largest"]

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -18,9 +18,6 @@ from fastload.cli.reporting import explain, stats
 from fastload.cli.verifying import verify
 from fastload.cli.warming import warm
 from fastload.settings import Settings
-
-#: What a shell expects of a command that the user interrupted.
-_INTERRUPTED: Final = 130
 
 
 class Commands(click.Group):
@@ -37,8 +34,9 @@ class Commands(click.Group):
         """Run the verb and return the exit status."""
         try:
             return super().main(list(words), **options) or 0
-        except (KeyboardInterrupt, click.Abort):
-            return _INTERRUPTED
+        except click.Abort:
+            click.echo("Aborted.", err=True)
+            return 1
         except BrokenPipeError:
             # Whoever read this has seen enough; the interpreter must not try to flush the rest.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -47,16 +45,22 @@ class Commands(click.Group):
             print_error(error, as_json="--json" in words)
             return error.exit_code
         except Exception as error:
-            if _wants_traceback(words):
+            if _wants_traceback():
                 raise
             print_error(error, as_json="--json" in words)
             return 1
 
 
-def _wants_traceback(words: Sequence[str]) -> bool:
+def _wants_traceback() -> bool:
     with suppress(ValueError):
-        return "--debug" in words or Settings.from_env(os.environ).log_level == "DEBUG"
+        return Settings.from_env(os.environ).log_level == "DEBUG"
     return False
+
+
+def _ask_for_all(_context: click.Context, _parameter: click.Parameter, given: bool) -> None:  # noqa: FBT001 - click calls it so
+    """Make `--debug` mean what the variable means, also for what this process imports later."""
+    if given:
+        os.environ["FASTLOAD_LOG"] = "debug"
 
 
 @click.group(
@@ -64,7 +68,13 @@ def _wants_traceback(words: Sequence[str]) -> bool:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(fastload.__version__, prog_name="fastload", message="%(prog)s %(version)s")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show where an error came from.")
+@click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    callback=_ask_for_all,
+    help="Show where an error came from, and all messages (as FASTLOAD_LOG=debug does).",
+)
 def commands() -> None:
     """Look after the HDF5 twins from which fastload opens TensorFlow and Keras models."""
 

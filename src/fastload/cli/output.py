@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: Code of an error that is not fastload's own.
 UNEXPECTED: Final = FastloadError.code
 USAGE: Final = "usage"
+_FACT_WIDTH: Final = 16
 
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."
@@ -72,15 +73,12 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Non
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
-    """Print names and values below each other, one pair a line."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(overflow="fold")
+    """Print names and values below each other; what is long is left to the terminal to wrap."""
     for name, value in facts:
-        table.add_row(name, _literal(value))
-    console().print(table)
+        first, *others = value.split("\n")
+        print_line(f"{name:<{_FACT_WIDTH}}{first}")
+        for line in others:
+            print_line(f"{'':<{_FACT_WIDTH}}{line}")
 
 
 def print_line(text: str, *, style: str | None = None) -> None:

@@ -13,7 +13,7 @@ from fastload.cache.eviction import PruneReport
 from fastload.cache.eviction import prune as prune_cache
 from fastload.cli.output import as_json, print_line, say
 from fastload.cli.selection import SHOWN_DIGITS, entry_of, located_cache, selected
-from fastload.cli.units import duration_seconds, shown_size, size_bytes
+from fastload.cli.units import counted, duration_seconds, shown_size, size_bytes
 
 if TYPE_CHECKING:
     from fastload.cache.directory import CacheDir
@@ -87,7 +87,7 @@ def _confirm(count: int, *, as_json: bool) -> None:
     """Ask on a terminal; where nobody can answer, `--yes` has to be given."""
     if as_json or not sys.stdin.isatty():
         raise click.UsageError("Give --yes to remove every twin without being asked.")
-    click.confirm(f"Remove {_counted(count)}?", abort=True)
+    click.confirm(f"Remove {counted(count, 'twin')}?", abort=True)
 
 
 def _removed(twins: Iterable[StoredTwin]) -> dict[str, Any]:
@@ -107,11 +107,6 @@ def _print_pruned(report: PruneReport, *, dry_run: bool) -> None:
     if report.twins:
         _print_removed(report.twins, dry_run=dry_run)
     verb = "Would free" if dry_run else "Freed"
-    print_line(
-        f"{verb} {shown_size(report.freed_bytes)}: {_counted(len(report.twins))} "
-        f"and {len(report.leftovers)} leftover files; {shown_size(report.kept_bytes)} stay"
-    )
-
-
-def _counted(count: int) -> str:
-    return f"{count} twin" if count == 1 else f"{count} twins"
+    gone = f"{counted(len(report.twins), 'twin')}, {counted(len(report.leftovers), 'leftover')}"
+    print_line(f"{verb} {shown_size(report.freed_bytes)} ({gone})")
+    print_line(f"Twins that stay: {shown_size(report.kept_bytes)}")

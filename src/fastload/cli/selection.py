@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -53,15 +53,15 @@ def selected(cache: CacheDir, words: Sequence[str]) -> list[StoredTwin]:
     return [stored[name] for name in dict.fromkeys(names)]
 
 
-def _names(cache: CacheDir, stored: Iterable[str], word: str) -> list[str]:
+def _names(cache: CacheDir, stored: Mapping[str, StoredTwin], word: str) -> list[str]:
     """Return the names of the entries that *word* means: several if one model has several twins."""
     if os.path.lexists(word):
-        found = _names_by_content(cache, word) if any(True for _ in stored) else []
+        found = _names_by_content(cache, word) if stored else []
     elif _PREFIX.fullmatch(word):
         found = [_only_one(word, [name for name in stored if name.startswith(word)])]
     else:
         found = _names_by_memory(cache, word)
-    known = [name for name in found if name in set(stored)]
+    known = [name for name in found if name in stored]
     if not known:
         raise EntryNotFoundError(f"{word!r} has no twin in the cache folder '{cache.root}'")
     return known

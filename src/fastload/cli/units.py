@@ -67,17 +67,27 @@ def shown_size(nbytes: float) -> str:
     return f"{nbytes:.{decimals}f} {_PREFIXES[step]}B"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things.
+
+    Example:
+        >>> counted(1, "twin"), counted(2, "twin")
+        ('1 twin', '2 twins')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def shown_age(seconds: float) -> str:
-    """Return how long ago something was, to the largest unit that fits at least once.
+    """Return an age in the largest unit that fits at least once.
 
     Example:
         >>> shown_age(90), shown_age(3 * 86_400 + 5)
-        ('1 min ago', '3 d ago')
+        ('1 min', '3 d')
     """
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= length:
-            return f"{seconds // length:.0f} {unit} ago"
-    return "just now"
+            return f"{seconds // length:.0f} {unit}"
+    return "now"
 
 
 def shown_seconds(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -13,7 +13,7 @@ import click
 
 from fastload.cli.output import as_json, console, described, line_of, print_line, say
 from fastload.cli.reporting import keras_choice
-from fastload.cli.units import shown_seconds, shown_size
+from fastload.cli.units import counted, shown_seconds, shown_size
 from fastload.errors import FastloadError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fastload.verification import Verification
 
 _SHOWN_DIFFERENCES: Final = 5
+_logger: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +64,6 @@ def warm(
     as_json: bool,
 ) -> None:
     """Write the twin of the model at each PATH, so that no later load has to."""
-    # TensorFlow says on standard error what it was built with; who asks for it gets to see it.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _progress(paths) as steps, redirect_stdout(sys.stderr):
         warmed = [_warmed(path, keras, verify=verify) for path in steps]
     document = {"models": [_document(each) for each in warmed]}
@@ -109,6 +108,10 @@ def _warmed(path: str, keras: KerasChoice, *, verify: bool) -> Warmed:
         report = api.warm(path, keras=keras)
         verification = _verified(path, keras) if verify else None
     except FastloadError as error:
+        return Warmed(path=path, report=report, fault=described(error))
+    except Exception as error:
+        # Whatever Keras raises, the next model has its turn.
+        _logger.debug("%s cannot be warmed", path, exc_info=True)
         return Warmed(path=path, report=report, fault=described(error))
     return Warmed(path=path, report=report, verification=verification)
 
@@ -163,11 +166,12 @@ def _comparison(verification: Verification) -> Iterator[str]:
     """Yield what the comparison with stock found, line by line."""
     differences = (*verification.weight_differences, *verification.output_differences)
     if not verification.weight_differences:
-        yield f"{verification.weight_count} weights equal to stock's, bit for bit"
+        yield f"{counted(verification.weight_count, 'weight')} equal to stock's, bit for bit"
     if verification.skipped is not None:
         yield f"outputs not compared: {verification.skipped}"
     elif not verification.output_differences:
-        yield f"{verification.outputs_compared} outputs equal to stock's on seeded inputs"
+        outputs = counted(verification.outputs_compared, "output")
+        yield f"{outputs} equal to stock's on seeded inputs"
     yield from (f"DIFFERS: {each}" for each in differences[:_SHOWN_DIFFERENCES])
     if len(differences) > _SHOWN_DIFFERENCES:
         yield f"and {len(differences) - _SHOWN_DIFFERENCES} more differences"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -16,6 +17,8 @@ from fastload.twin.format import Manifest, WeightSpec
 
 #: Where a twin keeps the tree of `model.weights.h5`.
 STATE: Final = "state"
+#: A variable that its layer holds itself, and left it to Keras to name.
+_NUMBERED: Final = re.compile(r"layers/[^/]+/vars/\d+")
 
 
 @contextmanager
@@ -94,14 +97,18 @@ def _plain_layers(config: Mapping[str, Any], state: HDF5Source) -> dict[str, lis
     if config["class_name"] not in ("Functional", "Sequential"):
         return None
     stored = [spec.name for spec in state.specs if spec.name.startswith("layers/")]
-    if any(name.count("/") != 3 or name.split("/")[2] != "vars" for name in stored):
+    if not all(_NUMBERED.fullmatch(name) for name in stored):
         return None
     # Which folder a layer's variables are in is in the `name` attribute that Keras writes beside them.
     names = {path: attributes.get("name") for path, attributes in state.groups.items() if path.endswith("/vars")}
     found: dict[str, list[str]] = {}
-    for name in stored:
+    for name in sorted(stored, key=_number):
         layer = names.get(name.rpartition("/")[0])
         if not isinstance(layer, str):
             return None
         found.setdefault(layer, []).append(name)
     return found
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("/")[2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -50,7 +51,7 @@ def convert_saved_model(source: ModelSource, fingerprint: Fingerprint, flavour: 
     keys = checkpoint_keys(pruned.graph, checkpoint.object_graph())
     _require_plain_state(keys, pruned.graph)
     layout = _Layout.of(graph, metadata, pruned.new_ids)
-    variables = {node: _variable(node, key, pruned.graph, layout, checkpoint) for node, key in keys.variables.items()}
+    variables = _variables(keys, pruned.graph, layout, checkpoint)
     return Conversion(
         manifest=Manifest(
             source_kind=source.kind.value,
@@ -143,10 +144,21 @@ def _layer_variables(graph: Any, layer: int, new_ids: Mapping[int, int]) -> Iter
                 yield new_ids[child.node_id]
 
 
-def _variable(node: int, key: str, graph: Any, layout: _Layout, checkpoint: Checkpoint) -> _SavedVariable:
-    name = f"{graph.nodes[node].variable.name or node}:0"
-    spec = WeightSpec(name=layout.place(node, name), dtype=checkpoint.dtype(key), shape=checkpoint.shape(key))
-    return _SavedVariable(key=key, name=name, spec=spec)
+def _variables(
+    keys: CheckpointKeys, graph: Any, layout: _Layout, checkpoint: Checkpoint
+) -> dict[int, _SavedVariable]:
+    """Return the variables by node id, each under a name of its own."""
+    found: dict[int, _SavedVariable] = {}
+    taken: Counter[str] = Counter()
+    for node, key in keys.variables.items():
+        name = f"{graph.nodes[node].variable.name or node}:0"
+        place = layout.place(node, name)
+        if taken[place]:  # composite layers may give two weights one name
+            name = f"{name}_{taken[place]}"
+        taken[place] += 1
+        spec = WeightSpec(name=layout.place(node, name), dtype=checkpoint.dtype(key), shape=checkpoint.shape(key))
+        found[node] = _SavedVariable(key=key, name=name, spec=spec)
+    return found
 
 
 def _documents(

@@ -13,6 +13,7 @@ from typing import Any, Final
 from fastload.cache.publish import replacing
 from fastload.errors import BypassError, CacheUnwritableError, RestoreError
 from fastload.runtime.flavour import Flavour
+from fastload.runtime.global_state import undone_on_failure
 from fastload.runtime.loaders import new_tape, run_loader
 from fastload.runtime.request import RestoreRequest
 from fastload.source.kinds import SourceKind
@@ -37,7 +38,8 @@ def restore_keras_model(twin: Twin, chosen: Flavour, request: RestoreRequest, sp
     tape = new_tape(chosen, _recorded(specs_path))
     with _paused_collector():
         try:
-            model = run_loader(SourceKind(twin.manifest.source_kind), chosen, twin, request, tape)
+            with undone_on_failure(chosen):
+                model = run_loader(SourceKind(twin.manifest.source_kind), chosen, twin, request, tape)
         except (BypassError, MemoryError):
             raise
         except Exception as error:

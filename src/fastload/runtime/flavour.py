@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import Any, Final, Literal
 
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
-from fastload.runtime.tensorflow import import_module, tensorflow
+from fastload.runtime.tensorflow import first_module, import_module, tensorflow
 
 KerasChoice = Literal["auto", "keras", "tf_keras"]
 KERAS2: Final = "keras2"
@@ -109,13 +109,24 @@ def is_known(chosen: Flavour, name: str) -> bool:
     """Say whether Keras itself can resolve *name*: a part of Keras, or registered with Keras."""
     registered = chosen.keras.utils.get_registered_object(name)
     bare = name.rpartition(">")[2]
-    return registered is not None or bare in _INTERNAL or any(hasattr(part, bare) for part in _parts(chosen))
+    if registered is not None or bare in _INTERNAL or _is_shorthand(chosen, bare):
+        return True
+    return any(hasattr(part, bare) for part in _parts(chosen))
+
+
+def _is_shorthand(chosen: Flavour, name: str) -> bool:
+    """Say whether *name* is one of those that Keras 3 knows and does not export (`mse`, `cce`)."""
+    if chosen.name == KERAS2:
+        return False
+    parts = (first_module(f"keras.src.{part}") for part in ("losses", "metrics"))
+    return any(name in getattr(part, "ALL_OBJECTS_DICT", {}) for part in parts)
 
 
 #: Class names that Keras writes into configurations and does not export under the names below.
 _INTERNAL: Final = frozenset(
     {"Functional", "Sequential", "Model", "TensorShape", "TypeSpec", "__tuple__", "__lambda__", "function", "Policy"}
     | {"DTypePolicy", "InputSpec", "TFOpLambda", "SlicingOpLambda", "Network", "__tensor__", "__keras_tensor__"}
+    | {"accuracy", "acc", "crossentropy", "ce"}  # `compile` makes a metric of them that suits the loss
     | {"__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__typespec__", "__class__", "__type__", "SeedGenerator"}
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import FunctionType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from fastload.errors import UnsupportedRuntimeError
@@ -76,19 +76,7 @@ def _part(package: str, *names: str) -> ModuleType:
     return module
 
 
-def taps(parts: Keras2) -> list[Tap]:
-    """Return the taps that a Keras 2 rebuild needs."""
-    from fastload.runtime.keras2_tape import tap_inference
-
-    return [
-        Tap(parts.base_layer_utils, "make_variable", _tap_variables),
-        Tap(parts.base_layer.Layer, "_infer_output_signature", tap_inference(parts)),
-        Tap(parts.functional, "connect_ancillary_layers", _tap_ancillary_layers),
-        Tap(parts.tf_inspect, "getfullargspec", _tap_argspecs),
-    ]
-
-
-def _tap_variables(stock: Callable[..., Any]) -> Callable[..., Any]:
+def tap_variables(stock: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(stock)
     def make_variable(name: str, shape: Any = None, dtype: Any = None, initializer: Any = None, **kwargs: Any) -> Any:
         rebuild = current_rebuild()
@@ -132,7 +120,7 @@ def _initial_value(initializer: Any, variable: Any) -> Callable[[], Any]:
     return initial_value
 
 
-def _tap_ancillary_layers(stock: Callable[..., Any]) -> Callable[..., Any]:
+def tap_ancillary_layers(stock: Callable[..., Any]) -> Callable[..., Any]:
     """Spare Keras from listing all layers of the model again for each of them."""
 
     @functools.wraps(stock)
@@ -145,16 +133,18 @@ def _tap_ancillary_layers(stock: Callable[..., Any]) -> Callable[..., Any]:
     return connect_ancillary_layers
 
 
-def _tap_argspecs(stock: Callable[..., Any]) -> Callable[..., Any]:
+def tap_argspecs(stock: Callable[..., Any]) -> Callable[..., Any]:
     """Look at the signature of a function once in a rebuild, not once for each layer."""
 
     @functools.wraps(stock)
     def getfullargspec(obj: Any) -> Any:
         rebuild = current_rebuild()
-        if rebuild is None or not isinstance(obj, FunctionType):
+        # A method bound to another layer is another object with the same signature.
+        function = obj.__func__ if isinstance(obj, MethodType) else obj
+        if rebuild is None or not isinstance(function, FunctionType):
             return stock(obj)
-        if obj not in rebuild.argspecs:
-            rebuild.argspecs[obj] = stock(obj)
-        return rebuild.argspecs[obj]
+        if function not in rebuild.argspecs:
+            rebuild.argspecs[function] = stock(obj)
+        return rebuild.argspecs[function]
 
     return getfullargspec

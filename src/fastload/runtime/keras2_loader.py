@@ -8,15 +8,28 @@ from typing import Any
 
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.archive import TwinArchive, twin_store
-from fastload.runtime.keras2 import Keras2
-from fastload.runtime.rebuild import current_rebuild
+from fastload.runtime.handles import tap_handles
+from fastload.runtime.keras2 import Keras2, tap_ancillary_layers, tap_argspecs, tap_variables
+from fastload.runtime.keras2_tape import tap_inference
+from fastload.runtime.rebuild import Tap, current_rebuild
 from fastload.runtime.request import RestoreRequest
 from fastload.runtime.saved_model import Loaded, load_partial
 from fastload.runtime.tensorflow import parse_saved_model, tensorflow
 from fastload.runtime.transplant import Overlay, transplant
-from fastload.runtime.zero_copy import assign_over
+from fastload.runtime.zero_copy import assign, tensor_over
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinFile, TwinGroup
+
+
+def taps(parts: Keras2) -> list[Tap]:
+    """Return the taps that a Keras 2 rebuild needs."""
+    return [
+        Tap(parts.base_layer_utils, "make_variable", tap_variables),
+        Tap(parts.base_layer.Layer, "_infer_output_signature", tap_inference(parts)),
+        Tap(parts.functional, "connect_ancillary_layers", tap_ancillary_layers),
+        Tap(parts.tf_inspect, "getfullargspec", tap_argspecs),
+        tap_handles(),
+    ]
 
 
 def restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
@@ -79,7 +92,7 @@ def _batch_set_value(pairs: Any) -> None:
     rebuild = current_rebuild()
     for variable, value in pairs:
         dtype = variable.dtype.base_dtype.as_numpy_dtype
-        assign_over(variable, value.astype(dtype, copy=False))
+        assign(variable, tensor_over(value.astype(dtype, copy=False)))
         if rebuild is not None:
             rebuild.filled.add(id(variable))
 

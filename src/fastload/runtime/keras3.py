@@ -13,11 +13,12 @@ import numpy as np
 
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.archive import TwinArchive, twin_store
+from fastload.runtime.handles import tap_handles
 from fastload.runtime.rebuild import Rebuild, Tap, current_rebuild
 from fastload.runtime.request import RestoreRequest
 from fastload.runtime.tensorflow import first_module, tensorflow
 from fastload.runtime.transplant import Overlay, require, transplant
-from fastload.runtime.zero_copy import BlankSheet, MappedArray
+from fastload.runtime.zero_copy import BlankSheet, MappedArray, assign
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinFile, TwinGroup
 
@@ -55,7 +56,7 @@ def keras3() -> Keras3:
     global_state = _part("keras.src.backend.common.global_state")
     require(global_state, ["get_global_attribute"])
     require(core, ["Variable"])
-    require(core.Variable, ["_initialize_with_initializer"])
+    require(core.Variable, ["_initialize_with_initializer", "_direct_assign"])
     require(saving_lib, ["H5IOStore", "_load_state", "_load_model_from_fileobj", "get_attr_skipset"])
     return Keras3(
         legacy_h5_format=legacy,
@@ -161,7 +162,26 @@ def _array(group: Any, name: str) -> Any:
 
 def taps(parts: Keras3) -> list[Tap]:
     """Return the taps that a Keras 3 rebuild needs."""
-    return [Tap(parts.variable, "_initialize_with_initializer", functools.partial(_tap_variables, parts))]
+    return [
+        Tap(parts.variable, "_initialize_with_initializer", functools.partial(_tap_variables, parts)),
+        Tap(parts.variable, "_direct_assign", _tap_assignments),
+        tap_handles(),
+    ]
+
+
+def _tap_assignments(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Note which variables have their weights; share the memory of what they are given."""
+
+    @functools.wraps(stock)
+    def direct_assign(self: Any, value: Any) -> None:
+        rebuild = current_rebuild()
+        if rebuild is None or value.dtype != self._value.dtype:
+            stock(self, value)
+        else:
+            assign(self._value, value)
+            rebuild.filled.add(id(self._value))
+
+    return direct_assign
 
 
 def _tap_variables(parts: Keras3, stock: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from fastload.runtime.rebuild import current_rebuild
 from fastload.runtime.signatures import attach_signatures
 from fastload.runtime.tensorflow import first_module, import_module, parse_saved_model
 from fastload.runtime.transplant import Overlay, require, transplant
-from fastload.runtime.zero_copy import assign_over
+from fastload.runtime.zero_copy import assign, tensor_over
 from fastload.twin.reader import Twin
 
 _VARIABLES: Final = "variables.json"
@@ -69,7 +69,7 @@ def _attach_signatures(root: Any, twin: Twin, objects: Mapping[int, Any], path: 
         source_nodes = json.loads(twin.document(_SOURCE_NODES))
         variables = json.loads(twin.document(_VARIABLES))
         bound = {source_nodes[int(node)]: objects[int(node)] for node in variables if int(node) in objects}
-        attach_signatures(root, path, bound)
+        attach_signatures(root, path, twin.manifest.source_digest, bound)
 
 
 def _live_nodes(graph: Any) -> Iterator[int]:
@@ -85,7 +85,7 @@ def _bind(twin: Twin, objects: Any) -> None:
     for node, name in json.loads(twin.document(_VARIABLES)).items():
         variable = objects.get(int(node)) if isinstance(objects, dict) else objects[int(node)]
         if variable is not None:
-            assign_over(variable, twin.array(name))
+            assign(variable, tensor_over(twin.array(name)))
             if rebuild is not None:
                 rebuild.filled.add(id(variable))
 

@@ -12,24 +12,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fastload.errors import BypassError
 from fastload.runtime.tensorflow import import_module, parse_saved_model
 from fastload.runtime.transplant import require, transplant
+from fastload.source.detect import detect
+from fastload.source.fingerprint import fingerprint
 
 
-def attach_signatures(root: Any, path: str, variables: Mapping[int, Any]) -> None:
+def attach_signatures(root: Any, path: str, digest: str, variables: Mapping[int, Any]) -> None:
     """Set `root.signatures` to the signature map of the SavedModel at *path*, which reads nothing until it is used.
 
     Args:
         root: the model.
         path: the SavedModel's folder.
+        digest: hex digest of its content.
         variables: the variables of the live model, by node id in the SavedModel's object graph.
     """
     stock = import_module("tensorflow.python.saved_model.signature_serialization")
     require(stock, ["_SignatureMap"])
     signatures = stock._SignatureMap()
     require(signatures, ["_signatures"])
+    folder = Path(path).absolute()  # the program may change its folder before it looks
     root.signatures = signatures  # still empty: Keras looks into what it is given
-    signatures._signatures = _Late(lambda: _load(path, variables))
+    signatures._signatures = _Late(lambda: _load(folder, digest, variables))
 
 
 class _Late(Mapping[str, Any]):
@@ -59,24 +64,38 @@ class _Late(Mapping[str, Any]):
         return repr(dict(self._all()))
 
 
-def _load(path: str, variables: Mapping[int, Any]) -> Mapping[str, Any]:
+def _load(folder: Path, digest: str, variables: Mapping[int, Any]) -> Mapping[str, Any]:
     """Let TensorFlow load the signatures, over variables that exist and hold what they hold."""
-    content = Path(path, "saved_model.pb")
-    if not content.exists():
-        raise FileNotFoundError(
-            f"model.signatures are read from {path!r} when they are first used, and it is gone. "
-            "Load the model again from where it is now."
-        )
-    graph = parse_saved_model(content.read_bytes()).meta_graphs[0].object_graph_def
+    _require_same(folder, digest)
+    graph = parse_saved_model((folder / "saved_model.pb").read_bytes()).meta_graphs[0].object_graph_def
     stock = import_module("tensorflow.python.saved_model.load")
 
     class Loader(stock.Loader):  # type: ignore[misc, name-defined]
         def _restore_checkpoint(self) -> None:
             """Leave the variables as they are: the model may have been trained since."""
 
+        def _setup_function_captures(self, name: str, nodes: Any) -> None:
+            # The functions of single layers capture what is not loaded here.
+            if all(nodes[node] is not None for node in graph.concrete_functions[name].bound_inputs):
+                super()._setup_function_captures(name, nodes)
+
     load_partial = transplant(stock, {"Loader": Loader})["load_partial"]
-    found: Mapping[str, Any] = load_partial(path, _filters(graph, variables))["root.signatures"]
+    found: Mapping[str, Any] = load_partial(str(folder), _filters(graph, variables))["root.signatures"]
     return dict(found.items())
+
+
+def _require_same(folder: Path, digest: str) -> None:
+    """Check that the model in *folder* is the one that was loaded: functions of another would compute nonsense."""
+    try:
+        found = fingerprint(detect(folder)).digest
+    except BypassError:
+        found = None
+    if found != digest:
+        fate = "is gone" if found is None else "is another one now"
+        raise FileNotFoundError(
+            f"model.signatures are read from {str(folder)!r} when they are first used, and the model there {fate}. "
+            "Load the model again from where it is now."
+        )
 
 
 def _filters(graph: Any, variables: Mapping[int, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def encode(nest: Any, leaf: Callable[[Any], Any]) -> Any:
     Raises:
         NotPlainError: something in it cannot be recorded.
     """
-    if isinstance(nest, _PLAIN):
+    if type(nest) in _PLAIN:  # a subclass would come back as its base
         return nest
     if type(nest) in (list, tuple):
         return {type(nest).__name__: [encode(item, leaf) for item in nest]}

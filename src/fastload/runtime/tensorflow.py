@@ -115,14 +115,15 @@ class Checkpoint:
         """Return the checkpoint's `TrackableObjectGraph`.
 
         Raises:
-            UnconvertibleModelError: it was written without one (TensorFlow 1).
+            UnconvertibleModelError: it was written without one (TensorFlow 1), or it cannot be read.
         """
         from tensorflow.core.protobuf import trackable_object_graph_pb2
 
         key = "_CHECKPOINTABLE_OBJECT_GRAPH"
         if key not in self._dtypes:
             raise UnconvertibleModelError("the checkpoint holds no object graph (it was written by TensorFlow 1)")
-        return trackable_object_graph_pb2.TrackableObjectGraph.FromString(self._reader.get_tensor(key))
+        message = trackable_object_graph_pb2.TrackableObjectGraph()
+        return _parsed(message, self.read(key), "the checkpoint's object graph")
 
     def __contains__(self, key: str) -> bool:
         return key in self._dtypes

@@ -50,8 +50,10 @@ def tensor_over(array: np.ndarray[Any, Any]) -> Any:
     plain = np.asarray(array)
     if not _can_alias(plain):
         return tf.convert_to_tensor(plain)
-    if plain.dtype.kind == "V" or plain.dtype.name in _EXTENSION_CARRIERS:
-        return _extension_tensor(plain)
+    carrier = _EXTENSION_CARRIERS.get(plain.dtype.name)
+    if carrier is not None:
+        carried = tf.experimental.dlpack.from_dlpack(plain.view(carrier).__dlpack__())
+        return tf.bitcast(carried, plain.dtype.name)
     return tf.experimental.dlpack.from_dlpack(plain.__dlpack__())
 
 
@@ -59,36 +61,34 @@ def tensor_over(array: np.ndarray[Any, Any]) -> Any:
 _EXTENSION_CARRIERS = {"bfloat16": "uint16"}
 
 
-def _extension_tensor(array: np.ndarray[Any, Any]) -> Any:
-    tf = tensorflow()
-    carrier = _EXTENSION_CARRIERS.get(array.dtype.name)
-    if carrier is None:
-        return tf.convert_to_tensor(array)
-    carried = tf.experimental.dlpack.from_dlpack(array.view(carrier).__dlpack__())
-    return tf.bitcast(carried, array.dtype.name)
-
-
 def _can_alias(array: np.ndarray[Any, Any]) -> bool:
     return (
         array.size > 0
-        and array.dtype.kind in "iufcV"
+        and _has_dlpack(array.dtype)
         and array.flags.c_contiguous
         and array.flags.writeable  # numpy refuses to export read-only arrays
         and array.ctypes.data % ALIGNMENT_BYTES == 0
     )
 
 
-def assign_over(variable: Any, array: np.ndarray[Any, Any]) -> None:
-    """Assign *array*, which lies in a twin, to a TensorFlow variable without a copy where that is possible.
+def _has_dlpack(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "iufc" or dtype.name in _EXTENSION_CARRIERS
+
+
+def assign(variable: Any, value: Any) -> None:
+    """Assign a tensor to a TensorFlow variable, by the operation alone where nothing else is involved.
 
     Raises:
         ValueError: their shapes differ.
     """
-    value = tensor_over(array)
-    if type(variable).__name__ != "ResourceVariable" or not variable.shape == value.shape or variable.dtype != value.dtype:
-        variable.assign(value)  # wrappers of variables know better; a mismatch is reported as ever
-        return
-    tensorflow().raw_ops.AssignVariableOp(resource=variable.handle, value=value)
+    if type(variable).__name__ == "ResourceVariable" and _agree(variable, value):
+        tensorflow().raw_ops.AssignVariableOp(resource=variable.handle, value=value)
+    else:
+        variable.assign(value)  # wrappers of variables know better, and a mismatch is reported as ever
+
+
+def _agree(variable: Any, value: Any) -> bool:
+    return bool(variable.dtype == value.dtype and variable.shape == value.shape)
 
 
 class BlankSheet:

@@ -49,6 +49,8 @@ def read_saved_model(path: Path) -> SavedModelParts:
     Raises:
         UnconvertibleModelError: it is damaged, or TensorFlow 2 did not write it.
     """
+    if not path.stat().st_size:  # which cannot be mapped
+        raise UnconvertibleModelError("saved_model.pb is empty")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         with memoryview(content) as view:
             graphs = [span for number, span in _fields(view, 0, len(view)) if number == _META_GRAPHS]
@@ -60,8 +62,8 @@ def read_saved_model(path: Path) -> SavedModelParts:
             info = dict(_fields(view, *fields.get(_META_INFO, (0, 0))))
             return SavedModelParts(
                 object_graph=_bytes(view, fields[_OBJECT_GRAPH]),
-                tensorflow_version=_bytes(view, info.get(_TENSORFLOW_VERSION, (0, 0))).decode(),
-                tensorflow_git_version=_bytes(view, info.get(_TENSORFLOW_GIT_VERSION, (0, 0))).decode(),
+                tensorflow_version=_bytes(view, info.get(_TENSORFLOW_VERSION, (0, 0))).decode(errors="replace"),
+                tensorflow_git_version=_bytes(view, info.get(_TENSORFLOW_GIT_VERSION, (0, 0))).decode(errors="replace"),
             )
 
 

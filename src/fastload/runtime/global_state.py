@@ -1,0 +1,87 @@
+"""What Keras keeps for the whole process, so that a restore that fails leaves no trace.
+
+A rebuild counts automatic names and draws seeds, as a stock load does. Where it fails, the stock loader starts over,
+and must find the counters and the generators as they were.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from fastload.runtime.flavour import KERAS3, Flavour
+from fastload.runtime.tensorflow import first_module
+
+
+@contextmanager
+def undone_on_failure(chosen: Flavour) -> Iterator[None]:
+    """Put names and generators back if the block raises."""
+    undo = [_python_random(), _numpy_random(), _tensorflow_seeds(), *_keras(chosen)]
+    try:
+        yield
+    except BaseException:
+        for put_back in undo:
+            put_back()
+        raise
+
+
+def _python_random() -> Callable[[], None]:
+    state = random.getstate()
+    return lambda: random.setstate(state)
+
+
+def _numpy_random() -> Callable[[], None]:
+    if "numpy.random" not in sys.modules:  # nobody can have seeded it
+        return lambda: None
+    state = np.random.get_state()
+    return lambda: np.random.set_state(state)
+
+
+def _tensorflow_seeds() -> Callable[[], None]:
+    """TensorFlow numbers the operations that draw from the global seed."""
+    module = first_module("tensorflow.python.eager.context")
+    generator = getattr(module.context() if module else None, "_rng", None)
+    if not isinstance(generator, random.Random):
+        return lambda: None
+    state = generator.getstate()
+    return lambda: generator.setstate(state)
+
+
+def _keras(chosen: Flavour) -> Iterator[Callable[[], None]]:
+    prefixes = [f"{chosen.package}.src.", f"{chosen.package}."]
+    if chosen.name == KERAS3:
+        module = first_module("keras.src.backend.common.global_state")
+        if module is not None:
+            yield _mapping(module.get_global_attribute("object_name_uids", default=None))
+        return
+    backend = first_module(*(f"{prefix}backend" for prefix in prefixes))
+    seeds = getattr(getattr(backend, "_SEED_GENERATOR", None), "generator", None)
+    if isinstance(seeds, random.Random):
+        state = seeds.getstate()
+        yield lambda: seeds.setstate(state)
+    for live in (getattr(backend, "OBSERVED_NAMES", None), _graph_names(backend)):
+        yield _mapping(live)
+
+
+def _graph_names(backend: Any) -> Any:
+    find = getattr(backend, "get_default_graph_uid_map", None)
+    return None if find is None else find()
+
+
+def _mapping(live: Any) -> Callable[[], None]:
+    """Return what empties *live*, a dict or a set, and fills it with what is in it now."""
+    if live is None:
+        return lambda: None
+    before = copy.copy(live)
+
+    def put_back() -> None:
+        live.clear()
+        live.update(before)
+
+    return put_back

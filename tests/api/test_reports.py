@@ -1,0 +1,261 @@
+"""What a load says of itself: reports, explanations, log, and the arguments that decide."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastload
+from fastload.errors import BypassError, UnsupportedRequestError, UnsupportedSourceError
+from fastload.report import LoadReport
+from tests.conftest import RunPython
+from tests.small_models import SavedModel, assert_same_model
+
+pytest.importorskip("tensorflow")
+
+
+def report() -> LoadReport:
+    """Return the latest report, which there must be."""
+    found = fastload.last_load()
+    assert found is not None
+    return found
+
+
+def load(model: SavedModel, **arguments: Any) -> Any:
+    return fastload.load_model(model.path, keras=model.form.package, **arguments)
+
+
+def test_a_miss_is_followed_by_hits_that_are_the_same_model(
+    model: SavedModel, cache_root: Path
+) -> None:
+    """The first load writes the twin, the second maps it, and both are what stock gives."""
+    stock = model.load_stock()
+    for outcome in ("miss", "hit", "hit"):
+        loaded = load(model, strict=True)
+
+        assert_same_model(stock, loaded)
+        assert report().outcome.value == outcome
+
+
+def test_a_report_of_a_hit_is_complete(model: SavedModel, cache_root: Path) -> None:
+    """Path as given, twin, bytes, and where the time went."""
+    loaded = [load(model) for _ in range(2)][-1]
+    found = report()
+
+    assert found.path == str(model.path)
+    assert (found.reason, found.code) == (None, None)
+    assert found.twin is not None
+    assert found.twin.parent == cache_root
+    assert found.size_bytes >= sum(weight.nbytes for weight in loaded.get_weights())
+    assert list(found.phases) == ["detect", "import", "identify", "twin", "restore"]
+    assert sum(found.phases.values()) <= found.seconds
+
+
+def test_a_report_of_a_bypass_says_why(saved_model: SavedModel, cache_root: Path) -> None:
+    """An argument that only stock honours is reason enough."""
+    load(saved_model, options=None)
+    found = report()
+
+    assert (found.outcome.value, found.code) == ("bypass", "FL206")
+    assert found.reason == "options= was given"
+    assert (found.twin, found.size_bytes) == (None, 0)
+    assert list(found.phases) == ["stock"]
+
+
+def test_a_failed_load_is_reported_too(tmp_path: Path, cache_root: Path) -> None:
+    """Stock's error passes, and the report says what was tried."""
+    with pytest.raises((OSError, ValueError)):
+        fastload.load_model(tmp_path / "nothing.h5")
+
+    assert report().code == "FL201"
+    assert "nothing.h5" in report().path
+
+
+def test_eager_weights_are_the_same(model: SavedModel, cache_root: Path) -> None:
+    """Whichever way they are read."""
+    stock = model.load_stock()
+    load(model)
+    for weights in ("eager", "mapped", "auto"):
+        assert_same_model(stock, load(model, weights=weights, strict=True))
+
+
+def test_without_compile_nothing_is_compiled(model: SavedModel, cache_root: Path) -> None:
+    """As in stock, on a miss and on a hit."""
+    stock = model.load_stock(compile=False)
+    for _ in range(2):
+        loaded = load(model, compile=False, strict=True)
+
+        assert loaded.optimizer is None
+        assert_same_model(stock, loaded)
+
+
+def test_disabled_leaves_every_load_to_stock(
+    model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where a load is strict: the user turned fastload off. No cache is made."""
+    monkeypatch.setenv("FASTLOAD_DISABLE", "1")
+    monkeypatch.setenv("FASTLOAD_STRICT", "1")
+    loaded = load(model)
+
+    assert_same_model(model.load_stock(), loaded)
+    assert (report().outcome.value, report().reason) == ("bypass", "FASTLOAD_DISABLE is set")
+    assert fastload.explain(model.path).code == "FL206"
+    assert not cache_root.exists()
+
+
+def test_strict_raises_the_reason(
+    saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By argument and by environment; the argument decides where both speak."""
+    with pytest.raises(UnsupportedRequestError, match=r"^\[FL206\] options= was given$"):
+        load(saved_model, options=None, strict=True)
+    monkeypatch.setenv("FASTLOAD_STRICT", "yes")
+    with pytest.raises(UnsupportedRequestError):
+        load(saved_model, options=None)
+
+    load(saved_model, options=None, strict=False)
+    assert report().outcome.value == "bypass"
+
+
+def test_an_unknown_argument_is_stocks_type_error(
+    model: SavedModel, cache_root: Path
+) -> None:
+    """Message and all."""
+    with pytest.raises((TypeError, ValueError)) as expected:
+        model.load_stock(no_such_argument=1)
+    with pytest.raises(type(expected.value)) as actual:
+        load(model, no_such_argument=1)
+
+    assert str(actual.value) == str(expected.value)
+
+
+def test_an_unknown_keras_is_a_value_error(saved_model: SavedModel, cache_root: Path) -> None:
+    """It is a mistake in the call, which no other loader mends; every function says so."""
+    message = "keras='jax' is not understood: use 'auto', 'keras' or 'tf_keras'"
+    for function in (fastload.load_model, fastload.warm, fastload.explain):
+        with pytest.raises(ValueError, match=message):
+            function(saved_model.path, keras="jax")  # type: ignore[operator]
+
+
+def test_a_bad_setting_is_a_value_error(
+    saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the variable."""
+    monkeypatch.setenv("FASTLOAD_WEIGHTS", "lazy")
+    with pytest.raises(ValueError, match="FASTLOAD_WEIGHTS='lazy' is not understood"):
+        load(saved_model)
+
+
+def test_a_bad_weights_argument_is_a_value_error(
+    saved_model: SavedModel, cache_root: Path
+) -> None:
+    """A misspelled mode must not be taken for another."""
+    with pytest.raises(ValueError, match="weights='lazy' is not understood"):
+        load(saved_model, weights="lazy")
+
+
+def test_warm_makes_the_first_load_a_hit(model: SavedModel, cache_root: Path) -> None:
+    """And warming again changes nothing."""
+    first = fastload.warm(model.path, keras=model.form.package)
+    second = fastload.warm(model.path, keras=model.form.package)
+    load(model, strict=True)
+
+    assert (first.outcome.value, second.outcome.value) == ("miss", "hit")
+    assert first.twin == second.twin == report().twin
+    assert report().outcome.value == "hit"
+
+
+def test_warm_raises_what_a_load_would_pass_over(tmp_path: Path, cache_root: Path) -> None:
+    """Who asks for a twin is told why there is none."""
+    (tmp_path / "text.h5").write_text("no model")
+    with pytest.raises(UnsupportedSourceError, match="is neither HDF5 nor zip"):
+        fastload.warm(tmp_path / "text.h5")
+
+
+def test_explain_follows_the_life_of_a_model(model: SavedModel, cache_root: Path) -> None:
+    """No twin, then one."""
+    before = fastload.explain(model.path, keras=model.form.package)
+    load(model)
+    after = fastload.explain(model.path, keras=model.form.package)
+
+    assert (before.outcome.value, after.outcome.value) == ("miss", "hit")
+    assert before.reason == "it has no twin yet; the first load writes it"
+    assert after.reason == "its twin is there"
+    assert before.twin == after.twin == report().twin
+    assert after.kind in {"saved_model", "keras_archive", "keras_hdf5"}
+
+
+EXPLAIN = """
+import sys, fastload
+print(fastload.explain(sys.argv[1], keras=sys.argv[2]).outcome.value)
+print(sorted({"tensorflow", "keras", "tf_keras", "h5py"} & set(sys.modules)))
+"""
+
+
+def test_explain_needs_no_tensorflow(
+    model: SavedModel, cache_root: Path, run_python: RunPython
+) -> None:
+    """Nor HDF5; with a twin and without."""
+    package = model.form.package if model.form.package == "tf_keras" else "auto"
+    before = run_python(EXPLAIN, model.path, package)
+    load(model)
+    after = run_python(EXPLAIN, model.path, package)
+
+    assert before.splitlines() == ["miss", "[]"]
+    assert after.splitlines() == ["hit", "[]"]
+
+
+def test_explain_says_that_keras_3_opens_no_saved_model(
+    saved_model: SavedModel, cache_root: Path
+) -> None:
+    """With the argument that helps."""
+    found = fastload.explain(saved_model.path, keras="keras")
+    if saved_model.form.package == "keras":
+        pytest.skip("keras is Keras 2 here")
+
+    assert (found.outcome.value, found.code, found.kind) == ("bypass", "FL201", "saved_model")
+    assert found.reason == "Keras 3 opens no SavedModel (use keras='tf_keras')"
+
+
+def test_a_bypass_that_is_as_it_should_be_is_no_warning(
+    saved_model: SavedModel, cache_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged for those who ask."""
+    with caplog.at_level(logging.INFO, logger="fastload"):
+        load(saved_model, options=None)
+    ours = [record for record in caplog.records if record.name.startswith("fastload")]
+
+    assert {record.levelname for record in ours} == {"INFO"}
+    assert "is loaded by the stock loader: [FL206] options= was given" in caplog.text
+
+
+def test_the_log_can_be_turned_on_by_the_environment(
+    saved_model: SavedModel, cache_root: Path, run_python: RunPython
+) -> None:
+    """For programs that set up no logging."""
+    program = (
+        "import sys, fastload\n"
+        "sys.stderr = sys.stdout\n"
+        "fastload.load_model(sys.argv[1], keras=sys.argv[2])"
+    )
+    package = saved_model.form.package
+    printed = run_python(program, saved_model.path, package, FASTLOAD_LOG="info")
+
+    assert f"{saved_model.path}: miss in " in printed
+
+
+def test_a_graph_or_a_strategy_is_left_to_stock(model: SavedModel, cache_root: Path) -> None:
+    """Variables made there are of another kind."""
+    import tensorflow as tf
+
+    if model.form.generation == 3:
+        pytest.skip("Keras 3 shares no variables over tf.distribute by name")
+    with tf.distribute.OneDeviceStrategy("cpu:0").scope():
+        load(model)
+
+    assert report().reason == "a distribution strategy is active"
+    with tf.Graph().as_default(), pytest.raises(BypassError, match="eager execution is off"):
+        load(model, strict=True)

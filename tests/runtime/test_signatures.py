@@ -1,0 +1,104 @@
+"""`model.signatures` of a restored model: nothing is read until somebody looks, and then it is stock's."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastload
+from tests.conftest import SavedOnce
+from tests.small_models import INPUTS, SAVED_MODEL, SavedModel, copy_model
+
+tf = pytest.importorskip("tensorflow")
+
+
+@pytest.fixture
+def loaded(saved_model: SavedModel, cache_root: Path) -> Any:
+    """The model, from its twin."""
+    fastload.warm(saved_model.path, keras=saved_model.form.package)
+    return fastload.load_model(saved_model.path, keras=saved_model.form.package, strict=True)
+
+
+def call(model: Any) -> Any:
+    """Return what the serving signature makes of the inputs."""
+    (result,) = model.signatures["serving_default"](tf.constant(INPUTS)).values()
+    return result.numpy()
+
+
+def test_signatures_are_those_of_a_stock_load(loaded: Any, saved_model: SavedModel) -> None:
+    """Same class, names, structure and outputs."""
+    stock = saved_model.load_stock()
+
+    assert type(loaded.signatures) is type(stock.signatures)
+    assert list(loaded.signatures) == list(stock.signatures)
+    assert len(loaded.signatures) == 1
+    ours, theirs = (m.signatures["serving_default"] for m in (loaded, stock))
+    assert ours.structured_input_signature == theirs.structured_input_signature
+    assert ours.structured_outputs == theirs.structured_outputs
+    np.testing.assert_array_equal(call(loaded), call(stock))
+
+
+def test_signatures_use_the_variables_of_the_model(loaded: Any) -> None:
+    """They are captured, not copied."""
+    captured = loaded.signatures["serving_default"].variables
+
+    assert {id(each) for each in captured} == {id(each) for each in loaded.weights}
+
+
+def test_signatures_see_what_training_changed_before_they_were_made(loaded: Any) -> None:
+    """Making them late does not bring the old weights back."""
+    loaded.fit(INPUTS, np.ones((3, 4)), verbose=0)
+    expected = loaded(INPUTS).numpy()
+
+    np.testing.assert_allclose(call(loaded), expected, atol=1e-6)
+    np.testing.assert_array_equal(loaded(INPUTS).numpy(), expected)
+
+
+def test_signatures_see_what_training_changes_afterwards(loaded: Any) -> None:
+    """As in stock."""
+    before = call(loaded)
+    loaded.fit(INPUTS, np.ones((3, 4)), verbose=0)
+
+    assert (call(loaded) != before).any()
+    np.testing.assert_allclose(call(loaded), loaded(INPUTS).numpy(), atol=1e-6)
+
+
+def test_nothing_is_read_before_signatures_are_used(loaded: Any, saved_model: SavedModel) -> None:
+    """A load needs the source's files for nothing else; using them then says what to do."""
+    shutil.rmtree(saved_model.path)
+    signatures = loaded.signatures
+    message = "model.signatures are read from .* when they are first used, and the model there is gone"
+
+    with pytest.raises(FileNotFoundError, match=message):
+        signatures["serving_default"]
+    np.testing.assert_array_equal(loaded(INPUTS).shape, (3, 4))
+
+
+def test_signatures_of_another_model_in_the_same_place_are_refused(
+    loaded: Any, saved_model: SavedModel, saved_once: SavedOnce
+) -> None:
+    """Functions of one model over variables of another would be nonsense."""
+    shutil.rmtree(saved_model.path)
+    copy_model(saved_once(SAVED_MODEL, "sequential"), saved_model.path)
+
+    with pytest.raises(FileNotFoundError, match="is another one now"):
+        loaded.signatures["serving_default"]
+
+
+def test_signatures_are_found_after_a_change_of_folder(
+    saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A relative path means what it meant when the model was loaded."""
+    fastload.warm(saved_model.path, keras=saved_model.form.package)
+    monkeypatch.chdir(saved_model.path.parent)
+    loaded = fastload.load_model(
+        saved_model.path.name, keras=saved_model.form.package, strict=True
+    )
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    np.testing.assert_allclose(call(loaded), loaded(INPUTS).numpy(), atol=1e-6)

@@ -1,0 +1,126 @@
+"""Cutting the object graph out of a `saved_model.pb` that is whole, damaged, or something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from fastload.errors import UnconvertibleModelError
+from fastload.source.saved_model import SavedModelParts, read_saved_model
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+META_GRAPHS, META_INFO, OBJECT_GRAPH, VERSION, GIT_VERSION = 2, 1, 7, 5, 6
+
+varied = settings(
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def varint(value: int) -> bytes:
+    head = bytearray()
+    while value > 0x7F:
+        head.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*head, value])
+
+
+def tag(number: int, wire_type: int) -> bytes:
+    return varint(number << 3 | wire_type)
+
+
+def message(number: int, content: bytes) -> bytes:
+    return tag(number, BYTES) + varint(len(content)) + content
+
+
+INFO = message(VERSION, b"2.15.0") + message(GIT_VERSION, b"v2.15.0-2")
+META_GRAPH = message(META_INFO, INFO) + message(OBJECT_GRAPH, b"graph")
+WHOLE = tag(1, VARINT) + varint(1) + message(META_GRAPHS, META_GRAPH)
+
+others = st.builds(
+    lambda number, field: tag(number, field[0]) + field[1],
+    st.integers(100, 2**28),
+    st.tuples(st.just(VARINT), st.integers(0, 2**63).map(varint))
+    | st.tuples(st.just(FIXED64), st.binary(min_size=8, max_size=8))
+    | st.tuples(st.just(FIXED32), st.binary(min_size=4, max_size=4))
+    | st.tuples(st.just(BYTES), st.binary(max_size=300).map(lambda b: varint(len(b)) + b)),
+)
+
+
+def read(tmp_path: Path, content: bytes) -> SavedModelParts:
+    path = tmp_path / "saved_model.pb"
+    path.write_bytes(content)
+    return read_saved_model(path)
+
+
+def test_the_parts_are_cut_out(tmp_path: Path) -> None:
+    """Object graph and versions, as bytes and text."""
+    parts = read(tmp_path, WHOLE)
+
+    assert parts.object_graph == b"graph"
+    assert parts.tensorflow_version == "2.15.0"
+    assert parts.tensorflow_git_version == "v2.15.0-2"
+
+
+@varied
+@given(st.lists(others, max_size=4), st.lists(others, max_size=4), st.binary(max_size=300))
+def test_other_fields_are_passed_over(
+    tmp_path: Path, before: list[bytes], inside: list[bytes], graph: bytes
+) -> None:
+    """Of any number, kind and length, before, between and after the wanted ones."""
+    inner = b"".join([*inside, message(OBJECT_GRAPH, graph), *inside, message(META_INFO, INFO)])
+    content = b"".join([*before, message(META_GRAPHS, inner), *before])
+
+    assert read(tmp_path, content).object_graph == graph
+
+
+def test_a_file_without_versions_is_read(tmp_path: Path) -> None:
+    """They are for the record only."""
+    parts = read(tmp_path, message(META_GRAPHS, message(OBJECT_GRAPH, b"graph")))
+
+    assert (parts.tensorflow_version, parts.tensorflow_git_version) == ("", "")
+
+
+@varied
+@given(st.integers(0, len(WHOLE) - 1))
+@example(0)
+def test_a_cut_file_is_refused(tmp_path: Path, length: int) -> None:
+    """The meta-graph is the last field, so that any cut hits it."""
+    with pytest.raises(UnconvertibleModelError):
+        read(tmp_path, WHOLE[:length])
+
+
+@varied
+@given(st.binary(max_size=400))
+@example(b"")
+@example(tag(META_GRAPHS, BYTES) + varint(2**63))
+@example(message(META_GRAPHS, message(OBJECT_GRAPH, b"") + message(META_INFO, message(5, b"\xff"))))
+@example(b"\xff" * 30)
+@example(tag(1, FIXED64))
+def test_any_bytes_are_read_or_refused(tmp_path: Path, content: bytes) -> None:
+    """No other error, no endless loop."""
+    try:
+        parts = read(tmp_path, content)
+    except UnconvertibleModelError:
+        return
+    assert len(parts.object_graph) <= len(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "saved_model.pb is empty"),
+        (tag(1, VARINT) + varint(1), "has 0 meta-graphs, not one"),
+        (message(META_GRAPHS, META_GRAPH) * 2, "has 2 meta-graphs, not one"),
+        (message(META_GRAPHS, message(META_INFO, INFO)), "was not written by TensorFlow 2"),
+        (tag(META_GRAPHS, BYTES) + varint(9), "damaged: a field is longer than the file"),
+        (tag(1, 3), "damaged: wire type 3"),
+        (b"\x80" * 11, "damaged: a number does not end"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(tmp_path: Path, content: bytes, reason: str) -> None:
+    """So that the report can."""
+    with pytest.raises(UnconvertibleModelError, match=reason):
+        read(tmp_path, content)
