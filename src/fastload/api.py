@@ -28,7 +28,7 @@ from fastload.restore.keras_model import restore_keras_model
 from fastload.runtime.flavour import Flavour, flavour, is_known, predicted_flavour, require_plain_moment
 from fastload.runtime.loaders import require_opens
 from fastload.runtime.request import RestoreRequest
-from fastload.settings import Settings, WeightsMode
+from fastload.settings import Settings, WeightsMode, weights_mode
 from fastload.source.detect import detect
 from fastload.twin.reader import Twin
 
@@ -90,6 +90,7 @@ def load_model(
 
     Raises:
         FastloadError: with `strict`, why the load cannot be served from a twin.
+        ValueError: *weights* or *keras* is none of those named above.
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
         Exception: whatever the stock loader raises for this file.
 
@@ -108,7 +109,7 @@ def load_model(
         safe_mode=safe_mode,
         stock_only=stock_only,
         keras=keras,
-        weights=weights or settings.weights,
+        weights=settings.weights if weights is None else weights_mode(weights),
         strict=settings.strict if strict is None else strict,
     )
     try:
@@ -159,7 +160,7 @@ def _restore(call: _Call, identity: Identity, twin: Twin, chosen: Flavour) -> An
     specs = identity.entry.side_path(f"specs-{chosen.package}-{chosen.version.replace('.', '_')}")
     try:
         return restore_keras_model(twin, chosen, request, specs)
-    except RestoreError as error:
+    except (RestoreError, UnresolvedObjectError) as error:
         for name, user in names.items():
             if name not in request.custom_objects and not is_known(chosen, name):
                 raise UnresolvedObjectError(name, user) from error
@@ -338,7 +339,7 @@ def explain(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> Exp
             raise UnsupportedRequestError("FASTLOAD_DISABLE is set")
         source = detect(path)
         kind = source.kind.value
-        name = {"auto": predicted_flavour(os.environ), "keras": "keras3", "tf_keras": "keras2"}[keras]
+        name = predicted_flavour(keras, os.environ)
         require_opens(name, source)
         identity = identify(CacheDir.locate(settings), source, name)
     except (CacheError, BypassError) as error:

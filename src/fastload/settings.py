@@ -81,6 +81,21 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+def weights_mode(text: str) -> WeightsMode:
+    """Return the way of reading weights that *text* names.
+
+    Raises:
+        ValueError: it names none.
+
+    Example:
+        >>> weights_mode("eager")
+        'eager'
+    """
+    if text not in _WEIGHTS:
+        raise ValueError(f"weights={text!r} is not understood: use auto, mapped or eager")
+    return _WEIGHTS[text]
+
+
 def _flag(environ: Mapping[str, str], name: str) -> bool:
     value = environ.get(name, "").strip().lower()
     if value in _TRUE or value in _FALSE:

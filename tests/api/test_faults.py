@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import fastload
+from fastload.cache.directory import CacheDir
 from fastload.errors import (
     CacheError,
     CacheLockTimeoutError,
@@ -21,7 +22,6 @@ from fastload.errors import (
     TwinVersionError,
 )
 from fastload.twin.format import FORMAT_VERSION, USER_BLOCK_BYTES, Header
-from tests.conftest import SRC
 from tests.small_models import SavedModel, assert_same_model
 
 pytest.importorskip("tensorflow")
@@ -154,9 +154,9 @@ def test_a_lock_that_another_process_holds(
 ) -> None:
     """A load waits as long as it may, and no longer."""
     monkeypatch.setenv("FASTLOAD_LOCK_TIMEOUT", "0.2")
-    twin = fastload.explain(saved_model.path, keras="tf_keras").twin
+    twin = fastload.explain(saved_model.path, keras=saved_model.form.package).twin
     assert twin is not None
-    (cache_root / "locks").mkdir(parents=True, exist_ok=True)
+    CacheDir(root=cache_root).ensure()
     lock = cache_root / "locks" / f"{twin.stem}.lock"
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -301,27 +301,3 @@ def test_a_cache_that_vanishes_is_made_again(saved_model: SavedModel, cache_root
     second = fastload.load_model(saved_model.path, keras=package, strict=True)
 
     assert_same_model(first, second)
-
-
-def test_no_home_and_no_folder_is_a_fault_like_any_other(
-    saved_model: SavedModel, tmp_path: Path
-) -> None:
-    """A service without a home folder loads as ever."""
-    if not IS_ROOT:
-        pytest.skip("only root may become a user without a home")
-    program = (
-        "import os, sys, platformdirs; import fastload\n"
-        "fastload.load_model\n"
-        "os.environ.pop('HOME', None); os.setuid(54321)\n"
-        "print(fastload.explain(sys.argv[1], keras='tf_keras').code)"
-    )
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("FASTLOAD", "XDG"))}
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "nothing")],
-        env=environment | {"PYTHONPATH": str(SRC)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.stdout.strip() in {"FL101", "FL201"}, done.stderr

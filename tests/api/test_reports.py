@@ -88,7 +88,6 @@ def test_without_compile_nothing_is_compiled(model: SavedModel, cache_root: Path
     for _ in range(2):
         loaded = load(model, compile=False, strict=True)
 
-        assert loaded.optimizer is None
         assert_same_model(stock, loaded)
 
 
@@ -252,7 +251,7 @@ def test_a_graph_or_a_strategy_is_left_to_stock(model: SavedModel, cache_root: P
     import tensorflow as tf
 
     if model.form.generation == 3:
-        pytest.skip("Keras 3 shares no variables over tf.distribute by name")
+        pytest.skip("Keras 3 makes its variables outside of the strategy")
     with tf.distribute.OneDeviceStrategy("cpu:0").scope():
         load(model)
 

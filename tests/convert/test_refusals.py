@@ -110,7 +110,8 @@ def test_a_saved_model_without_a_config_goes_to_stock(
         assert actual == expected
     else:
         assert type(actual).__name__ == type(expected).__name__
-        np.testing.assert_array_equal(actual(INPUTS), expected(INPUTS))
+        if callable(expected):
+            np.testing.assert_array_equal(actual(INPUTS), expected(INPUTS))
 
 
 @pytest.mark.parametrize("form", [KERAS2_HDF5, KERAS3_HDF5], ids=lambda form: form.id)

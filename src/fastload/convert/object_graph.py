@@ -24,6 +24,8 @@ _LOSSES: Final = "layer_regularization_losses"
 KERAS_API: Final = "keras_api"
 #: Restored lazily from the source; see `runtime.signatures`.
 _SIGNATURES: Final = "signatures"
+#: The function that fills a hash table; its contents are constants of that function, not always in the config too.
+_FILL: Final = "_initialize"
 _VARIABLE_VALUE: Final = "VARIABLE_VALUE"
 
 
@@ -40,16 +42,19 @@ class PrunedGraph:
     new_ids: Mapping[int, int]
 
 
-def prune(graph: Any, keras_nodes: frozenset[int]) -> PrunedGraph:
+def prune(graph: Any, keras_nodes: frozenset[int], networks: frozenset[int]) -> PrunedGraph:
     """Return *graph* without its functions and without what only functions use.
 
     Args:
         graph: a `SavedObjectGraph` message.
         keras_nodes: ids of the nodes that Keras metadata describes.
+        networks: those of them that are functional or sequential models.
 
     Raises:
         UnconvertibleModelError: a network keeps losses that only functions hold.
     """
+    for node in networks:
+        _require_no_own_losses(graph, node)
     order, edges = _reachable(graph, _Roles.of(graph, keras_nodes))
     new_ids = {old: new for new, old in enumerate(order)}
     pruned = type(graph)()
@@ -87,6 +92,8 @@ def _reachable(graph: Any, roles: _Roles) -> tuple[list[int], dict[int, list[tup
 def _kept_children(graph: Any, node: int, roles: _Roles) -> Iterator[tuple[str, int]]:
     for child in graph.nodes[node].children:
         name, kind = child.local_name, graph.nodes[child.node_id].WhichOneof("kind")
+        if name == _FILL and kind in _FUNCTION_KINDS:
+            raise UnconvertibleModelError("a lookup table is filled by a function of the SavedModel")
         if kind in _FUNCTION_KINDS or (node == 0 and name == _SIGNATURES):
             continue
         if node in roles.keras_api and name not in LIVE_KERAS_API:
@@ -97,10 +104,19 @@ def _kept_children(graph: Any, node: int, roles: _Roles) -> Iterator[tuple[str, 
             yield name, child.node_id
 
 
+def _require_no_own_losses(graph: Any, network: int) -> None:
+    for keras_api in (c.node_id for c in graph.nodes[network].children if c.local_name == KERAS_API):
+        losses = _children(graph, keras_api).get(_LOSSES)
+        if losses is not None and losses.children:
+            raise UnconvertibleModelError("the model has losses that exist only as functions of the SavedModel")
+
+
+def _children(graph: Any, node: int) -> dict[str, Any]:
+    return {child.local_name: graph.nodes[child.node_id] for child in graph.nodes[node].children}
+
+
 def _is_live(graph: Any, keras_api: int) -> bool:
-    children = {c.local_name: graph.nodes[c.node_id] for c in graph.nodes[keras_api].children}
-    if _LOSSES in children and children[_LOSSES].children:
-        raise UnconvertibleModelError("a layer has losses that exist only as functions of the SavedModel")
+    children = _children(graph, keras_api)
     return any(children[name].children for name in LIVE_KERAS_API & children.keys())
 
 

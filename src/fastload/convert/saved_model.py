@@ -47,7 +47,7 @@ def convert_saved_model(source: ModelSource, fingerprint: Fingerprint, flavour: 
     if root is None or not root.get("config"):
         raise UnconvertibleModelError("the model has no config (a subclassed model, or no Keras model at all)")
     checkpoint = Checkpoint(source.path / "variables" / "variables")
-    pruned = prune(graph, frozenset(metadata))
+    pruned = prune(graph, frozenset(metadata), _networks(metadata))
     keys = checkpoint_keys(pruned.graph, checkpoint.object_graph())
     _require_plain_state(keys, pruned.graph)
     layout = _Layout.of(graph, metadata, pruned.new_ids)
@@ -75,6 +75,15 @@ def _metadata(source: ModelSource, graph: Any) -> dict[int, dict[str, Any]]:
     else:
         found = {i: node.user_object.metadata for i, node in enumerate(graph.nodes) if _is_keras(node)}
     return {node: json.loads(text) for node, text in found.items() if text}
+
+
+def _networks(metadata: Mapping[int, Mapping[str, Any]]) -> frozenset[int]:
+    """Return the nodes that the stock loader rebuilds as functional or sequential models."""
+    return frozenset(
+        node
+        for node, found in metadata.items()
+        if found.get("is_graph_network") or found.get("class_name") in ("Functional", "Sequential")
+    )
 
 
 def _is_keras(node: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Final, Literal
@@ -46,8 +46,7 @@ def flavour(choice: KerasChoice) -> Flavour:
         ValueError: *choice* is none of the three.
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
     """
-    if choice not in ("auto", "keras", "tf_keras"):
-        raise ValueError(f"keras={choice!r} is not understood: use 'auto', 'keras' or 'tf_keras'")
+    _require_choice(choice)
     package = _package_of_tf_keras() if choice == "auto" else choice
     keras = import_module(package)
     name = KERAS3 if int(keras.__version__.partition(".")[0]) >= 3 else KERAS2
@@ -60,24 +59,41 @@ def _package_of_tf_keras() -> str:
     return module.partition(".")[0]
 
 
-def predicted_flavour(environ: Any) -> str:
-    """Say which flavour `auto` will be, without importing TensorFlow.
+def predicted_flavour(choice: KerasChoice, environ: Mapping[str, str]) -> str:
+    """Say which flavour `flavour` will find, without importing TensorFlow.
 
     TensorFlow 2.16 made Keras 3 its `tf.keras`, unless `TF_USE_LEGACY_KERAS` is set.
+
+    Raises:
+        ValueError: *choice* is none of the three.
     """
-    if environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
+    _require_choice(choice)
+    if choice == "keras":
+        return KERAS3 if _version("keras") >= (3, 0) else KERAS2
+    if choice == "tf_keras" or environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
         return KERAS2
-    return KERAS3 if _tensorflow_version() >= (2, 16) else KERAS2
+    return KERAS3 if _version(*_TENSORFLOWS) >= (2, 16) else KERAS2
 
 
-def _tensorflow_version() -> tuple[int, int]:
-    for name in ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly"):
+def _require_choice(choice: str) -> None:
+    if choice not in ("auto", "keras", "tf_keras"):
+        raise ValueError(f"keras={choice!r} is not understood: use 'auto', 'keras' or 'tf_keras'")
+
+
+_TENSORFLOWS: Final = ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly")
+#: Newer than any: where a distribution goes by another name, the newest kind is the likeliest.
+_UNKNOWN_VERSION: Final = (99, 0)
+
+
+def _version(*distributions: str) -> tuple[int, int]:
+    """Return major and minor version of the first of *distributions* that is installed."""
+    for name in distributions:
         try:
             major, minor = metadata.version(name).split(".")[:2]
         except metadata.PackageNotFoundError:
             continue
         return int(major), int(minor)
-    return (2, 16)
+    return _UNKNOWN_VERSION
 
 
 def require_plain_moment(chosen: Flavour) -> None:

@@ -80,7 +80,7 @@ def tap_variables(stock: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(stock)
     def make_variable(name: str, shape: Any = None, dtype: Any = None, initializer: Any = None, **kwargs: Any) -> Any:
         rebuild = current_rebuild()
-        if rebuild is None or not _can_wait(initializer, dtype, kwargs):
+        if rebuild is None or not _can_wait(initializer, shape, dtype, kwargs):
             return stock(name, shape=shape, dtype=dtype, initializer=initializer, **kwargs)
         blank = functools.partial(_blank, rebuild, initializer)
         variable = stock(name, shape=shape, dtype=dtype, initializer=blank, **kwargs)
@@ -90,9 +90,10 @@ def tap_variables(stock: Callable[..., Any]) -> Callable[..., Any]:
     return make_variable
 
 
-def _can_wait(initializer: Any, dtype: Any, kwargs: Mapping[str, Any]) -> bool:
+def _can_wait(initializer: Any, shape: Any, dtype: Any, kwargs: Mapping[str, Any]) -> bool:
     return (
         callable(initializer)
+        and tensorflow().TensorShape(shape).is_fully_defined()
         and kwargs.get("layout") is None
         and dtype is not None
         and BlankSheet.fits(tensorflow().as_dtype(dtype))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from fastload.errors import UnsupportedRuntimeError
+from fastload.errors import UnresolvedObjectError, UnsupportedRuntimeError
 from fastload.runtime.rebuild import current_rebuild
 from fastload.runtime.signatures import attach_signatures
 from fastload.runtime.tensorflow import first_module, import_module, parse_saved_model
@@ -54,6 +55,7 @@ def load_partial(twin: Twin, loaded: Loaded, path: str) -> dict[str, Any]:
     """
     saved_model = parse_saved_model(twin.document(_OBJECT_GRAPH))
     objects = loaded.objects()
+    _require_classes(loaded)
     if set(_live_nodes(saved_model.meta_graphs[0].object_graph_def)) <= objects.keys():
         _bind(twin, objects)
         _stamp(objects[0], saved_model.meta_graphs[0].meta_info_def)
@@ -77,6 +79,15 @@ def _live_nodes(graph: Any) -> Iterator[int]:
     passive = {c.node_id for node in graph.nodes for c in node.children if c.local_name == "keras_api"}
     passive |= {c.node_id for api in passive for c in graph.nodes[api].children if c.local_name != "states"}
     return (node for node in range(len(graph.nodes)) if node not in passive)
+
+
+def _require_classes(loaded: Loaded) -> None:
+    """Check that every layer was made by its class; without it, Keras makes one of the functions in the file."""
+    keras = sys.modules[type(loaded.keras_loader).__mro__[1].__module__]
+    require(keras, ["RevivedLayer", "RevivedInputLayer"])
+    for revived in loaded.objects().values():
+        if isinstance(revived, (keras.RevivedLayer, keras.RevivedInputLayer)):
+            raise UnresolvedObjectError(type(revived).__name__, f"layer {revived.name!r}")
 
 
 def _bind(twin: Twin, objects: Any) -> None:

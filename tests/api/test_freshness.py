@@ -1,0 +1,216 @@
+"""A model is never served stale, and never converted twice for nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastload
+from fastload.errors import UnsupportedSourceError
+from tests.conftest import SavedOnce
+from tests.small_models import (
+    FORMS,
+    INPUTS,
+    KERAS2_HDF5,
+    SavedModel,
+    assert_same_model,
+    copy_model,
+    functional_model,
+    save,
+)
+
+pytest.importorskip("tensorflow")
+
+
+@pytest.fixture
+def other(model: SavedModel, saved_once: SavedOnce) -> Path:
+    """A model of the same form and layout with other weights."""
+    return saved_once(model.form, seed=2)
+
+
+def load(model: SavedModel, path: Path | None = None) -> Any:
+    return fastload.load_model(path or model.path, keras=model.form.package, strict=True)
+
+
+def outcome() -> str:
+    report = fastload.last_load()
+    assert report is not None
+    return report.outcome.value
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def test_a_model_that_is_saved_again_is_loaded_anew(
+    model: SavedModel, other: Path, cache_root: Path
+) -> None:
+    """In place, at once, with the same names and sizes."""
+    load(model)
+    if model.path.is_dir():
+        shutil.copytree(other, model.path, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(other, model.path)
+    loaded = load(model)
+
+    assert outcome() == "miss"
+    assert_same_model(model.load_stock(), loaded)
+
+
+def test_a_model_that_is_replaced_is_loaded_anew(
+    model: SavedModel, other: Path, cache_root: Path
+) -> None:
+    """Removed and written again, as savers do."""
+    load(model)
+    remove(model.path)
+    copy_model(other, model.path)
+    loaded = load(model)
+
+    assert outcome() == "miss"
+    assert_same_model(model.load_stock(), loaded)
+
+
+def test_a_replacement_with_the_times_of_the_old_files_is_noticed(
+    model: SavedModel, other: Path, cache_root: Path
+) -> None:
+    """Archives and synchronisation tools set modification times."""
+    time.sleep(0.06)
+    load(model)
+    times = {path: path.stat() for path in files(model.path)}
+    remove(model.path)
+    copy_model(other, model.path)
+    for path, status in times.items():
+        if path.exists():
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    loaded = load(model)
+
+    assert_same_model(model.load_stock(), loaded)
+
+
+def files(path: Path) -> list[Path]:
+    return [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]
+
+
+def test_quick_edits_are_all_noticed(
+    model: SavedModel, other: Path, saved_once: SavedOnce, cache_root: Path
+) -> None:
+    """Faster than the clock of the file system ticks."""
+    for source in (other, saved_once(model.form), other):
+        remove(model.path)
+        copy_model(source, model.path)
+        loaded = load(model)
+
+        assert_same_model(model.load_stock(), loaded)
+
+
+def test_a_touched_model_is_still_the_same(model: SavedModel, cache_root: Path) -> None:
+    """Only its content is looked at again."""
+    load(model)
+    for path in files(model.path):
+        path.touch()
+    load(model)
+
+    assert outcome() == "hit"
+
+
+def test_a_copied_model_hits(model: SavedModel, tmp_path: Path, cache_root: Path) -> None:
+    """The twin belongs to the content, not to the path."""
+    load(model)
+    copy = copy_model(model.path, tmp_path / f"copy{model.form.suffix}")
+    loaded = load(model, copy)
+
+    assert outcome() == "hit"
+    assert_same_model(model.load_stock(), loaded)
+
+
+def test_a_renamed_model_hits(model: SavedModel, tmp_path: Path, cache_root: Path) -> None:
+    """So does one that is reached through a link."""
+    load(model)
+    moved = tmp_path / f"moved{model.form.suffix}"
+    model.path.rename(moved)
+    load(model, moved)
+    first = outcome()
+    model.path.symlink_to(moved)
+    load(model)
+
+    assert (first, outcome()) == ("hit", "hit")
+
+
+def test_a_source_that_is_removed_after_its_load_is_gone(
+    model: SavedModel, cache_root: Path
+) -> None:
+    """A twin does not stand in for a model that its owner deleted."""
+    load(model)
+    remove(model.path)
+    with pytest.raises((OSError, ValueError)):
+        fastload.load_model(model.path, keras=model.form.package)
+
+
+@contextmanager
+def edited_while_converted(path: Path, replacement: Path) -> Iterator[None]:
+    """Replace a file as soon as its conversion has read it."""
+    from fastload.convert import keras_model
+
+    stock = keras_model.write_keras_twin
+
+    def convert_and_edit(*arguments: Any) -> int:
+        size = stock(*arguments)
+        shutil.copyfile(replacement, path)
+        return size
+
+    keras_model.write_keras_twin = convert_and_edit
+    try:
+        yield
+    finally:
+        keras_model.write_keras_twin = stock
+
+
+def test_a_source_that_is_edited_while_it_is_converted_gets_no_twin(
+    saved_once: SavedOnce, tmp_path: Path, cache_root: Path
+) -> None:
+    """What was read may be half old and half new, under the digest of the old."""
+    form = KERAS2_HDF5
+    path = copy_model(saved_once(form), tmp_path / "m.h5")
+    with edited_while_converted(path, saved_once(form, seed=2)):
+        with pytest.raises(UnsupportedSourceError, match="was written to while it was converted"):
+            fastload.load_model(path, keras=form.package, strict=True)
+        shutil.copyfile(saved_once(form), path)
+        loaded = fastload.load_model(path, keras=form.package)
+    report = fastload.last_load()
+
+    assert report is not None
+    assert (report.outcome.value, report.code) == ("bypass", "FL201")
+    assert_same_model(form.stock.models.load_model(path), loaded)
+    assert not list(cache_root.glob("*.h5"))
+
+
+def test_many_threads_load_many_models_at_once(
+    saved_once: SavedOnce, tmp_path: Path, cache_root: Path
+) -> None:
+    """Eight threads, four models, cold and warm: each gets its own, right to the bit."""
+    forms = [form for form in FORMS if form.generation == 2]
+    keras = forms[0].stock
+    models = []
+    for seed, form in zip(range(4), [*forms, forms[0]], strict=True):
+        path = tmp_path / f"{seed}{form.suffix}"
+        save(functional_model(keras, seed=seed + 10), path)
+        models.append(SavedModel(form=form, path=path))
+    stock = [model.load_stock() for model in models]
+    with ThreadPoolExecutor(8) as pool:
+        loaded = list(pool.map(load, models * 6))
+
+    for number, each in enumerate(loaded):
+        expected = stock[number % len(stock)]
+        assert [w.tobytes() for w in each.get_weights()] == [
+            w.tobytes() for w in expected.get_weights()
+        ]
+        assert (each(INPUTS).numpy() == expected(INPUTS).numpy()).all()
+    assert len(list(cache_root.glob("*.h5"))) == 4
