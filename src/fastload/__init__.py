@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastload.api import Explanation, explain, load_model, warm
+    from fastload.api import load_model, warm
+    from fastload.explanation import Explanation, explain
     from fastload.registry import custom_objects, register
     from fastload.report import LoadReport, Outcome, last_load
 
@@ -33,11 +34,11 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
-    "Explanation": "api",
+    "Explanation": "explanation",
     "LoadReport": "report",
     "Outcome": "report",
     "custom_objects": "registry",
-    "explain": "api",
+    "explain": "explanation",
     "last_load": "report",
     "load_model": "api",
     "register": "registry",

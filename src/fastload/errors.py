@@ -216,5 +216,8 @@ class StockLoadError(FastloadError):
 
 def refusal(code: str, reason: str) -> BypassError:
     """Return the error that a remembered refusal stands for."""
-    kinds = {kind.code: kind for kind in (UnsupportedSourceError, UnsafeSourceError, UnconvertibleModelError)}
+    kinds = {
+        kind.code: kind
+        for kind in (UnsupportedSourceError, UnsafeSourceError, UnconvertibleModelError)
+    }
     return kinds.get(code, BypassError)(reason)

@@ -129,13 +129,23 @@ def _convert(identity: Identity) -> None:
     except (UnconvertibleModelError, UnsafeSourceError) as error:
         converter = _converter(identity.flavour)
         reason = (error.code, error.explanation())
-        remember(identity.entry.cache, identity.source.path, identity.content, converter=converter, refusal=reason)
+        remember(
+            identity.entry.cache,
+            identity.source.path,
+            identity.content,
+            converter=converter,
+            refusal=reason,
+        )
         raise
     except FastloadError:
         raise
     except Exception as error:  # a model that nobody foresaw must not fail where stock loads it
-        _logger.warning("%s could not be converted; please report this", identity.source.path, exc_info=True)
-        raise UnconvertibleModelError(f"the conversion failed: {type(error).__name__}: {error}") from error
+        _logger.warning(
+            "%s could not be converted; please report this", identity.source.path, exc_info=True
+        )
+        raise UnconvertibleModelError(
+            f"the conversion failed: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _require_unchanged(source: ModelSource) -> None:

@@ -54,7 +54,9 @@ def register(item: Any = None, /, *, name: str | None = None) -> Any:
     elif callable(item):
         custom_objects[name or item.__name__] = item
     else:
-        raise TypeError(f"register takes a class, a function or a mapping of names to them, not {type(item).__name__}")
+        raise TypeError(
+            f"register takes a class, a function or a mapping of names to them, not {type(item).__name__}"
+        )
     return item
 
 
@@ -70,7 +72,11 @@ def resolve(names: Iterable[str], is_known: Callable[[str], bool]) -> dict[str, 
     """
     missing = [name for name in names if not is_known(name)]
     found = {name: item for name in missing if (item := _registered(name)) is not None}
-    return found | {name: item for name in missing if name not in found and (item := _declared(name)) is not None}
+    return found | {
+        name: item
+        for name in missing
+        if name not in found and (item := _declared(name)) is not None
+    }
 
 
 def _registered(name: str) -> Any:
@@ -84,7 +90,12 @@ def _declared(name: str) -> Any:
     try:
         return point.load()
     except Exception as error:  # somebody else's module; the load goes on without it
-        _logger.warning("custom object %r, declared by entry point %s, cannot be imported: %s", name, point.value, error)
+        _logger.warning(
+            "custom object %r, declared by entry point %s, cannot be imported: %s",
+            name,
+            point.value,
+            error,
+        )
         return None
 
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 import numpy as np
 
 from fastload import registry
-from fastload.api import KerasChoice, load_model, warm
+from fastload.api import load_model, warm
+from fastload.call import KerasChoice
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
 from fastload.cache.stock_time import note_stock_seconds

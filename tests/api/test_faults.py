@@ -123,7 +123,10 @@ def test_a_read_only_cache_with_the_twin_hits(
     package = saved_model.form.package
     fastload.warm(saved_model.path, keras=package)
     command = ["mount", "--bind", str(cache_root), str(cache_root)]
-    if sys.platform != "linux" or subprocess.run(command, capture_output=True, check=False).returncode:
+    if (
+        sys.platform != "linux"
+        or subprocess.run(command, capture_output=True, check=False).returncode
+    ):
         pytest.skip("this user may not mount file systems")
     try:
         subprocess.run(["mount", "-o", "remount,ro,bind", str(cache_root)], check=True)

@@ -119,9 +119,7 @@ def test_strict_raises_the_reason(
     assert report().outcome.value == "bypass"
 
 
-def test_an_unknown_argument_is_stocks_type_error(
-    model: SavedModel, cache_root: Path
-) -> None:
+def test_an_unknown_argument_is_stocks_type_error(model: SavedModel, cache_root: Path) -> None:
     """Message and all."""
     with pytest.raises((TypeError, ValueError)) as expected:
         model.load_stock(no_such_argument=1)
@@ -148,9 +146,7 @@ def test_a_bad_setting_is_a_value_error(
         load(saved_model)
 
 
-def test_a_bad_weights_argument_is_a_value_error(
-    saved_model: SavedModel, cache_root: Path
-) -> None:
+def test_a_bad_weights_argument_is_a_value_error(saved_model: SavedModel, cache_root: Path) -> None:
     """A misspelled mode must not be taken for another."""
     with pytest.raises(ValueError, match="weights='lazy' is not understood"):
         load(saved_model, weights="lazy")

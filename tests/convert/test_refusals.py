@@ -84,7 +84,10 @@ def save_tensorflow_1(path: Path) -> None:
 UNCONVERTIBLE: dict[str, tuple[Callable[[Path], None], str]] = {
     "subclassed": (save_subclassed, r"\[FL203\] the model has no config"),
     "module": (save_module, r"\[FL203\] the model has no config"),
-    "tensorflow-1": (save_tensorflow_1, r"\[FL203\] the SavedModel was not written by TensorFlow 2"),
+    "tensorflow-1": (
+        save_tensorflow_1,
+        r"\[FL203\] the SavedModel was not written by TensorFlow 2",
+    ),
 }
 
 
@@ -143,7 +146,9 @@ def test_damaged_weights_are_found_and_stock_says_so(
     flip(data, data.stat().st_size // 2)
     reason = refusal_of(saved_model.path, saved_model.form)
     expected = outcome_of(saved_model.load_stock)
-    actual = outcome_of(lambda: fastload.load_model(saved_model.path, keras=saved_model.form.package))
+    actual = outcome_of(
+        lambda: fastload.load_model(saved_model.path, keras=saved_model.form.package)
+    )
 
     assert "cannot be read" in reason
     assert isinstance(expected, tuple)
@@ -159,7 +164,9 @@ def test_a_missing_part_of_the_checkpoint_goes_to_stock(
     (saved_model.path / "variables" / name).unlink()
     reason = refusal_of(saved_model.path, saved_model.form)
     expected = outcome_of(saved_model.load_stock)
-    actual = outcome_of(lambda: fastload.load_model(saved_model.path, keras=saved_model.form.package))
+    actual = outcome_of(
+        lambda: fastload.load_model(saved_model.path, keras=saved_model.form.package)
+    )
 
     assert "cannot be read" in reason
     assert isinstance(expected, tuple)
@@ -180,7 +187,9 @@ def test_a_truncated_or_changed_document_never_breaks_a_load(
     whole = (path / name).read_bytes()
     place = data.draw(st.integers(0, len(whole) - 1))
     cut = data.draw(st.booleans())
-    changed = whole[:place] if cut else whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]
+    changed = (
+        whole[:place] if cut else whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]
+    )
     (path / name).write_bytes(changed)
     try:
         fastload.warm(path, keras=SAVED_MODEL.package)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastload.errors import RestoreError
+from fastload.errors import FastloadError
 from fastload.runtime.rebuild import Rebuild, Tap, current_rebuild, rebuilding
 from tests.small_models import KERAS2_HDF5, KERAS3_HDF5, SAVED_MODEL, SavedModel
 
@@ -162,7 +162,7 @@ def test_after_a_load_every_tapped_function_is_the_stock_one(
     for _ in range(2):
         fastload.load_model(model.path, keras=model.form.package, strict=True)
     monkeypatch.setattr(model.form.stock.layers.Dense, "from_config", refuse)
-    with pytest.raises(RestoreError):
+    with pytest.raises(FastloadError):
         fastload.load_model(model.path, keras=model.form.package, strict=True)
 
     assert before

@@ -71,7 +71,9 @@ def test_nothing_is_read_before_signatures_are_used(loaded: Any, saved_model: Sa
     """A load needs the source's files for nothing else; using them then says what to do."""
     shutil.rmtree(saved_model.path)
     signatures = loaded.signatures
-    message = "model.signatures are read from .* when they are first used, and the model there is gone"
+    message = (
+        "model.signatures are read from .* when they are first used, and the model there is gone"
+    )
 
     with pytest.raises(FileNotFoundError, match=message):
         signatures["serving_default"]
@@ -95,9 +97,7 @@ def test_signatures_are_found_after_a_change_of_folder(
     """A relative path means what it meant when the model was loaded."""
     fastload.warm(saved_model.path, keras=saved_model.form.package)
     monkeypatch.chdir(saved_model.path.parent)
-    loaded = fastload.load_model(
-        saved_model.path.name, keras=saved_model.form.package, strict=True
-    )
+    loaded = fastload.load_model(saved_model.path.name, keras=saved_model.form.package, strict=True)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
 

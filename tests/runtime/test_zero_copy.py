@@ -173,10 +173,8 @@ UPDATES: dict[str, Update] = {
     "ResourceSparseApplyMomentum": lambda v, m, s: tf.raw_ops.ResourceSparseApplyMomentum(
         var=v.handle, accum=m.handle, lr=0.1, grad=some(0.25), indices=rows(), momentum=0.9
     ),
-    "ResourceSparseApplyKerasMomentum": lambda v, m, s: (
-        tf.raw_ops.ResourceSparseApplyKerasMomentum(
-            var=v.handle, accum=m.handle, lr=0.1, grad=some(0.25), indices=rows(), momentum=0.9
-        )
+    "ResourceSparseApplyKerasMomentum": lambda v, m, s: tf.raw_ops.ResourceSparseApplyKerasMomentum(
+        var=v.handle, accum=m.handle, lr=0.1, grad=some(0.25), indices=rows(), momentum=0.9
     ),
 }
 
@@ -229,14 +227,24 @@ def test_a_compiled_update_does_not_write_into_the_mapping(mapped: MappedFile) -
     np.testing.assert_allclose(shared.numpy(), pages * 4 + 3)
 
 
-def test_training_a_mapped_model_leaves_its_twin_alone(
-    model: SavedModel, cache_root: Path
-) -> None:
+def test_updating_a_bfloat16_variable_leaves_its_array_alone() -> None:
+    """It is shared in the guise of integers."""
+    array = aligned(np.arange(64).astype(ml_dtypes.bfloat16))
+    variable = tf.Variable(tensor_over(array))
+    variable.assign_add(tf.ones((64,), tf.bfloat16))
+
+    assert array.astype("f4").tolist() == list(range(64))
+    assert variable.numpy().astype("f4").tolist() == list(range(1, 65))
+
+
+def test_training_a_mapped_model_leaves_its_twin_alone(model: SavedModel, cache_root: Path) -> None:
     """Two epochs later the file is the same to the bit, and training went as after stock."""
     import fastload
 
     fastload.warm(model.path, keras=model.form.package)
-    loaded = fastload.load_model(model.path, keras=model.form.package, weights="mapped", strict=True)
+    loaded = fastload.load_model(
+        model.path, keras=model.form.package, weights="mapped", strict=True
+    )
     report = fastload.last_load()
     assert report is not None
     assert report.twin is not None

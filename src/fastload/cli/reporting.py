@@ -16,7 +16,8 @@ from fastload.cli.selection import located_cache
 from fastload.cli.units import shown_seconds, shown_size
 
 if TYPE_CHECKING:
-    from fastload.api import Explanation, KerasChoice
+    from fastload.call import KerasChoice
+    from fastload.explanation import Explanation
     from fastload.cache.stats import Statistics, Tally
 
 _BY_MODEL: Final = (
@@ -42,9 +43,9 @@ keras_choice = click.option(
 @as_json
 def explain(paths: tuple[str, ...], keras: KerasChoice, *, as_json: bool) -> None:
     """Say what loading each PATH would do now, and why."""
-    from fastload import api
+    from fastload.explanation import explain as explain_path
 
-    found = [api.explain(path, keras=keras) for path in paths]
+    found = [explain_path(path, keras=keras) for path in paths]
     document = {"models": [asdict(each) for each in found]}
     say(as_json=as_json, document=document, text=lambda: _print_explanations(found))
 

@@ -19,7 +19,7 @@ from fastload.errors import FastloadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fastload.api import KerasChoice
+    from fastload.call import KerasChoice
     from fastload.report import LoadReport
     from fastload.verification import Verification
 

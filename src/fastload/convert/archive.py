@@ -22,7 +22,9 @@ _NUMBERED: Final = re.compile(r"layers/[^/]+/vars/\d+")
 
 
 @contextmanager
-def converting_archive(source: ModelSource, fingerprint: Fingerprint, flavour: str) -> Iterator[Conversion]:
+def converting_archive(
+    source: ModelSource, fingerprint: Fingerprint, flavour: str
+) -> Iterator[Conversion]:
     """Read the `.keras` archive at *source* as far as its weights.
 
     Raises:
@@ -39,12 +41,16 @@ def converting_archive(source: ModelSource, fingerprint: Fingerprint, flavour: s
                 source_digest=fingerprint.digest,
                 flavour=flavour,
                 groups=_legacy_groups(config, state) | _moved(state.groups),
-                documents=documents | {f"assets/{name}": content for name, content in archive.assets.items()},
+                documents=documents
+                | {f"assets/{name}": content for name, content in archive.assets.items()},
                 links=_moved(state.links, values=True) | _legacy_links(config, state),
                 object_names=object_names(config, "the model"),
                 versions=versions("tensorflow", "tensorflow-cpu", "tf-keras", "keras"),
             ),
-            specs=[WeightSpec(name=f"{STATE}/{s.name}", dtype=s.dtype, shape=s.shape) for s in state.specs],
+            specs=[
+                WeightSpec(name=f"{STATE}/{s.name}", dtype=s.dtype, shape=s.shape)
+                for s in state.specs
+            ],
             stream=lambda: ((f"{STATE}/{name}", value) for name, value in state.stream()),
         )
 
@@ -61,7 +67,10 @@ def _decoded(config: bytes) -> dict[str, Any]:
 
 def _moved(by_path: Mapping[str, Any], *, values: bool = False) -> dict[str, Any]:
     """Return *by_path* below the state group; with *values*, the values are paths that move too."""
-    move = {path: f"{STATE}/{path}" if path else STATE for path in {*by_path, *(by_path.values() if values else ())}}
+    move = {
+        path: f"{STATE}/{path}" if path else STATE
+        for path in {*by_path, *(by_path.values() if values else ())}
+    }
     return {move[path]: move[value] if values else value for path, value in by_path.items()}
 
 
@@ -71,10 +80,18 @@ def _legacy_groups(config: Mapping[str, Any], state: HDF5Source) -> dict[str, di
     if layers is None:
         return {}
     legacy = {"class_name": config["class_name"], "config": config["config"]}
-    groups: dict[str, dict[str, Any]] = {"": {"model_config": json.dumps(legacy), "keras_version": "3.0.0"}}
-    groups["model_weights"] = {"layer_names": list(layers), "backend": "tensorflow", "keras_version": "3.0.0"}
+    groups: dict[str, dict[str, Any]] = {
+        "": {"model_config": json.dumps(legacy), "keras_version": "3.0.0"}
+    }
+    groups["model_weights"] = {
+        "layer_names": list(layers),
+        "backend": "tensorflow",
+        "keras_version": "3.0.0",
+    }
     for layer, variables in layers.items():
-        groups[f"model_weights/{layer}"] = {"weight_names": [name.rpartition("/")[2] for name in variables]}
+        groups[f"model_weights/{layer}"] = {
+            "weight_names": [name.rpartition("/")[2] for name in variables]
+        }
     groups["model_weights/top_level_model_weights"] = {"weight_names": []}
     return groups
 
@@ -100,7 +117,11 @@ def _plain_layers(config: Mapping[str, Any], state: HDF5Source) -> dict[str, lis
     if not all(_NUMBERED.fullmatch(name) for name in stored):
         return None
     # Which folder a layer's variables are in is in the `name` attribute that Keras writes beside them.
-    names = {path: attributes.get("name") for path, attributes in state.groups.items() if path.endswith("/vars")}
+    names = {
+        path: attributes.get("name")
+        for path, attributes in state.groups.items()
+        if path.endswith("/vars")
+    }
     found: dict[str, list[str]] = {}
     for name in sorted(stored, key=_number):
         layer = names.get(name.rpartition("/")[0])

@@ -38,7 +38,15 @@ def versions(*distributions: str) -> dict[str, str]:
 
 
 #: Configuration keys under which Keras stores the bare name of a function or class.
-_NAMING_KEYS: Final = ("activation", "initializer", "regularizer", "constraint", "loss", "metric", "metrics")
+_NAMING_KEYS: Final = (
+    "activation",
+    "initializer",
+    "regularizer",
+    "constraint",
+    "loss",
+    "metric",
+    "metrics",
+)
 
 
 def object_names(config: object, user: str) -> dict[str, str]:
@@ -49,7 +57,9 @@ def object_names(config: object, user: str) -> dict[str, str]:
         user: what to call the user of names outside any layer.
 
     Example:
-        >>> object_names({"class_name": "Dense", "config": {"name": "d", "activation": "swish"}}, "the model")
+        >>> object_names(
+        ...     {"class_name": "Dense", "config": {"name": "d", "activation": "swish"}}, "the model"
+        ... )
         {'Dense': 'd', 'swish': 'd'}
     """
     found: dict[str, str] = {}

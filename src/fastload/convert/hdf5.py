@@ -15,7 +15,9 @@ from fastload.twin.format import Manifest
 
 
 @contextmanager
-def converting_hdf5(source: ModelSource, fingerprint: Fingerprint, flavour: str) -> Iterator[Conversion]:
+def converting_hdf5(
+    source: ModelSource, fingerprint: Fingerprint, flavour: str
+) -> Iterator[Conversion]:
     """Read the HDF5 file at *source* as far as its weights.
 
     Raises:
@@ -25,7 +27,9 @@ def converting_hdf5(source: ModelSource, fingerprint: Fingerprint, flavour: str)
     with read_hdf5(source.path) as file:
         root = file.groups[""]
         if "model_config" not in root:
-            raise UnconvertibleModelError("the HDF5 file holds no model, only weights or other data")
+            raise UnconvertibleModelError(
+                "the HDF5 file holds no model, only weights or other data"
+            )
         yield Conversion(
             manifest=Manifest(
                 source_kind=source.kind.value,

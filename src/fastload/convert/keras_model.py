@@ -14,7 +14,9 @@ from fastload.source.kinds import Fingerprint, ModelSource, SourceKind
 from fastload.twin.writer import write_twin
 
 
-def write_keras_twin(path: Path, source: ModelSource, fingerprint: Fingerprint, flavour: str) -> int:
+def write_keras_twin(
+    path: Path, source: ModelSource, fingerprint: Fingerprint, flavour: str
+) -> int:
     """Write the twin of *source* to *path*, one tensor at a time.
 
     Args:
@@ -34,7 +36,9 @@ def write_keras_twin(path: Path, source: ModelSource, fingerprint: Fingerprint, 
 
 
 @contextmanager
-def _converting(source: ModelSource, fingerprint: Fingerprint, flavour: str) -> Iterator[Conversion]:
+def _converting(
+    source: ModelSource, fingerprint: Fingerprint, flavour: str
+) -> Iterator[Conversion]:
     if source.kind is SourceKind.SAVED_MODEL:
         yield convert_saved_model(source, fingerprint, flavour)
     elif source.kind is SourceKind.KERAS_HDF5:

@@ -73,7 +73,10 @@ class _Roles:
     @classmethod
     def of(cls, graph: Any, keras: frozenset[int]) -> _Roles:
         children = (child for node in keras for child in graph.nodes[node].children)
-        return cls(keras=keras, keras_api=frozenset(c.node_id for c in children if c.local_name == KERAS_API))
+        return cls(
+            keras=keras,
+            keras_api=frozenset(c.node_id for c in children if c.local_name == KERAS_API),
+        )
 
 
 def _reachable(graph: Any, roles: _Roles) -> tuple[list[int], dict[int, list[tuple[str, int]]]]:
@@ -93,7 +96,9 @@ def _kept_children(graph: Any, node: int, roles: _Roles) -> Iterator[tuple[str, 
     for child in graph.nodes[node].children:
         name, kind = child.local_name, graph.nodes[child.node_id].WhichOneof("kind")
         if name == _FILL and kind in _FUNCTION_KINDS:
-            raise UnconvertibleModelError("a lookup table is filled by a function of the SavedModel")
+            raise UnconvertibleModelError(
+                "a lookup table is filled by a function of the SavedModel"
+            )
         if kind in _FUNCTION_KINDS or (node == 0 and name == _SIGNATURES):
             continue
         if node in roles.keras_api and name not in LIVE_KERAS_API:
@@ -105,10 +110,14 @@ def _kept_children(graph: Any, node: int, roles: _Roles) -> Iterator[tuple[str, 
 
 
 def _require_no_own_losses(graph: Any, network: int) -> None:
-    for keras_api in (c.node_id for c in graph.nodes[network].children if c.local_name == KERAS_API):
+    for keras_api in (
+        c.node_id for c in graph.nodes[network].children if c.local_name == KERAS_API
+    ):
         losses = _children(graph, keras_api).get(_LOSSES)
         if losses is not None and losses.children:
-            raise UnconvertibleModelError("the model has losses that exist only as functions of the SavedModel")
+            raise UnconvertibleModelError(
+                "the model has losses that exist only as functions of the SavedModel"
+            )
 
 
 def _children(graph: Any, node: int) -> dict[str, Any]:
@@ -120,7 +129,9 @@ def _is_live(graph: Any, keras_api: int) -> bool:
     return any(children[name].children for name in LIVE_KERAS_API & children.keys())
 
 
-def _copy_node(target: Any, node: Any, edges: list[tuple[str, int]], new_ids: Mapping[int, int]) -> None:
+def _copy_node(
+    target: Any, node: Any, edges: list[tuple[str, int]], new_ids: Mapping[int, int]
+) -> None:
     target.CopyFrom(node)
     for field in ("children", "dependencies", "saveable_objects", "slot_variables"):
         target.ClearField(field)

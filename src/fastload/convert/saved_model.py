@@ -12,7 +12,12 @@ from typing import Any, Final
 from fastload.convert.conversion import Conversion, object_names, versions
 from fastload.convert.object_graph import CheckpointKeys, PrunedGraph, checkpoint_keys, prune
 from fastload.errors import UnconvertibleModelError
-from fastload.runtime.tensorflow import Checkpoint, keras_metadata, parse_object_graph, saved_model_message
+from fastload.runtime.tensorflow import (
+    Checkpoint,
+    keras_metadata,
+    parse_object_graph,
+    saved_model_message,
+)
 from fastload.source.kinds import Fingerprint, ModelSource
 from fastload.source.saved_model import SavedModelParts, read_saved_model
 from fastload.twin.format import Manifest, WeightSpec
@@ -45,7 +50,9 @@ def convert_saved_model(source: ModelSource, fingerprint: Fingerprint, flavour: 
     metadata = _metadata(source, graph)
     root = metadata.get(0)
     if root is None or not root.get("config"):
-        raise UnconvertibleModelError("the model has no config (a subclassed model, or no Keras model at all)")
+        raise UnconvertibleModelError(
+            "the model has no config (a subclassed model, or no Keras model at all)"
+        )
     checkpoint = Checkpoint(source.path / "variables" / "variables")
     pruned = prune(graph, frozenset(metadata), _networks(metadata))
     keys = checkpoint_keys(pruned.graph, checkpoint.object_graph())
@@ -73,7 +80,9 @@ def _metadata(source: ModelSource, graph: Any) -> dict[int, dict[str, Any]]:
     if path.exists():
         found = {node.node_id: node.metadata for node in keras_metadata(path.read_bytes()).nodes}
     else:
-        found = {i: node.user_object.metadata for i, node in enumerate(graph.nodes) if _is_keras(node)}
+        found = {
+            i: node.user_object.metadata for i, node in enumerate(graph.nodes) if _is_keras(node)
+        }
     return {node: json.loads(text) for node, text in found.items() if text}
 
 
@@ -105,10 +114,16 @@ class _Layout:
     by_layer: Mapping[str, tuple[int, ...]]
 
     @classmethod
-    def of(cls, graph: Any, metadata: Mapping[int, Mapping[str, Any]], new_ids: Mapping[int, int]) -> _Layout:
+    def of(
+        cls, graph: Any, metadata: Mapping[int, Mapping[str, Any]], new_ids: Mapping[int, int]
+    ) -> _Layout:
         layers = _child_layers(graph, 0)
         names = [metadata[layer]["name"] for layer in layers if layer in metadata]
-        order = {metadata[n]["name"]: tuple(_layer_variables(graph, n, new_ids)) for n in layers if n in metadata}
+        order = {
+            metadata[n]["name"]: tuple(_layer_variables(graph, n, new_ids))
+            for n in layers
+            if n in metadata
+        }
         return cls(layer_names=tuple(names), by_layer=order)
 
     def place(self, node: int, name: str) -> str:
@@ -118,14 +133,19 @@ class _Layout:
                 return f"model_weights/{layer}/{name}"
         return f"other_variables/{node}"
 
-    def groups(self, root: Mapping[str, Any], variables: Mapping[int, _SavedVariable]) -> dict[str, dict[str, Any]]:
+    def groups(
+        self, root: Mapping[str, Any], variables: Mapping[int, _SavedVariable]
+    ) -> dict[str, dict[str, Any]]:
         """Return the groups and attributes that make the twin a legacy Keras HDF5 file."""
         config = {"class_name": root["class_name"], "config": root["config"]}
         top: dict[str, Any] = {"model_config": json.dumps(config), "backend": "tensorflow"}
         top["keras_version"] = str(root.get("keras_version", "2.0.0"))
         if root.get("training_config"):
             top["training_config"] = json.dumps(root["training_config"])
-        groups = {"": top, "model_weights": {"layer_names": list(self.layer_names), "backend": "tensorflow"}}
+        groups = {
+            "": top,
+            "model_weights": {"layer_names": list(self.layer_names), "backend": "tensorflow"},
+        }
         groups["model_weights"]["keras_version"] = top["keras_version"]
         for layer, nodes in self.by_layer.items():
             names = [variables[node].name for node in nodes if node in variables]
@@ -165,23 +185,33 @@ def _variables(
         if taken[place]:  # composite layers may give two weights one name
             name = f"{name}_{taken[place]}"
         taken[place] += 1
-        spec = WeightSpec(name=layout.place(node, name), dtype=checkpoint.dtype(key), shape=checkpoint.shape(key))
+        spec = WeightSpec(
+            name=layout.place(node, name), dtype=checkpoint.dtype(key), shape=checkpoint.shape(key)
+        )
         found[node] = _SavedVariable(key=key, name=name, spec=spec)
     return found
 
 
 def _documents(
-    source: ModelSource, parts: SavedModelParts, graph: Any, pruned: PrunedGraph, variables: Mapping[int, _SavedVariable]
+    source: ModelSource,
+    parts: SavedModelParts,
+    graph: Any,
+    pruned: PrunedGraph,
+    variables: Mapping[int, _SavedVariable],
 ) -> dict[str, bytes]:
     documents = {
         OBJECT_GRAPH: _without_functions(parts, pruned).SerializeToString(deterministic=True),
-        VARIABLES: json.dumps({node: variable.spec.name for node, variable in variables.items()}).encode(),
+        VARIABLES: json.dumps(
+            {node: variable.spec.name for node, variable in variables.items()}
+        ).encode(),
     }
     if any(child.local_name == "signatures" for child in graph.nodes[0].children):
         documents[SOURCE_NODES] = json.dumps(list(pruned.new_ids)).encode()
     path = source.path / _METADATA_FILE
     if path.exists():
-        documents[KERAS_METADATA] = _renumbered(keras_metadata(path.read_bytes()), pruned).SerializeToString()
+        documents[KERAS_METADATA] = _renumbered(
+            keras_metadata(path.read_bytes()), pruned
+        ).SerializeToString()
     return documents
 
 
@@ -212,6 +242,8 @@ def _object_names(metadata: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:
     return names
 
 
-def _stream(checkpoint: Checkpoint, variables: Mapping[int, _SavedVariable]) -> Iterator[tuple[str, Any]]:
+def _stream(
+    checkpoint: Checkpoint, variables: Mapping[int, _SavedVariable]
+) -> Iterator[tuple[str, Any]]:
     for variable in variables.values():
         yield variable.spec.name, checkpoint.read(variable.key)

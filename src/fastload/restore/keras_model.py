@@ -22,7 +22,9 @@ from fastload.twin.reader import Twin
 _logger: Final = logging.getLogger(__name__)
 
 
-def restore_keras_model(twin: Twin, chosen: Flavour, request: RestoreRequest, specs_path: Path) -> Any:
+def restore_keras_model(
+    twin: Twin, chosen: Flavour, request: RestoreRequest, specs_path: Path
+) -> Any:
     """Return the model that the stock loader would return for the twin's source.
 
     Args:
@@ -39,7 +41,9 @@ def restore_keras_model(twin: Twin, chosen: Flavour, request: RestoreRequest, sp
     with _paused_collector():
         try:
             with undone_on_failure(chosen):
-                model = run_loader(SourceKind(twin.manifest.source_kind), chosen, twin, request, tape)
+                model = run_loader(
+                    SourceKind(twin.manifest.source_kind), chosen, twin, request, tape
+                )
         except (BypassError, MemoryError):
             raise
         except Exception as error:

@@ -89,7 +89,10 @@ def twin_store(stock: type[Any], twin: Twin) -> type[Any]:
 
 
 def _variables(root: TwinGroup, path: str) -> dict[str, np.ndarray[Any, Any]]:
-    for candidate in (path, path.replace("layers", "_layer_checkpoint_dependencies")):  # Keras 2.13 wrote the latter
+    for candidate in (
+        path,
+        path.replace("layers", "_layer_checkpoint_dependencies"),
+    ):  # Keras 2.13 wrote the latter
         place = f"{candidate}/vars" if candidate else "vars"
         if place in root:
             return dict(_arrays(root[place]))

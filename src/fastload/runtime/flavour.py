@@ -140,14 +140,55 @@ def _is_shorthand(chosen: Flavour, name: str) -> bool:
 
 #: Class names that Keras writes into configurations and does not export under the names below.
 _INTERNAL: Final = frozenset(
-    {"Functional", "Sequential", "Model", "TensorShape", "TypeSpec", "__tuple__", "__lambda__", "function", "Policy"}
-    | {"DTypePolicy", "InputSpec", "TFOpLambda", "SlicingOpLambda", "Network", "__tensor__", "__keras_tensor__"}
-    | {"accuracy", "acc", "crossentropy", "ce"}  # `compile` makes a metric of them that suits the loss
-    | {"__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__typespec__", "__class__", "__type__", "SeedGenerator"}
+    {
+        "Functional",
+        "Sequential",
+        "Model",
+        "TensorShape",
+        "TypeSpec",
+        "__tuple__",
+        "__lambda__",
+        "function",
+        "Policy",
+    }
+    | {
+        "DTypePolicy",
+        "InputSpec",
+        "TFOpLambda",
+        "SlicingOpLambda",
+        "Network",
+        "__tensor__",
+        "__keras_tensor__",
+    }
+    | {
+        "accuracy",
+        "acc",
+        "crossentropy",
+        "ce",
+    }  # `compile` makes a metric of them that suits the loss
+    | {
+        "__numpy__",
+        "__bytes__",
+        "__ellipsis__",
+        "__slice__",
+        "__typespec__",
+        "__class__",
+        "__type__",
+        "SeedGenerator",
+    }
 )
 
 
 def _parts(chosen: Flavour) -> list[Any]:
-    names = ("layers", "models", "activations", "initializers", "regularizers", "constraints", "losses", "metrics")
+    names = (
+        "layers",
+        "models",
+        "activations",
+        "initializers",
+        "regularizers",
+        "constraints",
+        "losses",
+        "metrics",
+    )
     parts = [getattr(chosen.keras, name) for name in (*names, "optimizers")]
     return [*parts, chosen.keras.optimizers.schedules]

@@ -9,7 +9,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from fastload.errors import UnsupportedRuntimeError
-from fastload.runtime.rebuild import Rebuild, Tap, current_rebuild
+from fastload.runtime.rebuild import Rebuild, current_rebuild
 from fastload.runtime.tensorflow import first_module, tensorflow
 from fastload.runtime.transplant import require
 from fastload.runtime.zero_copy import BlankSheet
@@ -51,7 +51,9 @@ def keras2(package: str) -> Keras2:
     parts = Keras2(
         package=package,
         legacy_save=_part(package, "saving.legacy.save", "saving.save"),
-        saved_model_load=_part(package, "saving.legacy.saved_model.load", "saving.saved_model.load"),
+        saved_model_load=_part(
+            package, "saving.legacy.saved_model.load", "saving.saved_model.load"
+        ),
         hdf5_format=_part(package, "saving.legacy.hdf5_format", "saving.hdf5_format"),
         saving_lib=first_module(f"{package}.src.saving.saving_lib", f"{package}.saving.saving_lib"),
         backend=_part(package, "backend"),
@@ -64,7 +66,10 @@ def keras2(package: str) -> Keras2:
     require(parts.base_layer_utils, ["make_variable"])
     require(parts.functional, ["connect_ancillary_layers"])
     require(parts.tf_inspect, ["getfullargspec"])
-    require(parts.base_layer.Layer, ["_infer_output_signature", "_maybe_build", "_set_save_spec", "_flatten_layers"])
+    require(
+        parts.base_layer.Layer,
+        ["_infer_output_signature", "_maybe_build", "_set_save_spec", "_flatten_layers"],
+    )
     return parts
 
 
@@ -78,7 +83,9 @@ def _part(package: str, *names: str) -> ModuleType:
 
 def tap_variables(stock: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(stock)
-    def make_variable(name: str, shape: Any = None, dtype: Any = None, initializer: Any = None, **kwargs: Any) -> Any:
+    def make_variable(
+        name: str, shape: Any = None, dtype: Any = None, initializer: Any = None, **kwargs: Any
+    ) -> Any:
         rebuild = current_rebuild()
         if rebuild is None or not _can_wait(initializer, shape, dtype, kwargs):
             return stock(name, shape=shape, dtype=dtype, initializer=initializer, **kwargs)
@@ -129,7 +136,10 @@ def tap_ancillary_layers(stock: Callable[..., Any]) -> Callable[..., Any]:
         if current_rebuild() is None:
             return stock(model, created_layers)
         present = {id(layer) for layer in model.layers}
-        return stock(model, {name: layer for name, layer in created_layers.items() if id(layer) not in present})
+        return stock(
+            model,
+            {name: layer for name, layer in created_layers.items() if id(layer) not in present},
+        )
 
     return connect_ancillary_layers
 

@@ -14,7 +14,7 @@ from fastload.runtime.keras2_tape import tap_inference
 from fastload.runtime.rebuild import Tap, current_rebuild
 from fastload.runtime.request import RestoreRequest
 from fastload.runtime.saved_model import Loaded, load_partial
-from fastload.runtime.tensorflow import parse_saved_model, tensorflow
+from fastload.runtime.tensorflow import parse_saved_model
 from fastload.runtime.transplant import Overlay, transplant
 from fastload.runtime.zero_copy import assign, tensor_over
 from fastload.twin.reader import Twin
@@ -37,7 +37,9 @@ def restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     backend = Overlay(parts.backend, {"batch_set_value": _batch_set_value})
     shim = SimpleNamespace(File=TwinFile, Group=TwinGroup)
     hdf5_format = transplant(parts.hdf5_format, {"backend": backend, "h5py": shim})
-    return _dispatch(parts, request, twin.root, {"h5py": shim, "hdf5_format": SimpleNamespace(**hdf5_format)})
+    return _dispatch(
+        parts, request, twin.root, {"h5py": shim, "hdf5_format": SimpleNamespace(**hdf5_format)}
+    )
 
 
 def restore_saved_model(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
@@ -45,24 +47,37 @@ def restore_saved_model(parts: Keras2, twin: Twin, request: RestoreRequest) -> A
     loaded = Loaded()
     stock = parts.saved_model_load
     replaced = {
-        "__internal__.saved_model.parse_saved_model": lambda path: parse_saved_model(twin.document("object_graph.pb")),
-        "__internal__.saved_model.load_partial": lambda *_, **__: load_partial(twin, loaded, request.filepath),
+        "__internal__.saved_model.parse_saved_model": lambda path: parse_saved_model(
+            twin.document("object_graph.pb")
+        ),
+        "__internal__.saved_model.load_partial": lambda *_, **__: load_partial(
+            twin, loaded, request.filepath
+        ),
         "compat.v1.gfile.Exists": lambda path: "keras_metadata.pb" in twin.manifest.documents,
         "io.gfile.GFile": lambda path, mode: _Document(twin.document("keras_metadata.pb")),
     }
     load = transplant(
         stock,
-        {"tf": Overlay(stock.tf, replaced), "KerasObjectLoader": loaded.recording(stock.KerasObjectLoader)},
+        {
+            "tf": Overlay(stock.tf, replaced),
+            "KerasObjectLoader": loaded.recording(stock.KerasObjectLoader),
+        },
     )["load"]
-    return _dispatch(parts, request, request.filepath, {"saved_model_load": SimpleNamespace(load=load)})
+    return _dispatch(
+        parts, request, request.filepath, {"saved_model_load": SimpleNamespace(load=load)}
+    )
 
 
-def _dispatch(parts: Keras2, request: RestoreRequest, filepath: Any, replaced: Mapping[str, Any]) -> Any:
+def _dispatch(
+    parts: Keras2, request: RestoreRequest, filepath: Any, replaced: Mapping[str, Any]
+) -> Any:
     """Run `legacy.save.load_model`, which sets the scopes that every legacy load runs in."""
     found = {"io.gfile.exists": lambda path: True, "io.gfile.isdir": lambda path: True}
     names = {"tf": Overlay(parts.legacy_save.tf, found), **replaced}
     load_model = transplant(parts.legacy_save, names)["load_model"]
-    return load_model(filepath, custom_objects=dict(request.custom_objects), compile=request.compile)
+    return load_model(
+        filepath, custom_objects=dict(request.custom_objects), compile=request.compile
+    )
 
 
 def restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:

@@ -71,7 +71,9 @@ def tap_inference(parts: Keras2) -> Callable[[Callable[..., Any]], Callable[...,
     return make
 
 
-def _infer(parts: Keras2, stock: Callable[..., Any], tape: Tape, layer: Any, arguments: tuple[Any, ...]) -> Any:
+def _infer(
+    parts: Keras2, stock: Callable[..., Any], tape: Tape, layer: Any, arguments: tuple[Any, ...]
+) -> Any:
     inputs, args, kwargs, _ = arguments
     # As stock does inside its scratch graph: the scope gives the variables their names.
     with parts.backend.name_scope(layer._name_scope()):
@@ -95,7 +97,9 @@ def _key(parts: Keras2, layer: Any, arguments: Any) -> str | None:
     ):
         return None
     try:
-        leaves = [encode(leaf, _tensor_leaf(parts)) for leaf in tensorflow().nest.flatten(arguments)]
+        leaves = [
+            encode(leaf, _tensor_leaf(parts)) for leaf in tensorflow().nest.flatten(arguments)
+        ]
     except NotPlainError:
         return None
     return f"{type(layer).__name__}:{layer.name}:{layer._name_scope()}:{leaves}"
@@ -119,16 +123,24 @@ def _is_plain(parts: Keras2, layer: Any) -> bool:
 def _state(layer: Any) -> list[dict[str, tuple[int, int]]]:
     """Return what a trace could change on *layer* and the layers below it: attributes and what is in their lists."""
     return [
-        {name: (id(value), len(value) if isinstance(value, (list, dict)) else 0) for name, value in vars(inner).items()}
+        {
+            name: (id(value), len(value) if isinstance(value, (list, dict)) else 0)
+            for name, value in vars(inner).items()
+        }
         for inner in layer._flatten_layers()
     ]
 
 
-def _record(parts: Keras2, tape: Tape, key: str, layer: Any, before: list[Any], outputs: Any) -> None:
+def _record(
+    parts: Keras2, tape: Tape, key: str, layer: Any, before: list[Any], outputs: Any
+) -> None:
     after = _state(layer)
     if len(before) != len(after):
         return
-    changed = [{name for name in old.keys() | new.keys() if old.get(name) != new.get(name)} for old, new in zip(before, after)]
+    changed = [
+        {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+        for old, new in zip(before, after)
+    ]
     if any(names.difference(_CALL_MARKS) for names in changed):
         return
     try:
@@ -161,7 +173,13 @@ def _tensor_leaf(parts: Keras2) -> Callable[[Any], Any]:
         if type(tensor.type_spec) is not tensorflow().TensorSpec:
             raise NotPlainError(type(tensor.type_spec).__name__)
         mask = getattr(tensor, "_keras_mask", None)
-        return {"tensor": [encode_spec(tensor.type_spec), tensor._name, None if mask is None else leaf(mask)]}
+        return {
+            "tensor": [
+                encode_spec(tensor.type_spec),
+                tensor._name,
+                None if mask is None else leaf(mask),
+            ]
+        }
 
     return leaf
 

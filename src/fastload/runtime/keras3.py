@@ -57,7 +57,9 @@ def keras3() -> Keras3:
     require(global_state, ["get_global_attribute"])
     require(core, ["Variable"])
     require(core.Variable, ["_initialize_with_initializer", "_direct_assign"])
-    require(saving_lib, ["H5IOStore", "_load_state", "_load_model_from_fileobj", "get_attr_skipset"])
+    require(
+        saving_lib, ["H5IOStore", "_load_state", "_load_model_from_fileobj", "get_attr_skipset"]
+    )
     return Keras3(
         legacy_h5_format=legacy,
         saving_lib=saving_lib,
@@ -79,7 +81,9 @@ def restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
     replaced = {
         "h5py": SimpleNamespace(File=TwinFile, Group=TwinGroup),
         "np": Overlay(np, {"asarray": MappedArray.of}),
-        **_present(parts.legacy_h5_format, {"safe_get_h5_group": _item, "safe_get_h5_dataset": _array}),
+        **_present(
+            parts.legacy_h5_format, {"safe_get_h5_group": _item, "safe_get_h5_dataset": _array}
+        ),
     }
     load_model = transplant(parts.legacy_h5_format, replaced)["load_model_from_hdf5"]
     return load_model(twin.root, **_arguments(request))
@@ -118,7 +122,9 @@ def _remembering(parts: Keras3) -> Callable[[str], set[str]]:
         else:
             before = _name_counters(parts)
             skipset = stock(obj_type)
-            taken = {name: count - before.get(name, 0) for name, count in _name_counters(parts).items()}
+            taken = {
+                name: count - before.get(name, 0) for name, count in _name_counters(parts).items()
+            }
             known[obj_type] = (skipset, taken)
         return known[obj_type][0]
 
@@ -163,7 +169,9 @@ def _array(group: Any, name: str) -> Any:
 def taps(parts: Keras3) -> list[Tap]:
     """Return the taps that a Keras 3 rebuild needs."""
     return [
-        Tap(parts.variable, "_initialize_with_initializer", functools.partial(_tap_variables, parts)),
+        Tap(
+            parts.variable, "_initialize_with_initializer", functools.partial(_tap_variables, parts)
+        ),
         Tap(parts.variable, "_direct_assign", _tap_assignments),
         tap_handles(),
     ]

@@ -14,7 +14,6 @@ from fastload.runtime.request import RestoreRequest
 from fastload.source.kinds import ModelSource, SourceKind
 from fastload.twin.reader import Twin
 
-
 #: Stock loaders look at suffixes: what they would not open, fastload does not open either.
 _SUFFIXES: Final[dict[tuple[str, SourceKind], frozenset[str] | None]] = {
     ("keras2", SourceKind.SAVED_MODEL): None,
@@ -35,7 +34,9 @@ def require_opens(chosen_name: str, source: ModelSource) -> None:
         raise UnsupportedSourceError("Keras 3 opens no SavedModel (use keras='tf_keras')")
     suffixes = _SUFFIXES[chosen_name, source.kind]
     if suffixes is not None and source.suffix not in suffixes:
-        raise UnsupportedSourceError(f"{chosen_name} does not open a {source.kind.value} named '*{source.suffix}'")
+        raise UnsupportedSourceError(
+            f"{chosen_name} does not open a {source.kind.value} named '*{source.suffix}'"
+        )
 
 
 def new_tape(chosen: Flavour, recorded: Mapping[str, Any]) -> Any:
@@ -43,7 +44,9 @@ def new_tape(chosen: Flavour, recorded: Mapping[str, Any]) -> Any:
     return Tape(recorded) if chosen.name == KERAS2 else None
 
 
-def run_loader(kind: SourceKind, chosen: Flavour, twin: Twin, request: RestoreRequest, tape: Any) -> Any:
+def run_loader(
+    kind: SourceKind, chosen: Flavour, twin: Twin, request: RestoreRequest, tape: Any
+) -> Any:
     """Run the stock loader for sources of *kind* over *twin* and return its model."""
     if chosen.name == KERAS2:
         parts = keras2.keras2(chosen.package)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,16 +73,14 @@ _stock: dict[tuple[int, str], Any] = {}
 @contextmanager
 def rebuilding(rebuild: Rebuild, taps: Sequence[Tap]) -> Iterator[None]:
     """Run the block as *rebuild*, with *taps* in place; variables left blank are filled at the end."""
-    for tap in taps:
-        _open(tap)
-    token = _current.set(rebuild)
-    try:
+    with ExitStack() as opened:
+        for tap in taps:
+            _open(tap)
+            opened.callback(_close, tap)
+        token = _current.set(rebuild)
+        opened.callback(_current.reset, token)
         yield
         rebuild.fill_forgotten()
-    finally:
-        _current.reset(token)
-        for tap in taps:
-            _close(tap)
 
 
 def _open(tap: Tap) -> None:

@@ -70,14 +70,22 @@ def _attach_signatures(root: Any, twin: Twin, objects: Mapping[int, Any], path: 
     if _SOURCE_NODES in twin.manifest.documents and getattr(root, "signatures", None) is None:
         source_nodes = json.loads(twin.document(_SOURCE_NODES))
         variables = json.loads(twin.document(_VARIABLES))
-        bound = {source_nodes[int(node)]: objects[int(node)] for node in variables if int(node) in objects}
+        bound = {
+            source_nodes[int(node)]: objects[int(node)]
+            for node in variables
+            if int(node) in objects
+        }
         attach_signatures(root, path, twin.manifest.source_digest, bound)
 
 
 def _live_nodes(graph: Any) -> Iterator[int]:
     """Yield the nodes that a user can reach; lists inside `keras_api` are read by the Keras loader alone."""
-    passive = {c.node_id for node in graph.nodes for c in node.children if c.local_name == "keras_api"}
-    passive |= {c.node_id for api in passive for c in graph.nodes[api].children if c.local_name != "states"}
+    passive = {
+        c.node_id for node in graph.nodes for c in node.children if c.local_name == "keras_api"
+    }
+    passive |= {
+        c.node_id for api in passive for c in graph.nodes[api].children if c.local_name != "states"
+    }
     return (node for node in range(len(graph.nodes)) if node not in passive)
 
 
@@ -110,7 +118,9 @@ def _stamp(root: Any, meta_info: Any) -> None:
 
 def _no_debug_info() -> Any:
     # It moved between TensorFlow 2.13 and 2.14.
-    messages = first_module(*(f"tensorflow.core.{part}.graph_debug_info_pb2" for part in ("framework", "protobuf")))
+    messages = first_module(
+        *(f"tensorflow.core.{part}.graph_debug_info_pb2" for part in ("framework", "protobuf"))
+    )
     if messages is None:
         raise UnsupportedRuntimeError("TensorFlow has no graph_debug_info_pb2")
     return messages.GraphDebugInfo()

@@ -67,7 +67,9 @@ class _Late(Mapping[str, Any]):
 def _load(folder: Path, digest: str, variables: Mapping[int, Any]) -> Mapping[str, Any]:
     """Let TensorFlow load the signatures, over variables that exist and hold what they hold."""
     _require_same(folder, digest)
-    graph = parse_saved_model((folder / "saved_model.pb").read_bytes()).meta_graphs[0].object_graph_def
+    graph = (
+        parse_saved_model((folder / "saved_model.pb").read_bytes()).meta_graphs[0].object_graph_def
+    )
     stock = import_module("tensorflow.python.saved_model.load")
 
     class Loader(stock.Loader):  # type: ignore[misc, name-defined]
@@ -80,7 +82,9 @@ def _load(folder: Path, digest: str, variables: Mapping[int, Any]) -> Mapping[st
                 super()._setup_function_captures(name, nodes)
 
     load_partial = transplant(stock, {"Loader": Loader})["load_partial"]
-    found: Mapping[str, Any] = load_partial(str(folder), _filters(graph, variables))["root.signatures"]
+    found: Mapping[str, Any] = load_partial(str(folder), _filters(graph, variables))[
+        "root.signatures"
+    ]
     return dict(found.items())
 
 
@@ -102,7 +106,9 @@ def _filters(graph: Any, variables: Mapping[int, Any]) -> dict[str, Any]:
     """Return what `load_partial` shall load (None) and what is there already, by path from the root."""
     paths = _paths(graph)
     filters: dict[str, Any] = {"root.signatures": None}
-    for node in _captured(graph, [n for n, path in paths.items() if path.startswith("root.signatures.")]):
+    for node in _captured(
+        graph, [n for n, path in paths.items() if path.startswith("root.signatures.")]
+    ):
         filters[paths[node]] = (variables[node], setattr) if node in variables else None
     return filters
 
@@ -120,7 +126,9 @@ def _paths(graph: Any) -> dict[int, str]:
     paths = {0: "root"}
     waiting = [0]
     for node in waiting:  # grows while it is walked
-        for child in sorted(graph.nodes[node].children, key=lambda child: child.local_name == "signatures"):
+        for child in sorted(
+            graph.nodes[node].children, key=lambda child: child.local_name == "signatures"
+        ):
             if child.node_id not in paths:
                 paths[child.node_id] = f"{paths[node]}.{child.local_name}"
                 waiting.append(child.node_id)

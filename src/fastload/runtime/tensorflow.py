@@ -121,7 +121,9 @@ class Checkpoint:
 
         key = "_CHECKPOINTABLE_OBJECT_GRAPH"
         if key not in self._dtypes:
-            raise UnconvertibleModelError("the checkpoint holds no object graph (it was written by TensorFlow 1)")
+            raise UnconvertibleModelError(
+                "the checkpoint holds no object graph (it was written by TensorFlow 1)"
+            )
         message = trackable_object_graph_pb2.TrackableObjectGraph()
         return _parsed(message, self.read(key), "the checkpoint's object graph")
 

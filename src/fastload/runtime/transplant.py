@@ -49,7 +49,9 @@ def require(holder: object, names: Iterable[str]) -> None:
     for name in names:
         if not hasattr(holder, name):
             label = getattr(holder, "__name__", type(holder).__name__)
-            raise UnsupportedRuntimeError(f"{label} has no {name!r}: this version of Keras is not known to fastload")
+            raise UnsupportedRuntimeError(
+                f"{label} has no {name!r}: this version of Keras is not known to fastload"
+            )
 
 
 def _belongs_to(value: object, module: ModuleType) -> bool:
@@ -65,7 +67,9 @@ def _undecorated(value: object) -> object:
 def _rebound(value: Any, names: dict[str, Any]) -> Callable[..., Any]:
     plain = _undecorated(value)
     assert isinstance(plain, FunctionType)
-    copy = FunctionType(plain.__code__, names, plain.__name__, plain.__defaults__, plain.__closure__)
+    copy = FunctionType(
+        plain.__code__, names, plain.__name__, plain.__defaults__, plain.__closure__
+    )
     copy.__kwdefaults__ = plain.__kwdefaults__
     return functools.update_wrapper(copy, plain, updated=())
 

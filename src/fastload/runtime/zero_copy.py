@@ -72,7 +72,8 @@ def _can_alias(array: np.ndarray[Any, Any]) -> bool:
 
 
 def _has_dlpack(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind in "iufc" or dtype.name in _EXTENSION_CARRIERS
+    # 1 is numpy's own in native byte order: some types of ml_dtypes call themselves floats too.
+    return dtype.name in _EXTENSION_CARRIERS or (dtype.isbuiltin == 1 and dtype.kind in "iufc")
 
 
 def assign(variable: Any, value: Any) -> None:
@@ -84,7 +85,9 @@ def assign(variable: Any, value: Any) -> None:
     if type(variable).__name__ == "ResourceVariable" and _agree(variable, value):
         tensorflow().raw_ops.AssignVariableOp(resource=variable.handle, value=value)
     else:
-        variable.assign(value)  # wrappers of variables know better, and a mismatch is reported as ever
+        variable.assign(
+            value
+        )  # wrappers of variables know better, and a mismatch is reported as ever
 
 
 def _agree(variable: Any, value: Any) -> bool:
@@ -122,7 +125,9 @@ class BlankSheet:
     def holds(self, tensor: Any) -> bool:
         """Say whether *tensor* still lies on a sheet: the variable behind it was never given its weights."""
         address = np.asarray(tensor).ctypes.data
-        return any(sheet.ctypes.data <= address < sheet.ctypes.data + sheet.size for sheet in self._sheets)
+        return any(
+            sheet.ctypes.data <= address < sheet.ctypes.data + sheet.size for sheet in self._sheets
+        )
 
 
 def _sheet(nbytes: int) -> np.ndarray[Any, Any]:

@@ -53,17 +53,25 @@ def read_saved_model(path: Path) -> SavedModelParts:
         raise UnconvertibleModelError("saved_model.pb is empty")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         with memoryview(content) as view:
-            graphs = [span for number, span in _fields(view, 0, len(view)) if number == _META_GRAPHS]
+            graphs = [
+                span for number, span in _fields(view, 0, len(view)) if number == _META_GRAPHS
+            ]
             if len(graphs) != 1:
-                raise UnconvertibleModelError(f"the SavedModel has {len(graphs)} meta-graphs, not one")
+                raise UnconvertibleModelError(
+                    f"the SavedModel has {len(graphs)} meta-graphs, not one"
+                )
             fields = dict(_fields(view, *graphs[0]))
             if _OBJECT_GRAPH not in fields:
                 raise UnconvertibleModelError("the SavedModel was not written by TensorFlow 2")
             info = dict(_fields(view, *fields.get(_META_INFO, (0, 0))))
             return SavedModelParts(
                 object_graph=_bytes(view, fields[_OBJECT_GRAPH]),
-                tensorflow_version=_bytes(view, info.get(_TENSORFLOW_VERSION, (0, 0))).decode(errors="replace"),
-                tensorflow_git_version=_bytes(view, info.get(_TENSORFLOW_GIT_VERSION, (0, 0))).decode(errors="replace"),
+                tensorflow_version=_bytes(view, info.get(_TENSORFLOW_VERSION, (0, 0))).decode(
+                    errors="replace"
+                ),
+                tensorflow_git_version=_bytes(
+                    view, info.get(_TENSORFLOW_GIT_VERSION, (0, 0))
+                ).decode(errors="replace"),
             )
 
 
@@ -79,7 +87,9 @@ def _fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, tuple
         if wire_type == _BYTES:
             length, start = _varint(view, start, end)
             if length > end - start:
-                raise UnconvertibleModelError("saved_model.pb is damaged: a field is longer than the file")
+                raise UnconvertibleModelError(
+                    "saved_model.pb is damaged: a field is longer than the file"
+                )
             yield number, (start, start + length)
             start += length
         elif wire_type == _VARINT:

@@ -1,0 +1,91 @@
+"""What a load would do, found out without TensorFlow."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fastload.cache.directory import CacheDir
+from fastload.call import KerasChoice, current_settings
+from fastload.errors import BypassError, CacheError, UnsupportedRequestError
+from fastload.loading import Identity, identify
+from fastload.report import Outcome
+from fastload.runtime.flavour import KERAS2, KERAS3, predicted_flavour
+from fastload.runtime.loaders import require_opens
+from fastload.settings import Settings
+from fastload.source.detect import detect
+from fastload.source.kinds import ModelSource
+
+_FLAVOURS: Final = {"keras": KERAS3, "tf_keras": KERAS2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What a load of a path would do now.
+
+    Attributes:
+        path: the path as given.
+        outcome: `hit`, `miss` or `bypass`.
+        reason: why, in a sentence.
+        code: code of the error behind a bypass, or None.
+        kind: what is on disk (`saved_model`, `keras_archive`, `keras_hdf5`), or None.
+        twin: where its twin is or would be, or None.
+    """
+
+    path: str
+    outcome: Outcome
+    reason: str
+    code: str | None = None
+    kind: str | None = None
+    twin: Path | None = None
+
+
+def explain(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> Explanation:
+    """Say what `load_model(path)` would do, without TensorFlow and without converting anything.
+
+    Args:
+        path: what would be given to `load_model`.
+        keras: as in `load_model`; `auto` is told by the installed version of TensorFlow and
+            `TF_USE_LEGACY_KERAS`.
+
+    Returns:
+        The expected outcome. A `miss` may still turn into a bypass: what cannot be converted is
+        found by trying, and remembered.
+
+    Example:
+        >>> import fastload
+        >>> fastload.explain("nowhere").outcome.value
+        'bypass'
+    """
+    kind = None
+    try:
+        settings = current_settings()
+        if settings.disabled:
+            raise UnsupportedRequestError("FASTLOAD_DISABLE is set")
+        source = detect(path)
+        kind = source.kind.value
+        identity = _identify(source, settings, keras)
+    except (CacheError, BypassError) as error:
+        return Explanation(
+            path=str(path),
+            outcome=Outcome.BYPASS,
+            reason=error.explanation(),
+            code=error.code,
+            kind=kind,
+        )
+    exists = identity.entry.path.exists()
+    return Explanation(
+        path=str(path),
+        outcome=Outcome.HIT if exists else Outcome.MISS,
+        reason="its twin is there" if exists else "it has no twin yet; the first load writes it",
+        kind=kind,
+        twin=identity.entry.path,
+    )
+
+
+def _identify(source: ModelSource, settings: Settings, keras: KerasChoice) -> Identity:
+    name = _FLAVOURS.get(keras) or predicted_flavour(os.environ)
+    require_opens(name, source)
+    return identify(CacheDir.locate(settings), source, name)

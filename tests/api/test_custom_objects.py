@@ -1,0 +1,202 @@
+"""Custom objects: who is asked first, and what is said where nobody knows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastload
+from fastload import registry
+from fastload.errors import UnresolvedObjectError
+from tests.small_models import INPUTS, KERAS2_HDF5, KERAS3_HDF5, SAVED_MODEL, Form, save
+
+pytest.importorskip("tensorflow")
+
+FORMS = [SAVED_MODEL, KERAS2_HDF5, KERAS3_HDF5]
+LEGACY = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.id)
+HDF5 = pytest.mark.parametrize("form", FORMS[1:], ids=lambda form: form.id)
+
+
+def layer_class(form: Form, name: str = "Squeezed") -> Any:
+    """Return a custom layer; each call makes another class of the same name."""
+    dense = form.stock.layers.Dense
+    return type(name, (dense,), {"__module__": "somewhere"})
+
+
+@pytest.fixture
+def path(form: Form, tmp_path: Path, cache_root: Path) -> Path:
+    """A model that uses `Squeezed`, in its layer `mine`."""
+    keras = form.stock
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layer_class(form)(2, name="mine")(inputs))
+    save(model, tmp_path / f"m{form.suffix}")
+    return tmp_path / f"m{form.suffix}"
+
+
+@pytest.fixture(autouse=True)
+def clean_registries() -> Iterator[None]:
+    """Leave nothing registered, and forget the entry points that were found."""
+    yield
+    fastload.custom_objects.clear()
+    registry._entry_points.cache_clear()
+
+
+@pytest.fixture
+def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Form) -> str:
+    """Install a distribution that declares `Squeezed`; give the name of its module."""
+    module = f"declared_{form.id.replace('.', '_').replace('-', '_')}"
+    folder = tmp_path / "site"
+    info = folder / "squeezers-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: squeezers\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        f"[fastload.custom_objects]\nSqueezed = {module}:Squeezed\n"
+    )
+    (folder / f"{module}.py").write_text(
+        f"import {form.package} as keras\nclass Squeezed(keras.layers.Dense): pass\n"
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    registry._entry_points.cache_clear()
+    return module
+
+
+def load(path: Path, form: Form, objects: dict[str, Any] | None = None) -> type[Any]:
+    """Return the class that the custom layer got."""
+    model = fastload.load_model(path, objects, keras=form.package, strict=True)
+    return type(model.get_layer("mine"))
+
+
+@LEGACY
+def test_the_nearest_registration_wins(form: Form, path: Path, declared: str) -> None:
+    """Argument, Keras's scope, Keras's registry, fastload's, entry point: taken away one by one."""
+    keras = form.stock
+    argument, scoped, known, ours = (layer_class(form) for _ in range(4))
+    keras.utils.get_custom_objects()["Squeezed"] = known
+    fastload.register(ours)
+    try:
+        with keras.utils.custom_object_scope({"Squeezed": scoped}):
+            by_argument = load(path, form, {"Squeezed": argument})
+            by_scope = load(path, form)
+        by_keras = load(path, form)
+    finally:
+        del keras.utils.get_custom_objects()["Squeezed"]
+    by_fastload = load(path, form)
+    fastload.custom_objects.clear()
+    unimported = declared not in sys.modules
+    by_entry_point = load(path, form)
+
+    assert by_argument is argument
+    assert by_scope is scoped
+    assert by_keras is known
+    assert by_fastload is ours
+    assert unimported
+    assert by_entry_point is sys.modules[declared].Squeezed
+
+
+@LEGACY
+def test_register_takes_classes_names_and_mappings(form: Form, path: Path) -> None:
+    """Each way leads to the same."""
+    plain, named, mapped = (layer_class(form) for _ in range(3))
+    fastload.register(plain)
+    first = load(path, form)
+    fastload.register(name="Squeezed")(named)
+    second = load(path, form)
+    fastload.register({"Squeezed": mapped})
+    third = load(path, form)
+
+    assert (first, second, third) == (plain, named, mapped)
+
+
+def test_register_refuses_what_is_no_object() -> None:
+    """A mistake is told where it is made."""
+    with pytest.raises(TypeError, match="register takes a class, a function or a mapping of names"):
+        fastload.register(3)  # type: ignore[call-overload]
+
+
+@HDF5
+def test_an_unresolved_class_is_stocks_error_with_a_note(form: Form, path: Path) -> None:
+    """Type and message are Keras's; the note names class, layer and line."""
+    with pytest.raises((TypeError, ValueError)) as expected:
+        form.stock.models.load_model(path)
+    with pytest.raises(type(expected.value)) as actual:
+        fastload.load_model(path, keras=form.package)
+    report = fastload.last_load()
+    notes = "".join(getattr(actual.value, "__notes__", ()))
+
+    assert report is not None
+    assert (report.outcome.value, report.code) == ("bypass", "FL205")
+    assert str(actual.value) == str(expected.value)
+    if sys.version_info >= (3, 11):
+        assert "'Squeezed', used by" in notes
+        assert "mine" in notes
+        assert "Add `fastload.register(Squeezed)` before loading" in notes
+
+
+@HDF5
+def test_an_unresolved_class_is_named_by_a_strict_load(form: Form, path: Path) -> None:
+    """Fields and message."""
+    with pytest.raises(UnresolvedObjectError, match=r"\[FL205\] 'Squeezed', used by") as caught:
+        fastload.load_model(path, keras=form.package, strict=True)
+
+    assert caught.value.name == "Squeezed"
+    assert "mine" in caught.value.user
+
+
+@pytest.mark.parametrize("form", [SAVED_MODEL], ids=lambda form: form.id)
+def test_an_unresolved_class_in_a_saved_model_is_revived_by_stock(form: Form, path: Path) -> None:
+    """The functions in the file stand in for it, as ever; the report says what would help."""
+    stock = form.stock.models.load_model(path)
+    loaded = fastload.load_model(path, keras=form.package)
+    report = fastload.last_load()
+
+    assert report is not None
+    assert (report.outcome.value, report.code) == ("bypass", "FL205")
+    assert "fastload.register(Squeezed)" in str(report.reason)
+    assert type(loaded.get_layer("mine")).__name__ == type(stock.get_layer("mine")).__name__
+    assert (loaded(INPUTS).numpy() == stock(INPUTS).numpy()).all()
+
+
+@HDF5
+def test_a_class_that_only_the_file_names_is_never_imported(
+    form: Form, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if a module of that name could be imported."""
+    (tmp_path / "somewhere.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises((TypeError, ValueError)):
+        fastload.load_model(path, keras=form.package)
+
+    assert "somewhere" not in sys.modules
+
+
+@LEGACY
+def test_an_entry_point_that_breaks_is_passed_over(
+    form: Form, path: Path, declared: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody else's package is no reason to fail; it is named in a warning."""
+    (tmp_path / "site" / f"{declared}.py").write_text("raise RuntimeError('broken')")
+    with pytest.raises(UnresolvedObjectError):
+        load(path, form)
+
+    assert f"declared by entry point {declared}:Squeezed, cannot be imported: broken" in caplog.text
+
+
+@HDF5
+def test_registered_objects_serve_the_stock_path_too(form: Form, path: Path) -> None:
+    """A bypass must not lose what the user registered."""
+    ours = layer_class(form)
+    fastload.register(ours)
+    twin = fastload.warm(path, keras=form.package).twin
+    assert twin is not None
+    twin.unlink()
+    twin.mkdir()  # no file can take its place
+    model = fastload.load_model(path, keras=form.package)
+    report = fastload.last_load()
+
+    assert report is not None
+    assert report.outcome.value == "bypass"
+    assert type(model.get_layer("mine")) is ours
