@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from fastload.cache.directory import CacheDir
 from fastload.call import KerasChoice, current_settings
 from fastload.errors import BypassError, CacheError, UnsupportedRequestError
 from fastload.loading import Identity, identify
 from fastload.report import Outcome
-from fastload.runtime.flavour import KERAS2, KERAS3, predicted_flavour
+from fastload.runtime.flavour import predicted_flavour
 from fastload.runtime.loaders import require_opens
 from fastload.settings import Settings
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource
-
-_FLAVOURS: Final = {"keras": KERAS3, "tf_keras": KERAS2}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
@@ -86,6 +82,6 @@ def explain(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> Exp
 
 
 def _identify(source: ModelSource, settings: Settings, keras: KerasChoice) -> Identity:
-    name = _FLAVOURS.get(keras) or predicted_flavour(os.environ)
+    name = predicted_flavour(keras, os.environ)
     require_opens(name, source)
     return identify(CacheDir.locate(settings), source, name)

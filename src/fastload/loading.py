@@ -19,6 +19,7 @@ from fastload.cache.memo import recall, remember
 from fastload.cache.mounts import is_network_filesystem
 from fastload.cache.publish import replacing
 from fastload.errors import (
+    CacheUnwritableError,
     FastloadError,
     TwinCorruptError,
     UnconvertibleModelError,
@@ -86,15 +87,23 @@ def open_twin(identity: Identity, settings: Settings, weights: WeightsMode) -> t
         cache.ensure()
     mapped = weights == "mapped" or (weights == "auto" and not is_network_filesystem(cache.root))
     try:
-        twin = Twin.open(entry.path, mapped=mapped)
-    except FileNotFoundError:
-        outcome = build(identity, settings)
-        return Twin.open(entry.path, mapped=mapped), outcome
+        return _open_or_build(identity, settings, mapped=mapped)
     except TwinCorruptError:
         with suppress(OSError):
             entry.path.unlink(missing_ok=True)
         raise
-    mark_used(entry)
+    except OSError as error:
+        raise CacheUnwritableError(cache.root, f"{entry.path.name}: {error.strerror or error}") from error
+
+
+def _open_or_build(identity: Identity, settings: Settings, *, mapped: bool) -> tuple[Twin, Outcome]:
+    path = identity.entry.path
+    try:
+        twin = Twin.open(path, mapped=mapped)
+    except FileNotFoundError:
+        outcome = build(identity, settings)
+        return Twin.open(path, mapped=mapped), outcome
+    mark_used(identity.entry)
     return twin, Outcome.HIT
 
 

@@ -91,7 +91,8 @@ def assign(variable: Any, value: Any) -> None:
 
 
 def _agree(variable: Any, value: Any) -> bool:
-    return bool(variable.dtype == value.dtype and variable.shape == value.shape)
+    same: bool = bool(variable.dtype == value.dtype) and bool(variable.shape == value.shape)
+    return same
 
 
 class BlankSheet:
