@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.cases import select
 from benchmarks.machine import describe
 from benchmarks.measure import ROOT, WORK, BenchmarkError, measure
-from benchmarks.report import write_report
+from benchmarks.report import write_report, write_summary
 from benchmarks.runner import Measurement
 
 logger = logging.getLogger("benchmarks")
@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not asked.report:
             record(measure(select(asked.cases), asked.rounds, asked.work), results, asked.work)
         write_report(results, asked.page)
+        if asked.summary:
+            write_summary(results, asked.summary)
     except (BenchmarkError, ValueError) as error:
         logger.error("%s", error)  # noqa: TRY400 - the message says it all
         return 1
@@ -59,6 +61,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="folder for raw figures",
     )
     add("--page", type=Path, default=ROOT / "docs" / "benchmarks.md", help="page with the markers")
+    add("--summary", type=Path, help="also write the short table into this page (README.md)")
     add("--report", type=Path, metavar="FILE", help="measure nothing; report these raw figures")
     return parser.parse_args(arguments)
 

@@ -166,6 +166,43 @@ def write_report(results: Path, page: Path) -> None:
     page.write_text(replace_between_markers(page.read_text(), markdown(machine, rows)))
 
 
+def write_summary(results: Path, page: Path) -> None:
+    """Write the short table of *results*, a line for each case, into *page*."""
+    machine, measurements = read_results(results)
+    by_case: dict[str, dict[str, Row]] = {}
+    for row in summarise(measurements):
+        by_case.setdefault(row.case, {})[row.loader] = row
+    lines = [_SUMMARY_COLUMNS, ("---", *("---:" for _ in _SUMMARY_COLUMNS[1:]))]
+    lines += [_summary_cells(case, rows) for case, rows in by_case.items()]
+    table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    where = f"{machine['CPU']}; TensorFlow {machine['tensorflow']}"
+    page.write_text(replace_between_markers(page.read_text(), f"{table}\n\n{where}."))
+
+
+_SUMMARY_COLUMNS: Final = (
+    "model",
+    "stock load, s",
+    "first load, s",
+    "later loads, s",
+    "later, times faster",
+    "than stock HDF5",
+)
+
+
+def _summary_cells(case: str, rows: Mapping[str, Row]) -> tuple[str, ...]:
+    stock = rows[stock_loader({each.name: each for each in (*CASES, TINY)}[case].source)]
+    hit, hdf5 = rows[HIT], rows.get("stock_h5")
+    over_hdf5 = f"{hdf5.load_s / hit.load_s:.1f}" if hdf5 and "bypass" not in hit.outcome else ""
+    return (
+        f"{case} ({stock.loader.removeprefix('stock_')})",
+        f"{stock.load_s:.2f}",
+        f"{rows[MISS].load_s:.2f}",
+        f"{hit.load_s:.3f}",
+        _ratio(hit, hit.load_ratio),
+        over_hdf5,
+    )
+
+
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Draw the median load of each row as a bar, cases apart, on a logarithmic scale."""
     import matplotlib as mpl

@@ -91,8 +91,7 @@ def assign(variable: Any, value: Any) -> None:
 
 
 def _agree(variable: Any, value: Any) -> bool:
-    same: bool = bool(variable.dtype == value.dtype) and bool(variable.shape == value.shape)
-    return same
+    return bool(variable.dtype == value.dtype) and bool(variable.shape == value.shape)
 
 
 class BlankSheet:
@@ -108,7 +107,7 @@ class BlankSheet:
     @staticmethod
     def fits(dtype: Any) -> bool:
         """Say whether a tensor of *dtype* (a TensorFlow dtype) can lie on a sheet at all."""
-        return dtype.is_floating or dtype.is_integer or dtype.is_complex
+        return bool(dtype.is_floating or dtype.is_integer or dtype.is_complex)
 
     def tensor(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return a tensor of zeros of *shape* and *dtype* (a TensorFlow dtype that fits)."""
