@@ -1,4 +1,4 @@
-"""What tests of several parts share: small saved models, a cache of their own, fresh interpreters."""
+"""What tests of several parts share: small models, a cache of their own, fresh interpreters."""
 
 from __future__ import annotations
 

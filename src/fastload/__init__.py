@@ -4,8 +4,9 @@
 
     model = fastload.load_model("path/to/model")
 
-The first load of a model writes an HDF5 twin into a cache; every later load, in any process, maps it. What comes back
-is the model that `tf.keras.models.load_model` returns. Importing this package loads neither TensorFlow nor numpy.
+The first load of a model writes an HDF5 twin into a cache; every later load, in any process, maps
+it. What comes back is the model that `tf.keras.models.load_model` returns. Importing this package
+loads neither TensorFlow nor numpy.
 """
 
 from __future__ import annotations

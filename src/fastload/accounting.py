@@ -1,4 +1,4 @@
-"""What is left of a load when it is over: the report, a line in the log, a line in the statistics."""
+"""What is left of a load when it is over: its report, a line in the log, one in the statistics."""
 
 from __future__ import annotations
 

@@ -43,11 +43,11 @@ class _Served:
     twin: Twin
 
 
-def load_model(
+def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of our own
     filepath: Any,
     custom_objects: Mapping[str, Any] | None = None,
-    compile: bool = True,
-    safe_mode: bool = True,
+    compile: bool = True,  # noqa: A002, FBT001, FBT002 - as in the stock loader
+    safe_mode: bool = True,  # noqa: FBT001, FBT002 - as in the stock loader
     *,
     weights: WeightsMode | None = None,
     keras: KerasChoice = "auto",

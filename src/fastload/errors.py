@@ -1,26 +1,26 @@
 """Every error that fastload raises on purpose, with its code.
 
     FastloadError
-    |-- CacheError                     the cached way failed: load_model() goes on with the stock loader
-    |   |-- CacheUnwritableError       FL101  the folder cannot be made, written or trusted
-    |   |-- CacheLockTimeoutError      FL102  another process kept the entry locked for too long
-    |   |-- TwinCorruptError           FL103  a twin exists but is not what was written
-    |   |-- TwinVersionError           FL104  a twin of another format version
-    |   `-- RestoreError               FL105  the twin is sound, but this Keras could not be driven from it
-    |-- BypassError                    this load belongs to the stock loader; the message is the reason
-    |   |-- UnsupportedSourceError     FL201  not a format that fastload converts
-    |   |-- UnsafeSourceError          FL202  a link, bomb or escape that fastload refuses to read
-    |   |-- UnconvertibleModelError    FL203  the files do not hold all that a rebuild needs
-    |   |-- UnsupportedRuntimeError    FL204  this TensorFlow or Keras is not shaped as expected
-    |   |-- UnresolvedObjectError      FL205  a custom class or function is not at hand
-    |   `-- UnsupportedRequestError    FL206  an argument that only the stock loader honours
-    |-- MissingTensorFlowError         FL301  (also ImportError) no TensorFlow is installed
-    |-- EntryNotFoundError             FL401  nothing, or more than one thing, in the cache is meant
-    `-- StockLoadError                 FL402  the stock loader failed where it was to be compared with
+    |-- CacheError                    the cached way failed: load_model() uses the stock loader
+    |   |-- CacheUnwritableError      FL101  the folder cannot be made, written or trusted
+    |   |-- CacheLockTimeoutError     FL102  another process kept the entry locked for too long
+    |   |-- TwinCorruptError          FL103  a twin exists but is not what was written
+    |   |-- TwinVersionError          FL104  a twin of another format version
+    |   `-- RestoreError              FL105  the twin is sound, but this Keras failed to load it
+    |-- BypassError                   this load is the stock loader's; the message is the reason
+    |   |-- UnsupportedSourceError    FL201  not a format that fastload converts
+    |   |-- UnsafeSourceError         FL202  a link, bomb or escape that fastload refuses to read
+    |   |-- UnconvertibleModelError   FL203  the files do not hold all that a rebuild needs
+    |   |-- UnsupportedRuntimeError   FL204  this TensorFlow or Keras is not shaped as expected
+    |   |-- UnresolvedObjectError     FL205  a custom class or function is not at hand
+    |   `-- UnsupportedRequestError   FL206  an argument that only the stock loader honours
+    |-- MissingTensorFlowError        FL301  (also ImportError) no TensorFlow is installed
+    |-- EntryNotFoundError            FL401  nothing, or more than one thing, in the cache is meant
+    `-- StockLoadError                FL402  the stock loader failed where it was to be the measure
 
-`load_model` turns the first two branches into a stock load with a stated reason; with `strict` they are raised.
-The last two come from commands only.
-Codes never change their meaning; `docs/errors.md` has a row for each.
+`load_model` turns the first two branches into a stock load with a stated reason; with `strict` they
+are raised. The last two come from commands only. Codes never change their meaning;
+`docs/errors.md` has a row for each.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from fastload.settings import Settings
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """What a load of a path would do now.

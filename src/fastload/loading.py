@@ -1,6 +1,7 @@
-"""The stages between a path and a twin: choose the Keras, identify the content, open or build the twin.
+"""The stages between a path and a twin: identify the content, then open or build the twin.
 
-Each stage decides by looking, raises why not, or acts; none falls back. The one fallback is in `api.load_model`.
+Each stage decides by looking, raises why not, or acts; none falls back. The one fallback is in
+`api.load_model`.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ class Identity:
 
 
 def identify(cache: CacheDir, source: ModelSource, flavour: str) -> Identity:
-    """Find the twin's place by the source's content: remembered where its files are untouched, else hashed.
+    """Find the twin's place by the source's content.
+
+    The content is remembered where the source's files are untouched, and hashed where they are not.
 
     Raises:
         BypassError: this content was found unconvertible before, by this version.
@@ -93,7 +96,9 @@ def open_twin(identity: Identity, settings: Settings, weights: WeightsMode) -> t
             entry.path.unlink(missing_ok=True)
         raise
     except OSError as error:
-        raise CacheUnwritableError(cache.root, f"{entry.path.name}: {error.strerror or error}") from error
+        raise CacheUnwritableError(
+            cache.root, f"{entry.path.name}: {error.strerror or error}"
+        ) from error
 
 
 def _open_or_build(identity: Identity, settings: Settings, *, mapped: bool) -> tuple[Twin, Outcome]:

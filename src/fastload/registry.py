@@ -1,8 +1,9 @@
-"""Custom objects: what the user's code registers, and what installed packages declare; nothing here imports Keras.
+"""Custom objects: what the user's code registers, and what installed packages declare.
 
-A class that only a file names is never imported: names are resolved from what the user's own process registered, and
-from entry points that the user installed. Nearness decides: `custom_objects=` of the call, then Keras's own scopes
-and registry, then `fastload.register`, then the entry points of the group `fastload.custom_objects`.
+A class that only a file names is never imported: names are resolved from what the user's own
+process registered, and from entry points that the user installed. Nearness decides:
+`custom_objects=` of the call, then Keras's own scopes and registry, then `fastload.register`, then
+the entry points of the group `fastload.custom_objects`. Nothing here imports Keras.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final, TypeVar, overload
 
 ENTRY_POINT_GROUP: Final = "fastload.custom_objects"
 
-#: Everything that was registered, by name; a plain dict, so it can be read, updated and cleared as one.
+#: Everything that was registered, by name: a plain dict, to be read, updated and cleared as one.
 custom_objects: Final[dict[str, Any]] = {}
 
 _logger: Final = logging.getLogger(__name__)
@@ -32,7 +33,8 @@ def register(item: Any = None, /, *, name: str | None = None) -> Any:
     """Register custom classes or functions for every later load of this process.
 
     Args:
-        item: a class or function, or a mapping of names to them; nothing where this is used as `@register(name=...)`.
+        item: a class or function, or a mapping of names to them; nothing where this is used as
+            `@register(name=...)`.
         name: the name that files use, if it is not the object's own; `package>name` or `name`.
 
     Returns:
@@ -55,7 +57,8 @@ def register(item: Any = None, /, *, name: str | None = None) -> Any:
         custom_objects[name or item.__name__] = item
     else:
         raise TypeError(
-            f"register takes a class, a function or a mapping of names to them, not {type(item).__name__}"
+            "register takes a class, a function or a mapping of names to them, "
+            f"not {type(item).__name__}"
         )
     return item
 
@@ -89,7 +92,7 @@ def _declared(name: str) -> Any:
         return None
     try:
         return point.load()
-    except Exception as error:  # somebody else's module; the load goes on without it
+    except Exception as error:  # noqa: BLE001 - somebody else's module; the load does without it
         _logger.warning(
             "custom object %r, declared by entry point %s, cannot be imported: %s",
             name,

@@ -79,7 +79,7 @@ _last: LoadReport | None = None
 
 def record(report: LoadReport) -> None:
     """Make *report* the one that `last_load` returns."""
-    global _last
+    global _last  # noqa: PLW0603 - what `last_load` returns is of the process
     _last = report
 
 

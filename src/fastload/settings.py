@@ -1,4 +1,7 @@
-"""The only reader of the environment: every variable that fastload knows, read once per call from an argument."""
+"""The only reader of the environment.
+
+Every variable that fastload knows is read here, once per call, from an argument.
+"""
 
 from __future__ import annotations
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from fastload import registry
 from fastload.api import load_model, warm
-from fastload.call import KerasChoice
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
 from fastload.cache.stock_time import note_stock_seconds
+from fastload.call import KerasChoice
 from fastload.errors import StockLoadError
 from fastload.report import LoadReport, last_load
 from fastload.runtime.flavour import Flavour, flavour, is_known

@@ -1,4 +1,4 @@
-"""Faults of the cache: every load succeeds, one warning says so, the report says why, strict raises."""
+"""Faults of the cache: every load succeeds, one warning and the report say why, strict raises."""
 
 from __future__ import annotations
 
@@ -265,9 +265,7 @@ def test_a_twin_of_a_newer_fastload_is_left_in_place(
     assert twin.exists()
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"\xff", b'{"a": 1}', b"null"], ids=lambda content: str(content)
-)
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"a": 1}', b"null"], ids=str)
 def test_damaged_output_specs_are_recorded_again_or_passed_over(
     model: SavedModel, cache_root: Path, content: bytes
 ) -> None:

@@ -24,7 +24,8 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 import importlib.util
 stock = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *a: None if name in sys.argv[2].split(",") else stock(name, *a)
+blocked = sys.argv[2].split(",")
+importlib.util.find_spec = lambda name, *a: None if name in blocked else stock(name, *a)
 import fastload
 try:
     fastload.load_model(sys.argv[1], keras=sys.argv[3])

@@ -181,7 +181,7 @@ def test_a_missing_part_of_the_checkpoint_goes_to_stock(
 def test_a_truncated_or_changed_document_never_breaks_a_load(
     name: str, data: st.DataObject, saved_once: SavedOnce, tmp_path: Path, cache_root: Path
 ) -> None:
-    """Wherever the file is cut or changed: converted, or refused with a reason, and no other way."""
+    """Wherever the file is cut or changed: converted, or refused with a reason, nothing else."""
     path = tmp_path / f"m{random.Random().getrandbits(64):x}"
     copy_model(saved_once(SAVED_MODEL), path)
     whole = (path / name).read_bytes()

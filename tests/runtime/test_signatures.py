@@ -1,4 +1,4 @@
-"""`model.signatures` of a restored model: nothing is read until somebody looks, and then it is stock's."""
+"""`model.signatures` of a restored model: unread until somebody looks, and then it is stock's."""
 
 from __future__ import annotations
 

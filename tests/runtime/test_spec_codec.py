@@ -18,12 +18,7 @@ tf = pytest.importorskip("tensorflow")
 DTYPES = ["float32", "bfloat16", "int64", "bool", "string", "complex64", "uint8"]
 shapes = st.none() | st.lists(st.none() | st.integers(0, 2**40), max_size=5)
 names = st.none() | st.text(max_size=9)
-specs = st.builds(
-    lambda shape, dtype, name: tf.TensorSpec(shape, dtype, name),
-    shapes,
-    st.sampled_from(DTYPES),
-    names,
-)
+specs = st.builds(tf.TensorSpec, shapes, st.sampled_from(DTYPES), names)
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 nests = st.recursive(
     plain | specs,

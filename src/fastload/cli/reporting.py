@@ -16,9 +16,9 @@ from fastload.cli.selection import located_cache
 from fastload.cli.units import shown_seconds, shown_size
 
 if TYPE_CHECKING:
+    from fastload.cache.stats import Statistics, Tally
     from fastload.call import KerasChoice
     from fastload.explanation import Explanation
-    from fastload.cache.stats import Statistics, Tally
 
 _BY_MODEL: Final = (
     Column(title="Model", folds=True),

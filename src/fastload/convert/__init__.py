@@ -1,1 +1,1 @@
-"""Source to twin: read what the files say, without building a model, tracing, or running a function."""
+"""Source to twin: read what the files say; build no model, trace and run no function."""

@@ -1,4 +1,7 @@
-"""`.keras` archive to twin: its documents and assets as they are, its tree of variables laid out to be mapped."""
+"""`.keras` archive to twin.
+
+Its documents and assets are kept as they are; its tree of variables is laid out to be mapped.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,7 @@ def _moved(by_path: Mapping[str, Any], *, values: bool = False) -> dict[str, Any
 
 
 def _legacy_groups(config: Mapping[str, Any], state: HDF5Source) -> dict[str, dict[str, Any]]:
-    """Return the groups that let stock Keras open the twin as legacy HDF5; none where it could not."""
+    """Return the groups that let stock Keras open the twin as legacy HDF5; none if it cannot."""
     layers = _plain_layers(config, state)
     if layers is None:
         return {}
@@ -106,17 +109,18 @@ def _legacy_links(config: Mapping[str, Any], state: HDF5Source) -> dict[str, str
 
 
 def _plain_layers(config: Mapping[str, Any], state: HDF5Source) -> dict[str, list[str]] | None:
-    """Return each layer's variables, or None if the order of some is known to the layer's class alone.
+    """Return each layer's variables, or None if only a layer's class knows the order of some.
 
-    The state tree names a layer by its class and number, the legacy layout by its name. They can be matched if
-    the model is functional or sequential and every layer with variables holds them itself.
+    The state tree names a layer by its class and number, the legacy layout by its name. They can be
+    matched if the model is functional or sequential and every layer with variables holds them
+    itself.
     """
     if config["class_name"] not in ("Functional", "Sequential"):
         return None
     stored = [spec.name for spec in state.specs if spec.name.startswith("layers/")]
     if not all(_NUMBERED.fullmatch(name) for name in stored):
         return None
-    # Which folder a layer's variables are in is in the `name` attribute that Keras writes beside them.
+    # The `name` attribute that Keras writes beside the variables tells whose folder it is.
     names = {
         path: attributes.get("name")
         for path, attributes in state.groups.items()

@@ -50,7 +50,7 @@ _NAMING_KEYS: Final = (
 
 
 def object_names(config: object, user: str) -> dict[str, str]:
-    """Return every class or function name in *config*, each with the name of the layer that uses it first.
+    """Return each class or function name in *config*, with the layer that uses it first.
 
     Args:
         config: a decoded Keras configuration.

@@ -1,4 +1,4 @@
-"""Legacy Keras HDF5 file to twin: the same groups, attributes and datasets, laid out to be mapped."""
+"""Legacy Keras HDF5 to twin: the same groups, attributes and datasets, laid out to be mapped."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The part of a SavedModel's object graph that a rebuild needs: Keras objects and variables, no functions.
+"""The part of a SavedModel's object graph that a rebuild needs: Keras objects and variables.
 
-A Keras 2 SavedModel stores several traced functions for every layer; the stock loader spends nearly all of its time
-on them (695 in ResNet50). What the layers are stands in the Keras metadata, and what they hold in the checkpoint: the
-functions are dropped here, and the stock loader is later run over what is left.
+A Keras 2 SavedModel stores several traced functions for every layer; the stock loader spends nearly
+all of its time on them (695 in ResNet50). What the layers are stands in the Keras metadata, and
+what they hold in the checkpoint: the functions are dropped here, and the stock loader is later run
+over what is left.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from fastload.errors import UnconvertibleModelError
 
 #: Kinds of nodes that exist only to be called.
 _FUNCTION_KINDS: Final = frozenset({"function", "bare_concrete_function", "captured_tensor"})
-#: Lists that Keras stores beside the layers for other loaders; its own loader reads and forgets them.
+#: Lists that Keras stores beside the layers for other loaders; its own reads and forgets them.
 _ENDPOINT_LISTS: Final = frozenset({"variables", "trainable_variables", "regularization_losses"})
-#: What `keras_api` may hold that the stock loader makes objects of; the rest is functions and lists of layers.
+#: What `keras_api` may hold that the stock loader makes objects of; the rest is functions and lists
+#: of layers.
 LIVE_KERAS_API: Final = frozenset({"layer_metrics", "metrics", "states"})
 #: Networks keep losses here that exist as functions only.
 _LOSSES: Final = "layer_regularization_losses"
 KERAS_API: Final = "keras_api"
 #: Restored lazily from the source; see `runtime.signatures`.
 _SIGNATURES: Final = "signatures"
-#: The function that fills a hash table; its contents are constants of that function, not always in the config too.
+#: The function that fills a hash table; the contents are constants of that function, and not always
+#: in the config too.
 _FILL: Final = "_initialize"
 _VARIABLE_VALUE: Final = "VARIABLE_VALUE"
 
@@ -160,7 +163,7 @@ class CheckpointKeys:
 
 
 def checkpoint_keys(graph: Any, checkpoint: Any) -> CheckpointKeys:
-    """Match *graph* with *checkpoint* from the roots down, by the names of children, as TensorFlow restores.
+    """Match *graph* with *checkpoint* from the roots down by names of children, as TensorFlow does.
 
     Args:
         graph: a `SavedObjectGraph` message.

@@ -75,7 +75,7 @@ def convert_saved_model(source: ModelSource, fingerprint: Fingerprint, flavour: 
 
 
 def _metadata(source: ModelSource, graph: Any) -> dict[int, dict[str, Any]]:
-    """Return Keras's metadata by node id, from its own file or (before TensorFlow 2.5) from the object graph."""
+    """Return Keras's metadata by node id: from its file or, before TensorFlow 2.5, the graph."""
     path = source.path / _METADATA_FILE
     if path.exists():
         found = {node.node_id: node.metadata for node in keras_metadata(path.read_bytes()).nodes}
@@ -108,7 +108,7 @@ def _require_plain_state(keys: CheckpointKeys, graph: Any) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layout:
-    """Which layer's group of the legacy HDF5 layout each variable belongs to, and in which order."""
+    """Which layer's group of the legacy HDF5 layout each variable belongs to, in which order."""
 
     layer_names: tuple[str, ...]
     by_layer: Mapping[str, tuple[int, ...]]

@@ -31,7 +31,8 @@ def restore_keras_model(
         twin: the model's twin.
         chosen: the Keras that makes it.
         request: what the caller asked for.
-        specs_path: side entry with the output specs of an earlier rebuild; written if it is not there.
+        specs_path: side entry with the output specs of an earlier rebuild; written if it is not
+            there.
 
     Raises:
         RestoreError: Keras raised where stock may not have.
@@ -74,7 +75,7 @@ def _keep(path: Path, calls: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _paused_collector() -> Iterator[None]:
-    """Hold the garbage collector: a rebuild makes hundreds of thousands of objects and drops few (a fifth faster)."""
+    """Hold the garbage collector: a rebuild makes many objects and drops few (a fifth faster)."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

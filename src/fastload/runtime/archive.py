@@ -1,11 +1,11 @@
-"""What Keras's `.keras` loaders read: an archive and a store of variables, both answered from a twin."""
+"""What Keras's `.keras` loaders read: an archive and a store of variables, both from a twin."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, final
 
 import numpy as np
 
@@ -18,6 +18,7 @@ STATE: Final = "state"
 WEIGHTS_MEMBER: Final = "model.weights.h5"
 
 
+@final
 class TwinArchive:
     """The part of `zipfile.ZipFile` that the loaders use.
 
@@ -62,11 +63,14 @@ class TwinArchive:
 
 
 def twin_store(stock: type[Any], twin: Twin) -> type[Any]:
-    """Return a subclass of Keras's `H5IOStore` whose instances read *twin*, whatever file they are given."""
+    """Return a subclass of Keras's `H5IOStore` that reads *twin*, whatever file it is given."""
     root: TwinGroup = twin.root[STATE]
 
     class TwinStore(stock):  # type: ignore[misc]
-        """Variables by path, from the twin. Each path gives a view of its own: nothing here is a cursor."""
+        """Variables by path, from the twin.
+
+        Each path gives a view of its own: nothing here is a cursor.
+        """
 
         def __init__(self, *_: Any, **__: Any) -> None:
             pass
@@ -89,10 +93,8 @@ def twin_store(stock: type[Any], twin: Twin) -> type[Any]:
 
 
 def _variables(root: TwinGroup, path: str) -> dict[str, np.ndarray[Any, Any]]:
-    for candidate in (
-        path,
-        path.replace("layers", "_layer_checkpoint_dependencies"),
-    ):  # Keras 2.13 wrote the latter
+    # The second is what Keras 2.13 wrote.
+    for candidate in (path, path.replace("layers", "_layer_checkpoint_dependencies")):
         place = f"{candidate}/vars" if candidate else "vars"
         if place in root:
             return dict(_arrays(root[place]))

@@ -1,4 +1,4 @@
-"""Which Keras a load is for, and whether the moment is one in which fastload can stand in for it."""
+"""Which Keras a load is for, and whether fastload can stand in for it at this moment."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fastload.runtime.tensorflow import first_module, import_module, tensorflow
 KerasChoice = Literal["auto", "keras", "tf_keras"]
 KERAS2: Final = "keras2"
 KERAS3: Final = "keras3"
+_KERAS3_SINCE: Final = (3, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +50,14 @@ def flavour(choice: KerasChoice) -> Flavour:
     _require_choice(choice)
     package = _package_of_tf_keras() if choice == "auto" else choice
     keras = import_module(package)
-    name = KERAS3 if int(keras.__version__.partition(".")[0]) >= 3 else KERAS2
+    major = int(keras.__version__.partition(".")[0])
+    name = KERAS3 if (major, 0) >= _KERAS3_SINCE else KERAS2
     return Flavour(name=name, package=package, version=keras.__version__, keras=keras)
 
 
 def _package_of_tf_keras() -> str:
-    # The module path of a public function tells: `tf.keras` itself is a lazy loader with no name of its own.
+    # The module path of a public function tells: `tf.keras` itself is a lazy loader with no name of
+    # its own.
     module: str = tensorflow().keras.models.load_model.__module__
     return module.partition(".")[0]
 
@@ -69,7 +72,7 @@ def predicted_flavour(choice: KerasChoice, environ: Mapping[str, str]) -> str:
     """
     _require_choice(choice)
     if choice == "keras":
-        return KERAS3 if _version("keras") >= (3, 0) else KERAS2
+        return KERAS3 if _version("keras") >= _KERAS3_SINCE else KERAS2
     if choice == "tf_keras" or environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
         return KERAS2
     return KERAS3 if _version(*_TENSORFLOWS) >= (2, 16) else KERAS2

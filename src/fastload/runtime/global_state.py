@@ -1,7 +1,7 @@
 """What Keras keeps for the whole process, so that a restore that fails leaves no trace.
 
-A rebuild counts automatic names and draws seeds, as a stock load does. Where it fails, the stock loader starts over,
-and must find the counters and the generators as they were.
+A rebuild counts automatic names and draws seeds, as a stock load does. Where it fails, the stock
+loader starts over, and must find the counters and the generators as they were.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def _python_random() -> Callable[[], None]:
 def _numpy_random() -> Callable[[], None]:
     if "numpy.random" not in sys.modules:  # nobody can have seeded it
         return lambda: None
-    state = np.random.get_state()
-    return lambda: np.random.set_state(state)
+    state = np.random.get_state()  # noqa: NPY002 - Keras draws from the global one
+    return lambda: np.random.set_state(state)  # noqa: NPY002 - see above
 
 
 def _tensorflow_seeds() -> Callable[[], None]:

@@ -1,9 +1,10 @@
 """Variable handles that share one kernel.
 
-TensorFlow makes a kernel for every distinct set of attributes of an operation, and the operation that makes a variable's
-handle has the variable's name among them, for debugging: 0.6 ms for each variable of a Keras 3 model, a third of a
-whole load. While a restore runs, handles are made under one such name. The variable's own name is kept in Python and
-is what every message and every saver uses.
+TensorFlow makes a kernel for every distinct set of attributes of an operation, and the operation
+that makes a variable's handle has the variable's name among them, for debugging: 0.6 ms for each
+variable of a Keras 3 model, a third of a whole load. While a restore runs, handles are made under
+one such name. The variable's own name is kept in Python and is what every message and every saver
+uses.
 """
 
 from __future__ import annotations

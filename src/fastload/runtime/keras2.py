@@ -1,4 +1,7 @@
-"""Keras 2 (tf-keras, and the Keras inside TensorFlow up to 2.15): where its parts are, and the taps on its layers."""
+"""Keras 2: where its parts are, and the taps on its layers.
+
+It is tf-keras, and the Keras inside TensorFlow up to 2.15.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ class Keras2:
     """The modules of one Keras 2 that a restore touches.
 
     Attributes:
-        package: the importable name (`tf_keras`, or `keras` for the Keras inside TensorFlow 2.8 to 2.15).
+        package: the importable name (`tf_keras`, or `keras` for the Keras inside TensorFlow 2.8 to
+            2.15).
         legacy_save: dispatches SavedModel and HDF5 files.
         saved_model_load: the SavedModel loader.
         hdf5_format: the legacy HDF5 loader.
@@ -82,6 +86,8 @@ def _part(package: str, *names: str) -> ModuleType:
 
 
 def tap_variables(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Make variables blank in a rebuild, where they can wait for their weights."""
+
     @functools.wraps(stock)
     def make_variable(
         name: str, shape: Any = None, dtype: Any = None, initializer: Any = None, **kwargs: Any
@@ -114,7 +120,7 @@ def _blank(rebuild: Rebuild, initializer: Any, shape: Any, dtype: Any = None, **
 
 
 def _draw_seed(initializer: Any) -> None:
-    """Take from Keras's seed generator what the stock initializer would: what is made later must not shift."""
+    """Take a seed as the stock initializer would: what is made later must not get another."""
     generator = getattr(initializer, "_random_generator", None)
     if generator is not None and hasattr(generator, "_maybe_init"):
         generator._maybe_init()

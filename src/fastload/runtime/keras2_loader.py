@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, final
 
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.archive import TwinArchive, twin_store
@@ -103,7 +103,7 @@ def restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
 
 
 def _batch_set_value(pairs: Any) -> None:
-    """Assign weights as `backend.batch_set_value` does in eager mode, without a copy where the dtypes agree."""
+    """Assign as `backend.batch_set_value` does in eager mode; copy only where the dtypes differ."""
     rebuild = current_rebuild()
     for variable, value in pairs:
         dtype = variable.dtype.base_dtype.as_numpy_dtype
@@ -112,6 +112,7 @@ def _batch_set_value(pairs: Any) -> None:
             rebuild.filled.add(id(variable))
 
 
+@final
 class _Document:
     """Bytes that are read as a file and as a context manager."""
 

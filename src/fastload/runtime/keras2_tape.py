@@ -1,9 +1,9 @@
-"""Output specs of Keras 2 layer calls: recorded at the first rebuild of a model, replayed at later ones.
+"""Output specs of Keras 2 layer calls: recorded at a model's first rebuild, replayed at later ones.
 
-Keras 2 traces every symbolic layer call in a scratch graph, only to learn shape, dtype and name of the outputs: half of
-the time of a rebuild. A call is recorded if the layer and all below it are Keras's own and the trace left no mark on
-them but those that a replay can leave too; it is replayed only for the same layer on inputs with the same specs.
-Everything else is traced as ever.
+Keras 2 traces every symbolic layer call in a scratch graph, only to learn shape, dtype and name of
+the outputs: half of the time of a rebuild. A call is recorded if the layer and all below it are
+Keras's own and the trace left no mark on them but those that a replay can leave too; it is replayed
+only for the same layer on inputs with the same specs. Everything else is traced as ever.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fastload.runtime.tensorflow import tensorflow
 _OPAQUE: Final = frozenset(
     {"Lambda", "TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty"}
 )
-#: What the first call of a layer leaves on it; the outer layer's own specs are set by `_set_save_spec`.
+#: What the first call of a layer leaves on it; `_set_save_spec` sets the outer layer's own specs.
 _CALL_MARKS: Final = ("_called", "_saved_model_inputs_spec", "_saved_model_arg_spec")
 
 
@@ -85,8 +85,8 @@ def _infer(
         return _replay(parts, layer, recorded)
     before = _state(layer)
     outputs = stock(layer, *arguments)
-    if key:
-        _record(parts, tape, key, layer, before, outputs)
+    if key and (call := _recording(parts, layer, before, outputs)) is not None:
+        tape.learn(key, call)
     return outputs
 
 
@@ -121,7 +121,7 @@ def _is_plain(parts: Keras2, layer: Any) -> bool:
 
 
 def _state(layer: Any) -> list[dict[str, tuple[int, int]]]:
-    """Return what a trace could change on *layer* and the layers below it: attributes and what is in their lists."""
+    """Return what a trace could change on *layer* and those below: attributes, lengths of lists."""
     return [
         {
             name: (id(value), len(value) if isinstance(value, (list, dict)) else 0)
@@ -131,31 +131,30 @@ def _state(layer: Any) -> list[dict[str, tuple[int, int]]]:
     ]
 
 
-def _record(
-    parts: Keras2, tape: Tape, key: str, layer: Any, before: list[Any], outputs: Any
-) -> None:
+def _recording(parts: Keras2, layer: Any, before: list[Any], outputs: Any) -> dict[str, Any] | None:
+    """Return what a replay of the call that was just traced needs, or None if none can do it."""
     after = _state(layer)
     if len(before) != len(after):
-        return
+        return None
     changed = [
         {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
-        for old, new in zip(before, after)
+        for old, new in zip(before, after, strict=True)
     ]
     if any(names.difference(_CALL_MARKS) for names in changed):
-        return
+        return None
     try:
         marks = [
             {name: encode(vars(inner)[name], _no_leaf) for name in sorted(names)}
-            for names, inner in zip(changed, layer._flatten_layers())
+            for names, inner in zip(changed, layer._flatten_layers(), strict=True)
         ]
-        tape.learn(key, {"outputs": encode(outputs, _tensor_leaf(parts)), "marks": marks[1:]})
+        return {"outputs": encode(outputs, _tensor_leaf(parts)), "marks": marks[1:]}
     except NotPlainError:
-        return
+        return None
 
 
 def _replay(parts: Keras2, layer: Any, recorded: Mapping[str, Any]) -> Any:
     inner_layers = list(layer._flatten_layers())[1:]
-    for inner, marks in zip(inner_layers, recorded["marks"]):
+    for inner, marks in zip(inner_layers, recorded["marks"], strict=True):
         # Around Keras's attribute tracking, as Keras itself sets them.
         vars(inner).update({name: decode(value, _no_leaf) for name, value in marks.items()})
     return decode(recorded["outputs"], functools.partial(_keras_tensor, parts))

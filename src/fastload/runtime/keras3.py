@@ -110,8 +110,9 @@ def restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
 def _remembering(parts: Keras3) -> Callable[[str], set[str]]:
     """Return `get_attr_skipset` with the cache that Keras means it to have.
 
-    Keras stores the result under one name and looks for it under another (3.15), so it makes a new reference object for
-    every layer of the model. Each takes a number from the counters behind automatic names; those are taken here too.
+    Keras stores the result under one name and looks for it under another (3.15), so it makes a new
+    reference object for every layer of the model. Each takes a number from the counters behind
+    automatic names; those are taken here too.
     """
     stock = parts.saving_lib.get_attr_skipset
     known: dict[str, tuple[set[str], dict[str, int]]] = {}
@@ -154,7 +155,7 @@ def _arguments(request: RestoreRequest) -> dict[str, Any]:
 
 
 def _present(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of *replaced* that this version has: the guards came with one Keras after another."""
+    """Return those of *replaced* that this version has: the guards came one after another."""
     return {name: value for name, value in replaced.items() if hasattr(module, name)}
 
 

@@ -40,7 +40,7 @@ def require_opens(chosen_name: str, source: ModelSource) -> None:
 
 
 def new_tape(chosen: Flavour, recorded: Mapping[str, Any]) -> Any:
-    """Return a tape of output specs for *chosen* that knows *recorded*, or None where it needs none."""
+    """Return a tape of output specs for *chosen* that knows *recorded*; None if it needs none."""
     return Tape(recorded) if chosen.name == KERAS2 else None
 
 

@@ -1,8 +1,9 @@
 """One rebuild of a model: which variables wait for their weights, and the taps that make them wait.
 
-While a rebuild runs in a context (thread or async task), Keras's own code makes the variables; a tap on the one
-function through which Keras makes them hands out blank ones instead of random ones. Other threads that make layers
-at the same moment pass through the tap untouched, and the tap is gone when the last rebuild ends.
+While a rebuild runs in a context (thread or async task), Keras's own code makes the variables; a
+tap on the one function through which Keras makes them hands out blank ones instead of random ones.
+Other threads that make layers at the same moment pass through the tap untouched, and the tap is
+gone when the last rebuild ends.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ _stock: dict[tuple[int, str], Any] = {}
 
 @contextmanager
 def rebuilding(rebuild: Rebuild, taps: Sequence[Tap]) -> Iterator[None]:
-    """Run the block as *rebuild*, with *taps* in place; variables left blank are filled at the end."""
+    """Run the block as *rebuild*, with *taps* in place; fill what is still blank at the end."""
     with ExitStack() as opened:
         for tap in taps:
             _open(tap)

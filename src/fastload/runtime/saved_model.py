@@ -1,4 +1,4 @@
-"""TensorFlow's SavedModel loader, run over an object graph without functions, with weights from a twin."""
+"""TensorFlow's SavedModel loader, run over a graph without functions and weights from a twin."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fastload.twin.reader import Twin
 
 _VARIABLES: Final = "variables.json"
 _OBJECT_GRAPH: Final = "object_graph.pb"
-#: Node ids of the SavedModel by node id of the pruned graph; there only if the SavedModel has signatures.
+#: Node ids of the SavedModel by node id of the pruned graph; there only if it has signatures.
 _SOURCE_NODES: Final = "source_nodes.json"
 
 
 class Loaded:
-    """The Keras loader of one load, remembered so that its objects can be given their weights by node id."""
+    """The Keras loader of one load, kept so that its objects can get their weights by node id."""
 
     def __init__(self) -> None:
         self.keras_loader: Any = None
@@ -44,11 +44,11 @@ class Loaded:
 
 
 def load_partial(twin: Twin, loaded: Loaded, path: str) -> dict[str, Any]:
-    """Do what `tf.__internal__.saved_model.load_partial` does after the layers were rebuilt from their configs.
+    """Finish what was rebuilt from configs, as `tf.__internal__.saved_model.load_partial` does.
 
-    Nearly always every object of the graph was rebuilt from a config, and only the weights are missing. Where the
-    graph holds more (an optimizer, a variable that the user attached, RNN states), TensorFlow's own loader makes the
-    rest.
+    Nearly always every object of the graph was rebuilt from a config, and only the weights are
+    missing. Where the graph holds more (an optimizer, a variable that the user attached, RNN
+    states), TensorFlow's own loader makes the rest.
 
     Returns:
         The loaded objects by node path, of which the caller reads `"root"`.
@@ -79,7 +79,7 @@ def _attach_signatures(root: Any, twin: Twin, objects: Mapping[int, Any], path: 
 
 
 def _live_nodes(graph: Any) -> Iterator[int]:
-    """Yield the nodes that a user can reach; lists inside `keras_api` are read by the Keras loader alone."""
+    """Yield the nodes that a user can reach; only the Keras loader reads lists in `keras_api`."""
     passive = {
         c.node_id for node in graph.nodes for c in node.children if c.local_name == "keras_api"
     }
@@ -90,7 +90,7 @@ def _live_nodes(graph: Any) -> Iterator[int]:
 
 
 def _require_classes(loaded: Loaded) -> None:
-    """Check that every layer was made by its class; without it, Keras makes one of the functions in the file."""
+    """Check that each layer is of its class; Keras makes those without one of stored functions."""
     keras = sys.modules[type(loaded.keras_loader).__mro__[1].__module__]
     require(keras, ["RevivedLayer", "RevivedInputLayer"])
     for revived in loaded.objects().values():

@@ -1,8 +1,9 @@
 """The `signatures` of a model that came from a SavedModel: there at once, made when somebody looks.
 
-The stock loader leaves `model.signatures`, a mapping of concrete functions that share the model's variables. Few users
-of a Keras model look at it, and it is what costs most. The mapping that fastload leaves is of the same class; it asks
-TensorFlow's loader for the functions, from the model's own files, the first time it is used.
+The stock loader leaves `model.signatures`, a mapping of concrete functions that share the model's
+variables. Few users of a Keras model look at it, and it is what costs most. The mapping that
+fastload leaves is of the same class; it asks TensorFlow's loader for the functions, from the
+model's own files, the first time it is used.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from fastload.source.fingerprint import fingerprint
 
 
 def attach_signatures(root: Any, path: str, digest: str, variables: Mapping[int, Any]) -> None:
-    """Set `root.signatures` to the signature map of the SavedModel at *path*, which reads nothing until it is used.
+    """Set `root.signatures` to those of the SavedModel at *path*, which are read when first used.
 
     Args:
         root: the model.
@@ -89,7 +90,7 @@ def _load(folder: Path, digest: str, variables: Mapping[int, Any]) -> Mapping[st
 
 
 def _require_same(folder: Path, digest: str) -> None:
-    """Check that the model in *folder* is the one that was loaded: functions of another would compute nonsense."""
+    """Check that *folder* holds the model that was loaded: another's functions compute nonsense."""
     try:
         found = fingerprint(detect(folder)).digest
     except BypassError:
@@ -97,13 +98,13 @@ def _require_same(folder: Path, digest: str) -> None:
     if found != digest:
         fate = "is gone" if found is None else "is another one now"
         raise FileNotFoundError(
-            f"model.signatures are read from {str(folder)!r} when they are first used, and the model there {fate}. "
-            "Load the model again from where it is now."
+            f"model.signatures are read from {str(folder)!r} when they are first used, "
+            f"and the model there {fate}. Load the model again from where it is now."
         )
 
 
 def _filters(graph: Any, variables: Mapping[int, Any]) -> dict[str, Any]:
-    """Return what `load_partial` shall load (None) and what is there already, by path from the root."""
+    """Return what `load_partial` shall load (None) and what is there, by path from the root."""
     paths = _paths(graph)
     filters: dict[str, Any] = {"root.signatures": None}
     for node in _captured(
@@ -122,7 +123,10 @@ def _captured(graph: Any, functions: Sequence[int]) -> set[int]:
 
 
 def _paths(graph: Any) -> dict[int, str]:
-    """Return a path from the root for every node, through the signatures last: their captures live elsewhere."""
+    """Return a path from the root for each node, through the signatures last.
+
+    What they capture lives elsewhere in the model.
+    """
     paths = {0: "root"}
     waiting = [0]
     for node in waiting:  # grows while it is walked

@@ -94,7 +94,9 @@ def _parsed(message: Any, content: bytes, name: str) -> Any:
 
 
 class Checkpoint:
-    """A TensorFlow checkpoint, read tensor by tensor; TensorFlow checks each tensor's crc32c as it reads.
+    """A TensorFlow checkpoint, read tensor by tensor.
+
+    TensorFlow checks the crc32c of each tensor as it reads it.
 
     Args:
         prefix: the checkpoint's path without `.index` (`.../variables/variables`).
@@ -115,7 +117,7 @@ class Checkpoint:
         """Return the checkpoint's `TrackableObjectGraph`.
 
         Raises:
-            UnconvertibleModelError: it was written without one (TensorFlow 1), or it cannot be read.
+            UnconvertibleModelError: it was written without one (TensorFlow 1), or cannot be read.
         """
         from tensorflow.core.protobuf import trackable_object_graph_pb2
 

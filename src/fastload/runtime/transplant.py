@@ -1,9 +1,11 @@
 """Run a library's own functions over other neighbours.
 
-Keras's loaders are functions that look their helpers up in their module. A transplant is a set of copies of a module's
-functions whose module is a copy too, with some names replaced: the code that runs is Keras's, to the byte, while the
-files it believes to read are the twin's. Nothing global is changed, so other threads see the stock module.
-`docs/decisions/0006-run-the-stock-loaders-over-the-twin.md` says why this and not a loader of our own.
+Keras's loaders are functions that look their helpers up in their module. A transplant is a set of
+copies of a module's functions whose module is a copy too, with some names replaced: the code that
+runs is Keras's, to the byte, while the files it believes to read are the twin's. Nothing global is
+changed, so other threads see the stock module.
+`docs/decisions/0006-run-the-stock-loaders-over-the-twin.md` says why this and not a loader of our
+own.
 """
 
 from __future__ import annotations
@@ -11,20 +13,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 from fastload.errors import UnsupportedRuntimeError
 
 
 def transplant(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of *module*'s names in which its own functions see *replaced* instead of the originals.
+    """Return a copy of *module*'s names in which its own functions see *replaced* instead.
 
     Args:
         module: the module whose functions are to be copied. Its classes are shared, not copied.
         replaced: new values by global name. Every name must exist in *module*.
 
     Raises:
-        UnsupportedRuntimeError: *module* lacks one of the names, so this version is not as expected.
+        UnsupportedRuntimeError: *module* lacks one of the names: this version is not as expected.
 
     Example:
         >>> import posixpath
@@ -65,8 +67,7 @@ def _undecorated(value: object) -> object:
 
 
 def _rebound(value: Any, names: dict[str, Any]) -> Callable[..., Any]:
-    plain = _undecorated(value)
-    assert isinstance(plain, FunctionType)
+    plain = cast("FunctionType", _undecorated(value))  # `_belongs_to` saw that it is one
     copy = FunctionType(
         plain.__code__, names, plain.__name__, plain.__defaults__, plain.__closure__
     )
@@ -75,7 +76,7 @@ def _rebound(value: Any, names: dict[str, Any]) -> Callable[..., Any]:
 
 
 class Overlay:
-    """An object seen through some replaced attributes; dotted names replace attributes of attributes.
+    """An object with some attributes replaced; dotted names replace attributes of attributes.
 
     Example:
         >>> import os

@@ -1,8 +1,8 @@
 """Arrays of the twin as TensorFlow tensors, without a copy.
 
-TensorFlow never writes into a buffer that it was handed through DLPack: an assignment makes a new one
-(`tests/runtime/test_zero_copy.py` shows it for every kind of update). The twin's pages are mapped copy-on-write
-besides, so no way leads from a model to the file.
+TensorFlow never writes into a buffer that it was handed through DLPack: an assignment makes a new
+one (`tests/runtime/test_zero_copy.py` shows it for every kind of update). The twin's pages are
+mapped copy-on-write besides, so no way leads from a model to the file.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from fastload.twin.format import ALIGNMENT_BYTES
 class MappedArray(np.ndarray[Any, np.dtype[Any]]):
     """An array of the twin that becomes a tensor without a copy wherever TensorFlow converts it.
 
-    It is an ordinary array to everything else (a custom layer's `load_own_variables`, for one). Only views made by
-    `of` alias; whatever numpy derives from one is copied as any array is.
+    It is an ordinary array to everything else (a custom layer's `load_own_variables`, for one).
+    Only views made by `of` alias; whatever numpy derives from one is copied as any array is.
     """
 
     _mapped = False
 
     @classmethod
     def of(cls, array: np.ndarray[Any, Any]) -> MappedArray:
-        """Return a view of *array*, which must lie in a twin (or in memory that nobody writes to)."""
+        """Return a view of *array*, which must lie in a twin or in memory that nobody writes to."""
         view = array.view(cls)
         view._mapped = True
         return view
@@ -42,9 +42,10 @@ class MappedArray(np.ndarray[Any, np.dtype[Any]]):
 
 
 def tensor_over(array: np.ndarray[Any, Any]) -> Any:
-    """Return a CPU tensor that shares the memory of *array* where TensorFlow can, else one with a copy.
+    """Return a CPU tensor that shares the memory of *array* where TensorFlow can; else a copy.
 
-    The address is checked first: TensorFlow aborts the process when it is handed one that is not a multiple of 64.
+    The address is checked first: TensorFlow aborts the process when it is handed one that is not a
+    multiple of 64.
     """
     tf = tensorflow()
     plain = np.asarray(array)
@@ -57,7 +58,8 @@ def tensor_over(array: np.ndarray[Any, Any]) -> Any:
     return tf.experimental.dlpack.from_dlpack(plain.__dlpack__())
 
 
-#: DLPack in numpy knows no ml_dtypes; these travel as integers of the same width and are bit-cast by TensorFlow.
+#: DLPack in numpy knows no ml_dtypes; these travel as integers of the same width, and TensorFlow
+#: bit-casts them.
 _EXTENSION_CARRIERS = {"bfloat16": "uint16"}
 
 
@@ -73,11 +75,12 @@ def _can_alias(array: np.ndarray[Any, Any]) -> bool:
 
 def _has_dlpack(dtype: np.dtype[Any]) -> bool:
     # 1 is numpy's own in native byte order: some types of ml_dtypes call themselves floats too.
-    return dtype.name in _EXTENSION_CARRIERS or (dtype.isbuiltin == 1 and dtype.kind in "iufc")
+    is_numpys_own = dtype.isbuiltin == 1 and dtype.kind in "iufc"
+    return is_numpys_own or dtype.name in _EXTENSION_CARRIERS
 
 
 def assign(variable: Any, value: Any) -> None:
-    """Assign a tensor to a TensorFlow variable, by the operation alone where nothing else is involved.
+    """Assign a tensor to a TensorFlow variable, by the operation alone where that is all there is.
 
     Raises:
         ValueError: their shapes differ.
@@ -85,9 +88,8 @@ def assign(variable: Any, value: Any) -> None:
     if type(variable).__name__ == "ResourceVariable" and _agree(variable, value):
         tensorflow().raw_ops.AssignVariableOp(resource=variable.handle, value=value)
     else:
-        variable.assign(
-            value
-        )  # wrappers of variables know better, and a mismatch is reported as ever
+        # Wrappers of variables know better, and a mismatch is reported as ever.
+        variable.assign(value)
 
 
 def _agree(variable: Any, value: Any) -> bool:
@@ -123,7 +125,7 @@ class BlankSheet:
         return tensor_over(self._sheets[-1][:nbytes].view(dtype).reshape(shape))
 
     def holds(self, tensor: Any) -> bool:
-        """Say whether *tensor* still lies on a sheet: the variable behind it was never given its weights."""
+        """Say whether *tensor* still lies on a sheet: its variable was never given its weights."""
         address = np.asarray(tensor).ctypes.data
         return any(
             sheet.ctypes.data <= address < sheet.ctypes.data + sheet.size for sheet in self._sheets

@@ -1,9 +1,11 @@
-"""The parts of a `saved_model.pb` that a conversion needs, without parsing the graphs that make up most of it.
+"""The parts of a `saved_model.pb` that a conversion needs, cut out without parsing the rest.
 
-Nearly all of the file is traced functions (10.8 of 13.2 MB in EfficientNetB7). Protocol buffers are a sequence of fields,
-each with a number and a length, so the wanted ones can be cut out of the mapped file.
+Nearly all of the file is traced functions (10.8 of 13.2 MB in EfficientNetB7). Protocol buffers are
+a sequence of fields, each with a number and a length, so the wanted ones can be cut out of the
+mapped file.
 
-Format: https://protobuf.dev/programming-guides/encoding/ and `saved_model.proto`, `meta_graph.proto` in TensorFlow.
+Format: https://protobuf.dev/programming-guides/encoding/ and `saved_model.proto`,
+`meta_graph.proto` in TensorFlow.
 """
 
 from __future__ import annotations
@@ -24,8 +26,13 @@ _OBJECT_GRAPH: Final = 7
 _TENSORFLOW_VERSION: Final = 5
 _TENSORFLOW_GIT_VERSION: Final = 6
 
+#: Extent of a field that is not there.
+_NOTHING: Final = (0, 0)
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_VARINT_BYTES: Final = 10
+#: Set in every byte of a number but its last.
+_MORE_FOLLOWS: Final = 0x80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,36 +58,39 @@ def read_saved_model(path: Path) -> SavedModelParts:
     """
     if not path.stat().st_size:  # which cannot be mapped
         raise UnconvertibleModelError("saved_model.pb is empty")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        with memoryview(content) as view:
-            graphs = [
-                span for number, span in _fields(view, 0, len(view)) if number == _META_GRAPHS
-            ]
-            if len(graphs) != 1:
-                raise UnconvertibleModelError(
-                    f"the SavedModel has {len(graphs)} meta-graphs, not one"
-                )
-            fields = dict(_fields(view, *graphs[0]))
-            if _OBJECT_GRAPH not in fields:
-                raise UnconvertibleModelError("the SavedModel was not written by TensorFlow 2")
-            info = dict(_fields(view, *fields.get(_META_INFO, (0, 0))))
-            return SavedModelParts(
-                object_graph=_bytes(view, fields[_OBJECT_GRAPH]),
-                tensorflow_version=_bytes(view, info.get(_TENSORFLOW_VERSION, (0, 0))).decode(
-                    errors="replace"
-                ),
-                tensorflow_git_version=_bytes(
-                    view, info.get(_TENSORFLOW_GIT_VERSION, (0, 0))
-                ).decode(errors="replace"),
-            )
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        memoryview(content) as view,
+    ):
+        return _parts(view)
+
+
+def _parts(view: memoryview) -> SavedModelParts:
+    graphs = [span for number, span in _fields(view, 0, len(view)) if number == _META_GRAPHS]
+    if len(graphs) != 1:
+        raise UnconvertibleModelError(f"the SavedModel has {len(graphs)} meta-graphs, not one")
+    fields = dict(_fields(view, *graphs[0]))
+    if _OBJECT_GRAPH not in fields:
+        raise UnconvertibleModelError("the SavedModel was not written by TensorFlow 2")
+    info = dict(_fields(view, *fields.get(_META_INFO, _NOTHING)))
+    return SavedModelParts(
+        object_graph=_bytes(view, fields[_OBJECT_GRAPH]),
+        tensorflow_version=_text(view, info.get(_TENSORFLOW_VERSION, _NOTHING)),
+        tensorflow_git_version=_text(view, info.get(_TENSORFLOW_GIT_VERSION, _NOTHING)),
+    )
 
 
 def _bytes(view: memoryview, span: tuple[int, int]) -> bytes:
     return bytes(view[slice(*span)])
 
 
+def _text(view: memoryview, span: tuple[int, int]) -> str:
+    return _bytes(view, span).decode(errors="replace")
+
+
 def _fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Yield number and extent of each length-delimited field of the message in *view* from *start* to *end*."""
+    """Yield number and extent of each length-delimited field between *start* and *end*."""
     while start < end:
         tag, start = _varint(view, start, end)
         number, wire_type = tag >> 3, tag & 7
@@ -105,6 +115,6 @@ def _varint(view: memoryview, start: int, end: int) -> tuple[int, int]:
     for index in range(min(_MAX_VARINT_BYTES, end - start)):
         byte = view[start + index]
         value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
+        if byte < _MORE_FOLLOWS:
             return value, start + index + 1
     raise UnconvertibleModelError("saved_model.pb is damaged: a number does not end")
