@@ -83,14 +83,17 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", "--doctest-modules", "src/fastload")
 
 
-@nox.session
-@nox.parametrize(
+ON_EACH_TENSORFLOW = nox.parametrize(
     ("python", "tensorflow"),
     [
         nox.param(interpreter(python), tf, id=f"tensorflow='{tf}'")
         for tf, python in PYTHON_OF.items()
     ],
 )
+
+
+@nox.session
+@ON_EACH_TENSORFLOW
 def tests(session: nox.Session, tensorflow: str) -> None:
     """Run the tests on the oldest and on the newest TensorFlow."""
     _prepare(session)
@@ -106,6 +109,15 @@ def tests_min(session: nox.Session) -> None:
     session.install(*lowest, "-e", ".[tensorflow-cpu]")
     session.install("--group", "test")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+@ON_EACH_TENSORFLOW
+def contract(session: nox.Session, tensorflow: str) -> None:
+    """Compare every model of the zoo, in every format and state, with the stock loaders."""
+    _prepare(session)
+    _install_tensorflow(session, tensorflow)
+    session.run("pytest", "tests/contract", "-m", "zoo or not zoo", *session.posargs)
 
 
 @nox.session(python=interpreter("3.11"))

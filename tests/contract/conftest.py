@@ -33,7 +33,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _param(artefact: Artefact) -> object:
-    marks = [pytest.mark.quick] if "quick" in artefact.model.tags else []
+    marks = [pytest.mark.quick if "quick" in artefact.model.tags else pytest.mark.zoo]
     marks += [pytest.mark.published] if "published" in artefact.model.tags else []
     return pytest.param(artefact, id=artefact.id, marks=marks)
 

@@ -65,7 +65,9 @@ def states_of(artefact: Artefact) -> list[State]:
 
 
 def is_full(artefact: Artefact) -> bool:
-    """Say whether it is trained and saved again: the first format of a model."""
+    """Say whether it is trained and saved again: the first format of a model that can be."""
+    if "untrainable" in artefact.model.tags:
+        return False
     return artefact.format == artefact.model.formats[artefact.flavour][0]
 
 

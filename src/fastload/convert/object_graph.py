@@ -88,7 +88,8 @@ def _reachable(graph: Any, roles: _Roles) -> tuple[list[int], dict[int, list[tup
     seen = {0}
     for node in order:  # grows while it is walked
         edges[node] = list(_kept_children(graph, node, roles))
-        for _, child in edges[node]:
+        slots = [slot.slot_variable_node_id for slot in graph.nodes[node].slot_variables]
+        for child in (*(child for _, child in edges[node]), *slots):
             if child not in seen:
                 seen.add(child)
                 order.append(child)
@@ -171,7 +172,8 @@ def checkpoint_keys(graph: Any, checkpoint: Any) -> CheckpointKeys:
     """
     variables: dict[int, str] = {}
     other: dict[int, str] = {}
-    for node, saved in _matched(graph, checkpoint):
+    pairs = dict(_matched(graph, checkpoint))
+    for node, saved in (*pairs.items(), *_matched_slots(graph, checkpoint, pairs)):
         for attribute in checkpoint.nodes[saved].attributes:
             if attribute.name == _VARIABLE_VALUE:
                 variables[node] = attribute.checkpoint_key
@@ -189,3 +191,18 @@ def _matched(graph: Any, checkpoint: Any) -> Iterator[tuple[int, int]]:
             if child.local_name in children and child.node_id not in seen:
                 seen.add(child.node_id)
                 waiting.append((child.node_id, children[child.local_name]))
+
+
+def _matched_slots(
+    graph: Any, checkpoint: Any, pairs: Mapping[int, int]
+) -> Iterator[tuple[int, int]]:
+    """Match the slot variables of optimizers, which are nobody's children."""
+    for node, saved in pairs.items():
+        slots = {
+            (slot.slot_name, slot.original_variable_node_id): slot.slot_variable_node_id
+            for slot in checkpoint.nodes[saved].slot_variables
+        }
+        for slot in graph.nodes[node].slot_variables:
+            key = (slot.slot_name, pairs.get(slot.original_variable_node_id))
+            if key in slots:
+                yield slot.slot_variable_node_id, slots[key]

@@ -26,6 +26,7 @@ OBJECT_GRAPH: Final = "object_graph.pb"
 KERAS_METADATA: Final = "keras_metadata.pb"
 VARIABLES: Final = "variables.json"
 SOURCE_NODES: Final = "source_nodes.json"
+LAYER_CLASSES: Final = "layer_classes.json"
 _METADATA_FILE: Final = "keras_metadata.pb"
 _CHILD_LAYER: Final = re.compile(r"layer-(\d+)$")
 
@@ -65,7 +66,8 @@ def convert_saved_model(source: ModelSource, fingerprint: Fingerprint, flavour: 
             source_digest=fingerprint.digest,
             flavour=flavour,
             groups=layout.groups(root, variables),
-            documents=_documents(source, parts, graph, pruned, variables),
+            documents=_documents(source, parts, graph, pruned, variables)
+            | {LAYER_CLASSES: json.dumps(_layer_classes(metadata)).encode()},
             object_names=_object_names(metadata),
             versions=versions("tensorflow", "tensorflow-cpu", "tf-keras", "keras"),
         ),
@@ -213,6 +215,12 @@ def _documents(
             keras_metadata(path.read_bytes()), pruned
         ).SerializeToString()
     return documents
+
+
+def _layer_classes(metadata: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the classes that the stock loader would make layers of, with a layer of each."""
+    layers = [found for found in metadata.values() if "trainable" in found]  # metrics are not
+    return {found["class_name"]: str(found.get("name")) for found in layers}
 
 
 def _without_functions(parts: SavedModelParts, pruned: PrunedGraph) -> Any:

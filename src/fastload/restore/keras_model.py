@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from fastload.cache.publish import replacing
 from fastload.errors import BypassError, CacheUnwritableError, RestoreError
+from fastload.restore.objects import require_layer_classes
 from fastload.runtime.flavour import Flavour
 from fastload.runtime.global_state import undone_on_failure
 from fastload.runtime.loaders import new_tape, run_loader
@@ -38,6 +39,7 @@ def restore_keras_model(
         RestoreError: Keras raised where stock may not have.
         BypassError: Keras cannot be driven as expected, or a custom class is missing.
     """
+    require_layer_classes(twin, chosen, request.custom_objects)
     tape = new_tape(chosen, _recorded(specs_path))
     with _paused_collector():
         try:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from fastload import registry
 from fastload.errors import UnresolvedObjectError
 from fastload.runtime.flavour import Flavour, is_known
 from fastload.twin.reader import Twin
+
+#: A document of the twins of SavedModels: a layer's name by class name.
+LAYER_CLASSES: Final = "layer_classes.json"
 
 
 def custom_objects(twin: Twin, chosen: Flavour, given: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -23,6 +27,19 @@ def custom_objects(twin: Twin, chosen: Flavour, given: Mapping[str, Any] | None)
     names = twin.manifest.object_names
     found = registry.resolve(names, lambda name: name in own or is_known(chosen, name))
     return found | own
+
+
+def require_layer_classes(twin: Twin, chosen: Flavour, objects: Mapping[str, Any]) -> None:
+    """Check that the class of every layer of a SavedModel is at hand, before anything is built.
+
+    Raises:
+        UnresolvedObjectError: one is not: only the stock loader can make it, of functions.
+    """
+    if LAYER_CLASSES not in twin.manifest.documents:
+        return
+    for name, layer in json.loads(twin.document(LAYER_CLASSES)).items():
+        if name not in objects and not is_known(chosen, name):
+            raise UnresolvedObjectError(name, f"layer {layer!r}")
 
 
 def require_resolved(twin: Twin, chosen: Flavour, objects: Mapping[str, Any]) -> None:

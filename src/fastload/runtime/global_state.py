@@ -11,12 +11,14 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from fastload.runtime.flavour import KERAS3, Flavour
 from fastload.runtime.tensorflow import first_module
+
+_KERAS3_NAMES: Final = "object_name_uids"
 
 
 @contextmanager
@@ -58,7 +60,7 @@ def _keras(chosen: Flavour) -> Iterator[Callable[[], None]]:
     if chosen.name == KERAS3:
         module = first_module("keras.src.backend.common.global_state")
         if module is not None:
-            yield _mapping(module.get_global_attribute("object_name_uids", default=None))
+            yield _keras3_names(module)
         return
     backend = first_module(*(f"{prefix}backend" for prefix in prefixes))
     seeds = getattr(getattr(backend, "_SEED_GENERATOR", None), "generator", None)
@@ -67,6 +69,12 @@ def _keras(chosen: Flavour) -> Iterator[Callable[[], None]]:
         yield lambda: seeds.setstate(state)
     for live in (getattr(backend, "OBSERVED_NAMES", None), _graph_names(backend)):
         yield _mapping(live)
+
+
+def _keras3_names(global_state: Any) -> Callable[[], None]:
+    # The counters are a value of the thread, and there are none before the first name.
+    before = copy.copy(global_state.get_global_attribute(_KERAS3_NAMES, default=None))
+    return lambda: global_state.set_global_attribute(_KERAS3_NAMES, before)
 
 
 def _graph_names(backend: Any) -> Any:
