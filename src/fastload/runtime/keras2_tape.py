@@ -120,15 +120,23 @@ def _is_plain(parts: Keras2, layer: Any) -> bool:
     )
 
 
-def _state(layer: Any) -> list[dict[str, tuple[int, int]]]:
+def _state(layer: Any) -> list[dict[str, tuple[Any, int]]]:
     """Return what a trace could change on *layer* and those below: attributes, lengths of lists."""
     return [
         {
-            name: (id(value), len(value) if isinstance(value, (list, dict)) else 0)
+            # The value is held, so that no later object can be mistaken for it.
+            name: (value, len(value) if isinstance(value, (list, dict)) else 0)
             for name, value in vars(inner).items()
         }
         for inner in layer._flatten_layers()
     ]
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    """Return the names of attributes that came, went, are another object or another length."""
+    both = old.keys() & new.keys()
+    same = {n for n in both if old[n][0] is new[n][0] and old[n][1] == new[n][1]}
+    return (old.keys() | new.keys()) - same
 
 
 def _recording(parts: Keras2, layer: Any, before: list[Any], outputs: Any) -> dict[str, Any] | None:
@@ -136,10 +144,7 @@ def _recording(parts: Keras2, layer: Any, before: list[Any], outputs: Any) -> di
     after = _state(layer)
     if len(before) != len(after):
         return None
-    changed = [
-        {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
-        for old, new in zip(before, after, strict=True)
-    ]
+    changed = [_changed(old, new) for old, new in zip(before, after, strict=True)]
     if any(names.difference(_CALL_MARKS) for names in changed):
         return None
     try:
