@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from typing import Any
 
@@ -17,7 +18,6 @@ def select(flavour: str) -> Any:
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     if flavour == "keras2":
-        os.environ["TF_USE_LEGACY_KERAS"] = "1"
         keras = _keras2()
     else:
         os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -30,10 +30,11 @@ def select(flavour: str) -> Any:
 
 def _keras2() -> Any:
     """Return tf-keras where it is installed, else the Keras inside TensorFlow (up to 2.15)."""
-    try:
-        return importlib.import_module("tf_keras")
-    except ModuleNotFoundError:
-        return tensorflow().keras
+    if importlib.util.find_spec("tf_keras") is None:
+        # The package that `tf.keras` stands for has the version; TensorFlow's name for it has not.
+        return importlib.import_module("keras")
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    return importlib.import_module("tf_keras")
 
 
 def tensorflow() -> Any:

@@ -11,6 +11,7 @@ from fastload.runtime.archive import TwinArchive, twin_store
 from fastload.runtime.handles import tap_handles
 from fastload.runtime.keras2 import Keras2, tap_ancillary_layers, tap_argspecs, tap_variables
 from fastload.runtime.keras2_tape import tap_inference
+from fastload.runtime.nests import tap_nests
 from fastload.runtime.rebuild import Tap, current_rebuild
 from fastload.runtime.request import RestoreRequest
 from fastload.runtime.saved_model import Loaded, load_partial
@@ -29,6 +30,7 @@ def taps(parts: Keras2) -> list[Tap]:
         Tap(parts.functional, "connect_ancillary_layers", tap_ancillary_layers),
         Tap(parts.tf_inspect, "getfullargspec", tap_argspecs),
         tap_handles(),
+        *tap_nests(),
     ]
 
 
