@@ -16,10 +16,9 @@ from fastload.errors import UnconvertibleModelError
 from fastload.source.hdf5 import HDF5Source
 from fastload.source.keras_archive import read_keras_archive
 from fastload.source.kinds import Fingerprint, ModelSource
+from fastload.twin.documents import STATE
 from fastload.twin.format import Manifest, WeightSpec
 
-#: Where a twin keeps the tree of `model.weights.h5`.
-STATE: Final = "state"
 #: A variable that its layer holds itself, and left it to Keras to name.
 _NUMBERED: Final = re.compile(r"layers/[^/]+/vars/\d+")
 

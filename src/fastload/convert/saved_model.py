@@ -20,13 +20,15 @@ from fastload.runtime.tensorflow import (
 )
 from fastload.source.kinds import Fingerprint, ModelSource
 from fastload.source.saved_model import SavedModelParts, read_saved_model
+from fastload.twin.documents import (
+    KERAS_METADATA,
+    LAYER_CLASSES,
+    OBJECT_GRAPH,
+    SOURCE_NODES,
+    VARIABLES,
+)
 from fastload.twin.format import Manifest, WeightSpec
 
-OBJECT_GRAPH: Final = "object_graph.pb"
-KERAS_METADATA: Final = "keras_metadata.pb"
-VARIABLES: Final = "variables.json"
-SOURCE_NODES: Final = "source_nodes.json"
-LAYER_CLASSES: Final = "layer_classes.json"
 _METADATA_FILE: Final = "keras_metadata.pb"
 _CHILD_LAYER: Final = re.compile(r"layer-(\d+)$")
 

@@ -77,7 +77,7 @@ def _keep(path: Path, calls: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _paused_collector() -> Iterator[None]:
-    """Hold the garbage collector: a rebuild makes many objects and drops few (a fifth faster)."""
+    """Hold the garbage collector: a rebuild makes many objects and drops few."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from fastload import registry
 from fastload.errors import UnresolvedObjectError
 from fastload.runtime.flavour import Flavour, is_known
+from fastload.twin.documents import LAYER_CLASSES
 from fastload.twin.reader import Twin
-
-#: A document of the twins of SavedModels: a layer's name by class name.
-LAYER_CLASSES: Final = "layer_classes.json"
 
 
 def custom_objects(twin: Twin, chosen: Flavour, given: Mapping[str, Any] | None) -> dict[str, Any]:

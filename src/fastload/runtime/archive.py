@@ -10,11 +10,10 @@ from typing import Any, Final, final
 import numpy as np
 
 from fastload.runtime.zero_copy import MappedArray
+from fastload.twin.documents import STATE
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinGroup
 
-#: Where a twin keeps the tree of `model.weights.h5`.
-STATE: Final = "state"
 WEIGHTS_MEMBER: Final = "model.weights.h5"
 
 

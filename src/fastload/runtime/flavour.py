@@ -103,7 +103,7 @@ def require_plain_moment(chosen: Flavour) -> None:
     """Check that a model made now is an ordinary eager one on TensorFlow.
 
     Raises:
-        UnsupportedRequestError: a graph, a distribution strategy or a name scope is active.
+        UnsupportedRequestError: eager execution is off, or a distribution is active.
         UnsupportedRuntimeError: Keras runs on another backend.
     """
     backend = "tensorflow" if chosen.name == KERAS2 else chosen.keras.backend.backend()

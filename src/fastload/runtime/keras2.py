@@ -68,11 +68,19 @@ def keras2(package: str) -> Keras2:
         tf_inspect=_part(package, "utils.tf_inspect"),
     )
     require(parts.base_layer_utils, ["make_variable"])
+    require(parts.keras_tensor, ["KerasTensor"])
+    require(parts.backend, ["name_scope", "batch_set_value"])
     require(parts.functional, ["connect_ancillary_layers"])
     require(parts.tf_inspect, ["getfullargspec"])
     require(
         parts.base_layer.Layer,
-        ["_infer_output_signature", "_maybe_build", "_set_save_spec", "_flatten_layers"],
+        [
+            "_infer_output_signature",
+            "_maybe_build",
+            "_set_save_spec",
+            "_flatten_layers",
+            "_name_scope",
+        ],
     )
     return parts
 

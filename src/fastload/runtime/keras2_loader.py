@@ -18,6 +18,7 @@ from fastload.runtime.saved_model import Loaded, load_partial
 from fastload.runtime.tensorflow import parse_saved_model
 from fastload.runtime.transplant import Overlay, transplant
 from fastload.runtime.zero_copy import assign, tensor_over
+from fastload.twin.documents import KERAS_METADATA, OBJECT_GRAPH
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinFile, TwinGroup
 
@@ -50,13 +51,13 @@ def restore_saved_model(parts: Keras2, twin: Twin, request: RestoreRequest) -> A
     stock = parts.saved_model_load
     replaced = {
         "__internal__.saved_model.parse_saved_model": lambda path: parse_saved_model(
-            twin.document("object_graph.pb")
+            twin.document(OBJECT_GRAPH)
         ),
         "__internal__.saved_model.load_partial": lambda *_, **__: load_partial(
             twin, loaded, request.filepath
         ),
-        "compat.v1.gfile.Exists": lambda path: "keras_metadata.pb" in twin.manifest.documents,
-        "io.gfile.GFile": lambda path, mode: _Document(twin.document("keras_metadata.pb")),
+        "compat.v1.gfile.Exists": lambda path: KERAS_METADATA in twin.manifest.documents,
+        "io.gfile.GFile": lambda path, mode: _Document(twin.document(KERAS_METADATA)),
     }
     load = transplant(
         stock,

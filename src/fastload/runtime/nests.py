@@ -8,6 +8,7 @@ an exact `list` or `tuple` all answers are known. Keras 2 packs thousands while 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,11 @@ from fastload.runtime.tensorflow import first_module
 def tap_nests() -> list[Tap]:
     """Return the tap on the packing of sequences, or none where TensorFlow packs them elsewhere."""
     module = first_module("tensorflow.python.util.nest_util")
-    return [Tap(module, "sequence_like", _tap)] if hasattr(module, "sequence_like") else []
+    stock = getattr(module, "sequence_like", None)
+    # Other threads pass through the tap: it may only take the place of what it takes for granted.
+    if stock is None or list(inspect.signature(stock).parameters) != ["instance", "args"]:
+        return []
+    return [Tap(module, "sequence_like", _tap)]
 
 
 def _tap(stock: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from fastload.errors import UnresolvedObjectError, UnsupportedRuntimeError
 from fastload.runtime.rebuild import current_rebuild
@@ -13,12 +13,8 @@ from fastload.runtime.signatures import attach_signatures
 from fastload.runtime.tensorflow import first_module, import_module, parse_saved_model
 from fastload.runtime.transplant import Overlay, require, transplant
 from fastload.runtime.zero_copy import assign, tensor_over
+from fastload.twin.documents import OBJECT_GRAPH, SOURCE_NODES, VARIABLES
 from fastload.twin.reader import Twin
-
-_VARIABLES: Final = "variables.json"
-_OBJECT_GRAPH: Final = "object_graph.pb"
-#: Node ids of the SavedModel by node id of the pruned graph; there only if it has signatures.
-_SOURCE_NODES: Final = "source_nodes.json"
 
 
 class Loaded:
@@ -53,7 +49,7 @@ def load_partial(twin: Twin, loaded: Loaded, path: str) -> dict[str, Any]:
     Returns:
         The loaded objects by node path, of which the caller reads `"root"`.
     """
-    saved_model = parse_saved_model(twin.document(_OBJECT_GRAPH))
+    saved_model = parse_saved_model(twin.document(OBJECT_GRAPH))
     objects = loaded.objects()
     _require_classes(loaded)
     if set(_live_nodes(saved_model.meta_graphs[0].object_graph_def)) <= objects.keys():
@@ -67,9 +63,9 @@ def load_partial(twin: Twin, loaded: Loaded, path: str) -> dict[str, Any]:
 
 
 def _attach_signatures(root: Any, twin: Twin, objects: Mapping[int, Any], path: str) -> None:
-    if _SOURCE_NODES in twin.manifest.documents and getattr(root, "signatures", None) is None:
-        source_nodes = json.loads(twin.document(_SOURCE_NODES))
-        variables = json.loads(twin.document(_VARIABLES))
+    if SOURCE_NODES in twin.manifest.documents and getattr(root, "signatures", None) is None:
+        source_nodes = json.loads(twin.document(SOURCE_NODES))
+        variables = json.loads(twin.document(VARIABLES))
         bound = {
             source_nodes[int(node)]: objects[int(node)]
             for node in variables
@@ -101,7 +97,7 @@ def _require_classes(loaded: Loaded) -> None:
 def _bind(twin: Twin, objects: Any) -> None:
     """Give each variable its weights, sharing the twin's memory."""
     rebuild = current_rebuild()
-    for node, name in json.loads(twin.document(_VARIABLES)).items():
+    for node, name in json.loads(twin.document(VARIABLES)).items():
         variable = objects.get(int(node)) if isinstance(objects, dict) else objects[int(node)]
         if variable is not None:
             assign(variable, tensor_over(twin.array(name)))

@@ -1,0 +1,18 @@
+"""Names of what a Keras twin holds besides weights: written by `convert`, read by `runtime`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: A `SavedModel` message without functions; its object graph is numbered anew.
+OBJECT_GRAPH: Final = "object_graph.pb"
+#: Keras's metadata by new node id; absent where the object graph carries it (before TF 2.5).
+KERAS_METADATA: Final = "keras_metadata.pb"
+#: Name of the weight by node id.
+VARIABLES: Final = "variables.json"
+#: Node ids of the SavedModel by new node id; there only if it has signatures.
+SOURCE_NODES: Final = "source_nodes.json"
+#: A layer's name by name of the class that the SavedModel's layers are made of.
+LAYER_CLASSES: Final = "layer_classes.json"
+#: The group with the tree of a `.keras` archive's `model.weights.h5`.
+STATE: Final = "state"
