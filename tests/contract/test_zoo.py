@@ -35,12 +35,16 @@ def test_model_is_the_one_that_stock_loads(
 def test_load_is_served_from_the_twin(
     artefact: Artefact, findings: Findings, require: Callable[[Artefact], None]
 ) -> None:
-    """What stock can load comes from the twin, or the report says why it does not."""
+    """What stock can load comes from the twin; some SavedModels cannot, and the report says why."""
     require(artefact)
-    reports = [(s, findings.ours[artefact.id, s.name].get("report")) for s in states_of(artefact)]
+    unserved = {}
+    for state in states_of(artefact):
+        stock = findings.stock[artefact.id, state.stock_variant]
+        report = findings.ours[artefact.id, state.name].get("report")
+        if stock["told"]["load"] is None and not _is_served(artefact, state, report):
+            unserved[state.name] = report
 
-    unexplained = [state.name for state, report in reports if not _is_accounted_for(state, report)]
-    assert unexplained == []
+    assert unserved == {}
 
 
 def test_twin_is_never_written_through_a_model(
@@ -55,8 +59,14 @@ def test_twin_is_never_written_through_a_model(
         assert before == told.get("twin_after"), f"{artefact.id}, {state.name}"
 
 
-def _is_accounted_for(state: State, report: dict[str, Any] | None) -> bool:
+#: What may be lacking in a SavedModel's files, however well stock loads it from its functions: the
+#: contents of a table or a loss (FL203), or a class (FL205).
+_LACKS = frozenset({"FL203", "FL205"})
+
+
+def _is_served(artefact: Artefact, state: State, report: dict[str, Any] | None) -> bool:
     if not report:
         return False
-    is_bypass = report["outcome"] == "bypass"
-    return bool(report["reason"]) if is_bypass else report["outcome"] == state.outcome
+    if artefact.format == "tf" and report["outcome"] == "bypass":
+        return report["code"] in _LACKS and bool(report["reason"])
+    return bool(report["outcome"] == state.outcome)

@@ -8,9 +8,10 @@ from typing import Any, final
 
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.archive import TwinArchive, twin_store
-from fastload.runtime.handles import tap_handles
+from fastload.runtime.attributes import tap_attributes
 from fastload.runtime.keras2 import Keras2, tap_ancillary_layers, tap_argspecs, tap_variables
 from fastload.runtime.keras2_tape import tap_inference
+from fastload.runtime.kernels import tap_kernels
 from fastload.runtime.nests import tap_nests
 from fastload.runtime.rebuild import Tap, current_rebuild
 from fastload.runtime.request import RestoreRequest
@@ -30,8 +31,9 @@ def taps(parts: Keras2) -> list[Tap]:
         Tap(parts.base_layer.Layer, "_infer_output_signature", tap_inference(parts)),
         Tap(parts.functional, "connect_ancillary_layers", tap_ancillary_layers),
         Tap(parts.tf_inspect, "getfullargspec", tap_argspecs),
-        tap_handles(),
+        *tap_kernels(),
         *tap_nests(),
+        *filter(None, [tap_attributes(parts.base_layer.Layer)]),
     ]
 
 

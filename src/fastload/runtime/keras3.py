@@ -13,7 +13,8 @@ import numpy as np
 
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.archive import TwinArchive, twin_store
-from fastload.runtime.handles import tap_handles
+from fastload.runtime.attributes import tap_attributes
+from fastload.runtime.kernels import tap_kernels
 from fastload.runtime.rebuild import Rebuild, Tap, current_rebuild
 from fastload.runtime.request import RestoreRequest
 from fastload.runtime.tensorflow import first_module, tensorflow
@@ -33,6 +34,7 @@ class Keras3:
         global_state: where Keras keeps its counters.
         variable: the class of its variables on TensorFlow.
         initializer: the base class of its initializers.
+        layer: the base class of its layers.
     """
 
     legacy_h5_format: ModuleType
@@ -40,6 +42,7 @@ class Keras3:
     global_state: ModuleType
     variable: type[Any]
     initializer: type[Any]
+    layer: Any
 
 
 @functools.cache
@@ -66,6 +69,7 @@ def keras3() -> Keras3:
         global_state=global_state,
         variable=core.Variable,
         initializer=initializers.Initializer,
+        layer=_part("keras.src.layers.layer").Layer,
     )
 
 
@@ -174,7 +178,8 @@ def taps(parts: Keras3) -> list[Tap]:
             parts.variable, "_initialize_with_initializer", functools.partial(_tap_variables, parts)
         ),
         Tap(parts.variable, "_direct_assign", _tap_assignments),
-        tap_handles(),
+        *tap_kernels(),
+        *filter(None, [tap_attributes(parts.layer)]),
     ]
 
 

@@ -7,13 +7,14 @@ mapped copy-on-write besides, so no way leads from a model to the file.
 
 from __future__ import annotations
 
+import functools
 import math
 import mmap
 from typing import Any
 
 import numpy as np
 
-from fastload.runtime.tensorflow import tensorflow
+from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.twin.format import ALIGNMENT_BYTES
 
 
@@ -86,10 +87,15 @@ def assign(variable: Any, value: Any) -> None:
         ValueError: their shapes differ.
     """
     if type(variable).__name__ == "ResourceVariable" and _agree(variable, value):
-        tensorflow().raw_ops.AssignVariableOp(resource=variable.handle, value=value)
+        _operations().assign_variable_op(variable.handle, value)
     else:
         # Wrappers of variables know better, and a mismatch is reported as ever.
         variable.assign(value)
+
+
+@functools.cache
+def _operations() -> Any:
+    return import_module("tensorflow.python.ops.gen_resource_variable_ops")
 
 
 def _agree(variable: Any, value: Any) -> bool:
