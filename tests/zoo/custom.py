@@ -82,9 +82,9 @@ def subclassed_unknown(k: Kit) -> Any:
 
 @zoo_model(custom=("UnknownModel",), keras2="tf keras", keras3="keras")
 def subclassed_without_config(k: Kit) -> Any:
-    # Of another size than `subclassed_unknown`: models with the same content share a twin.
+    # Built by another batch than `subclassed_unknown`: models with the same content share a twin.
     model = k.own.UnknownModel()
-    model(k.tf.zeros((2, 5)))
+    model(k.tf.zeros((3, 4)))
     return model
 
 
