@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastload.api import load_model, warm
+    from fastload.api import load_model, load_saved_model, warm
     from fastload.explanation import Explanation, explain
     from fastload.registry import custom_objects, register
     from fastload.report import LoadReport, Outcome, last_load
@@ -28,6 +28,7 @@ __all__ = [
     "explain",
     "last_load",
     "load_model",
+    "load_saved_model",
     "register",
     "warm",
 ]
@@ -42,6 +43,7 @@ _HOME = {
     "explain": "explanation",
     "last_load": "report",
     "load_model": "api",
+    "load_saved_model": "api",
     "register": "registry",
     "warm": "api",
 }

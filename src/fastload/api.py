@@ -1,4 +1,4 @@
-"""The story, top to bottom: `load_model` and `warm`."""
+"""The story, top to bottom: `load_model`, `load_saved_model` and `warm`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any, Final
 
 from fastload.accounting import account_served
 from fastload.cache.directory import CacheDir
-from fastload.call import Call, KerasChoice, current_settings
+from fastload.call import ModelCall, SavedModelCall, current_settings
 from fastload.errors import (
     BypassError,
     CacheError,
     RestoreError,
     UnresolvedObjectError,
     UnsupportedRequestError,
+    UnsupportedSourceError,
 )
 from fastload.fallback import load_stock
 from fastload.loading import Identity, build, identify, open_twin
@@ -24,11 +25,21 @@ from fastload.report import LoadReport, Outcome, PhaseClock
 from fastload.restore.keras_model import restore_keras_model
 from fastload.restore.objects import custom_objects as objects_for
 from fastload.restore.objects import require_resolved
-from fastload.runtime.flavour import Flavour, flavour, require_plain_moment
+from fastload.restore.saved_model import restore_saved_model
+from fastload.runtime.flavour import (
+    KERAS2,
+    Flavour,
+    KerasChoice,
+    flavour,
+    require_plain_moment,
+    require_plain_tensorflow,
+)
 from fastload.runtime.loaders import require_opens
 from fastload.runtime.request import RestoreRequest
 from fastload.settings import WeightsMode, weights_mode
 from fastload.source.detect import detect
+from fastload.source.kinds import SourceKind
+from fastload.twin.documents import FUNCTION_SECTION
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger("fastload")
@@ -88,7 +99,7 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
     """
     clock = PhaseClock()
     settings = current_settings()
-    call = Call(
+    call = ModelCall(
         filepath=filepath,
         custom_objects=custom_objects,
         compile=compile,
@@ -109,7 +120,7 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
     return served.model
 
 
-def _load_cached(call: Call, clock: PhaseClock) -> _Served:
+def _load_cached(call: ModelCall, clock: PhaseClock) -> _Served:
     """Load from the twin, writing it first where there is none."""
     _require_ours(call)
     with clock.phase("detect"):
@@ -127,14 +138,14 @@ def _load_cached(call: Call, clock: PhaseClock) -> _Served:
     return _Served(model=model, outcome=outcome, twin=twin)
 
 
-def _require_ours(call: Call) -> None:
+def _require_ours(call: ModelCall) -> None:
     if call.settings.disabled:
         raise UnsupportedRequestError("FASTLOAD_DISABLE is set")
     if call.stock_only:
         raise UnsupportedRequestError(f"{', '.join(sorted(call.stock_only))}= was given")
 
 
-def _restore(call: Call, identity: Identity, twin: Twin, chosen: Flavour) -> Any:
+def _restore(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> Any:
     request = RestoreRequest(
         filepath=os.fspath(call.filepath),
         custom_objects=objects_for(twin, chosen, call.custom_objects),
@@ -148,6 +159,82 @@ def _restore(call: Call, identity: Identity, twin: Twin, chosen: Flavour) -> Any
     except (RestoreError, UnresolvedObjectError):
         require_resolved(twin, chosen, request.custom_objects)  # a missing class explains the rest
         raise
+
+
+def load_saved_model(
+    export_dir: Any,
+    tags: Any = None,
+    options: Any = None,
+    *,
+    weights: WeightsMode | None = None,
+    strict: bool | None = None,
+) -> Any:
+    """Load a SavedModel as `tf.saved_model.load` does, from its twin where possible.
+
+    Functions are made when they are first looked at, not now; so is everything else that the
+    signatures do not need.
+
+    Args:
+        export_dir: a SavedModel folder.
+        tags: as in the stock loader.
+        options: as in the stock loader; a load that has any is left to it.
+        weights: as in `load_model`.
+        strict: as in `load_model`.
+
+    Returns:
+        The object that the stock loader would return: same attributes, signatures, variables to
+        the bit, outputs.
+
+    Raises:
+        FastloadError: with `strict`, why the load cannot be served from a twin.
+        MissingTensorFlowError: TensorFlow is not installed.
+        ValueError: `weights` or a variable of the environment has no such value.
+        Exception: whatever the stock loader raises for this folder.
+
+    Example:
+        >>> import fastload
+        >>> loaded = fastload.load_saved_model("path/to/saved_model")  # doctest: +SKIP
+        >>> loaded.signatures["serving_default"](x=images)  # doctest: +SKIP
+    """
+    clock = PhaseClock()
+    settings = current_settings()
+    call = SavedModelCall(
+        filepath=export_dir,
+        tags=tags,
+        options=options,
+        weights=settings.weights if weights is None else weights_mode(weights),
+        strict=settings.strict if strict is None else strict,
+        settings=settings,
+    )
+    try:
+        served = _load_objects(call, clock)
+    except (CacheError, BypassError) as error:
+        if call.strict and not settings.disabled:
+            raise
+        return load_stock(call, clock, error)
+    account_served(call, clock, served.outcome, served.twin)
+    return served.model
+
+
+def _load_objects(call: SavedModelCall, clock: PhaseClock) -> _Served:
+    if call.settings.disabled:
+        raise UnsupportedRequestError("FASTLOAD_DISABLE is set")
+    if call.options is not None:
+        raise UnsupportedRequestError("options= was given")
+    with clock.phase("detect"):
+        source = detect(call.filepath)
+        if source.kind is not SourceKind.SAVED_MODEL:
+            raise UnsupportedSourceError(f"{str(source.path)!r} is no SavedModel")
+    with clock.phase("import"):
+        require_plain_tensorflow()
+    with clock.phase("identify"):
+        cache = CacheDir.locate(call.settings)
+        identity = identify(cache, source, KERAS2, FUNCTION_SECTION)
+    with clock.phase("twin"):
+        twin, outcome = open_twin(identity, call.settings, call.weights)
+    with clock.phase("restore"):
+        model = restore_saved_model(twin, os.fspath(call.filepath), call.tags)
+    return _Served(model=model, outcome=outcome, twin=twin)
 
 
 def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadReport:
@@ -172,7 +259,7 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
         PosixPath('.../3f0c....h5')
     """
     clock = PhaseClock()
-    call = Call(filepath=path, compile=False, stock_only={}, settings=current_settings())
+    call = ModelCall(filepath=path, compile=False, stock_only={}, settings=current_settings())
     with clock.phase("detect"):
         source = detect(path)
     with clock.phase("import"):
@@ -194,7 +281,7 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
     )
 
 
-def _learn_specs(call: Call, identity: Identity, twin: Twin, chosen: Flavour) -> None:
+def _learn_specs(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:
     """Rebuild the model once, so that the first real load finds the recorded output specs."""
     try:
         require_plain_moment(chosen)

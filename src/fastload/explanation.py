@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastload.cache.directory import CacheDir
-from fastload.call import KerasChoice, current_settings
+from fastload.call import current_settings
 from fastload.errors import BypassError, CacheError, UnsupportedRequestError
-from fastload.loading import Identity, identify
+from fastload.loading import Identity, identify, require_section
 from fastload.report import Outcome
-from fastload.runtime.flavour import predicted_flavour
+from fastload.runtime.flavour import KerasChoice, predicted_flavour
 from fastload.runtime.loaders import require_opens
 from fastload.settings import Settings
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource
+from fastload.twin.reader import Twin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ def explain(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> Exp
         source = detect(path)
         kind = source.kind.value
         identity = _identify(source, settings, keras)
+        exists = _has_twin(identity)
     except (CacheError, BypassError) as error:
         return Explanation(
             path=str(path),
@@ -72,7 +74,6 @@ def explain(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> Exp
             code=error.code,
             kind=kind,
         )
-    exists = identity.entry.path.exists()
     return Explanation(
         path=str(path),
         outcome=Outcome.HIT if exists else Outcome.MISS,
@@ -80,6 +81,14 @@ def explain(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> Exp
         kind=kind,
         twin=identity.entry.path,
     )
+
+
+def _has_twin(identity: Identity) -> bool:
+    try:
+        require_section(Twin.open(identity.entry.path), identity.section)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _identify(source: ModelSource, settings: Settings, keras: KerasChoice) -> Identity:

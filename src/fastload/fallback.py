@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from fastload import registry
 from fastload.accounting import account_bypass
 from fastload.call import Call
 from fastload.errors import CacheError, FastloadError, UnresolvedObjectError
 from fastload.report import PhaseClock
-from fastload.runtime.flavour import flavour
 
 _logger: Final = logging.getLogger("fastload")
 _warned: Final[set[tuple[str, str]]] = set()
@@ -25,25 +23,15 @@ def load_stock(call: Call, clock: PhaseClock, error: FastloadError) -> Any:
             missing, with a note that names the line to add (Python 3.11 and later).
     """
     _tell(call, error)
-    chosen = flavour(call.keras)
     try:
         with clock.phase("stock"):
-            return chosen.load_model(call.filepath, **_arguments(call))
+            return call.load_stock()
     except Exception as stock_error:
         if isinstance(error, UnresolvedObjectError) and hasattr(stock_error, "add_note"):
             stock_error.add_note(f"fastload: {error.explanation()}")
         raise
     finally:
         account_bypass(call, clock, error)
-
-
-def _arguments(call: Call) -> dict[str, Any]:
-    arguments = {"custom_objects": call.custom_objects, "compile": call.compile, **call.stock_only}
-    if registry.custom_objects:
-        arguments["custom_objects"] = registry.custom_objects | dict(call.custom_objects or {})
-    if not call.safe_mode:  # Keras before 2.13 has no such argument
-        arguments["safe_mode"] = False
-    return arguments
 
 
 def _tell(call: Call, error: FastloadError) -> None:

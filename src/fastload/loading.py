@@ -6,6 +6,7 @@ Each stage decides by looking, raises why not, or acts; none falls back. The one
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from fastload.settings import Settings, WeightsMode
 from fastload.source.detect import detect
 from fastload.source.fingerprint import fingerprint
 from fastload.source.kinds import Fingerprint, ModelSource
+from fastload.twin.documents import KERAS_SECTION, REFUSALS
 from fastload.twin.format import FORMAT_VERSION
 from fastload.twin.reader import Twin
 
@@ -47,16 +49,25 @@ class Identity:
         source: what is on disk.
         content: its fingerprint.
         flavour: `keras2` or `keras3`.
+        section: what the twin is wanted for; see `twin.documents`.
         entry: where the twin is, whether it exists or not.
     """
 
     source: ModelSource
     content: Fingerprint
     flavour: str
+    section: str
     entry: CacheEntry
 
+    @property
+    def converter(self) -> str:
+        """What would convert it, for the record of a refusal."""
+        return _converter(self.flavour, self.section)
 
-def identify(cache: CacheDir, source: ModelSource, flavour: str) -> Identity:
+
+def identify(
+    cache: CacheDir, source: ModelSource, flavour: str, section: str = KERAS_SECTION
+) -> Identity:
     """Find the twin's place by the source's content.
 
     The content is remembered where the source's files are untouched, and hashed where they are not.
@@ -65,7 +76,7 @@ def identify(cache: CacheDir, source: ModelSource, flavour: str) -> Identity:
         BypassError: this content was found unconvertible before, by this version.
         UnsupportedSourceError: the source is being written to.
     """
-    converter = _converter(flavour)
+    converter = _converter(flavour, section)
     memo = recall(cache, source.path, source.files, converter=converter)
     if memo is not None and memo.refusal is not None:
         raise refusal(*memo.refusal)
@@ -75,7 +86,7 @@ def identify(cache: CacheDir, source: ModelSource, flavour: str) -> Identity:
     else:
         content = Fingerprint(digest=memo.digest, files=source.files, settled=True)
     entry = CacheEntry(cache=cache, name=entry_name(content.digest, flavour, FORMAT_VERSION))
-    return Identity(source=source, content=content, flavour=flavour, entry=entry)
+    return Identity(source=source, content=content, flavour=flavour, section=section, entry=entry)
 
 
 def open_twin(identity: Identity, settings: Settings, weights: WeightsMode) -> tuple[Twin, Outcome]:
@@ -83,14 +94,15 @@ def open_twin(identity: Identity, settings: Settings, weights: WeightsMode) -> t
 
     Raises:
         CacheError: the cache cannot be used, or the twin in it cannot; a corrupt twin is removed.
-        BypassError: the source cannot be converted.
+        BypassError: the source cannot be converted to what is wanted.
     """
     cache, entry = identity.entry.cache, identity.entry
     if not cache.trusted():
         cache.ensure()
     mapped = weights == "mapped" or (weights == "auto" and not is_network_filesystem(cache.root))
     try:
-        return _open_or_build(identity, settings, mapped=mapped)
+        twin, outcome = _open_or_build(identity, settings, mapped=mapped)
+        require_section(twin, identity.section)
     except TwinCorruptError:
         with suppress(OSError):
             entry.path.unlink(missing_ok=True)
@@ -99,6 +111,20 @@ def open_twin(identity: Identity, settings: Settings, weights: WeightsMode) -> t
         raise CacheUnwritableError(
             cache.root, f"{entry.path.name}: {error.strerror or error}"
         ) from error
+    return twin, outcome
+
+
+def require_section(twin: Twin, section: str) -> None:
+    """Check that *twin* can serve what it is wanted for.
+
+    Raises:
+        BypassError: what was wanted when it was written was another section, and this one could not
+            be made.
+    """
+    if REFUSALS in twin.manifest.documents:
+        refusals = json.loads(twin.document(REFUSALS))
+        if section in refusals:
+            raise refusal(*refusals[section])
 
 
 def _open_or_build(identity: Identity, settings: Settings, *, mapped: bool) -> tuple[Twin, Outcome]:
@@ -133,22 +159,20 @@ def build(identity: Identity, settings: Settings) -> Outcome:
 
 def _convert(identity: Identity) -> None:
     # Imported here: it brings h5py, which a hit does without.
-    from fastload.convert.keras_model import write_keras_twin
+    from fastload.convert.keras_model import convert
 
     needed = sum(file.size for file in identity.source.files)
     try:
         with replacing(identity.entry.path, needed_bytes=needed) as partial:
-            write_keras_twin(partial, identity.source, identity.content, identity.flavour)
+            convert(partial, identity.source, identity.content, identity.flavour, identity.section)
             _require_unchanged(identity.source)
     except (UnconvertibleModelError, UnsafeSourceError) as error:
-        converter = _converter(identity.flavour)
-        reason = (error.code, error.explanation())
         remember(
             identity.entry.cache,
             identity.source.path,
             identity.content,
-            converter=converter,
-            refusal=reason,
+            converter=identity.converter,
+            refusal=(error.code, error.explanation()),
         )
         raise
     except FastloadError:
@@ -168,5 +192,5 @@ def _require_unchanged(source: ModelSource) -> None:
         raise UnsupportedSourceError(f"{str(source.path)!r} was written to while it was converted")
 
 
-def _converter(flavour: str) -> str:
-    return f"{fastload.__version__}/{flavour}"
+def _converter(flavour: str, section: str) -> str:
+    return f"{fastload.__version__}/{flavour}/{section}"

@@ -19,10 +19,9 @@ from fastload.api import load_model, warm
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
 from fastload.cache.stock_time import note_stock_seconds
-from fastload.call import KerasChoice
 from fastload.errors import StockLoadError
 from fastload.report import LoadReport, last_load
-from fastload.runtime.flavour import Flavour, flavour, is_known
+from fastload.runtime.flavour import Flavour, KerasChoice, flavour, is_known
 from fastload.runtime.tensorflow import tensorflow
 from fastload.twin.format import dtype_of
 from fastload.twin.opening import read_index

@@ -162,18 +162,18 @@ def edited_while_converted(path: Path, replacement: Path) -> Iterator[None]:
     """Replace a file as soon as its conversion has read it."""
     from fastload.convert import keras_model
 
-    stock = keras_model.write_keras_twin
+    stock = keras_model.convert
 
     def convert_and_edit(*arguments: Any) -> int:
         size = stock(*arguments)
         shutil.copyfile(replacement, path)
         return size
 
-    keras_model.write_keras_twin = convert_and_edit
+    keras_model.convert = convert_and_edit
     try:
         yield
     finally:
-        keras_model.write_keras_twin = stock
+        keras_model.convert = stock
 
 
 def test_a_source_that_is_edited_while_it_is_converted_gets_no_twin(

@@ -92,11 +92,13 @@ class Findings:
         unsaved: why an artefact does not exist, by artefact id.
         stock: results by artefact id and stock variant.
         ours: results by artefact id and name of the state.
+        objects: what TensorFlow's own loader and fastload make of SavedModels, by artefact id.
     """
 
     unsaved: dict[str, str]
     stock: dict[tuple[str, str], dict[str, Any]]
     ours: dict[tuple[str, str], dict[str, Any]]
+    objects: dict[str, dict[str, Any]]
 
 
 def investigate(artefacts: Sequence[Artefact], place: Workplace, loader: str) -> Findings:
@@ -116,7 +118,7 @@ def investigate(artefacts: Sequence[Artefact], place: Workplace, loader: str) ->
         for names in [list(dict.fromkeys(artefact.name for artefact in found))]
         for number in range(_SHARDS)
     ]
-    findings = Findings(unsaved={}, stock={}, ours={})
+    findings = Findings(unsaved={}, stock={}, ours={}, objects={})
     with ThreadPoolExecutor(_SHARDS) as pool:
         work = [pool.submit(shard.work, artefacts, findings, loader) for shard in shards]
         for done in work:
@@ -147,6 +149,7 @@ class _Shard:
         findings.stock.update(self._load("stock", self._stock_jobs(there)))
         for process in sorted({state.process for state in STATES}):
             findings.ours.update(self._load(loader, self._our_jobs(there, process)))
+        findings.objects.update(self._load_objects(there))
 
     def _build(self, findings: Findings) -> dict[tuple[str, str], str]:
         folder = self.folder / "models"
@@ -184,6 +187,21 @@ class _Shard:
             results |= {tuple(line["id"]): line for line in lines}
             if len(lines) < len(rest):
                 results[tuple(rest[len(lines)]["id"])] = {"told": {"load": "the process died"}}
+        return results
+
+    def _load_objects(self, there: list[tuple[Artefact, str]]) -> dict[str, dict[str, Any]]:
+        jobs = [{"id": a.id, "path": path} for a, path in there if a.format == "tf"]
+        legacy = {"TF_USE_LEGACY_KERAS": "1"} if self.flavour == "keras2" else {}
+        results: dict[str, dict[str, Any]] = {}
+        while len(results) < len(jobs):
+            rest = jobs[len(results) :]
+            # A cache of their own: a twin that a Keras loader wrote would be a hit at once.
+            environment = {**legacy, "FASTLOAD_CACHE_DIR": str(self.folder / "objects cache")}
+            request = {"environment": environment, "jobs": rest}
+            lines = self._run("contract/objects_worker.py", request)
+            results |= {line["id"]: line for line in lines}
+            if len(lines) < len(rest):
+                results[rest[len(lines)]["id"]] = {"died": True}
         return results
 
     def _run(self, script: str, request: dict[str, Any]) -> list[dict[str, Any]]:

@@ -47,6 +47,23 @@ def test_load_is_served_from_the_twin(
     assert unserved == {}
 
 
+def test_saved_object_is_the_one_that_stock_loads(
+    artefact: Artefact, findings: Findings, require: Callable[[Artefact], None]
+) -> None:
+    """`load_saved_model` gives what `tf.saved_model.load` gives, from the twin."""
+    require(artefact)
+    if artefact.format != "tf":
+        pytest.skip("no SavedModel")
+    told = findings.objects[artefact.id]
+    if told.get("died"):
+        pytest.skip("TensorFlow aborts the process on the sample inputs")
+
+    for outcome in ("miss", "hit"):
+        found, code, reason = told[f"{outcome} report"]
+        assert told[outcome] == told["stock"]
+        assert found == outcome or code == "FL203", reason
+
+
 def test_twin_is_never_written_through_a_model(
     artefact: Artefact, findings: Findings, require: Callable[[Artefact], None]
 ) -> None:

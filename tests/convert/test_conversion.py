@@ -154,12 +154,12 @@ CONVERT = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from fastload.convert.keras_model import write_keras_twin
+from fastload.convert.keras_model import convert
 from fastload.source.detect import detect
 from fastload.source.fingerprint import fingerprint
 
 source = detect(sys.argv[2])
-write_keras_twin(Path(sys.argv[3]), source, fingerprint(source), sys.argv[4])
+convert(Path(sys.argv[3]), source, fingerprint(source), sys.argv[4], "keras")
 functions = []
 if "tensorflow" in sys.modules:
     import tensorflow as tf

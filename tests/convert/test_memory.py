@@ -31,7 +31,7 @@ CONVERT = """
 import re, sys
 from pathlib import Path
 import h5py, numpy, tensorflow as tf
-from fastload.convert.keras_model import write_keras_twin
+from fastload.convert.keras_model import convert
 from fastload.source.detect import detect
 from fastload.source.fingerprint import fingerprint
 from tensorflow.core.protobuf import saved_model_pb2, saved_object_graph_pb2
@@ -43,7 +43,7 @@ def peak():
 source = detect(sys.argv[1])
 content = fingerprint(source)
 before = peak()
-write_keras_twin(Path(sys.argv[2]), source, content, sys.argv[3])
+convert(Path(sys.argv[2]), source, content, sys.argv[3], "keras")
 print(peak() - before)
 """
 

@@ -17,8 +17,8 @@ from fastload.cli.units import shown_seconds, shown_size
 
 if TYPE_CHECKING:
     from fastload.cache.stats import Statistics, Tally
-    from fastload.call import KerasChoice
     from fastload.explanation import Explanation
+    from fastload.runtime.flavour import KerasChoice
 
 _BY_MODEL: Final = (
     Column(title="Model", folds=True),

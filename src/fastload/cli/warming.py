@@ -19,8 +19,8 @@ from fastload.errors import FastloadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fastload.call import KerasChoice
     from fastload.report import LoadReport
+    from fastload.runtime.flavour import KerasChoice
     from fastload.verification import Verification
 
 _SHOWN_DIFFERENCES: Final = 5

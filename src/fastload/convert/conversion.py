@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Final
 
@@ -24,6 +24,23 @@ class Conversion:
     manifest: Manifest
     specs: Sequence[WeightSpec]
     stream: Callable[[], Iterator[tuple[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """What one kind of restore needs of a SavedModel.
+
+    Attributes:
+        groups: as in `Manifest`.
+        documents: as in `Manifest`.
+        object_names: as in `Manifest`.
+        weights: the weights that it uses, by checkpoint key.
+    """
+
+    groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    documents: Mapping[str, bytes]
+    object_names: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, WeightSpec]
 
 
 def versions(*distributions: str) -> dict[str, str]:

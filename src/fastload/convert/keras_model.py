@@ -14,8 +14,8 @@ from fastload.source.kinds import Fingerprint, ModelSource, SourceKind
 from fastload.twin.writer import write_twin
 
 
-def write_keras_twin(
-    path: Path, source: ModelSource, fingerprint: Fingerprint, flavour: str
+def convert(
+    path: Path, source: ModelSource, fingerprint: Fingerprint, flavour: str, section: str
 ) -> int:
     """Write the twin of *source* to *path*, one tensor at a time.
 
@@ -24,6 +24,7 @@ def write_keras_twin(
         source: what to convert.
         fingerprint: its content.
         flavour: the Keras that the twin serves, `keras2` or `keras3`.
+        section: what it must be able to serve; see `twin.documents`.
 
     Returns:
         Size of the twin in bytes.
@@ -31,16 +32,16 @@ def write_keras_twin(
     Raises:
         BypassError: the source cannot be converted; the message says why.
     """
-    with _converting(source, fingerprint, flavour) as conversion:
+    with _converting(source, fingerprint, flavour, section) as conversion:
         return write_twin(path, conversion.manifest, conversion.specs, conversion.stream())
 
 
 @contextmanager
 def _converting(
-    source: ModelSource, fingerprint: Fingerprint, flavour: str
+    source: ModelSource, fingerprint: Fingerprint, flavour: str, section: str
 ) -> Iterator[Conversion]:
     if source.kind is SourceKind.SAVED_MODEL:
-        yield convert_saved_model(source, fingerprint, flavour)
+        yield convert_saved_model(source, fingerprint, flavour, section)
     elif source.kind is SourceKind.KERAS_HDF5:
         with converting_hdf5(source, fingerprint, flavour) as conversion:
             yield conversion

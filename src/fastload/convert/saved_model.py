@@ -1,259 +1,84 @@
-"""Keras 2 SavedModel to twin: metadata, pruned object graph, and the checkpoint's tensors."""
+"""SavedModel to twin: a section for Keras, one for TensorFlow's own loader, weights for both."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from fastload.convert.conversion import Conversion, object_names, versions
-from fastload.convert.object_graph import CheckpointKeys, PrunedGraph, checkpoint_keys, prune
+from fastload.convert.conversion import Conversion, Section, versions
+from fastload.convert.function_section import function_section
+from fastload.convert.keras_section import keras_section
 from fastload.errors import UnconvertibleModelError
-from fastload.runtime.tensorflow import (
-    Checkpoint,
-    keras_metadata,
-    parse_object_graph,
-    saved_model_message,
-)
+from fastload.runtime.tensorflow import Checkpoint, parse_object_graph
 from fastload.source.kinds import Fingerprint, ModelSource
-from fastload.source.saved_model import SavedModelParts, read_saved_model
-from fastload.twin.documents import (
-    KERAS_METADATA,
-    LAYER_CLASSES,
-    OBJECT_GRAPH,
-    SOURCE_NODES,
-    VARIABLES,
-)
+from fastload.source.saved_model import read_saved_model
+from fastload.twin.documents import FUNCTION_SECTION, KERAS_SECTION, REFUSALS
 from fastload.twin.format import Manifest, WeightSpec
 
-_METADATA_FILE: Final = "keras_metadata.pb"
-_CHILD_LAYER: Final = re.compile(r"layer-(\d+)$")
+_EMPTY = Section(documents={}, weights={})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _SavedVariable:
-    """A variable of the object graph that the checkpoint has a value for."""
-
-    key: str
-    name: str
-    spec: WeightSpec
-
-
-def convert_saved_model(source: ModelSource, fingerprint: Fingerprint, flavour: str) -> Conversion:
+def convert_saved_model(
+    source: ModelSource, fingerprint: Fingerprint, flavour: str, wanted: str
+) -> Conversion:
     """Read the SavedModel at *source* as far as its weights.
 
+    Args:
+        source: the SavedModel.
+        fingerprint: its content.
+        flavour: the Keras that its Keras section serves.
+        wanted: the section without which the twin is of no use; the other one is left out, with
+            the reason, where it cannot be made.
+
     Raises:
-        UnconvertibleModelError: it holds no Keras model, or one that lives only in its functions.
+        UnconvertibleModelError: the section that is wanted cannot be made.
     """
     parts = read_saved_model(source.path / "saved_model.pb")
     graph = parse_object_graph(parts.object_graph)
-    metadata = _metadata(source, graph)
-    root = metadata.get(0)
-    if root is None or not root.get("config"):
-        raise UnconvertibleModelError(
-            "the model has no config (a subclassed model, or no Keras model at all)"
-        )
     checkpoint = Checkpoint(source.path / "variables" / "variables")
-    pruned = prune(graph, frozenset(metadata), _networks(metadata))
-    keys = checkpoint_keys(pruned.graph, checkpoint.object_graph())
-    _require_plain_state(keys, pruned.graph)
-    layout = _Layout.of(graph, metadata, pruned.new_ids)
-    variables = _variables(keys, pruned.graph, layout, checkpoint)
+    refusals: dict[str, UnconvertibleModelError] = {}
+    keras = _attempt(
+        KERAS_SECTION, lambda: keras_section(source, parts, graph, checkpoint), refusals
+    )
+    functions = _attempt(
+        FUNCTION_SECTION,
+        lambda: function_section(source, graph, checkpoint, keras.weights),
+        refusals,
+    )
+    if wanted in refusals:
+        raise refusals[wanted]
+    weights = {**keras.weights, **functions.weights}
     return Conversion(
         manifest=Manifest(
             source_kind=source.kind.value,
             source_digest=fingerprint.digest,
             flavour=flavour,
-            groups=layout.groups(root, variables),
-            documents=_documents(source, parts, graph, pruned, variables)
-            | {LAYER_CLASSES: json.dumps(_layer_classes(metadata)).encode()},
-            object_names=_object_names(metadata),
+            groups=keras.groups,
+            documents={**keras.documents, **functions.documents, **_told(refusals)},
+            object_names=keras.object_names,
             versions=versions("tensorflow", "tensorflow-cpu", "tf-keras", "keras"),
         ),
-        specs=[variable.spec for variable in variables.values()],
-        stream=lambda: _stream(checkpoint, variables),
+        specs=list(weights.values()),
+        stream=lambda: _stream(checkpoint, weights),
     )
 
 
-def _metadata(source: ModelSource, graph: Any) -> dict[int, dict[str, Any]]:
-    """Return Keras's metadata by node id: from its file or, before TensorFlow 2.5, the graph."""
-    path = source.path / _METADATA_FILE
-    if path.exists():
-        found = {node.node_id: node.metadata for node in keras_metadata(path.read_bytes()).nodes}
-    else:
-        found = {
-            i: node.user_object.metadata for i, node in enumerate(graph.nodes) if _is_keras(node)
-        }
-    return {node: json.loads(text) for node, text in found.items() if text}
+def _attempt(
+    name: str, make: Callable[[], Section], refusals: dict[str, UnconvertibleModelError]
+) -> Section:
+    try:
+        return make()
+    except UnconvertibleModelError as error:
+        refusals[name] = error
+        return _EMPTY
 
 
-def _networks(metadata: Mapping[int, Mapping[str, Any]]) -> frozenset[int]:
-    """Return the nodes that the stock loader rebuilds as functional or sequential models."""
-    return frozenset(
-        node
-        for node, found in metadata.items()
-        if found.get("is_graph_network") or found.get("class_name") in ("Functional", "Sequential")
-    )
+def _told(refusals: Mapping[str, UnconvertibleModelError]) -> dict[str, bytes]:
+    told = {name: [error.code, error.explanation()] for name, error in refusals.items()}
+    return {REFUSALS: json.dumps(told).encode()} if told else {}
 
 
-def _is_keras(node: Any) -> bool:
-    identifier: str = node.user_object.identifier
-    return identifier.startswith("_tf_keras_")
-
-
-def _require_plain_state(keys: CheckpointKeys, graph: Any) -> None:
-    kept = {node: key for node, key in keys.other.items() if node < len(graph.nodes)}
-    for key in kept.values():
-        raise UnconvertibleModelError(f"the checkpoint holds state that is no variable ({key})")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Layout:
-    """Which layer's group of the legacy HDF5 layout each variable belongs to, in which order."""
-
-    layer_names: tuple[str, ...]
-    by_layer: Mapping[str, tuple[int, ...]]
-
-    @classmethod
-    def of(
-        cls, graph: Any, metadata: Mapping[int, Mapping[str, Any]], new_ids: Mapping[int, int]
-    ) -> _Layout:
-        layers = _child_layers(graph, 0)
-        names = [metadata[layer]["name"] for layer in layers if layer in metadata]
-        order = {
-            metadata[n]["name"]: tuple(_layer_variables(graph, n, new_ids))
-            for n in layers
-            if n in metadata
-        }
-        return cls(layer_names=tuple(names), by_layer=order)
-
-    def place(self, node: int, name: str) -> str:
-        """Return the path in the twin for variable *node* called *name*."""
-        for layer, nodes in self.by_layer.items():
-            if node in nodes:
-                return f"model_weights/{layer}/{name}"
-        return f"other_variables/{node}"
-
-    def groups(
-        self, root: Mapping[str, Any], variables: Mapping[int, _SavedVariable]
-    ) -> dict[str, dict[str, Any]]:
-        """Return the groups and attributes that make the twin a legacy Keras HDF5 file."""
-        config = {"class_name": root["class_name"], "config": root["config"]}
-        top: dict[str, Any] = {"model_config": json.dumps(config), "backend": "tensorflow"}
-        top["keras_version"] = str(root.get("keras_version", "2.0.0"))
-        if root.get("training_config"):
-            top["training_config"] = json.dumps(root["training_config"])
-        groups = {
-            "": top,
-            "model_weights": {"layer_names": list(self.layer_names), "backend": "tensorflow"},
-        }
-        groups["model_weights"]["keras_version"] = top["keras_version"]
-        for layer, nodes in self.by_layer.items():
-            names = [variables[node].name for node in nodes if node in variables]
-            groups[f"model_weights/{layer}"] = {"weight_names": names}
-        return groups
-
-
-def _child_layers(graph: Any, node: int) -> list[int]:
-    found = {}
-    for child in graph.nodes[node].children:
-        match = _CHILD_LAYER.match(child.local_name)
-        if match:
-            found[int(match[1])] = child.node_id
-    return [found[index] for index in sorted(found)]
-
-
-def _layer_variables(graph: Any, layer: int, new_ids: Mapping[int, int]) -> Iterator[int]:
-    """Yield a layer's variables in legacy order: trainable ones first."""
-    lists = {c.local_name: graph.nodes[c.node_id] for c in graph.nodes[layer].children}
-    seen = set()
-    for name in ("trainable_variables", "variables"):
-        for child in lists[name].children if name in lists else ():
-            if child.node_id in new_ids and child.node_id not in seen:
-                seen.add(child.node_id)
-                yield new_ids[child.node_id]
-
-
-def _variables(
-    keys: CheckpointKeys, graph: Any, layout: _Layout, checkpoint: Checkpoint
-) -> dict[int, _SavedVariable]:
-    """Return the variables by node id, each under a name of its own."""
-    found: dict[int, _SavedVariable] = {}
-    taken: Counter[str] = Counter()
-    for node, key in keys.variables.items():
-        name = f"{graph.nodes[node].variable.name or node}:0"
-        place = layout.place(node, name)
-        if taken[place]:  # composite layers may give two weights one name
-            name = f"{name}_{taken[place]}"
-        taken[place] += 1
-        spec = WeightSpec(
-            name=layout.place(node, name), dtype=checkpoint.dtype(key), shape=checkpoint.shape(key)
-        )
-        found[node] = _SavedVariable(key=key, name=name, spec=spec)
-    return found
-
-
-def _documents(
-    source: ModelSource,
-    parts: SavedModelParts,
-    graph: Any,
-    pruned: PrunedGraph,
-    variables: Mapping[int, _SavedVariable],
-) -> dict[str, bytes]:
-    documents = {
-        OBJECT_GRAPH: _without_functions(parts, pruned).SerializeToString(deterministic=True),
-        VARIABLES: json.dumps(
-            {node: variable.spec.name for node, variable in variables.items()}
-        ).encode(),
-    }
-    if any(child.local_name == "signatures" for child in graph.nodes[0].children):
-        documents[SOURCE_NODES] = json.dumps(list(pruned.new_ids)).encode()
-    path = source.path / _METADATA_FILE
-    if path.exists():
-        documents[KERAS_METADATA] = _renumbered(
-            keras_metadata(path.read_bytes()), pruned
-        ).SerializeToString()
-    return documents
-
-
-def _layer_classes(metadata: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:
-    """Return the classes that the stock loader would make layers of, with a layer of each."""
-    layers = [found for found in metadata.values() if "trainable" in found]  # metrics are not
-    return {found["class_name"]: str(found.get("name")) for found in layers}
-
-
-def _without_functions(parts: SavedModelParts, pruned: PrunedGraph) -> Any:
-    small = saved_model_message()
-    meta_graph = small.meta_graphs.add()
-    meta_graph.object_graph_def.CopyFrom(pruned.graph)
-    meta_graph.meta_info_def.tensorflow_version = parts.tensorflow_version
-    meta_graph.meta_info_def.tensorflow_git_version = parts.tensorflow_git_version
-    return small
-
-
-def _renumbered(messages: Any, pruned: PrunedGraph) -> Any:
-    """Return the metadata of the nodes that are left, under their new ids."""
-    left = type(messages)()
-    for node in messages.nodes:
-        if node.node_id in pruned.new_ids:
-            left.nodes.add().CopyFrom(node)
-            left.nodes[-1].node_id = pruned.new_ids[node.node_id]
-    return left
-
-
-def _object_names(metadata: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for node in metadata.values():
-        for name, user in object_names(node, str(node.get("name", "the model"))).items():
-            names.setdefault(name, user)
-    return names
-
-
-def _stream(
-    checkpoint: Checkpoint, variables: Mapping[int, _SavedVariable]
-) -> Iterator[tuple[str, Any]]:
-    for variable in variables.values():
-        yield variable.spec.name, checkpoint.read(variable.key)
+def _stream(checkpoint: Checkpoint, weights: Mapping[str, WeightSpec]) -> Iterator[tuple[str, Any]]:
+    for key, spec in weights.items():
+        yield spec.name, checkpoint.read(key)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from fastload.cache.publish import replacing
 from fastload.errors import BypassError, CacheUnwritableError, RestoreError
+from fastload.restore.collector import paused_collector
 from fastload.restore.objects import require_layer_classes
 from fastload.runtime.flavour import Flavour
 from fastload.runtime.global_state import undone_on_failure
@@ -41,7 +40,7 @@ def restore_keras_model(
     """
     require_layer_classes(twin, chosen, request.custom_objects)
     tape = new_tape(chosen, _recorded(specs_path))
-    with _paused_collector():
+    with paused_collector():
         try:
             with undone_on_failure(chosen):
                 model = run_loader(
@@ -73,15 +72,3 @@ def _keep(path: Path, calls: Mapping[str, Any]) -> None:
             partial.write_text(json.dumps(calls, separators=(",", ":")), encoding="utf-8")
     except CacheUnwritableError as error:
         _logger.info("output specs are not kept: %s", error)
-
-
-@contextmanager
-def _paused_collector() -> Iterator[None]:
-    """Hold the garbage collector: a rebuild makes many objects and drops few."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

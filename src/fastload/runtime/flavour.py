@@ -109,13 +109,23 @@ def require_plain_moment(chosen: Flavour) -> None:
     backend = "tensorflow" if chosen.name == KERAS2 else chosen.keras.backend.backend()
     if backend != "tensorflow":
         raise UnsupportedRuntimeError(f"Keras runs on {backend}")
+    require_plain_tensorflow()
+    if _has_layout_scope(chosen):
+        raise UnsupportedRequestError("a Keras distribution is active")
+
+
+def require_plain_tensorflow() -> None:
+    """Check that a variable made now is an ordinary eager one.
+
+    Raises:
+        MissingTensorFlowError: TensorFlow is not installed.
+        UnsupportedRequestError: eager execution is off, or a distribution is active.
+    """
     tf = tensorflow()
     if not tf.executing_eagerly():
         raise UnsupportedRequestError("eager execution is off, or the load is inside a graph")
     if tf.distribute.has_strategy():
         raise UnsupportedRequestError("a distribution strategy is active")
-    if _has_layout_scope(chosen):
-        raise UnsupportedRequestError("a Keras distribution is active")
 
 
 def _has_layout_scope(chosen: Flavour) -> bool:

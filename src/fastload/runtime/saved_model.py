@@ -107,12 +107,13 @@ def _bind(twin: Twin, objects: Any) -> None:
 
 def _stamp(root: Any, meta_info: Any) -> None:
     """Set what TensorFlow's loader leaves on the root of everything that it loads."""
-    root.graph_debug_info = _no_debug_info()
+    root.graph_debug_info = no_debug_info()
     root.tensorflow_version = meta_info.tensorflow_version
     root.tensorflow_git_version = meta_info.tensorflow_git_version
 
 
-def _no_debug_info() -> Any:
+def no_debug_info() -> Any:
+    """Return an empty `GraphDebugInfo` message."""
     # It moved between TensorFlow 2.13 and 2.14.
     messages = first_module(
         *(f"tensorflow.core.{part}.graph_debug_info_pb2" for part in ("framework", "protobuf"))
@@ -131,7 +132,7 @@ def _load_rest(twin: Twin, loaded: Loaded, saved_model: Any, path: str) -> dict[
             _bind(twin, self._nodes)
 
     def parse(_: str) -> tuple[Any, Any]:
-        return saved_model, _no_debug_info()
+        return saved_model, no_debug_info()
 
     loader_impl = Overlay(stock.loader_impl, {"parse_saved_model_with_debug_info": parse})
     names = transplant(stock, {"loader_impl": loader_impl, "Loader": Loader})

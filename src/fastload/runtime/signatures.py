@@ -9,11 +9,12 @@ model's own files, the first time it is used.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fastload.errors import BypassError
+from fastload.runtime.object_paths import captured, paths
 from fastload.runtime.tensorflow import import_module, parse_saved_model
 from fastload.runtime.transplant import require, transplant
 from fastload.source.detect import detect
@@ -105,35 +106,10 @@ def _require_same(folder: Path, digest: str) -> None:
 
 def _filters(graph: Any, variables: Mapping[int, Any]) -> dict[str, Any]:
     """Return what `load_partial` shall load (None) and what is there, by path from the root."""
-    paths = _paths(graph)
+    found = paths(graph)
     filters: dict[str, Any] = {"root.signatures": None}
-    for node in _captured(
-        graph, [n for n, path in paths.items() if path.startswith("root.signatures.")]
+    for node in captured(
+        graph, [n for n, path in found.items() if path.startswith("root.signatures.")]
     ):
-        filters[paths[node]] = (variables[node], setattr) if node in variables else None
+        filters[found[node]] = (variables[node], setattr) if node in variables else None
     return filters
-
-
-def _captured(graph: Any, functions: Sequence[int]) -> set[int]:
-    names: list[str] = []
-    for node in functions:
-        names += graph.nodes[node].function.concrete_functions
-        names.append(graph.nodes[node].bare_concrete_function.concrete_function_name)
-    return {node for name in names if name for node in graph.concrete_functions[name].bound_inputs}
-
-
-def _paths(graph: Any) -> dict[int, str]:
-    """Return a path from the root for each node, through the signatures last.
-
-    What they capture lives elsewhere in the model.
-    """
-    paths = {0: "root"}
-    waiting = [0]
-    for node in waiting:  # grows while it is walked
-        for child in sorted(
-            graph.nodes[node].children, key=lambda child: child.local_name == "signatures"
-        ):
-            if child.node_id not in paths:
-                paths[child.node_id] = f"{paths[node]}.{child.local_name}"
-                waiting.append(child.node_id)
-    return paths

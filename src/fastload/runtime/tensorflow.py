@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from fastload.errors import MissingTensorFlowError, UnconvertibleModelError
 
 
@@ -127,7 +129,7 @@ class Checkpoint:
                 "the checkpoint holds no object graph (it was written by TensorFlow 1)"
             )
         message = trackable_object_graph_pb2.TrackableObjectGraph()
-        return _parsed(message, self.read(key), "the checkpoint's object graph")
+        return _parsed(message, self._get(key), "the checkpoint's object graph")
 
     def __contains__(self, key: str) -> bool:
         return key in self._dtypes
@@ -147,6 +149,11 @@ class Checkpoint:
         Raises:
             UnconvertibleModelError: its bytes do not match their checksum.
         """
+        value = self._get(key)
+        # The reader gives a string that is a scalar as bare bytes.
+        return np.array(value, dtype=object) if isinstance(value, bytes) else value
+
+    def _get(self, key: str) -> Any:
         tf = tensorflow()
         try:
             return self._reader.get_tensor(key)

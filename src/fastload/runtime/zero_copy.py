@@ -80,16 +80,20 @@ def _has_dlpack(dtype: np.dtype[Any]) -> bool:
     return is_numpys_own or dtype.name in _EXTENSION_CARRIERS
 
 
+#: Variables that are nothing but a handle; wrappers know better what an assignment is.
+_PLAIN_VARIABLES = frozenset({"ResourceVariable", "UninitializedVariable"})
+
+
 def assign(variable: Any, value: Any) -> None:
     """Assign a tensor to a TensorFlow variable, by the operation alone where that is all there is.
 
     Raises:
         ValueError: their shapes differ.
     """
-    if type(variable).__name__ == "ResourceVariable" and _agree(variable, value):
+    if type(variable).__name__ in _PLAIN_VARIABLES and _agree(variable, value):
         _operations().assign_variable_op(variable.handle, value)
     else:
-        # Wrappers of variables know better, and a mismatch is reported as ever.
+        # A mismatch is reported as ever.
         variable.assign(value)
 
 

@@ -11,7 +11,8 @@ Format: https://protobuf.dev/programming-guides/encoding/ and `saved_model.proto
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,16 @@ from fastload.errors import UnconvertibleModelError
 # SavedModel and MetaGraphDef, by field number.
 _META_GRAPHS: Final = 2
 _META_INFO: Final = 1
+_GRAPH: Final = 2
+_ASSET: Final = 6
 _OBJECT_GRAPH: Final = 7
+# GraphDef, NodeDef, FunctionDefLibrary, FunctionDef, OpDef.
+_NODE: Final = 1
+_LIBRARY: Final = 2
+_NODE_NAME: Final = 1
+_FUNCTION: Final = 1
+_SIGNATURE: Final = 1
+_SIGNATURE_NAME: Final = 1
 # MetaGraphDef.MetaInfoDef: version of TensorFlow and its git version.
 _TENSORFLOW_VERSION: Final = 5
 _TENSORFLOW_GIT_VERSION: Final = 6
@@ -50,12 +60,81 @@ class SavedModelParts:
     tensorflow_git_version: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionParts:
+    """What a `saved_model.pb` holds for whoever calls its functions.
+
+    Attributes:
+        objects: the bytes of a `SavedModel` that has of this one the `MetaInfoDef`, the object
+            graph, the assets, the nodes that were asked for, and the library without functions.
+            They are copied, not parsed: the order of a map's entries depends on how it was made.
+        library: the bytes of the `FunctionDefLibrary`.
+        functions: offset and length in `library` of each `FunctionDef`, by name.
+    """
+
+    objects: bytes
+    library: bytes
+    functions: Mapping[str, tuple[int, int]]
+
+
 def read_saved_model(path: Path) -> SavedModelParts:
-    """Cut the wanted parts out of the `saved_model.pb` at *path*.
+    """Cut object graph and versions out of the `saved_model.pb` at *path*.
 
     Raises:
         UnconvertibleModelError: it is damaged, or TensorFlow 2 did not write it.
     """
+    with _opened(path) as view:
+        fields = _meta_graph(view)
+        info = dict(_fields(view, *_last(fields, _META_INFO)))
+        return SavedModelParts(
+            object_graph=_bytes(view, fields[_OBJECT_GRAPH][-1]),
+            tensorflow_version=_text(view, info.get(_TENSORFLOW_VERSION, _NOTHING)),
+            tensorflow_git_version=_text(view, info.get(_TENSORFLOW_GIT_VERSION, _NOTHING)),
+        )
+
+
+def read_functions(path: Path, nodes: Collection[str]) -> FunctionParts:
+    """Cut functions and what they need out of the `saved_model.pb` at *path*.
+
+    Args:
+        path: the file.
+        nodes: names of the nodes of the main graph that are wanted.
+
+    Raises:
+        UnconvertibleModelError: it is damaged, or TensorFlow 2 did not write it.
+    """
+    with _opened(path) as view:
+        fields = _meta_graph(view)
+        graph = _grouped(view, _last(fields, _GRAPH))
+        library = _last(graph, _LIBRARY)
+        spans = graph.get(_NODE, []) if nodes else []
+        kept = [_bytes(view, s) for s in spans if _name(view, s, _NODE_NAME) in nodes]
+        objects = [
+            _field(_META_INFO, _bytes(view, _last(fields, _META_INFO))),
+            _field(
+                _GRAPH,
+                *(_field(_NODE, node) for node in kept),
+                _field(_LIBRARY, _without(view, library, _FUNCTION)),
+            ),
+            *(_field(_ASSET, _bytes(view, span)) for span in fields.get(_ASSET, [])),
+            _field(_OBJECT_GRAPH, _bytes(view, _last(fields, _OBJECT_GRAPH))),
+        ]
+        return FunctionParts(
+            objects=_field(_META_GRAPHS, *objects),
+            library=_bytes(view, library),
+            functions={
+                _name(view, _last(_grouped(view, span), _SIGNATURE), _SIGNATURE_NAME): (
+                    span[0] - library[0],
+                    span[1] - span[0],
+                )
+                for number, span in _fields(view, *library)
+                if number == _FUNCTION
+            },
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[memoryview]:
     if not path.stat().st_size:  # which cannot be mapped
         raise UnconvertibleModelError("saved_model.pb is empty")
     with (
@@ -63,22 +142,44 @@ def read_saved_model(path: Path) -> SavedModelParts:
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
         memoryview(content) as view,
     ):
-        return _parts(view)
+        yield view
 
 
-def _parts(view: memoryview) -> SavedModelParts:
-    graphs = [span for number, span in _fields(view, 0, len(view)) if number == _META_GRAPHS]
+def _meta_graph(view: memoryview) -> Mapping[int, list[tuple[int, int]]]:
+    """Return the extents of the one meta-graph's fields, by field number."""
+    graphs = _grouped(view, (0, len(view))).get(_META_GRAPHS, [])
     if len(graphs) != 1:
         raise UnconvertibleModelError(f"the SavedModel has {len(graphs)} meta-graphs, not one")
-    fields = dict(_fields(view, *graphs[0]))
+    fields = _grouped(view, graphs[0])
     if _OBJECT_GRAPH not in fields:
         raise UnconvertibleModelError("the SavedModel was not written by TensorFlow 2")
-    info = dict(_fields(view, *fields.get(_META_INFO, _NOTHING)))
-    return SavedModelParts(
-        object_graph=_bytes(view, fields[_OBJECT_GRAPH]),
-        tensorflow_version=_text(view, info.get(_TENSORFLOW_VERSION, _NOTHING)),
-        tensorflow_git_version=_text(view, info.get(_TENSORFLOW_GIT_VERSION, _NOTHING)),
-    )
+    return fields
+
+
+def _grouped(view: memoryview, span: tuple[int, int]) -> dict[int, list[tuple[int, int]]]:
+    found: dict[int, list[tuple[int, int]]] = {}
+    for number, extent in _fields(view, *span):
+        found.setdefault(number, []).append(extent)
+    return found
+
+
+def _last(fields: Mapping[int, list[tuple[int, int]]], number: int) -> tuple[int, int]:
+    return fields.get(number, [_NOTHING])[-1]
+
+
+def _name(view: memoryview, span: tuple[int, int], number: int) -> str:
+    """Return the text of field *number*, which comes early, of the message at *span*."""
+    return next((_text(view, s) for found, s in _fields(view, *span) if found == number), "")
+
+
+def _without(view: memoryview, span: tuple[int, int], unwanted: int) -> bytes:
+    """Return the message at *span* without its fields *unwanted*."""
+    kept, start = bytearray(), span[0]
+    for number, (_, end) in _fields(view, *span):
+        if number != unwanted:
+            kept += view[start:end]
+        start = end
+    return bytes(kept)
 
 
 def _bytes(view: memoryview, span: tuple[int, int]) -> bytes:
@@ -87,6 +188,20 @@ def _bytes(view: memoryview, span: tuple[int, int]) -> bytes:
 
 def _text(view: memoryview, span: tuple[int, int]) -> str:
     return _bytes(view, span).decode(errors="replace")
+
+
+def _field(number: int, *contents: bytes) -> bytes:
+    """Return a length-delimited field."""
+    length = sum(len(content) for content in contents)
+    return b"".join([_encoded(number << 3 | _BYTES), _encoded(length), *contents])
+
+
+def _encoded(value: int) -> bytes:
+    head = bytearray()
+    while value >= _MORE_FOLLOWS:
+        head.append(value & 0x7F | _MORE_FOLLOWS)
+        value >>= 7
+    return bytes([*head, value])
 
 
 def _fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:

@@ -16,3 +16,20 @@ SOURCE_NODES: Final = "source_nodes.json"
 LAYER_CLASSES: Final = "layer_classes.json"
 #: The group with the tree of a `.keras` archive's `model.weights.h5`.
 STATE: Final = "state"
+
+#: A `SavedModel` message with the whole object graph and no functions.
+SAVED_OBJECTS: Final = "saved_objects.pb"
+#: The `FunctionDefLibrary` of the SavedModel, and offset and length of each function in it by name.
+FUNCTIONS: Final = "functions.pb"
+FUNCTION_INDEX: Final = "functions.json"
+#: Name of the weight by node id of the whole object graph.
+SAVED_VARIABLES: Final = "saved_variables.json"
+#: Node id by path of the signatures and all that they capture; empty where objects must be made at
+#: once.
+SIGNATURE_NODES: Final = "signature_nodes.json"
+#: Code and reason why a section is missing, by section.
+REFUSALS: Final = "refusals.json"
+
+#: What a SavedModel's twin can serve: a Keras model, and the object that TensorFlow itself loads.
+KERAS_SECTION: Final = "keras"
+FUNCTION_SECTION: Final = "functions"

@@ -1,0 +1,111 @@
+"""What a load of a SavedModel's own objects needs: the whole object graph, functions, variables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastload.convert.conversion import Section
+from fastload.convert.object_graph import checkpoint_keys
+from fastload.errors import UnconvertibleModelError
+from fastload.runtime.object_paths import captured, paths
+from fastload.runtime.tensorflow import Checkpoint
+from fastload.source.kinds import ModelSource
+from fastload.source.saved_model import read_functions
+from fastload.twin.documents import (
+    FUNCTION_INDEX,
+    FUNCTIONS,
+    SAVED_OBJECTS,
+    SAVED_VARIABLES,
+    SIGNATURE_NODES,
+)
+from fastload.twin.format import WeightSpec
+
+_SIGNATURES: Final = "root.signatures"
+#: What can be made on its own, before everything else.
+_CAPTURED_KINDS: Final = frozenset({"variable", "constant", "asset"})
+#: The loader renames what stands in here after functions, all of which it would have to make.
+_DEBUG_INFO: Final = "debug/saved_model_debug_info.pb"
+
+
+def function_section(
+    source: ModelSource,
+    graph: Any,
+    checkpoint: Checkpoint,
+    known: Mapping[str, WeightSpec],
+) -> Section:
+    """Return what TensorFlow's own loader is run over.
+
+    Args:
+        source: the SavedModel.
+        graph: its object graph.
+        checkpoint: its weights.
+        known: weights that are in the twin already, by checkpoint key.
+
+    Raises:
+        UnconvertibleModelError: it keeps state that is no variable, or debugging information.
+    """
+    if (source.path / _DEBUG_INFO).exists():
+        raise UnconvertibleModelError("the SavedModel holds debugging information")
+    keys = _variable_keys(graph, checkpoint)
+    weights = {key: known.get(key) or _spec(key, checkpoint) for key in keys.values()}
+    functions = read_functions(source.path / "saved_model.pb", _constants(graph))
+    names = {node: weights[key].name for node, key in keys.items()}
+    return Section(
+        documents={
+            SAVED_OBJECTS: functions.objects,
+            FUNCTIONS: functions.library,
+            FUNCTION_INDEX: json.dumps(functions.functions).encode(),
+            SAVED_VARIABLES: json.dumps(names).encode(),
+            SIGNATURE_NODES: json.dumps(_signature_nodes(graph)).encode(),
+        },
+        weights=weights,
+    )
+
+
+def _variable_keys(graph: Any, checkpoint: Checkpoint) -> Mapping[int, str]:
+    keys = checkpoint_keys(graph, checkpoint.object_graph())
+    for key in keys.other.values():
+        raise UnconvertibleModelError(f"the checkpoint holds state that is no variable ({key})")
+    variables = {n for n, node in enumerate(graph.nodes) if node.WhichOneof("kind") == "variable"}
+    if missing := variables - keys.variables.keys():
+        raise UnconvertibleModelError(
+            f"the checkpoint lacks {len(missing)} of {len(variables)} variables"
+        )
+    return keys.variables
+
+
+def _spec(key: str, checkpoint: Checkpoint) -> WeightSpec:
+    name = f"variables/{key.replace('/.', '.')}"
+    return WeightSpec(name=name, dtype=checkpoint.dtype(key), shape=checkpoint.shape(key))
+
+
+def _constants(graph: Any) -> frozenset[str]:
+    """Return the nodes of the main graph whose values are objects of their own."""
+    kinds = (node for node in graph.nodes if node.WhichOneof("kind") == "constant")
+    return frozenset(node.constant.operation for node in kinds)
+
+
+def _signature_nodes(graph: Any) -> dict[str, int]:
+    """Return the nodes without which no signature can be called, by path from the root.
+
+    None where objects other than these have to be there first: a load makes tables, and fills them,
+    whoever looks at them.
+    """
+    kinds = [node.WhichOneof("kind") for node in graph.nodes]
+    root = graph.nodes[0]
+    if "resource" in kinds or root.registered_name or _has_dotted_names(graph):
+        return {}
+    found = paths(graph)
+    functions = [node for node, path in found.items() if path.startswith(f"{_SIGNATURES}.")]
+    needed = captured(graph, functions)
+    if not all(kinds[node] in _CAPTURED_KINDS and node in found for node in needed):
+        return {}
+    signatures = [node for node, path in found.items() if path == _SIGNATURES]
+    return {found[node]: node for node in (*signatures, *functions, *sorted(needed))}
+
+
+def _has_dotted_names(graph: Any) -> bool:
+    """Say whether a path may be taken for another one."""
+    return any("." in child.local_name for node in graph.nodes for child in node.children)

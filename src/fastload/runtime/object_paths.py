@@ -1,0 +1,32 @@
+"""Walks over a `SavedObjectGraph` message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+def captured(graph: Any, functions: Iterable[int]) -> set[int]:
+    """Return the nodes whose tensors *functions* (ids of function nodes) capture."""
+    names: list[str] = []
+    for node in functions:
+        names += graph.nodes[node].function.concrete_functions
+        names.append(graph.nodes[node].bare_concrete_function.concrete_function_name)
+    return {node for name in names if name for node in graph.concrete_functions[name].bound_inputs}
+
+
+def paths(graph: Any) -> dict[int, str]:
+    """Return a path from the root for each node, through the signatures last.
+
+    What they capture lives elsewhere in the model.
+    """
+    found = {0: "root"}
+    waiting = [0]
+    for node in waiting:  # grows while it is walked
+        for child in sorted(
+            graph.nodes[node].children, key=lambda child: child.local_name == "signatures"
+        ):
+            if child.node_id not in found:
+                found[child.node_id] = f"{found[node]}.{child.local_name}"
+                waiting.append(child.node_id)
+    return found
