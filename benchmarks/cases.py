@@ -35,6 +35,13 @@ class Flavour(str, Enum):
         return (Format.KERAS, Format.HDF5)
 
 
+class Function(str, Enum):
+    """The function of fastload that a case measures."""
+
+    LOAD_MODEL = "load_model"
+    LOAD_SAVED_MODEL = "load_saved_model"
+
+
 MISS: Final = "fastload_miss"
 HIT: Final = "fastload_hit"
 
@@ -50,7 +57,8 @@ class Case:
         flavour: the Keras that loads.
         source: the format that fastload opens; its stock loader is what ratios refer to.
         rivals: the formats that the stock loader opens, with the same weights and flavour.
-        compile: passed to every loader.
+        compile: passed to every Keras loader.
+        function: what of fastload opens it; the stock loader is the one that it stands in for.
     """
 
     name: str
@@ -60,6 +68,7 @@ class Case:
     source: Format = Format.SAVED_MODEL
     rivals: tuple[Format, ...] = (Format.SAVED_MODEL, Format.HDF5)
     compile: bool = True
+    function: Function = Function.LOAD_MODEL
 
     @property
     def loaders(self) -> tuple[str, ...]:
@@ -110,6 +119,17 @@ def _in_every_format(network: str, *shape: int) -> tuple[Case, ...]:
     )
 
 
+def _as_objects(network: str, *shape: int) -> Case:
+    """One case of a SavedModel that is opened without Keras."""
+    return Case(
+        name=f"{network}-saved-model",
+        network=network,
+        input_shape=shape,
+        rivals=(Format.SAVED_MODEL,),
+        function=Function.LOAD_SAVED_MODEL,
+    )
+
+
 CASES: Final = (
     *_in_every_format("resnet50", 1, 224, 224, 3),
     *_in_every_format("efficientnetb0", 1, 224, 224, 3),
@@ -132,6 +152,10 @@ CASES: Final = (
     Case(name="weights50mb", network="weights50mb", input_shape=(1, 1768)),
     Case(name="weights500mb", network="weights500mb", input_shape=(1, 5590)),
     Case(name="weights2gb", network="weights2gb", input_shape=(1, 11180)),
+    _as_objects("resnet50", 1, 224, 224, 3),
+    _as_objects("efficientnetb7", 1, 600, 600, 3),
+    _as_objects("sleepecg", 1, 64, 36),
+    _as_objects("basic-pitch", 1, 43844, 1),
 )
 
 #: For the tests of the benchmarks themselves.

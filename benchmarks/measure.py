@@ -117,6 +117,7 @@ def _measure(case: Case, loader: str, work: Path, cache: Path) -> Measurement:
         flavour=case.flavour.value,
         input_shape=case.input_shape,
         compile=case.compile,
+        function=case.function.value,
         started=time.time(),
     )
     line = _run("benchmarks.runner", [json.dumps(asdict(job))], _environment(cache))

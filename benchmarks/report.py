@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from benchmarks.cases import CASES, HIT, MISS, TINY, stock_loader
+from benchmarks.cases import CASES, HIT, MISS, TINY, Function, stock_loader
 from benchmarks.runner import Measurement
 
 BEGIN: Final = "<!-- benchmarks:begin (written by python -m benchmarks) -->"
@@ -190,11 +190,15 @@ _SUMMARY_COLUMNS: Final = (
 
 
 def _summary_cells(case: str, rows: Mapping[str, Row]) -> tuple[str, ...]:
-    stock = rows[stock_loader({each.name: each for each in (*CASES, TINY)}[case].source)]
+    known = {each.name: each for each in (*CASES, TINY)}[case]
+    stock = rows[stock_loader(known.source)]
+    label = f"{case} ({stock.loader.removeprefix('stock_')})"
+    if known.function is Function.LOAD_SAVED_MODEL:
+        label = f"{known.network} (tf.saved_model.load)"
     hit, hdf5 = rows[HIT], rows.get("stock_h5")
     over_hdf5 = f"{hdf5.load_s / hit.load_s:.1f}" if hdf5 and "bypass" not in hit.outcome else ""
     return (
-        f"{case} ({stock.loader.removeprefix('stock_')})",
+        label,
         f"{stock.load_s:.2f}",
         f"{rows[MISS].load_s:.2f}",
         f"{hit.load_s:.3f}",

@@ -6,19 +6,22 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from benchmarks.cases import Flavour
+from benchmarks.cases import Flavour, Function
 from benchmarks.networks import SEED, stock_keras
+
+_SIGNATURE: Final = "serving_default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class Job:
         flavour: value of the Keras flavour that loads.
         input_shape: shape of the batch to predict.
         compile: passed to the loader.
+        function: name of the function of fastload that is measured.
         started: `time.time()` just before this process was started.
     """
 
@@ -41,6 +45,7 @@ class Job:
     flavour: str
     input_shape: tuple[int, ...]
     compile: bool
+    function: str
     started: float
 
 
@@ -74,11 +79,11 @@ class Measurement:
 def run(job: Job) -> Measurement:
     """Load, predict once, and say what it cost."""
     keras = stock_keras(Flavour(job.flavour))
-    load = _loader(job.loader, keras)
+    load, predict = _steps(job, keras)
     start = time.perf_counter()
-    model = load(job.path, compile=job.compile)
+    model = load()
     load_s = time.perf_counter() - start
-    prediction = model.predict(_batch(job.input_shape), verbose=0)
+    prediction = predict(model, _batch(job.input_shape))
     first_prediction_s = time.time() - job.started
     outcome, reason = _outcome(job.loader)
     return Measurement(
@@ -87,7 +92,7 @@ def run(job: Job) -> Measurement:
         load_s=load_s,
         process_start_to_first_prediction_s=first_prediction_s,
         peak_rss_mib=_peak_rss_mib(),
-        weights_mib=sum(_nbytes(weight) for weight in model.weights) / 2**20,
+        weights_mib=sum(_nbytes(weight) for weight in _weights(job, model)) / 2**20,
         digest=digest(prediction),
         outcome=outcome,
         reason=reason,
@@ -114,22 +119,43 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _loader(name: str, keras: Any) -> Any:
-    if name.startswith("stock_"):
-        return keras.models.load_model
-    import fastload
+def _steps(job: Job, keras: Any) -> tuple[Callable[[], Any], Callable[[Any, Any], Any]]:
+    """Return what loads and what predicts."""
+    is_stock = job.loader.startswith("stock_")
+    if job.function == Function.LOAD_SAVED_MODEL.value:
+        tf = importlib.import_module("tensorflow")
+        load = tf.saved_model.load if is_stock else _fastload().load_saved_model
+        return lambda: load(job.path), _call_signature
+    load = keras.models.load_model if is_stock else _fastload().load_model
+    return lambda: load(job.path, compile=job.compile), _predict
 
-    return fastload.load_model
+
+def _fastload() -> Any:
+    return importlib.import_module("fastload")
+
+
+def _predict(model: Any, batch: Any) -> Any:
+    return model.predict(batch, verbose=0)
+
+
+def _call_signature(loaded: Any, batch: Any) -> Any:
+    function = loaded.signatures[_SIGNATURE]
+    (name,) = function.structured_input_signature[1]
+    tf = importlib.import_module("tensorflow")
+    return {key: value.numpy() for key, value in function(**{name: tf.constant(batch)}).items()}
+
+
+def _weights(job: Job, model: Any) -> Any:
+    is_model = job.function == Function.LOAD_MODEL.value
+    return model.weights if is_model else model.signatures[_SIGNATURE].variables
 
 
 def _outcome(loader: str) -> tuple[str, str | None]:
     if loader.startswith("stock_"):
         return "stock", None
-    import fastload
-
-    report = fastload.last_load()
+    report = _fastload().last_load()
     if report is None:
-        raise RuntimeError("fastload.load_model left no report")
+        raise RuntimeError("fastload left no report")
     return report.outcome.value, report.reason
 
 
