@@ -5,8 +5,8 @@
     model = fastload.load_model("path/to/model")
 
 The first load of a model writes an HDF5 twin into a cache; every later load, in any process, maps
-it. What comes back is the model that `tf.keras.models.load_model` returns; `load_saved_model` does the
-same for `tf.saved_model.load`. Importing this package loads neither TensorFlow nor numpy.
+it. What comes back is the model that `tf.keras.models.load_model` returns; `load_saved_model` does
+so for `tf.saved_model.load`. Importing this package loads neither TensorFlow nor numpy.
 """
 
 from __future__ import annotations

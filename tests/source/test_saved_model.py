@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fastload.errors import UnconvertibleModelError
-from fastload.source.saved_model import SavedModelParts, read_saved_model
+from fastload.source.saved_model import SavedModelParts, read_functions, read_saved_model
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 META_GRAPHS, META_INFO, OBJECT_GRAPH, VERSION, GIT_VERSION = 2, 1, 7, 5, 6
@@ -124,3 +124,42 @@ def test_a_refusal_says_what_is_wrong(tmp_path: Path, content: bytes, reason: st
     """So that the report can."""
     with pytest.raises(UnconvertibleModelError, match=reason):
         read(tmp_path, content)
+
+
+def function(name: bytes, body: bytes = b"") -> bytes:
+    signature = message(1, message(1, name))
+    return message(1, signature + message(3, body))
+
+
+def test_functions_are_found_by_name(tmp_path: Path) -> None:
+    """Each at its offset, and nothing of them in what is left of the file."""
+    gradient = message(2, b"gradient")
+    library = function(b"first", b"x" * 200) + gradient + function(b"second")
+    node, other = message(1, b"Const") + message(2, b"op"), message(1, b"other")
+    graph = message(1, other) + message(1, node) + message(2, library)
+    asset = message(6, b"asset")
+    meta_graph = message(META_INFO, INFO) + message(2, graph) + asset
+    path = tmp_path / "saved_model.pb"
+    path.write_bytes(message(META_GRAPHS, meta_graph + message(OBJECT_GRAPH, b"objects")))
+
+    parts = read_functions(path, {"Const"})
+
+    for name, body in (("first", b"x" * 200), ("second", b"")):
+        offset, nbytes = parts.functions[name]
+        found = message(1, parts.library[offset : offset + nbytes])
+        assert found == function(name.encode(), body)
+    small = message(1, node) + message(2, gradient)
+    kept = message(META_INFO, INFO) + message(2, small) + asset + message(OBJECT_GRAPH, b"objects")
+    assert parts.objects == message(META_GRAPHS, kept)
+    assert len(parts.functions) == 2
+
+
+@varied
+@given(st.integers(0, len(WHOLE) - 1))
+def test_a_cut_file_has_no_functions(tmp_path: Path, length: int) -> None:
+    """As for the object graph."""
+    path = tmp_path / "saved_model.pb"
+    path.write_bytes(WHOLE[:length])
+
+    with pytest.raises(UnconvertibleModelError):
+        read_functions(path, set())

@@ -85,8 +85,13 @@ def _late_class(final: Any, becomes_callable: bool) -> Any:  # noqa: FBT001
         _come_to_life(self, final)
         return _true_dict(self)
 
+    def reduce(self: Any, protocol: Any) -> Any:
+        _come_to_life(self, final)
+        return self.__reduce_ex__(protocol)
+
     told = {name: getattr(final, name) for name in ("__module__", "__qualname__", "__doc__")}
     hooks = {"__getattr__": look, "__dir__": names, "__dict__": property(state)}
+    hooks["__reduce_ex__"] = reduce  # copies and pickles ask the class first
     if becomes_callable:
         hooks["__call__"] = call
     return type(final.__name__, (final,), {**told, **hooks})
