@@ -133,6 +133,18 @@ def test_it_works_inside_a_graph(calculator: Path) -> None:
     assert told(lambda: mapped(ours)) == told(lambda: mapped(stock))
 
 
+def test_what_comes_late_is_as_if_made_by_the_load(calculator: Path) -> None:
+    """First looked at under a strategy, a device, a tape and a name scope of somebody else's."""
+    stock, ours = both(calculator)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope(), tf.device("CPU:0"), tf.GradientTape(), tf.name_scope("mine"):
+        seen = [dir(ours), type(ours.kernel).__name__, ours.kernel.name]
+
+    assert seen == [dir(stock), type(stock.kernel).__name__, stock.kernel.name]
+    assert saved_objects.anatomy(tf, ours) == saved_objects.anatomy(tf, stock)
+    assert told(lambda: ours.affine(tf.ones([1, 2]))) == told(lambda: stock.affine(tf.ones([1, 2])))
+
+
 def test_threads_that_look_at_once_find_one_object(calculator: Path) -> None:
     """All get the same functions and right results."""
     stock, ours = both(calculator)

@@ -88,20 +88,23 @@ def _constants(graph: Any) -> frozenset[str]:
 
 
 def _signature_nodes(graph: Any) -> dict[str, int]:
-    """Return the nodes without which no signature can be called, by path from the root.
+    """Return the nodes that a load makes at once, by path from the root; none if it makes all.
 
-    None where objects other than these have to be there first: a load makes tables, and fills them,
-    whoever looks at them.
+    They are the signatures, what they capture, and every variable: one made later might be made
+    under another device or distribution strategy. All are made at once where a load does more than
+    make objects: it makes tables and fills them, and optimizers make their slots.
     """
     kinds = [node.WhichOneof("kind") for node in graph.nodes]
     root = graph.nodes[0]
-    if "resource" in kinds or root.registered_name or _has_dotted_names(graph):
+    has_slots = any(node.slot_variables for node in graph.nodes)
+    if "resource" in kinds or has_slots or root.registered_name or _has_dotted_names(graph):
         return {}
     found = paths(graph)
     functions = [node for node, path in found.items() if path.startswith(f"{_SIGNATURES}.")]
     needed = captured(graph, functions)
     if not all(kinds[node] in _CAPTURED_KINDS and node in found for node in needed):
         return {}
+    needed |= {node for node, kind in enumerate(kinds) if kind == "variable" and node in found}
     signatures = [node for node, path in found.items() if path == _SIGNATURES]
     return {found[node]: node for node in (*signatures, *functions, *sorted(needed))}
 
