@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from fastload.accounting import account_served
 from fastload.cache.directory import CacheDir
-from fastload.call import ModelCall, SavedModelCall, current_settings
+from fastload.call import Call, ModelCall, SavedModelCall, current_settings
 from fastload.errors import (
     BypassError,
     CacheError,
@@ -110,14 +110,7 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
         strict=settings.strict if strict is None else strict,
         settings=settings,
     )
-    try:
-        served = _load_cached(call, clock)
-    except (CacheError, BypassError) as error:
-        if call.strict and not settings.disabled:
-            raise
-        return load_stock(call, clock, error)
-    account_served(call, clock, served.outcome, served.twin)
-    return served.model
+    return _serve(call, clock, lambda: _load_cached(call, clock))
 
 
 def _load_cached(call: ModelCall, clock: PhaseClock) -> _Served:
@@ -206,10 +199,15 @@ def load_saved_model(
         strict=settings.strict if strict is None else strict,
         settings=settings,
     )
+    return _serve(call, clock, lambda: _load_objects(call, clock))
+
+
+def _serve(call: Call, clock: PhaseClock, load: Callable[[], _Served]) -> Any:
+    """Load from the twin, or with the stock loader for the reason why not."""
     try:
-        served = _load_objects(call, clock)
+        served = load()
     except (CacheError, BypassError) as error:
-        if call.strict and not settings.disabled:
+        if call.strict and not call.settings.disabled:
             raise
         return load_stock(call, clock, error)
     account_served(call, clock, served.outcome, served.twin)
