@@ -201,7 +201,10 @@ class _Shard:
             lines = self._run("contract/objects_worker.py", request)
             results |= {line["id"]: line for line in lines}
             if len(lines) < len(rest):
-                results[rest[len(lines)]["id"]] = {"died": True}
+                culprit = rest[len(lines)]
+                alone = {**request, "jobs": [culprit], "only_stock": True}
+                by_stock = not self._run("contract/objects_worker.py", alone)
+                results[culprit["id"]] = {"died": "in stock" if by_stock else "with fastload"}
         return results
 
     def _run(self, script: str, request: dict[str, Any]) -> list[dict[str, Any]]:

@@ -55,13 +55,15 @@ def test_saved_object_is_the_one_that_stock_loads(
     if artefact.format != "tf":
         pytest.skip("no SavedModel")
     told = findings.objects[artefact.id]
-    if told.get("died"):
+    if told.get("died") == "in stock":
         pytest.skip("TensorFlow aborts the process on the sample inputs")
 
+    assert "died" not in told
     for outcome in ("miss", "hit"):
         found, code, reason = told[f"{outcome} report"]
         assert told[outcome] == told["stock"]
-        assert found == outcome or code == "FL203", reason
+        stock_fails = "load" in told["stock"]
+        assert found == outcome or code == "FL203" or stock_fails, reason
 
 
 def test_twin_is_never_written_through_a_model(
