@@ -15,10 +15,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastload.api import load_model, load_saved_model, warm
+    from fastload.api import load_model, load_saved_model
     from fastload.explanation import Explanation, explain
     from fastload.registry import custom_objects, register
     from fastload.report import LoadReport, Outcome, last_load
+    from fastload.warming import warm
 
 __all__ = [
     "Explanation",
@@ -45,7 +46,7 @@ _HOME = {
     "load_model": "api",
     "load_saved_model": "api",
     "register": "registry",
-    "warm": "api",
+    "warm": "warming",
 }
 
 

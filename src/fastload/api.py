@@ -1,12 +1,11 @@
-"""The story, top to bottom: `load_model`, `load_saved_model` and `warm`."""
+"""The story, top to bottom: `load_model` and `load_saved_model`."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from fastload.accounting import account_served
 from fastload.cache.directory import CacheDir
@@ -20,8 +19,8 @@ from fastload.errors import (
     UnsupportedSourceError,
 )
 from fastload.fallback import load_stock
-from fastload.loading import Identity, build, identify, open_twin
-from fastload.report import LoadReport, Outcome, PhaseClock
+from fastload.loading import Identity, identify, open_twin
+from fastload.report import Outcome, PhaseClock
 from fastload.restore.keras_model import restore_keras_model
 from fastload.restore.objects import custom_objects as objects_for
 from fastload.restore.objects import require_resolved
@@ -41,8 +40,6 @@ from fastload.source.detect import detect
 from fastload.source.kinds import SourceKind
 from fastload.twin.documents import FUNCTION_SECTION
 from fastload.twin.reader import Twin
-
-_logger: Final = logging.getLogger("fastload")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +124,7 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> _Served:
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"):
-        model = _restore(call, identity, twin, chosen)
+        model = rebuild(call, identity, twin, chosen)
     return _Served(model=model, outcome=outcome, twin=twin)
 
 
@@ -138,7 +135,13 @@ def _require_ours(call: ModelCall) -> None:
         raise UnsupportedRequestError(f"{', '.join(sorted(call.stock_only))}= was given")
 
 
-def _restore(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> Any:
+def rebuild(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> Any:
+    """Make the model that *call* asks for from its twin.
+
+    Raises:
+        CacheError: Keras cannot make it of this twin.
+        BypassError: a custom class is missing, or Keras is not as expected.
+    """
     request = RestoreRequest(
         filepath=os.fspath(call.filepath),
         custom_objects=objects_for(twin, chosen, call.custom_objects),
@@ -233,56 +236,3 @@ def _load_objects(call: SavedModelCall, clock: PhaseClock) -> _Served:
     with clock.phase("restore"):
         model = restore_saved_model(twin, os.fspath(call.filepath), call.tags)
     return _Served(model=model, outcome=outcome, twin=twin)
-
-
-def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadReport:
-    """Build the twin of the model at *path* now, so that no later load has to.
-
-    Args:
-        path: what would be given to `load_model`.
-        keras: the Keras that later loads use.
-
-    Returns:
-        A report: `miss` if the twin was written, `hit` if it was there.
-
-    Raises:
-        CacheError: the cache cannot be written.
-        BypassError: the model cannot be converted, so every load of it goes to the stock loader;
-            the message says why.
-        MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
-
-    Example:
-        >>> import fastload
-        >>> fastload.warm("path/to/model").twin  # doctest: +SKIP
-        PosixPath('.../3f0c....h5')
-    """
-    clock = PhaseClock()
-    call = ModelCall(filepath=path, compile=False, stock_only={}, settings=current_settings())
-    with clock.phase("detect"):
-        source = detect(path)
-    with clock.phase("import"):
-        chosen = flavour(keras)
-        require_opens(chosen.name, source)
-    with clock.phase("twin"):
-        identity = identify(CacheDir.locate(call.settings), source, chosen.name)
-        outcome = build(identity, call.settings)
-        twin = Twin.open(identity.entry.path)
-    with clock.phase("specs"):
-        _learn_specs(call, identity, twin, chosen)
-    return LoadReport(
-        path=str(path),
-        outcome=outcome,
-        seconds=clock.seconds,
-        phases=clock.phases,
-        size_bytes=twin.weights_nbytes,
-        twin=twin.path,
-    )
-
-
-def _learn_specs(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:
-    """Rebuild the model once, so that the first real load finds the recorded output specs."""
-    try:
-        require_plain_moment(chosen)
-        _restore(call, identity, twin, chosen)
-    except (CacheError, BypassError) as error:
-        _logger.info("%s is warm, but could not be rebuilt here: %s", call.filepath, error)

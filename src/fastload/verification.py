@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from fastload import registry
-from fastload.api import load_model, warm
+from fastload.api import load_model
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
 from fastload.cache.stock_time import note_stock_seconds
@@ -26,6 +26,7 @@ from fastload.runtime.tensorflow import tensorflow
 from fastload.twin.format import dtype_of
 from fastload.twin.opening import read_index
 from fastload.twin.weights import Array
+from fastload.warming import warm
 
 _SEED: Final = 20_240_229
 #: For axes that a model leaves open: long enough for several poolings, quick all the same.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from fastload.cache.stock_time import note_stock_seconds
+from fastload.twin.documents import FUNCTIONS, REFUSALS, SIGNATURES
 
 from .conftest import ARRAYS, Cli, Twins, document_of
 
@@ -139,3 +141,50 @@ def test_info_on_a_damaged_twin_tells_the_fault(cli: Cli, twins: Twins) -> None:
     assert told.exit_code == 0
     assert "Fault           [FL103] " in told.stdout
     assert "it does not begin with a fastload header" in told.stdout
+
+
+def test_info_lists_signatures_and_what_is_served(cli: Cli, twins: Twins) -> None:
+    """A SavedModel's twin that serves `load_saved_model` alone."""
+    specs = {
+        "serving_default": {
+            "inputs": {"image": ["float32", [None, 8]], "label": ["string", None]},
+            "outputs": {"score": ["float32", []]},
+        }
+    }
+    entry = twins.add(
+        "a" * 64,
+        documents={
+            FUNCTIONS: b"",
+            SIGNATURES: json.dumps(specs).encode(),
+            REFUSALS: json.dumps({"keras": ["FL203", "it has no config"]}).encode(),
+        },
+    )
+    told = cli("info", entry.name).stdout
+    (document,) = document_of(cli("info", entry.name, "--json"))["entries"]
+
+    assert document["signatures"] == specs
+    assert document["serves"] == ["load_saved_model"]
+    assert "Serves          load_saved_model\n" in told
+    assert "not load_model: [FL203] it has no config\n" in told
+    rows = [line.split() for line in told.splitlines()[-4:]]
+    assert rows == [
+        ["Signature", "Name", "Dtype", "Shape"],
+        ["serving_default", "takes", "image", "float32", "?", "x", "8"],
+        ["takes", "label", "string", "any"],
+        ["gives", "score", "float32", "scalar"],
+    ]
+
+
+def test_info_on_a_damaged_document_tells_the_fault(cli: Cli, twins: Twins) -> None:
+    """Its bytes are not those that were written."""
+    specs = json.dumps({"x": {"inputs": {}, "outputs": {}}}).encode()
+    entry = twins.add("a" * 64, documents={SIGNATURES: specs})
+    content = entry.path.read_bytes()
+    assert content.count(specs) == 1
+    entry.path.chmod(0o600)
+    entry.path.write_bytes(content.replace(specs, specs.replace(b"x", b"y")))
+
+    told = cli("info", entry.name)
+
+    assert told.exit_code == 0
+    assert "its document 'signatures.json' does not match its digest" in told.stdout

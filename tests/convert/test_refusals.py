@@ -43,7 +43,7 @@ def outcome_of(load: Callable[[], Any]) -> tuple[str, str] | Any:
 def refusal_of(path: Path, form: Form) -> str:
     """Return why the model at *path* cannot be converted."""
     with pytest.raises(BypassError) as caught:
-        fastload.warm(path, keras=form.package)
+        fastload.load_model(path, keras=form.package, strict=True)
     return str(caught.value)
 
 
@@ -91,6 +91,30 @@ UNCONVERTIBLE: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
+def test_warm_serves_the_loader_that_it_can(tmp_path: Path, cache_root: Path) -> None:
+    """A module has no config: its twin is for `load_saved_model`, and the report says so."""
+    save_module(tmp_path / "m")
+
+    report = fastload.warm(tmp_path / "m", keras=SAVED_MODEL.package)
+    explanation = fastload.explain(tmp_path / "m", keras=SAVED_MODEL.package)
+    fastload.load_saved_model(tmp_path / "m", strict=True)
+    load = fastload.last_load()
+
+    assert (report.outcome.value, report.code) == ("miss", "FL203")
+    assert "load_saved_model only" in str(report.reason)
+    assert (explanation.outcome.value, explanation.code) == ("bypass", "FL203")
+    assert load is not None
+    assert (load.outcome.value, load.twin) == ("hit", report.twin)
+
+
+def test_warm_fails_where_no_loader_can_be_served(tmp_path: Path, cache_root: Path) -> None:
+    """TensorFlow 1 wrote it."""
+    save_tensorflow_1(tmp_path / "m")
+
+    with pytest.raises(UnconvertibleModelError, match="not written by TensorFlow 2"):
+        fastload.warm(tmp_path / "m", keras=SAVED_MODEL.package)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(("maker", "reason"), UNCONVERTIBLE.values(), ids=UNCONVERTIBLE)
 def test_a_saved_model_without_a_config_goes_to_stock(
@@ -101,7 +125,7 @@ def test_a_saved_model_without_a_config_goes_to_stock(
     maker(tmp_path / "m")
     time.sleep(0.06)  # what was written this very moment is not remembered
     with pytest.raises(UnconvertibleModelError, match=reason):
-        fastload.warm(tmp_path / "m", keras=package)
+        fastload.load_model(tmp_path / "m", keras=package, strict=True)
     expected = outcome_of(lambda: SAVED_MODEL.stock.models.load_model(tmp_path / "m"))
     actual = outcome_of(lambda: fastload.load_model(tmp_path / "m", keras=package))
     report = fastload.last_load()

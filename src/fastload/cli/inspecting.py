@@ -27,6 +27,7 @@ from fastload.cli.output import (
     say,
 )
 from fastload.cli.selection import SHOWN_DIGITS, by_last_use, entry_of, located_cache, selected
+from fastload.cli.serving import print_signatures, serving_document, serving_facts
 from fastload.cli.units import counted, shown_age, shown_seconds, shown_size
 from fastload.errors import CacheError
 
@@ -181,7 +182,17 @@ def _info_document(cache: CacheDir, listed: Listed) -> dict[str, Any]:
     if listed.index is not None:
         document |= _manifest_document(listed.index.manifest) | _weights_document(listed.index)
         document["stock_seconds"] = stock_seconds(entry_of(cache, listed.twin))
+        try:
+            document |= _serving(listed.twin.path, listed.index)
+        except (CacheError, OSError) as error:
+            document["fault"] = described(error)
     return document
+
+
+def _serving(path: Path, index: Index) -> dict[str, Any]:
+    from fastload.twin.opening import read_document
+
+    return serving_document(index, lambda name: read_document(path, index, name))
 
 
 def _manifest_document(manifest: Manifest) -> dict[str, Any]:
@@ -223,7 +234,9 @@ def _print_infos(documents: Iterable[dict[str, Any]]) -> None:
         print_facts(_place_facts(document))
         if document["fault"] is None:
             print_facts(_content_facts(document))
+            print_facts(serving_facts(document))
             print_facts(_weight_facts(document))
+            print_signatures(document)
 
 
 def _place_facts(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

@@ -101,11 +101,11 @@ def _steps(
 
 def _warmed(path: str, keras: KerasChoice, *, verify: bool) -> Warmed:
     """Write the twin of one model; an error is noted, and the other models have their turn."""
-    from fastload import api
+    import fastload
 
     report = None
     try:
-        report = api.warm(path, keras=keras)
+        report = fastload.warm(path, keras=keras)
         verification = _verified(path, keras) if verify else None
     except FastloadError as error:
         return Warmed(path=path, report=report, fault=described(error))
@@ -130,6 +130,7 @@ def _document(warmed: Warmed) -> dict[str, Any]:
         "twin": report.twin if report else None,
         "weights_bytes": report.size_bytes if report else None,
         "seconds": report.seconds if report else None,
+        "reason": report.reason if report else None,
         "verification": _verification_document(verification) if verification else None,
         "error": warmed.fault,
     }
@@ -159,7 +160,8 @@ def _verdict(warmed: Warmed) -> str:
         return "nothing was done"
     done = "written" if report.outcome.value == "miss" else "was there"
     size = shown_size(report.size_bytes)
-    return f"twin {done} ({size} of weights, {shown_seconds(report.seconds)})"
+    note = f"; {report.reason}" if report.reason else ""
+    return f"twin {done} ({size} of weights, {shown_seconds(report.seconds)}){note}"
 
 
 def _comparison(verification: Verification) -> Iterator[str]:

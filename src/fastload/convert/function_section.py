@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fastload.convert.conversion import Section
 from fastload.convert.object_graph import checkpoint_keys
+from fastload.convert.signature_specs import signature_specs
 from fastload.errors import UnconvertibleModelError
 from fastload.runtime.object_paths import captured, paths
 from fastload.runtime.tensorflow import Checkpoint
@@ -19,6 +20,7 @@ from fastload.twin.documents import (
     SAVED_OBJECTS,
     SAVED_VARIABLES,
     SIGNATURE_NODES,
+    SIGNATURES,
 )
 from fastload.twin.format import WeightSpec
 
@@ -58,6 +60,7 @@ def function_section(
             FUNCTIONS: functions.library,
             FUNCTION_INDEX: json.dumps(functions.functions).encode(),
             SAVED_VARIABLES: json.dumps(names).encode(),
+            SIGNATURES: json.dumps(signature_specs(graph)).encode(),
             SIGNATURE_NODES: json.dumps(_signature_nodes(graph)).encode(),
         },
         weights=weights,

@@ -27,6 +27,8 @@ SAVED_VARIABLES: Final = "saved_variables.json"
 #: Node id by path of the signatures and all that they capture; empty where objects must be made at
 #: once.
 SIGNATURE_NODES: Final = "signature_nodes.json"
+#: What each signature takes and gives, for people.
+SIGNATURES: Final = "signatures.json"
 #: Code and reason why a section is missing, by section.
 REFUSALS: Final = "refusals.json"
 

@@ -74,3 +74,25 @@ def read_index(path: Path) -> Index:
         file.seek(header.index_offset)
         data = file.read(header.index_nbytes)
     return parse_index(path, header, data)
+
+
+def read_document(path: Path, index: Index, name: str) -> bytes | None:
+    """Return a document of the twin at *path*, or None if it has none of that name.
+
+    Args:
+        path: the twin.
+        index: its index.
+        name: as in `twin.documents`.
+
+    Raises:
+        TwinCorruptError: its bytes do not match their digest.
+    """
+    refs = {ref.name: ref for ref in index.documents}
+    if name not in refs:
+        return None
+    with path.open("rb", buffering=0) as file:
+        file.seek(refs[name].offset)
+        content = file.read(refs[name].nbytes)
+    if hashlib.sha256(content).hexdigest() != refs[name].sha256:
+        raise TwinCorruptError(path, f"its document {name!r} does not match its digest")
+    return content

@@ -1,0 +1,103 @@
+"""`warm`: write a twin now, so that no later load has to."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Final
+
+from fastload.api import rebuild
+from fastload.cache.directory import CacheDir
+from fastload.call import ModelCall, current_settings
+from fastload.errors import BypassError, CacheError
+from fastload.loading import Identity, build, identify, require_section
+from fastload.report import LoadReport, Outcome, PhaseClock
+from fastload.runtime.flavour import KERAS2, Flavour, KerasChoice, flavour, require_plain_moment
+from fastload.runtime.loaders import require_opens
+from fastload.source.detect import detect
+from fastload.source.kinds import ModelSource, SourceKind
+from fastload.twin.documents import FUNCTION_SECTION
+from fastload.twin.reader import Twin
+
+_logger: Final = logging.getLogger("fastload")
+
+
+def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadReport:
+    """Build the twin of the model at *path* now, so that no later load has to.
+
+    The twin of a SavedModel serves `load_model` and `load_saved_model`. Where it cannot serve the
+    former, it is made for the latter alone.
+
+    Args:
+        path: what would be given to `load_model` or `load_saved_model`.
+        keras: the Keras that later loads use.
+
+    Returns:
+        A report: `miss` if the twin was written, `hit` if it was there. `reason` and `code` say why
+        it does not serve `load_model`, where that is so.
+
+    Raises:
+        CacheError: the cache cannot be written.
+        BypassError: the model cannot be converted, so every load of it goes to the stock loader;
+            the message says why.
+        MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
+
+    Example:
+        >>> import fastload
+        >>> fastload.warm("path/to/model").twin  # doctest: +SKIP
+        PosixPath('.../3f0c....h5')
+    """
+    clock = PhaseClock()
+    call = ModelCall(filepath=path, compile=False, stock_only={}, settings=current_settings())
+    with clock.phase("detect"):
+        source = detect(path)
+    with clock.phase("import"):
+        chosen = flavour(keras)
+    with clock.phase("twin"):
+        identity, outcome, refused = _build(call, source, chosen)
+        twin = Twin.open(identity.entry.path)
+    if refused is None:
+        with clock.phase("specs"):
+            _learn_specs(call, identity, twin, chosen)
+    return LoadReport(
+        path=str(path),
+        outcome=outcome,
+        reason=f"it serves load_saved_model only: {refused.explanation()}" if refused else None,
+        code=refused.code if refused else None,
+        seconds=clock.seconds,
+        phases=clock.phases,
+        size_bytes=twin.weights_nbytes,
+        twin=twin.path,
+    )
+
+
+def _build(
+    call: ModelCall, source: ModelSource, chosen: Flavour
+) -> tuple[Identity, Outcome, BypassError | None]:
+    """Build a twin for a Keras model or, with the reason, for the objects of a SavedModel alone."""
+    cache = CacheDir.locate(call.settings)
+    try:
+        require_opens(chosen.name, source)
+        identity = identify(cache, source, chosen.name)
+        outcome = build(identity, call.settings)
+        require_section(Twin.open(identity.entry.path), identity.section)
+    except BypassError as error:
+        if source.kind is not SourceKind.SAVED_MODEL:
+            raise
+        refused = error
+    else:
+        return identity, outcome, None
+    try:
+        identity = identify(cache, source, KERAS2, FUNCTION_SECTION)
+        return identity, build(identity, call.settings), refused
+    except BypassError:
+        raise refused from None
+
+
+def _learn_specs(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:
+    """Rebuild the model once, so that the first real load finds the recorded output specs."""
+    try:
+        require_plain_moment(chosen)
+        rebuild(call, identity, twin, chosen)
+    except (CacheError, BypassError) as error:
+        _logger.info("%s is warm, but could not be rebuilt here: %s", call.filepath, error)
