@@ -224,11 +224,11 @@ def _ragged() -> Any:
     return tf.ragged.constant([[1, 2], [], [3]])
 
 
-def save_module(name: str, path: Path) -> Path:
-    """Save the module called *name* at *path*."""
+def save_module(name: str, path: Path) -> str:
+    """Save the module called *name* at *path*; TensorFlow 2.8 takes text alone for a path."""
     import tensorflow as tf
 
     module = MODULES[name].make(tf, path.parent / "assets of it")
     signature = MODULES[name].signature
-    tf.saved_model.save(module, path, signatures=signature and getattr(module, signature))
-    return path
+    tf.saved_model.save(module, str(path), signatures=signature and getattr(module, signature))
+    return str(path)

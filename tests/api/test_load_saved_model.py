@@ -20,18 +20,18 @@ tf = pytest.importorskip("tensorflow")
 
 
 @pytest.fixture(params=sorted(MODULES))
-def saved(request: pytest.FixtureRequest, tmp_path: Path, cache_root: Path) -> tuple[str, Path]:
+def saved(request: pytest.FixtureRequest, tmp_path: Path, cache_root: Path) -> tuple[str, str]:
     """Each module of the collection, saved."""
     name: str = request.param
     return name, save_module(name, tmp_path / "model")
 
 
 @pytest.fixture
-def calculator(tmp_path: Path, cache_root: Path) -> Path:
+def calculator(tmp_path: Path, cache_root: Path) -> str:
     return save_module("calculator", tmp_path / "model")
 
 
-def both(path: Path) -> tuple[Any, Any]:
+def both(path: str) -> tuple[Any, Any]:
     """Load with stock, and from a twin that is there."""
     fastload.load_saved_model(path)
     ours = fastload.load_saved_model(path)
@@ -49,7 +49,7 @@ def told(act: Callable[[], Any]) -> Any:
     return saved_objects.told(tf, act)
 
 
-def test_signatures_are_those_of_stock(saved: tuple[str, Path]) -> None:
+def test_signatures_are_those_of_stock(saved: tuple[str, str]) -> None:
     """Names, structured inputs and outputs, and what they compute, before anything else is seen."""
     name, path = saved
     stock, ours = both(path)
@@ -59,7 +59,7 @@ def test_signatures_are_those_of_stock(saved: tuple[str, Path]) -> None:
     assert saved_objects.signatures(tf, ours) == saved_objects.signatures(tf, stock)
 
 
-def test_calls_are_those_of_stock(saved: tuple[str, Path]) -> None:
+def test_calls_are_those_of_stock(saved: tuple[str, str]) -> None:
     """Every call that the collection knows: results to the bit, and the words of errors."""
     name, path = saved
     stock, ours = both(path)
@@ -68,7 +68,7 @@ def test_calls_are_those_of_stock(saved: tuple[str, Path]) -> None:
         assert told(lambda c=call: c(ours)) == told(lambda c=call: c(stock))
 
 
-def test_the_objects_are_those_of_stock(saved: tuple[str, Path]) -> None:
+def test_the_objects_are_those_of_stock(saved: tuple[str, str]) -> None:
     """Classes, attributes, what is tracked under which name, all the way down."""
     _, path = saved
     stock, ours = both(path)
@@ -79,13 +79,13 @@ def test_the_objects_are_those_of_stock(saved: tuple[str, Path]) -> None:
     assert callable(ours) == callable(stock)
 
 
-def test_saved_again_it_is_the_same_to_stock(saved: tuple[str, Path], tmp_path: Path) -> None:
+def test_saved_again_it_is_the_same_to_stock(saved: tuple[str, str], tmp_path: Path) -> None:
     """What TensorFlow saves of the loaded object computes the same."""
     name, path = saved
     stock, ours = both(path)
     again = []
     for number, loaded in enumerate((stock, ours)):
-        target = tmp_path / f"again{number}"
+        target = str(tmp_path / f"again{number}")
         tf.saved_model.save(loaded, target, signatures=loaded.signatures or None)
         again.append(tf.saved_model.load(target))
 
@@ -93,7 +93,7 @@ def test_saved_again_it_is_the_same_to_stock(saved: tuple[str, Path], tmp_path: 
         assert told(lambda c=call: c(again[1])) == told(lambda c=call: c(again[0]))
 
 
-def test_gradients_are_those_of_stock(calculator: Path) -> None:
+def test_gradients_are_those_of_stock(calculator: str) -> None:
     """Through functions, custom gradients among them, to variables and inputs."""
     x = tf.constant([[1.0, 2.0]])
     found = []
@@ -106,7 +106,7 @@ def test_gradients_are_those_of_stock(calculator: Path) -> None:
     assert told(lambda: found[1]) == told(lambda: found[0])
 
 
-def test_training_is_kept_when_the_rest_comes_to_life(calculator: Path) -> None:
+def test_training_is_kept_when_the_rest_comes_to_life(calculator: str) -> None:
     """A variable that a signature uses was changed before anybody looked at the object."""
     _, ours = both(calculator)
     signature = ours.signatures["serving_default"]
@@ -118,7 +118,7 @@ def test_training_is_kept_when_the_rest_comes_to_life(calculator: Path) -> None:
     assert ours.kernel is next(v for v in signature.variables if v.name.startswith("kernel"))
 
 
-def test_it_works_inside_a_graph(calculator: Path) -> None:
+def test_it_works_inside_a_graph(calculator: str) -> None:
     """First looked at while a function is traced, and in a dataset."""
     stock, ours = both(calculator)
 
@@ -133,7 +133,7 @@ def test_it_works_inside_a_graph(calculator: Path) -> None:
     assert told(lambda: mapped(ours)) == told(lambda: mapped(stock))
 
 
-def test_what_comes_late_is_as_if_made_by_the_load(calculator: Path) -> None:
+def test_what_comes_late_is_as_if_made_by_the_load(calculator: str) -> None:
     """First looked at under a strategy, a device, a tape and a name scope of somebody else's."""
     stock, ours = both(calculator)
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
@@ -145,7 +145,7 @@ def test_what_comes_late_is_as_if_made_by_the_load(calculator: Path) -> None:
     assert told(lambda: ours.affine(tf.ones([1, 2]))) == told(lambda: stock.affine(tf.ones([1, 2])))
 
 
-def test_threads_that_look_at_once_find_one_object(calculator: Path) -> None:
+def test_threads_that_look_at_once_find_one_object(calculator: str) -> None:
     """All get the same functions and right results."""
     stock, ours = both(calculator)
     expected = told(lambda: stock.affine(tf.ones([1, 2])))
@@ -156,7 +156,7 @@ def test_threads_that_look_at_once_find_one_object(calculator: Path) -> None:
     assert found == [expected] * 32
 
 
-def test_nothing_is_left_when_it_is_dropped(calculator: Path) -> None:
+def test_nothing_is_left_when_it_is_dropped(calculator: str) -> None:
     """No registry of ours keeps a loaded object alive."""
     _, ours = both(calculator)
     kernel = weakref.ref(ours.kernel)
@@ -176,7 +176,7 @@ def test_nothing_is_left_when_it_is_dropped(calculator: Path) -> None:
     ids=["options", "tags", "wrong tags"],
 )
 def test_arguments_mean_what_they_mean_in_stock(
-    calculator: Path, arguments: dict[str, Any], reason: str
+    calculator: str, arguments: dict[str, Any], reason: str
 ) -> None:
     """Same object or same error, and the report says who loaded it."""
     if "options" in arguments:
