@@ -138,7 +138,7 @@ def test_a_replaced_function_is_not_copied(library: ModuleType) -> None:
 
 def test_a_missing_name_is_an_unsupported_runtime(library: ModuleType) -> None:
     """A new version that moved a function is told at once, by name."""
-    message = "library has no 'moved': this version of Keras is not known to fastload"
+    message = "library has no 'moved': this version is not known to fastload"
 
     with pytest.raises(UnsupportedRuntimeError, match=message):
         transplant(library, {"source": None, "moved": None})

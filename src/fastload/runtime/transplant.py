@@ -52,7 +52,7 @@ def require(holder: object, names: Iterable[str]) -> None:
         if not hasattr(holder, name):
             label = getattr(holder, "__name__", type(holder).__name__)
             raise UnsupportedRuntimeError(
-                f"{label} has no {name!r}: this version of Keras is not known to fastload"
+                f"{label} has no {name!r}: this version is not known to fastload"
             )
 
 
