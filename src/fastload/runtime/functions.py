@@ -76,8 +76,9 @@ class FunctionLibrary(Mapping[str, Any]):
             if name not in made:
                 definitions = self._unmade(name)
                 self._batches.load(definitions, self._gradients, self._graph, self._final)
-            for action in self._finishes.pop(name, []):
+            for action in self._finishes.get(name, []):
                 action(made[name])
+            self._finishes.pop(name, None)  # only now: a failure is tried again
             self._finished.add(name)
             return made[name]
 
