@@ -33,12 +33,15 @@ def tap_kernels() -> list[Tap]:
 def _tap(stock: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(stock)
     def operation(*args: Any, **kwargs: Any) -> Any:
-        if current_rebuild() is None:
+        rebuild = current_rebuild()
+        if rebuild is None:
             return stock(*args, **kwargs)
         if "debug_name" in kwargs:
             kwargs["debug_name"] = "fastload"
-        switch = _wrapping_switch()
-        if switch is None or threading.active_count() > 1:
+        if rebuild.wrapping is None:
+            rebuild.wrapping = _wrapping_switch() or _nothing
+        switch = rebuild.wrapping
+        if switch is _nothing or threading.active_count() > 1:
             return stock(*args, **kwargs)
         switch(False)
         try:
@@ -49,17 +52,18 @@ def _tap(stock: Callable[..., Any]) -> Callable[..., Any]:
     return operation
 
 
+def _nothing(position: bool) -> None:  # noqa: FBT001
+    """Stand for a switch where there is none."""
+
+
 def _wrapping_switch() -> Callable[[bool], None] | None:
     """Return what switches the wrapping of kernels off and on, or None where it is not on."""
     module = import_module("tensorflow.python.eager.context")
     context = module.context()
     context.ensure_initialized()  # as the operation that is about to run would
-    return _switch_of(module, context._context_handle)
-
-
-@functools.lru_cache(maxsize=1)
-def _switch_of(module: Any, handle: Any) -> Callable[[bool], None] | None:
     pywrap = first_module("tensorflow.python.pywrap_tfe")
     switch = getattr(pywrap, "TFE_ContextSetRunEagerOpAsFunction", None)
     is_on = getattr(module, "run_eager_op_as_function_enabled", lambda: False)
-    return functools.partial(switch, handle) if switch is not None and is_on() else None
+    if switch is None or not is_on():
+        return None
+    return functools.partial(switch, context._context_handle)

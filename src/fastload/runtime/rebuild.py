@@ -28,6 +28,7 @@ class Rebuild:
         filled: ids of variables that are known to have their weights.
         tape: recorded or replayed output specs, or None where layer calls are traced as ever.
         argspecs: signatures of functions that Keras asked for.
+        wrapping: switches the wrapping of kernels; None until the first operation, see `kernels`.
     """
 
     sheet: BlankSheet = field(default_factory=BlankSheet)
@@ -35,6 +36,7 @@ class Rebuild:
     filled: set[int] = field(default_factory=set)
     tape: Any = None
     argspecs: dict[Any, Any] = field(default_factory=dict)
+    wrapping: Callable[[bool], None] | None = None
 
     def fill_forgotten(self) -> None:
         """Give every variable that got no weights the initial value that stock gives it."""

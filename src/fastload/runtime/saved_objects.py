@@ -158,6 +158,7 @@ class _Sources:
         library: all concrete functions.
         array: returns a weight by name.
         variables: names of weights by node id.
+        paths: node ids by path from the root, of those that are asked for by path.
         bound: nodes that have their weights.
         captured: functions whose captures are seen to.
     """
@@ -167,6 +168,7 @@ class _Sources:
     library: FunctionLibrary
     array: Callable[[str], Any]
     variables: Mapping[str, str]
+    paths: Mapping[str, int]
     bound: set[str] = field(default_factory=set)
     captured: set[str] = field(default_factory=set)
 
@@ -179,6 +181,7 @@ def _sources(stock: Any, twin: Twin, library: FunctionLibrary) -> _Sources:
     )
     require(deserialization, ["_deserialize_function_spec_as_nonmethod", "recreate_function"])
     require(stock.Loader, ["_setup_function_captures", "_restore_checkpoint"])
+    require(stock.Loader, ["_convert_node_paths_to_ints", "_add_object_graph_edges"])
     require(stock.Loader, ["_recreate_function", "_recreate_bare_concrete_function"])
     # Concrete functions get their signatures when they are made, from whatever names them.
     recreate = transplant(
@@ -190,6 +193,7 @@ def _sources(stock: Any, twin: Twin, library: FunctionLibrary) -> _Sources:
         library=library,
         array=twin.array,
         variables=json.loads(twin.document(SAVED_VARIABLES)),
+        paths={"root": 0, **json.loads(twin.document(SIGNATURE_NODES))},
     )
 
 
@@ -204,10 +208,17 @@ class _TwinLoader:
     sources: _Sources
     _nodes: list[Any]
     _filtered_nodes: Any
+    _node_filters: Any
     _proto: Any
 
     # The stock loader makes all functions here; there are none in what it is given.
     _concrete_functions = property(lambda self: self.sources.library, lambda self, made: None)
+
+    def _convert_node_paths_to_ints(self) -> dict[str, int] | None:
+        """Return the node ids of what is asked for; the stock way walks each path anew."""
+        if self._node_filters is None:
+            return None
+        return {path: self.sources.paths[path] for path in self._node_filters}
 
     def _recreate_function(self, proto: Any, dependencies: Any) -> Any:
         for name in proto.concrete_functions:
