@@ -19,7 +19,7 @@ from fastload.errors import (
     UnsupportedSourceError,
 )
 from fastload.fallback import load_stock
-from fastload.loading import Identity, identify, open_twin
+from fastload.loading import Identity, dropping_corrupt, identify, open_twin
 from fastload.report import Outcome, PhaseClock
 from fastload.restore.keras_model import restore_keras_model
 from fastload.restore.objects import custom_objects as objects_for
@@ -123,7 +123,7 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> _Served:
         identity = identify(CacheDir.locate(call.settings), source, chosen.name)
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
-    with clock.phase("restore"):
+    with clock.phase("restore"), dropping_corrupt(identity.entry):
         model = rebuild(call, identity, twin, chosen)
     return _Served(model=model, outcome=outcome, twin=twin)
 
@@ -233,6 +233,6 @@ def _load_objects(call: SavedModelCall, clock: PhaseClock) -> _Served:
         identity = identify(cache, source, KERAS2, FUNCTION_SECTION)
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
-    with clock.phase("restore"):
+    with clock.phase("restore"), dropping_corrupt(identity.entry):
         model = restore_saved_model(twin, os.fspath(call.filepath), call.tags)
     return _Served(model=model, outcome=outcome, twin=twin)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -101,17 +102,25 @@ def open_twin(identity: Identity, settings: Settings, weights: WeightsMode) -> t
         cache.ensure()
     mapped = weights == "mapped" or (weights == "auto" and not is_network_filesystem(cache.root))
     try:
-        twin, outcome = _open_or_build(identity, settings, mapped=mapped)
-        require_section(twin, identity.section)
-    except TwinCorruptError:
-        with suppress(OSError):
-            entry.path.unlink(missing_ok=True)
-        raise
+        with dropping_corrupt(entry):
+            twin, outcome = _open_or_build(identity, settings, mapped=mapped)
+            require_section(twin, identity.section)
     except OSError as error:
         raise CacheUnwritableError(
             cache.root, f"{entry.path.name}: {error.strerror or error}"
         ) from error
     return twin, outcome
+
+
+@contextmanager
+def dropping_corrupt(entry: CacheEntry) -> Iterator[None]:
+    """Remove the twin if the block finds it corrupt, so that the next load writes it anew."""
+    try:
+        yield
+    except TwinCorruptError:
+        with suppress(OSError):
+            entry.path.unlink(missing_ok=True)
+        raise
 
 
 def require_section(twin: Twin, section: str) -> None:

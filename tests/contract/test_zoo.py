@@ -63,7 +63,8 @@ def test_saved_object_is_the_one_that_stock_loads(
         found, code, reason = told[f"{outcome} report"]
         assert told[outcome] == told["stock"]
         stock_fails = "load" in told["stock"]
-        assert found == outcome or code == "FL203" or stock_fails, reason
+        has_tables = code == "FL203" and "state that is no variable" in reason
+        assert found == outcome or has_tables or stock_fails, reason
 
 
 def test_twin_is_never_written_through_a_model(

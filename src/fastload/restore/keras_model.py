@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload.cache.publish import replacing
-from fastload.errors import BypassError, CacheUnwritableError, RestoreError
+from fastload.errors import BypassError, CacheUnwritableError, RestoreError, TwinCorruptError
 from fastload.restore.collector import paused_collector
 from fastload.restore.objects import require_layer_classes
 from fastload.runtime.flavour import Flavour
@@ -35,6 +35,7 @@ def restore_keras_model(
             there.
 
     Raises:
+        TwinCorruptError: a document of the twin is not what was written.
         RestoreError: Keras raised where stock may not have.
         BypassError: Keras cannot be driven as expected, or a custom class is missing.
     """
@@ -46,7 +47,7 @@ def restore_keras_model(
                 model = run_loader(
                     SourceKind(twin.manifest.source_kind), chosen, twin, request, tape
                 )
-        except (BypassError, MemoryError):
+        except (BypassError, TwinCorruptError, MemoryError):
             raise
         except Exception as error:
             raise RestoreError(twin.path, f"{type(error).__name__}: {error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastload.errors import BypassError, RestoreError
+from fastload.errors import BypassError, RestoreError, TwinCorruptError
 from fastload.restore.collector import paused_collector
 from fastload.runtime.saved_objects import load_objects
 from fastload.twin.reader import Twin
@@ -19,13 +19,14 @@ def restore_saved_model(twin: Twin, path: str, tags: Any) -> Any:
         tags: as in the stock loader.
 
     Raises:
+        TwinCorruptError: a document of the twin is not what was written.
         RestoreError: TensorFlow raised where stock may not have.
         BypassError: TensorFlow cannot be driven as expected, or lacks an operation.
     """
     try:
         with paused_collector():
             return load_objects(twin, path, tags)
-    except (BypassError, MemoryError):
+    except (BypassError, TwinCorruptError, MemoryError):
         raise
     except Exception as error:
         raise RestoreError(twin.path, f"{type(error).__name__}: {error}") from error

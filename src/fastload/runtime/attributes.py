@@ -1,10 +1,10 @@
 """Setting attributes of layers in a rebuild, without asking of plain values what they cannot be.
 
 Both generations of Keras look at each value that a layer is given: is it a variable, a layer, a
-metric, a container to be wrapped? A rebuild sets some twenty thousand attributes, nearly all of
-them numbers, strings and None, and a third of its time went into these questions. The short cuts
-here answer them by the exact type of the value, for Keras's own classes only, and leave behind just
-what Keras would: each is held against the stock method on two layers before it is first used.
+metric, a container to be wrapped? A rebuild sets tens of thousands of attributes, nearly all of
+them numbers, strings, None, or such as Keras does not track. The short cuts here answer by the
+exact type of the value, for Keras's own classes only, and leave behind just what Keras would: each
+is held against the stock method on two layers before it is first used.
 """
 
 from __future__ import annotations

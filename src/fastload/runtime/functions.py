@@ -13,7 +13,7 @@ from typing import Any
 
 from fastload.runtime.late import late, taking_state
 from fastload.runtime.tensorflow import import_module, tensorflow
-from fastload.runtime.transplant import Overlay, require, transplant
+from fastload.runtime.transplant import Overlay, require, require_parameters, transplant
 
 #: What is done to a concrete function once it is made: its signature, its captures.
 Finish = Callable[[Any], None]
@@ -40,8 +40,8 @@ class FunctionLibrary(Mapping[str, Any]):
         self._finished: set[str] = set()
         self._late: dict[str, Any] = {}
         self._batches = _Batches(self._names)
-        self._final = _loader()._WrapperFunction
-        self._device = import_module("tensorflow.python.eager.context").context().device_name
+        self._final = _wrapper_function()
+        self._device = _current_device()
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._names:
@@ -71,7 +71,7 @@ class FunctionLibrary(Mapping[str, Any]):
     def _make(self, name: str) -> Any:
         tf = tensorflow()
         # As at the time of the load: a look from inside a graph must not build there.
-        with tf.init_scope(), tf.device(self._device or None):
+        with tf.init_scope(), tf.device(self._device):
             made = self._batches.made
             if name not in made:
                 definitions = self._unmade(name)
@@ -105,7 +105,12 @@ class _Batches:
         stock = import_module("tensorflow.python.saved_model.function_deserialization")
         ops = import_module("tensorflow.python.framework.ops")
         require(ops, ["Graph", "uid"])
-        require(stock, ["load_function_def_library"])
+        require(stock, ["load_function_def_library", "custom_gradient"])
+        # Checked now: when a function is made, it is too late to leave the load to stock.
+        require_parameters(
+            stock.load_function_def_library,
+            ["library", "saved_object_graph", "load_shared_name_suffix", "wrapper_function"],
+        )
         self.made: dict[str, Any] = {}
         self._all_names = names
         self._stock = stock
@@ -183,14 +188,24 @@ class _Batches:
 
 def tracked_state() -> dict[str, Any]:
     """Return what any object has that another one refers to, so that a reference is no look."""
-    trackable = import_module("tensorflow.python.trackable.base").Trackable()
-    require(trackable, ["_maybe_initialize_trackable"])
+    base = import_module("tensorflow.python.trackable.base")
+    require(base.Trackable, ["_maybe_initialize_trackable"])
+    trackable = base.Trackable()
     trackable._maybe_initialize_trackable()
     state: dict[str, Any] = vars(trackable)
     return state
 
 
-def _loader() -> Any:
+def _wrapper_function() -> Any:
+    """Return the class of the concrete functions that the loader of objects makes."""
     stock = import_module("tensorflow.python.saved_model.load")
     require(stock, ["_WrapperFunction"])
-    return stock
+    return stock._WrapperFunction
+
+
+def _current_device() -> str | None:
+    """Return the device that the load runs under, if the caller chose one."""
+    module = import_module("tensorflow.python.eager.context")
+    require(module, ["context"])
+    require(module.context(), ["device_name"])
+    return module.context().device_name or None

@@ -48,8 +48,9 @@ def load_objects(twin: Twin, path: str, tags: Any) -> Any:
     saved_model = parse_saved_model(twin.document(SAVED_OBJECTS))
     meta_graph = saved_model.meta_graphs[0]
     _require_operations(meta_graph.meta_info_def)
-    load = _Load(twin, path, tags, saved_model, _library(twin, meta_graph))
     signature_nodes = json.loads(twin.document(SIGNATURE_NODES))
+    sources = _sources(twin, _library(twin, meta_graph), signature_nodes)
+    load = _Load(path, tags, saved_model, sources)
     root = meta_graph.object_graph_def.nodes[0]
     if not signature_nodes or load.is_revived_type(root):
         return load.partial(None)["root"]
@@ -59,16 +60,13 @@ def load_objects(twin: Twin, path: str, tags: Any) -> Any:
 class _Load:
     """One load: TensorFlow's loader, run once or twice over the same twin."""
 
-    def __init__(
-        self, twin: Twin, path: str, tags: Any, saved_model: Any, library: FunctionLibrary
-    ) -> None:
-        stock = import_module("tensorflow.python.saved_model.load")
-        require(stock, ["Loader", "load_partial", "revived_types", "_call_attribute"])
+    def __init__(self, path: str, tags: Any, saved_model: Any, sources: _Sources) -> None:
+        stock = sources.stock
         loader_impl = Overlay(
             stock.loader_impl,
             {"parse_saved_model_with_debug_info": lambda _: (saved_model, no_debug_info())},
         )
-        loader = _loader_class(_sources(stock, twin, library))
+        loader = _loader_class(sources)
         names = transplant(stock, {"loader_impl": loader_impl, "Loader": loader})
         self._path, self._tags = path, tags
         self._load_partial = names["load_partial"]
@@ -124,6 +122,7 @@ def _setter_of(node: Any) -> Callable[[Any, str, Any], None]:
 def _require_operations(meta_info: Any) -> None:
     """Check that each operation is there now; the stock loader would look at all of them."""
     registry = import_module("tensorflow.python.framework.op_def_registry")
+    require(registry, ["get"])
     for operation in meta_info.stripped_op_list.op:
         if registry.get(operation.name) is None:
             raise UnsupportedRuntimeError(f"TensorFlow has no operation {operation.name!r} here")
@@ -132,15 +131,13 @@ def _require_operations(meta_info: Any) -> None:
 def _library(twin: Twin, meta_graph: Any) -> FunctionLibrary:
     index: Mapping[str, list[int]] = json.loads(twin.document(FUNCTION_INDEX))
     gradients = meta_graph.graph_def.library
-
-    @functools.cache
-    def content() -> bytes:
-        return twin.document(FUNCTIONS)
+    # Read and checked now: when a function is made, it is too late to leave the load to stock.
+    content = twin.document(FUNCTIONS)
 
     def definition(name: str) -> Any:
         offset, nbytes = index[name]
         message = type(gradients)().function.add()
-        message.ParseFromString(content()[offset : offset + nbytes])
+        message.ParseFromString(content[offset : offset + nbytes])
         return message
 
     return FunctionLibrary(definition, index, gradients, meta_graph.object_graph_def)
@@ -173,7 +170,11 @@ class _Sources:
     captured: set[str] = field(default_factory=set)
 
 
-def _sources(stock: Any, twin: Twin, library: FunctionLibrary) -> _Sources:
+def _sources(twin: Twin, library: FunctionLibrary, paths: Mapping[str, int]) -> _Sources:
+    stock = import_module("tensorflow.python.saved_model.load")
+    require(stock, ["Loader", "load_partial", "revived_types", "_call_attribute"])
+    require(stock, ["function_deserialization", "restore_captures", "loader_impl"])
+    require(stock.restore_captures, ["restore_captures"])
     deserialization = stock.function_deserialization
     require(
         deserialization,
@@ -193,7 +194,7 @@ def _sources(stock: Any, twin: Twin, library: FunctionLibrary) -> _Sources:
         library=library,
         array=twin.array,
         variables=json.loads(twin.document(SAVED_VARIABLES)),
-        paths={"root": 0, **json.loads(twin.document(SIGNATURE_NODES))},
+        paths={"root": 0, **paths},
     )
 
 
