@@ -6,7 +6,8 @@
 
 The first load of a model writes an HDF5 twin into a cache; every later load, in any process, maps
 it. What comes back is the model that `tf.keras.models.load_model` returns; `load_saved_model` does
-so for `tf.saved_model.load`. Importing this package loads neither TensorFlow nor numpy.
+so for `tf.saved_model.load`, and `load_predictor` gives inference without a model. Importing this
+package loads neither TensorFlow nor numpy.
 """
 
 from __future__ import annotations
@@ -17,18 +18,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastload.api import load_model, load_saved_model
     from fastload.explanation import Explanation, explain
+    from fastload.predicting import load_predictor
     from fastload.registry import custom_objects, register
     from fastload.report import LoadReport, Outcome, last_load
+    from fastload.restore.predictor import Predictor
+    from fastload.signature import TensorSpec
     from fastload.warming import warm
 
 __all__ = [
     "Explanation",
     "LoadReport",
     "Outcome",
+    "Predictor",
+    "TensorSpec",
     "custom_objects",
     "explain",
     "last_load",
     "load_model",
+    "load_predictor",
     "load_saved_model",
     "register",
     "warm",
@@ -40,10 +47,13 @@ _HOME = {
     "Explanation": "explanation",
     "LoadReport": "report",
     "Outcome": "report",
+    "Predictor": "restore.predictor",
+    "TensorSpec": "signature",
     "custom_objects": "registry",
     "explain": "explanation",
     "last_load": "report",
     "load_model": "api",
+    "load_predictor": "predicting",
     "load_saved_model": "api",
     "register": "registry",
     "warm": "warming",

@@ -17,13 +17,16 @@ from fastload.twin.reader import Twin
 _logger: Final = logging.getLogger("fastload")
 
 
-def account_served(call: Call, clock: PhaseClock, outcome: Outcome, twin: Twin) -> None:
-    """Account for a load that *twin* served."""
+def account_served(
+    call: Call, clock: PhaseClock, outcome: Outcome, twin: Twin, reason: str | None = None
+) -> None:
+    """Account for a load that *twin* served; *reason* says why not in the fastest way."""
     _account(
         call,
         LoadReport(
             path=str(call.filepath),
             outcome=outcome,
+            reason=reason,
             seconds=clock.seconds,
             phases=clock.phases,
             size_bytes=twin.weights_nbytes,

@@ -43,12 +43,20 @@ from fastload.twin.reader import Twin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Served:
-    """A model from its twin, and what the report says of it."""
+class Served:
+    """A model from its twin, and what the report says of it.
+
+    Attributes:
+        model: the model, or the object.
+        outcome: whether the twin was there.
+        twin: the twin.
+        reason: why it is not as fast as it could be, if it is not.
+    """
 
     model: Any
     outcome: Outcome
     twin: Twin
+    reason: str | None = None
 
 
 def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of our own
@@ -107,10 +115,10 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
         strict=settings.strict if strict is None else strict,
         settings=settings,
     )
-    return _serve(call, clock, lambda: _load_cached(call, clock))
+    return serve(call, clock, lambda: _load_cached(call, clock))
 
 
-def _load_cached(call: ModelCall, clock: PhaseClock) -> _Served:
+def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
     """Load from the twin, writing it first where there is none."""
     _require_ours(call)
     with clock.phase("detect"):
@@ -125,7 +133,7 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> _Served:
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
         model = rebuild(call, identity, twin, chosen)
-    return _Served(model=model, outcome=outcome, twin=twin)
+    return Served(model=model, outcome=outcome, twin=twin)
 
 
 def _require_ours(call: ModelCall) -> None:
@@ -202,10 +210,10 @@ def load_saved_model(
         strict=settings.strict if strict is None else strict,
         settings=settings,
     )
-    return _serve(call, clock, lambda: _load_objects(call, clock))
+    return serve(call, clock, lambda: _load_objects(call, clock))
 
 
-def _serve(call: Call, clock: PhaseClock, load: Callable[[], _Served]) -> Any:
+def serve(call: Call, clock: PhaseClock, load: Callable[[], Served]) -> Any:
     """Load from the twin, or with the stock loader for the reason why not."""
     try:
         served = load()
@@ -213,11 +221,11 @@ def _serve(call: Call, clock: PhaseClock, load: Callable[[], _Served]) -> Any:
         if call.strict and not call.settings.disabled:
             raise
         return load_stock(call, clock, error)
-    account_served(call, clock, served.outcome, served.twin)
+    account_served(call, clock, served.outcome, served.twin, served.reason)
     return served.model
 
 
-def _load_objects(call: SavedModelCall, clock: PhaseClock) -> _Served:
+def _load_objects(call: SavedModelCall, clock: PhaseClock) -> Served:
     if call.settings.disabled:
         raise UnsupportedRequestError("FASTLOAD_DISABLE is set")
     if call.options is not None:
@@ -235,4 +243,4 @@ def _load_objects(call: SavedModelCall, clock: PhaseClock) -> _Served:
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
         model = restore_saved_model(twin, os.fspath(call.filepath), call.tags)
-    return _Served(model=model, outcome=outcome, twin=twin)
+    return Served(model=model, outcome=outcome, twin=twin)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from fastload import registry
+from fastload.restore.predictor import Predictor, Reference, Run, Signatures, chosen_signature
+from fastload.runtime.flat_call import ConcreteCall
 from fastload.runtime.flavour import KerasChoice, flavour
+from fastload.runtime.inference import inference_of, signature_of
 from fastload.runtime.tensorflow import tensorflow
 from fastload.settings import Settings, WeightsMode
+from fastload.signature import Signature
 
 _logger: Final = logging.getLogger("fastload")
 
@@ -87,6 +92,65 @@ class SavedModelCall(Call):
     def load_stock(self) -> Any:
         """Call TensorFlow's own `saved_model.load`."""
         return tensorflow().saved_model.load(self.filepath, self.tags, self.options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictorCall(Call):
+    """One call of `load_predictor`.
+
+    Attributes:
+        signature: the function to call; None for the model's only one, or TensorFlow's default.
+        device: where it runs; None for where TensorFlow would run it.
+        keras: which Keras makes the model of a file that has no functions.
+        reopen: what a pickle calls; see `restore.predictor.Reference`.
+        load_model: what `keras_model()` of the predictor calls.
+    """
+
+    signature: str | None = None
+    device: str | None = None
+    keras: KerasChoice = "auto"
+    reopen: Callable[..., Predictor]
+    load_model: Callable[[], Any]
+
+    def load_stock(self) -> Predictor:
+        """Make a predictor over what the stock loader returns."""
+        if Path(self.filepath).is_dir():
+            return self._over_saved_model(tensorflow().saved_model.load(self.filepath))
+        chosen = flavour(self.keras)
+        objects = registry.custom_objects or None
+        return self._over_model(chosen.load_model(self.filepath, custom_objects=objects))
+
+    def predictor(
+        self, found: Mapping[str, Signature], get_ready: Callable[[str], Run], digest: str | None
+    ) -> Predictor:
+        """Return the predictor over functions.
+
+        Args:
+            found: what each function takes and gives, by name.
+            get_ready: returns what runs the function of a name.
+            digest: hex digest of the model's content, if that is known.
+
+        Raises:
+            NoSuchSignatureError: the model lacks the one asked for.
+        """
+        path = str(Path(self.filepath).absolute())
+        name = chosen_signature(found, self.signature, str(self.filepath))
+        signatures = Signatures(found, get_ready)
+        signatures.ready(name)
+        arguments = (path, self.signature, self.device, self.keras, self.weights, self.strict)
+        reference = Reference(reopen=self.reopen, arguments=arguments, digest=digest)
+        return Predictor(signatures, name, reference, self.load_model)
+
+    def _over_saved_model(self, loaded: Any) -> Predictor:
+        found = {name: signature_of(name, loaded.signatures[name]) for name in loaded.signatures}
+        return self.predictor(
+            found, lambda name: ConcreteCall(loaded.signatures[name], loaded, self.device), None
+        )
+
+    def _over_model(self, model: Any) -> Predictor:
+        inference = inference_of(model)
+        found = {inference.signature.name: inference.signature}
+        return self.predictor(found, lambda _: ConcreteCall(inference, model, self.device), None)
 
 
 def current_settings() -> Settings:

@@ -16,11 +16,13 @@
     |   `-- UnsupportedRequestError   FL206  an argument that only the stock loader honours
     |-- MissingTensorFlowError        FL301  (also ImportError) no TensorFlow is installed
     |-- EntryNotFoundError            FL401  nothing, or more than one thing, in the cache is meant
-    `-- StockLoadError                FL402  the stock loader failed where it was to be the measure
+    |-- StockLoadError                FL402  the stock loader failed where it was to be the measure
+    |-- NoSuchSignatureError          FL403  (also ValueError) the model has no such signature
+    `-- ModelChangedError             FL404  (also ValueError) not the model that a pickle refers to
 
 `load_model` turns the first two branches into a stock load with a stated reason; with `strict` they
-are raised. The last two come from commands only. Codes never change their meaning;
-`docs/errors.md` has a row for each.
+are raised. EntryNotFoundError and StockLoadError come from commands only. Codes never change their
+meaning; `docs/errors.md` has a row for each.
 """
 
 from __future__ import annotations
@@ -212,6 +214,36 @@ class StockLoadError(FastloadError):
 
     def explanation(self) -> str:
         return f"the stock loader cannot open {self.path!r}, so nothing was compared: {self.reason}"
+
+
+class NoSuchSignatureError(FastloadError, ValueError):
+    """A predictor was asked for a signature that the model does not have."""
+
+    code = "FL403"
+
+    def __init__(self, path: str, name: str, names: list[str]) -> None:
+        super().__init__(path, name, names)
+        self.path, self.name, self.names = path, name, names
+
+    def explanation(self) -> str:
+        there = ", ".join(repr(name) for name in self.names) or "no signatures"
+        return f"{self.path!r} has no signature {self.name!r}; it has {there}."
+
+
+class ModelChangedError(FastloadError, ValueError):
+    """The model at a path is not the one that a pickled predictor refers to."""
+
+    code = "FL404"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def explanation(self) -> str:
+        return (
+            f"the pickled predictor was of another model than the one now at {self.path!r}. "
+            "Load that one with fastload.load_predictor, or put the old one back."
+        )
 
 
 def refusal(code: str, reason: str) -> BypassError:

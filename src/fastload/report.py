@@ -26,7 +26,8 @@ class LoadReport:
     Attributes:
         path: the path as the caller spelled it.
         outcome: `hit`, `miss` or `bypass`.
-        reason: why the stock loader was used; None on a hit and on a miss.
+        reason: why the stock loader was used; on a hit or a miss, why the twin could not be used in
+            the fastest way, or None.
         code: the code of the error behind the reason (`FL203`), or None.
         seconds: wall time of the whole call, imports of TensorFlow included.
         phases: wall seconds by stage, in the order in which they ran.

@@ -24,7 +24,7 @@ USE_RESOLUTION_S: Final = 3600.0
 
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 _TWIN: Final = re.compile(r"([0-9a-f]{32})\.h5")
-_COMPANION: Final = re.compile(r"([0-9a-f]{32})\.(?:used|[^.]+\.json)")
+_COMPANION: Final = re.compile(r"([0-9a-f]{32})\.(?:used|[^.]+\.json|[^.]+\.flat)")
 
 
 def entry_name(digest: str, flavour: str, format_version: int) -> str:
@@ -81,6 +81,10 @@ class CacheEntry:
     def side_path(self, kind: str) -> Path:
         """Return where the side entry of that *kind* is: JSON learnt after the twin was written."""
         return self.cache.root / f"{self.name}.{kind}.json"
+
+    def flat_path(self, kind: str) -> Path:
+        """Return where the flat function of that *kind* is, made after the twin was written."""
+        return self.cache.root / f"{self.name}.{kind}.flat"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ def function_section(
     source: ModelSource,
     graph: Any,
     checkpoint: Checkpoint,
-    known: Mapping[str, WeightSpec],
+    keras: Section,
 ) -> Section:
     """Return what TensorFlow's own loader is run over.
 
@@ -43,7 +43,7 @@ def function_section(
         source: the SavedModel.
         graph: its object graph.
         checkpoint: its weights.
-        known: weights that are in the twin already, by checkpoint key.
+        keras: the twin's section for Keras, which may be empty.
 
     Raises:
         UnconvertibleModelError: it keeps state that is no variable, or debugging information.
@@ -51,7 +51,7 @@ def function_section(
     if (source.path / _DEBUG_INFO).exists():
         raise UnconvertibleModelError("the SavedModel holds debugging information")
     keys = _variable_keys(graph, checkpoint)
-    weights = {key: known.get(key) or _spec(key, checkpoint) for key in keys.values()}
+    weights = {key: keras.weights.get(key) or _spec(key, checkpoint) for key in keys.values()}
     functions = read_functions(source.path / "saved_model.pb", _constants(graph))
     names = {node: weights[key].name for node, key in keys.items()}
     return Section(
@@ -60,11 +60,17 @@ def function_section(
             FUNCTIONS: functions.library,
             FUNCTION_INDEX: json.dumps(functions.functions).encode(),
             SAVED_VARIABLES: json.dumps(names).encode(),
-            SIGNATURES: json.dumps(signature_specs(graph)).encode(),
+            SIGNATURES: _signatures(graph, keras),
             SIGNATURE_NODES: json.dumps(_signature_nodes(graph)).encode(),
         },
         weights=weights,
     )
+
+
+def _signatures(graph: Any, keras: Section) -> bytes:
+    model = json.loads(keras.groups[""]["model_config"]) if keras.groups else {}
+    found = signature_specs(graph, model.get("config"))
+    return json.dumps({name: signature.to_json() for name, signature in found.items()}).encode()
 
 
 def _variable_keys(graph: Any, checkpoint: Checkpoint) -> Mapping[int, str]:

@@ -1,55 +1,184 @@
-"""What a SavedModel's signatures take and give, in plain values for whoever only wants to read."""
+"""What a SavedModel's signatures take and give, read from its object graph."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from fastload.runtime.tensorflow import tensorflow
+from fastload.signature import Signature, TensorSpec, map_structure
 
-#: dtype and shape; None for a size that is not fixed, and for a rank that is not.
-Spec = tuple[str, "list[int | None] | None"]
+#: Under which names a root has the function that its signature was made of: Keras 2, Keras 3.
+_CALLS: Final = ("__call__", "serve")
 
 
-def signature_specs(graph: Any) -> dict[str, dict[str, dict[str, Spec]]]:
-    """Return `inputs` and `outputs` of each signature by name.
+def signature_specs(graph: Any, config: Mapping[str, Any] | None = None) -> dict[str, Signature]:
+    """Return each signature by name.
 
     Args:
         graph: a `SavedObjectGraph` message. A signature takes tensors by name only and gives a
             mapping, see `signature_serialization.py` in TensorFlow.
+        config: the configuration of the Keras model that it is, if it is one.
     """
+    call = _call_signature(graph)
     found = {}
-    for child in _signatures(graph):
-        name = graph.nodes[child.node_id].bare_concrete_function.concrete_function_name
-        if name not in graph.concrete_functions:
-            continue
-        function = graph.concrete_functions[name]
+    for name, function in signature_functions(graph):
         arguments = function.canonicalized_input_signature.tuple_value.values
-        found[child.local_name] = {
-            "inputs": _specs(arguments[1].dict_value.fields) if len(arguments) > 1 else {},
-            "outputs": _specs(function.output_signature.dict_value.fields),
-        }
+        inputs = _specs(arguments[1].dict_value.fields) if len(arguments) > 1 else {}
+        outputs = _specs(function.output_signature.dict_value.fields)
+        found[name] = Signature(
+            name=name,
+            inputs=inputs,
+            outputs=outputs,
+            order=_matching(_orders(config, "input_layers", call and call[0], inputs), inputs),
+            structure=_structure(config, call and call[1], outputs),
+        )
     return found
 
 
-def _signatures(graph: Any) -> Any:
+def signature_functions(graph: Any) -> Iterator[tuple[str, Any]]:
+    """Yield name and `SavedConcreteFunction` of each signature."""
+    for name, node in signature_nodes(graph):
+        function = graph.nodes[node].bare_concrete_function.concrete_function_name
+        if function in graph.concrete_functions:
+            yield name, graph.concrete_functions[function]
+
+
+def signature_nodes(graph: Any) -> Iterator[tuple[str, int]]:
+    """Yield name and node id of each signature."""
     for child in graph.nodes[0].children:
         if child.local_name == "signatures":
-            return graph.nodes[child.node_id].children
-    return ()
+            signatures = graph.nodes[child.node_id].children
+            yield from ((each.local_name, each.node_id) for each in signatures)
 
 
-def _specs(fields: Mapping[str, Any]) -> dict[str, Spec]:
-    tensors = {
-        name: value.tensor_spec_value
+def _specs(fields: Mapping[str, Any]) -> dict[str, TensorSpec]:
+    return {
+        name: _spec(name, value.tensor_spec_value)
         for name, value in sorted(fields.items())
         if value.WhichOneof("kind") == "tensor_spec_value"
     }
-    return {name: _spec(tensor) for name, tensor in tensors.items()}
 
 
-def _spec(tensor: Any) -> Spec:
+def _spec(name: str, tensor: Any) -> TensorSpec:
     dtype: str = tensorflow().dtypes.as_dtype(tensor.dtype).name
-    if tensor.shape.unknown_rank:
-        return dtype, None
-    return dtype, [size.size if size.size >= 0 else None for size in tensor.shape.dim]
+    sizes = tuple(size.size if size.size >= 0 else None for size in tensor.shape.dim)
+    return TensorSpec(name=name, dtype=dtype, shape=None if tensor.shape.unknown_rank else sizes)
+
+
+def _call_signature(graph: Any) -> tuple[Any, Any] | None:
+    """Return the first argument and the result of the root's own function, as nests of names."""
+    children = {child.local_name: child.node_id for child in graph.nodes[0].children}
+    for name in _CALLS:
+        functions = (
+            graph.nodes[children[name]].function.concrete_functions if name in children else ()
+        )
+        for function in functions:
+            concrete = graph.concrete_functions[function]
+            arguments = _nest(concrete.canonicalized_input_signature)
+            first = arguments[0][0] if arguments and arguments[0] else ""
+            return first, _nest(concrete.output_signature)
+    return None
+
+
+def _nest(value: Any) -> Any:
+    """Return a `StructuredValue` as lists, tuples and dicts with the names of its tensors."""
+    kind = value.WhichOneof("kind")
+    if kind == "list_value":
+        return [_nest(each) for each in value.list_value.values]
+    if kind == "tuple_value":
+        return tuple(_nest(each) for each in value.tuple_value.values)
+    if kind == "dict_value":
+        return {key: _nest(each) for key, each in sorted(value.dict_value.fields.items())}
+    return str(value.tensor_spec_value.name) if kind == "tensor_spec_value" else ""
+
+
+def _structure(
+    config: Mapping[str, Any] | None, call: Any, outputs: Mapping[str, TensorSpec]
+) -> Any:
+    """Return the model's own structure of its outputs, with their names for leaves."""
+    names = _matching(_orders(config, "output_layers", call, outputs), outputs)
+    if names is None or call is None:
+        return None
+    following = iter(names)
+    return map_structure(lambda _: next(following), call)
+
+
+def _matching(
+    orders: Iterator[Sequence[str]], specs: Mapping[str, TensorSpec]
+) -> tuple[str, ...] | None:
+    """Return the first of *orders* that has each of the names of *specs* once."""
+    for order in orders:
+        if len(order) == len(specs) and set(order) == specs.keys():
+            return tuple(order)
+    return None
+
+
+def _orders(
+    config: Mapping[str, Any] | None, layers: str, call: Any, specs: Mapping[str, TensorSpec]
+) -> Iterator[Sequence[str]]:
+    """Yield the names that Keras may have given to the tensors of *call*, in its order.
+
+    A functional model names them after its layers, made different by numbers; any other model, and
+    Keras 3, by the keys or numbers that they have in the structure.
+    """
+    if config is not None and layers in config:
+        yield _unique(_layer_names(config[layers]))
+    if call is None:
+        return
+    leaves = list(_leaves(call, ()))
+    count = len(leaves)
+    if count == 1:
+        yield list(specs)
+    yield [name for _, name in leaves]
+    yield ["_".join(path) for path, _ in leaves]
+    stem = "input" if layers == "input_layers" else "output"
+    yield [f"{stem}_{number}" for number in range(1, count + 1)]
+    yield [f"{stem}_{number}" for number in range(count)]
+
+
+def _layer_names(nest: Any) -> list[str]:
+    """Return the names in a nest of `[layer, node, tensor]`.
+
+    Example:
+        >>> _layer_names([["a", 0, 0], ["b", 0, 1]]), _layer_names({"k": ["a", 0, 0]})
+        (['a', 'b'], ['a'])
+    """
+    if isinstance(nest, Mapping):
+        return [name for _, value in sorted(nest.items()) for name in _layer_names(value)]
+    if len(nest) >= 3 and isinstance(nest[0], str) and isinstance(nest[1], int):  # noqa: PLR2004 - as said above
+        return [nest[0]]
+    return [
+        name
+        for value in nest
+        if isinstance(value, (list, tuple, Mapping))
+        for name in _layer_names(value)
+    ]
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Number what comes again, as Keras's `_set_output_names` does.
+
+    Example:
+        >>> _unique(["a", "a", "b", "a"])
+        ['a', 'a_1', 'b', 'a_2']
+    """
+    counts: dict[str, int] = {}
+    found = []
+    for name in names:
+        count = counts.get(name, 0)
+        found.append(f"{name}_{count}" if count else name)
+        counts[name] = count + 1
+    return found
+
+
+def _leaves(nest: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield path and name of each leaf."""
+    if isinstance(nest, dict):
+        for key, value in nest.items():
+            yield from _leaves(value, (*path, str(key)))
+    elif isinstance(nest, (list, tuple)):
+        for index, value in enumerate(nest, 1):
+            yield from _leaves(value, (*path, f"{index}"))
+    else:
+        yield path, nest

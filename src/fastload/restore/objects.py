@@ -8,7 +8,7 @@ from typing import Any
 
 from fastload import registry
 from fastload.errors import UnresolvedObjectError
-from fastload.runtime.flavour import Flavour, is_known
+from fastload.runtime.flavour import Flavour, is_builtin, is_known
 from fastload.twin.documents import LAYER_CLASSES
 from fastload.twin.reader import Twin
 
@@ -49,3 +49,9 @@ def require_resolved(twin: Twin, chosen: Flavour, objects: Mapping[str, Any]) ->
     for name, user in twin.manifest.object_names.items():
         if name not in objects and not is_known(chosen, name):
             raise UnresolvedObjectError(name, user)
+
+
+def uses_only_builtins(twin: Twin, chosen: Flavour) -> bool:
+    """Say whether every class and function of the model's configuration is Keras's own."""
+    given = custom_objects(twin, chosen, None)
+    return not given and all(is_builtin(chosen, name) for name in twin.manifest.object_names)

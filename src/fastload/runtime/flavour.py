@@ -143,6 +143,24 @@ def is_known(chosen: Flavour, name: str) -> bool:
     return any(hasattr(part, bare) for part in _parts(chosen))
 
 
+def is_builtin(chosen: Flavour, name: str) -> bool:
+    """Say whether *name* is part of Keras itself, and nothing that a program registered.
+
+    A function written into the file (`Lambda`) is not.
+    """
+    registered = chosen.keras.utils.get_registered_object(name)
+    if registered is not None and _root(registered) not in _KERAS_PACKAGES:
+        return False
+    return name not in ("Lambda", "__lambda__") and is_known(chosen, name)
+
+
+def _root(kind: Any) -> str:
+    return str(getattr(kind, "__module__", "")).partition(".")[0]
+
+
+_KERAS_PACKAGES: Final = frozenset({"keras", "tf_keras"})
+
+
 def _is_shorthand(chosen: Flavour, name: str) -> bool:
     """Say whether *name* is one of those that Keras 3 knows and does not export (`mse`, `cce`)."""
     if chosen.name == KERAS2:

@@ -64,13 +64,19 @@ def tensor_over(array: np.ndarray[Any, Any]) -> Any:
 _EXTENSION_CARRIERS = {"bfloat16": "uint16"}
 
 
+def address_of(array: np.ndarray[Any, Any]) -> int:
+    """Return where the values of *array* are in memory."""
+    address: int = array.ctypes.data
+    return address
+
+
 def _can_alias(array: np.ndarray[Any, Any]) -> bool:
     return (
         array.size > 0
         and _has_dlpack(array.dtype)
         and array.flags.c_contiguous
         and array.flags.writeable  # numpy refuses to export read-only arrays
-        and array.ctypes.data % ALIGNMENT_BYTES == 0
+        and address_of(array) % ALIGNMENT_BYTES == 0
     )
 
 

@@ -35,3 +35,9 @@ REFUSALS: Final = "refusals.json"
 #: What a SavedModel's twin can serve: a Keras model, and the object that TensorFlow itself loads.
 KERAS_SECTION: Final = "keras"
 FUNCTION_SECTION: Final = "functions"
+
+#: A flat function: everything about it but its `FunctionDef`s, and those one after the other.
+FLAT: Final = "flat.json"
+FLAT_FUNCTIONS: Final = "flat_functions.pb"
+#: Why a function cannot be made flat.
+NOT_FLAT: Final = "not_flat.txt"

@@ -97,6 +97,11 @@ class Twin:
         except ValueError as error:
             raise TwinCorruptError(self.path, str(error)) from error
 
+    def addresses(self) -> dict[int, str]:
+        """Return the names of weights by the address of their first byte in memory."""
+        start: int = self._buffer.ctypes.data
+        return {start + ref.offset: ref.name for ref in self.refs.values() if ref.nbytes}
+
     def document(self, name: str) -> bytes:
         """Return a document.
 

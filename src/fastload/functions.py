@@ -1,0 +1,219 @@
+"""The functions of a model, from its twin: flat where that can be, TensorFlow's own where not.
+
+A flat function is made once, by the first predictor that needs it, and kept beside the twin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from fastload.cache.publish import replacing
+from fastload.errors import (
+    BypassError,
+    CacheError,
+    CacheUnwritableError,
+    TwinCorruptError,
+)
+from fastload.loading import Identity
+from fastload.restore.objects import uses_only_builtins
+from fastload.restore.predictor import Run
+from fastload.restore.saved_model import restore_saved_model
+from fastload.runtime.flat_call import ConcreteCall, FlatCall, has_accelerators
+from fastload.runtime.flat_entry import FLAT_VERSION, read_flat, write_flat, write_refusal
+from fastload.runtime.flattening import Capturing, FlatFunction, flatten
+from fastload.runtime.flavour import Flavour
+from fastload.runtime.inference import Inference, capturing, inference_of
+from fastload.runtime.tensorflow import tensorflow
+from fastload.runtime.weight_arguments import NotFlatError
+from fastload.runtime.zero_copy import tensor_over
+from fastload.signature import DEFAULT_SIGNATURE, Signature
+from fastload.twin.documents import SIGNATURES
+from fastload.twin.reader import Twin
+
+_logger: Final = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class SavedFunctions:
+    """The signatures of a SavedModel.
+
+    Attributes:
+        identity: which model.
+        twin: its twin, with a function section.
+        path: the SavedModel's folder.
+        device: where functions run; None for where TensorFlow would run them.
+        reasons: why functions are not flat, by name.
+    """
+
+    identity: Identity
+    twin: Twin
+    path: str
+    device: str | None
+    reasons: dict[str, str] = field(default_factory=dict)
+    _objects: Any = None
+
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        """What each takes and gives, by name."""
+        told: Mapping[str, Any] = json.loads(self.twin.document(SIGNATURES))
+        return {name: Signature.of_json(name, each) for name, each in told.items()}
+
+    def run(self, name: str) -> Run:
+        """Return what runs the signature called *name*.
+
+        Raises:
+            CacheError: the cache cannot serve it.
+            BypassError: TensorFlow cannot be driven as expected.
+        """
+        try:
+            return self._flat(name)
+        except NotFlatError as error:
+            self.reasons[name] = str(error)
+            _logger.info("%s: %r keeps its variables: %s", self.path, name, error)
+        if self._objects is None:
+            self._objects = restore_saved_model(self.twin, self.path, None)
+        return ConcreteCall(self._objects.signatures[name], self._objects, self.device)
+
+    def _flat(self, name: str) -> Run:
+        # Imported here: what it needs of TensorFlow, a hit does without.
+        entry = _FlatEntry(identity=self.identity, signature=name)
+        try:
+            flat, _ = entry.read()
+        except FileNotFoundError:
+            from fastload.convert.saved_function import saved_function
+
+            signature = self.signatures[name]
+            flat = entry.make(lambda: saved_function(self.twin, signature), signature)
+        return _bound(flat, self.twin, self.device)
+
+
+def keras_function(
+    identity: Identity, twin: Twin, chosen: Flavour, build: Callable[[], Any], device: str | None
+) -> tuple[Signature, Run]:
+    """Return the inference function of a Keras model, and what it takes and gives.
+
+    Args:
+        identity: which model.
+        twin: its twin.
+        chosen: the Keras that it is for.
+        build: makes the model of its twin.
+        device: where the function runs; None for where TensorFlow would run it.
+
+    Raises:
+        CacheError: the cache cannot serve it.
+        BypassError: the model cannot be made of its twin, or has no function that can be traced.
+    """
+    if not uses_only_builtins(twin, chosen):
+        return _traced(build(), device)  # its code may be another one tomorrow
+    keras = f"{chosen.package}-{chosen.version}"
+    entry = _FlatEntry(identity=identity, signature=DEFAULT_SIGNATURE, keras=keras)
+    try:
+        flat, signature = entry.read()
+    except FileNotFoundError:
+        model = build()
+        inference = inference_of(model)
+        signature = inference.signature
+        try:
+            flat = entry.make(lambda: capturing(inference, twin), signature)
+        except NotFlatError:
+            return signature, ConcreteCall(inference, model, device)
+    except NotFlatError:
+        return _traced(build(), device)
+    try:
+        return signature, _bound(flat, twin, device)
+    except NotFlatError:
+        return _traced(build(), device)
+
+
+def _traced(model: Any, device: str | None) -> tuple[Signature, Run]:
+    inference: Inference = inference_of(model)
+    return inference.signature, ConcreteCall(inference, model, device)
+
+
+def _bound(flat: FlatFunction, twin: Twin, device: str | None) -> Run:
+    """Give a flat function its weights."""
+    if flat.varies and has_accelerators():
+        raise NotFlatError("what it computes depends on the device")
+    arrays = (twin.array(each) if isinstance(each, str) else each for each in flat.captures)
+    return FlatCall(flat, [tensor_over(array) for array in arrays], device)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FlatEntry:
+    """Where a flat function is kept: by model, function and TensorFlow.
+
+    Attributes:
+        identity: the model.
+        signature: the name of the function.
+        keras: package and version of the Keras that traced it; empty for a function of the file.
+    """
+
+    identity: Identity
+    signature: str
+    keras: str = ""
+
+    @property
+    def key(self) -> str:
+        """What no other function has: 24 hexadecimal digits."""
+        parts = (self.identity.content.digest, self.signature, self.keras, *self._versions)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+    @property
+    def _versions(self) -> tuple[str, str]:
+        return tensorflow().__version__, str(FLAT_VERSION)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.identity.entry.flat_path(self.key)
+
+    def read(self) -> tuple[FlatFunction, Signature]:
+        """Read the function.
+
+        Raises:
+            FileNotFoundError: it was never made.
+            NotFlatError: it was found that it cannot be made.
+        """
+        try:
+            return read_flat(self.path)
+        except TwinCorruptError as error:
+            _logger.warning("%s", error)
+            self.path.unlink(missing_ok=True)
+            raise FileNotFoundError(self.path) from error
+
+    def make(self, function: Callable[[], Capturing], signature: Signature) -> FlatFunction:
+        """Make the function, and keep it.
+
+        Raises:
+            NotFlatError: it cannot be made; that is kept too.
+            BypassError: TensorFlow is not as expected.
+        """
+        digest = self.identity.content.digest
+        try:
+            flat = flatten(function(), f"fastload_{self.key}")
+        except NotFlatError as error:
+            reason = str(error)
+            self._keep(lambda path: write_refusal(path, reason, digest))
+            raise
+        except (BypassError, CacheError, MemoryError):
+            raise
+        except Exception as error:  # a graph that nobody foresaw has another way to be run
+            _logger.warning("%s cannot be made flat; please report this", self.path, exc_info=True)
+            reason = f"{type(error).__name__}: {error}"
+            self._keep(lambda path: write_refusal(path, reason, digest))
+            raise NotFlatError(reason) from error
+        self._keep(lambda path: write_flat(path, flat, signature, digest))
+        return flat
+
+    def _keep(self, write: Callable[[Path], None]) -> None:
+        try:
+            with replacing(self.path, durable=False) as partial:
+                write(partial)
+        except CacheUnwritableError as error:
+            _logger.info("the flat function is not kept: %s", error)

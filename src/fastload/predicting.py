@@ -1,0 +1,184 @@
+"""`load_predictor`: inference without the model."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Final
+
+from fastload.api import Served, load_model, rebuild, serve
+from fastload.cache.directory import CacheDir
+from fastload.call import ModelCall, PredictorCall, current_settings
+from fastload.errors import BypassError, CacheError, ModelChangedError, UnsupportedRequestError
+from fastload.functions import SavedFunctions, keras_function
+from fastload.loading import dropping_corrupt, identify, open_twin
+from fastload.report import PhaseClock
+from fastload.restore.predictor import Predictor, Run
+from fastload.runtime.flat_call import require_device
+from fastload.runtime.flavour import (
+    KERAS2,
+    KerasChoice,
+    flavour,
+    require_plain_moment,
+    require_plain_tensorflow,
+)
+from fastload.runtime.loaders import require_opens
+from fastload.settings import WeightsMode, weights_mode
+from fastload.source.detect import detect
+from fastload.source.kinds import ModelSource, SourceKind
+from fastload.twin.documents import FUNCTION_SECTION
+
+_logger: Final = logging.getLogger("fastload")
+
+
+def load_predictor(  # noqa: PLR0913 - each says another thing
+    path: str | os.PathLike[str],
+    signature: str | None = None,
+    *,
+    device: str | None = None,
+    keras: KerasChoice = "auto",
+    weights: WeightsMode | None = None,
+    strict: bool | None = None,
+) -> Predictor:
+    """Load a model for nothing but inference.
+
+    No model object is made: a predictor is one function and its weights, mapped from the twin.
+    Where the function needs more than to read its variables, TensorFlow's own objects are behind
+    it.
+
+    Args:
+        path: a SavedModel folder, a `.h5` / `.hdf5` file or a `.keras` archive.
+        signature: which function of a SavedModel to call; by default `serving_default`, or the only
+            one. Other files have one function, which computes what the model does.
+        device: where to run it, as for `tf.device`; by default where TensorFlow would run it.
+        keras: as in `load_model`, for files that have no functions of their own.
+        weights: as in `load_model`.
+        strict: as in `load_model`.
+
+    Returns:
+        The predictor.
+
+    Raises:
+        NoSuchSignatureError: the model has no such signature.
+        FastloadError: with `strict`, why the load cannot be served from a twin.
+        MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
+        ValueError: TensorFlow has no such device; or an argument or a variable of the environment
+            has no such value.
+        Exception: whatever the stock loader raises for this file.
+
+    Example:
+        >>> import fastload
+        >>> predict = fastload.load_predictor("path/to/model")  # doctest: +SKIP
+        >>> predict(images)  # doctest: +SKIP
+        >>> predict.signatures["serving_default"](input_1=images)  # doctest: +SKIP
+    """
+    clock = PhaseClock()
+    settings = current_settings()
+    call = PredictorCall(
+        filepath=path,
+        signature=signature,
+        device=device,
+        keras=keras,
+        weights=settings.weights if weights is None else weights_mode(weights),
+        strict=settings.strict if strict is None else strict,
+        settings=settings,
+        reopen=_reopen,
+        load_model=lambda: load_model(path, keras=keras),
+    )
+    if device is not None:
+        require_device(device)
+    predictor: Predictor = serve(call, clock, lambda: _load(call, clock))
+    return predictor
+
+
+def _load(call: PredictorCall, clock: PhaseClock) -> Served:
+    if call.settings.disabled:
+        raise UnsupportedRequestError("FASTLOAD_DISABLE is set")
+    with clock.phase("detect"):
+        source = detect(call.filepath)
+    if source.kind is SourceKind.SAVED_MODEL:
+        return _of_saved_model(call, clock, source)
+    return _of_keras_file(call, clock, source)
+
+
+def _of_saved_model(call: PredictorCall, clock: PhaseClock, source: ModelSource) -> Served:
+    with clock.phase("import"):
+        require_plain_tensorflow()
+    with clock.phase("identify"):
+        cache = CacheDir.locate(call.settings)
+        identity = identify(cache, source, KERAS2, FUNCTION_SECTION)
+    with clock.phase("twin"):
+        twin, outcome = open_twin(identity, call.settings, call.weights)
+    with clock.phase("restore"), dropping_corrupt(identity.entry):
+        functions = SavedFunctions(
+            identity=identity, twin=twin, path=os.fspath(call.filepath), device=call.device
+        )
+        predictor = call.predictor(
+            functions.signatures, _or_stock(call, functions.run), identity.content.digest
+        )
+    reason = functions.reasons.get(predictor.signature)
+    return Served(model=predictor, outcome=outcome, twin=twin, reason=reason)
+
+
+def _or_stock(call: PredictorCall, run: Callable[[str], Run]) -> Callable[[str], Run]:
+    """Return what gets functions ready: the stock loader's, where one fails after the load."""
+    first = True
+
+    def get_ready(name: str) -> Run:
+        nonlocal first
+        try:
+            return run(name)
+        except (CacheError, BypassError) as error:
+            if first or call.strict:
+                raise
+            _logger.warning("%s: %r is loaded by the stock loader: %s", call.filepath, name, error)
+            return call.load_stock().signatures.ready(name)
+        finally:
+            first = False
+
+    return get_ready
+
+
+def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) -> Served:
+    with clock.phase("import"):
+        chosen = flavour(call.keras)
+        require_plain_moment(chosen)
+        require_opens(chosen.name, source)
+    with clock.phase("identify"):
+        identity = identify(CacheDir.locate(call.settings), source, chosen.name)
+    with clock.phase("twin"):
+        twin, outcome = open_twin(identity, call.settings, call.weights)
+    with clock.phase("restore"), dropping_corrupt(identity.entry):
+        model_call = ModelCall(
+            filepath=call.filepath, compile=False, stock_only={}, settings=call.settings
+        )
+        signature, run = keras_function(
+            identity,
+            twin,
+            chosen,
+            lambda: rebuild(model_call, identity, twin, chosen),
+            call.device,
+        )
+        predictor = call.predictor(
+            {signature.name: signature}, lambda _: run, identity.content.digest
+        )
+    return Served(model=predictor, outcome=outcome, twin=twin)
+
+
+def _reopen(  # noqa: PLR0913, PLR0917 - the arguments of a pickle have no names
+    path: str,
+    signature: str | None,
+    device: str | None,
+    keras: KerasChoice,
+    weights: WeightsMode,
+    strict: bool,  # noqa: FBT001 - the same
+    digest: str | None,
+) -> Predictor:
+    """Make again the predictor that a pickle refers to."""
+    predictor = load_predictor(
+        path, signature, device=device, keras=keras, weights=weights, strict=strict
+    )
+    if digest not in (None, predictor.digest):
+        raise ModelChangedError(path)
+    return predictor

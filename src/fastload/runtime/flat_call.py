@@ -1,0 +1,143 @@
+"""Call functions with tensors by name: flat ones, and TensorFlow's own concrete functions."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+from fastload.runtime.flattening import FlatFunction
+from fastload.runtime.tensorflow import import_module, tensorflow
+from fastload.runtime.transplant import require
+
+
+class FlatCall:
+    """A flat function with its weights, registered with TensorFlow for as long as this lives.
+
+    Args:
+        function: the function.
+        weights: its values after the inputs: tensors on the CPU.
+        device: where it runs and its weights are; None for where TensorFlow would put variables.
+    """
+
+    def __init__(self, function: FlatFunction, weights: Sequence[Any], device: str | None) -> None:
+        tf = tensorflow()
+        self._context = import_module("tensorflow.python.eager.context")
+        self._execute = import_module("tensorflow.python.eager.execute")
+        require(self._context, ["context"])
+        require(self._execute, ["execute"])
+        require(self._context.context(), ["add_function_def", "remove_function"])
+        require(self._context.context(), ["function_call_options"])
+        self._function = function
+        self._device = device
+        if device is not None or tf.config.list_logical_devices("GPU"):
+            with placed(device):
+                weights = [tf.identity(weight) for weight in weights]
+        self._weights = list(weights)
+        _register(function)
+        weakref.finalize(self, _unregister, function).atexit = False
+
+    def __call__(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Run the function on tensors by name; nothing here looks at their shapes."""
+        context = self._context.context()
+        options = context.function_call_options
+        attributes = (
+            "executor_type",
+            options.executor_type or "",
+            "config_proto",
+            options.config_proto_serialized,
+        )
+        function = self._function
+        with placed(self._device):
+            tensors = self._execute.execute(
+                function.name.encode(),
+                len(function.results),
+                [*(inputs[name] for name in function.arguments), *self._weights],
+                attributes,
+                context,
+            )
+        return dict(zip(function.results, tensors, strict=True))
+
+
+class ConcreteCall:
+    """A concrete function of TensorFlow.
+
+    Args:
+        function: the function; it takes its inputs by name and gives a mapping.
+        owner: what keeps its variables alive.
+        device: where it runs; None for where TensorFlow would run it.
+    """
+
+    def __init__(self, function: Any, owner: Any, device: str | None) -> None:
+        self._function, self._owner, self._device = function, owner, device
+
+    def __call__(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Run the function on tensors by name."""
+        with placed(self._device):
+            found: Mapping[str, Any] = self._function(**inputs)
+        return found
+
+
+def placed(device: str | None) -> AbstractContextManager[Any]:
+    """Return a scope in which operations run on *device*.
+
+    Raises:
+        ValueError: TensorFlow has no such device.
+    """
+    if device is None:
+        return nullcontext()
+    scope: AbstractContextManager[Any] = tensorflow().device(device)
+    return scope
+
+
+_users: Final[Counter[str]] = Counter()
+_lock: Final = threading.RLock()
+
+
+def _register(function: FlatFunction) -> None:
+    """Add *function*, and those that it calls, to TensorFlow's, unless they are there."""
+    from tensorflow.core.framework import function_pb2
+
+    context = import_module("tensorflow.python.eager.context").context()
+    with _lock:
+        _users[function.name] += 1
+        if _users[function.name] == 1:
+            for content in function.definitions:
+                context.add_function_def(function_pb2.FunctionDef.FromString(content))
+
+
+def _unregister(function: FlatFunction) -> None:
+    """Remove *function*, and those that it calls, when its last user is gone."""
+    from tensorflow.core.framework import function_pb2
+
+    context = import_module("tensorflow.python.eager.context").context()
+    with _lock:
+        _users[function.name] -= 1
+        if not _users[function.name]:
+            del _users[function.name]
+            for content in function.definitions:
+                definition = function_pb2.FunctionDef.FromString(content)
+                context.remove_function(definition.signature.name)
+
+
+def has_accelerators() -> bool:
+    """Say whether TensorFlow has any other kind of device than the CPU."""
+    return any(device.device_type != "CPU" for device in tensorflow().config.list_logical_devices())
+
+
+def require_device(device: str | None) -> None:
+    """Check that TensorFlow has the device called *device*.
+
+    Raises:
+        ValueError: it has not.
+    """
+    tf = tensorflow()
+    try:
+        with placed(device):
+            tf.identity(tf.constant(0.0))
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        there = ", ".join(each.name for each in tf.config.list_logical_devices())
+        raise ValueError(f"TensorFlow has no device {device!r} here; it has {there}") from error

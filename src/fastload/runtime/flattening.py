@@ -1,0 +1,169 @@
+"""Make of a function that captures variables one that takes their values: a flat function.
+
+A flat function is one `FunctionDef`, with all that was called written into it, whose weights are
+plain tensor arguments. Calling it needs neither variables nor Python graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fastload.runtime.inlining import (
+    function_names,
+    has_implementations,
+    inlined,
+    nodes_of,
+)
+from fastload.runtime.tensorflow import tensorflow
+from fastload.runtime.weight_arguments import NotFlatError, Weight, with_weights_as_arguments
+
+#: A weight's name in the twin or, for what the twin has not, its values.
+Value: TypeAlias = "str | np.ndarray[Any, Any]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """What a function captures.
+
+    Attributes:
+        value: where its value comes from.
+        weight: dtype and shape of the variable that it is; None for a plain tensor.
+    """
+
+    value: Value
+    weight: Weight | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capturing:
+    """A function of TensorFlow that is to be made flat.
+
+    Attributes:
+        definitions: its `FunctionDef` and those of all functions that it calls; they are changed.
+        name: which of them it is.
+        arguments: the names of its inputs, in its order; what it captures comes after them.
+        results: the names of its outputs, in its order.
+        captures: what it captures, in its order.
+    """
+
+    definitions: Sequence[Any]
+    name: str
+    arguments: tuple[str, ...]
+    results: tuple[str, ...]
+    captures: tuple[Capture, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlatFunction:
+    """A flat function, ready to be registered with TensorFlow.
+
+    Attributes:
+        name: its name, which no other function of the process has.
+        arguments: as in `Capturing`.
+        results: as in `Capturing`.
+        captures: where the values of the arguments after those come from.
+        definitions: the functions that it calls and, last, its own: serialized `FunctionDef`s.
+        varies: whether what it computes depends on the device that it runs on.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    results: tuple[str, ...]
+    captures: tuple[Value, ...]
+    definitions: tuple[bytes, ...]
+    varies: bool
+
+
+def flatten(function: Capturing, name: str) -> FlatFunction:
+    """Make *function* flat.
+
+    Args:
+        function: what to make flat.
+        name: what to call it; a name that no other function of any model has.
+
+    Raises:
+        NotFlatError: it assigns to variables, or has state of another kind.
+        UnsupportedRuntimeError: TensorFlow is not as expected.
+    """
+    _require_complete(function)
+    graph = inlined(function.definitions, function.name)
+    first = len(function.arguments)
+    weights = {
+        f"argument_{first + index}": capture.weight
+        for index, capture in enumerate(function.captures)
+        if capture.weight is not None
+    }
+    graph = with_weights_as_arguments(graph, weights)
+    _rename_functions(graph, name)
+    total = first + len(function.captures)
+    return FlatFunction(
+        name=name,
+        arguments=function.arguments,
+        results=function.results,
+        captures=tuple(capture.value for capture in function.captures),
+        definitions=(
+            *(each.SerializeToString() for each in graph.library.function),
+            _function_of(graph, name, total, len(function.results)),
+        ),
+        varies=has_implementations(graph),
+    )
+
+
+def _require_complete(function: Capturing) -> None:
+    """Check that its arguments and results are those that are listed."""
+    signature = next(
+        (each.signature for each in function.definitions if each.signature.name == function.name),
+        None,
+    )
+    if signature is None:
+        raise NotFlatError(f"its function {function.name!r} is not in the file")
+    listed = len(function.arguments) + len(function.captures)
+    if (len(signature.input_arg), len(signature.output_arg)) != (listed, len(function.results)):
+        raise NotFlatError("its arguments are not those of its signature")
+
+
+def _rename_functions(graph: Any, stem: str) -> None:
+    """Give the functions that *graph* calls names that no other model's functions have."""
+    new = {
+        function.signature.name: f"{stem}_{index}"
+        for index, function in enumerate(graph.library.function)
+    }
+    for function in graph.library.function:
+        function.signature.name = new[function.signature.name]
+    for node in nodes_of(graph):
+        node.op = new.get(node.op, node.op)
+        for attribute in node.attr.values():
+            for called in function_names(attribute):
+                called.name = new.get(called.name, called.name)
+
+
+def _function_of(graph: Any, name: str, arguments: int, results: int) -> bytes:
+    """Return the `FunctionDef` that *graph* is the body of, checked by TensorFlow."""
+    tf = tensorflow()
+    placeholders = {node.name: node for node in graph.node if node.op == "Placeholder"}
+    specs = [_spec(placeholders[f"argument_{index}"]) for index in range(arguments)]
+
+    def body(*tensors: Any) -> Any:
+        return tf.graph_util.import_graph_def(
+            graph,
+            input_map={f"argument_{index}": tensor for index, tensor in enumerate(tensors)},
+            return_elements=[f"result_{index}:0" for index in range(results)],
+            name="",
+        )
+
+    made = tf.function(body, input_signature=specs, autograph=False).get_concrete_function()
+    definition = type(made.function_def).FromString(made.function_def.SerializeToString())
+    definition.signature.name = name
+    content: bytes = definition.SerializeToString()
+    return content
+
+
+def _spec(placeholder: Any) -> Any:
+    tf = tensorflow()
+    return tf.TensorSpec(
+        tf.TensorShape(placeholder.attr["shape"].shape), placeholder.attr["dtype"].type
+    )
