@@ -30,7 +30,7 @@ from fastload.runtime.flattening import Capturing, FlatFunction, flatten
 from fastload.runtime.flavour import Flavour
 from fastload.runtime.inference import Inference, capturing, inference_of
 from fastload.runtime.tensorflow import tensorflow
-from fastload.runtime.weight_arguments import NotFlatError
+from fastload.runtime.weight_readers import NotFlatError
 from fastload.runtime.zero_copy import tensor_over
 from fastload.signature import DEFAULT_SIGNATURE, Signature
 from fastload.twin.documents import SIGNATURES

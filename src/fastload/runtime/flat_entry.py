@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.runtime.flattening import FlatFunction, Value
-from fastload.runtime.weight_arguments import NotFlatError
+from fastload.runtime.weight_readers import NotFlatError
 from fastload.signature import Signature
 from fastload.twin.documents import FLAT, FLAT_FUNCTIONS, NOT_FLAT
 from fastload.twin.format import Manifest, WeightSpec

@@ -19,7 +19,8 @@ from fastload.runtime.inlining import (
     nodes_of,
 )
 from fastload.runtime.tensorflow import tensorflow
-from fastload.runtime.weight_arguments import NotFlatError, Weight, with_weights_as_arguments
+from fastload.runtime.weight_arguments import Weight, with_weights_as_arguments
+from fastload.runtime.weight_readers import NotFlatError
 
 #: A weight's name in the twin or, for what the twin has not, its values.
 Value: TypeAlias = "str | np.ndarray[Any, Any]"

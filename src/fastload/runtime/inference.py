@@ -11,7 +11,8 @@ import numpy as np
 from fastload.errors import UnsupportedRequestError
 from fastload.runtime.flattening import Capture, Capturing
 from fastload.runtime.tensorflow import tensorflow
-from fastload.runtime.weight_arguments import NotFlatError, Weight
+from fastload.runtime.weight_arguments import Weight
+from fastload.runtime.weight_readers import NotFlatError
 from fastload.runtime.zero_copy import address_of
 from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec, map_structure
 from fastload.twin.reader import Twin

@@ -9,20 +9,15 @@ copied for it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fastload.runtime.inlining import called_by, function_names, nodes_of
-from fastload.runtime.tensorflow import import_module, tensorflow
+from fastload.runtime.handle_flow import CALLS, LOOPS, passed_on, rewrite_call, rewrite_loop
+from fastload.runtime.inlining import called_by, nodes_of
+from fastload.runtime.tensorflow import import_module
 from fastload.runtime.transplant import require
-
-#: dtypes (numbers of `types.proto`) of the variables behind some of a list of tensors, by position.
-Handles = Mapping[int, int]
-
-
-class NotFlatError(Exception):
-    """The graph needs real variables, or other state; the message says what for."""
+from fastload.runtime.weight_readers import Handles, NotFlatError, read_weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +93,7 @@ class _Scope:
             size = len(self.handles)
             for node in self.nodes:
                 if given := self.given(node):
-                    for index, dtype in _passed_on(node, given, self.library).items():
+                    for index, dtype in passed_on(node, given, self.library.returned).items():
                         self.handles[node.name, index] = dtype
 
     def rewrite(self) -> None:
@@ -106,7 +101,18 @@ class _Scope:
         self.find()
         for node in self.nodes:
             if given := self.given(node):
-                _rewriter(node)(node, given, self)
+                self._rewrite_node(node, given)
+
+    def _rewrite_node(self, node: Any, given: Handles) -> None:
+        if node.op in CALLS:
+            results = passed_on(node, given, self.library.returned)
+            rewrite_call(node, given, results, self.library.copy)
+        elif node.op in LOOPS:
+            rewrite_loop(node, given, self.library.copy)
+        else:
+            if node.op == "ReadVariableOp":
+                self.renamed.add(node.name)
+            self.added += read_weight(node, given, self.output)
 
     def given(self, node: Any) -> Handles:
         """Return which inputs of *node* are handles."""
@@ -223,145 +229,13 @@ def _drop_shapes(function: Any, given: Handles) -> None:
     function.attr.pop("_input_shapes", None)
 
 
-#: Functions of an operation that pass arguments on to a function, by where the arguments begin.
-_CALLS: Final = {
-    "PartitionedCall": (0, ("f",)),
-    "StatefulPartitionedCall": (0, ("f",)),
-    "If": (1, ("then_branch", "else_branch")),
-    "StatelessIf": (1, ("then_branch", "else_branch")),
-    "Case": (1, ("branches",)),
-    "StatelessCase": (1, ("branches",)),
-}
-_LOOPS: Final = frozenset({"While", "StatelessWhile"})
-
-
-def _passed_on(node: Any, given: Handles, library: _Library) -> Handles:
-    """Return which outputs of *node* are the handles that it is given."""
-    if node.op in _LOOPS:
-        return given
-    if node.op == "Identity":
-        return {0: given[0]}
-    if node.op in _CALLS:
-        start, attributes = _CALLS[node.op]
-        arguments = {index - start: dtype for index, dtype in given.items()}
-        found = [
-            library.returned(name, arguments)
-            for attribute in attributes
-            for name in _names(node.attr[attribute])
-        ]
-        if any(each != found[0] for each in found):
-            raise NotFlatError(f"the branches of {node.name!r} give different variables")
-        return found[0] if found else {}
-    return {}
-
-
-def _names(attribute: Any) -> list[str]:
-    if attribute.WhichOneof("value") == "func":
-        return [attribute.func.name]
-    return [function.name for function in attribute.list.func]
-
-
-def _rewriter(node: Any) -> Callable[[Any, Handles, _Scope], None]:
-    if node.op in _CALLS:
-        return _rewrite_call
-    if node.op in _LOOPS:
-        return _rewrite_loop
-    if node.op not in _REWRITERS:
-        raise NotFlatError(f"{node.op} needs a variable")
-    return _REWRITERS[node.op]
-
-
-def _rewrite_call(node: Any, given: Handles, scope: _Scope) -> None:
-    start, attributes = _CALLS[node.op]
-    results = _passed_on(node, given, scope.library)
-    arguments = {index - start: dtype for index, dtype in given.items()}
-    if min(arguments) < 0:
-        raise NotFlatError(f"{node.op} takes a variable for a condition")
-    for attribute in attributes:
-        _rename(node.attr[attribute], lambda name: scope.library.copy(name, arguments))
-    _retype(node.attr["Tin"], arguments)
-    _retype(node.attr["Tout"], results)
-    _forget(node, results)
-
-
-def _rewrite_loop(node: Any, given: Handles, scope: _Scope) -> None:
-    for attribute in ("cond", "body"):
-        _rename(node.attr[attribute], lambda name: scope.library.copy(name, given))
-    _retype(node.attr["T"], given)
-    _forget(node, given)
-
-
-def _rename(attribute: Any, rename: Callable[[str], str]) -> None:
-    for named in function_names(attribute):
-        named.name = rename(named.name)
-
-
-def _retype(attribute: Any, found: Handles) -> None:
-    for index, dtype in found.items():
-        attribute.list.type[index] = dtype
-
-
-def _forget(node: Any, outputs: Handles) -> None:
-    """Forget the shapes of *outputs*, which were those of handles."""
-    for name in ("_output_shapes", "_handle_dtypes", "_handle_shapes"):
-        node.attr.pop(name, None)
-    shapes = node.attr["output_shapes"].list.shape if "output_shapes" in node.attr else ()
-    for index in outputs:
-        if index < len(shapes):
-            shapes[index].Clear()
-            shapes[index].unknown_rank = True
-
-
-def _rewrite_identity(node: Any, given: Handles, _: _Scope) -> None:
-    node.attr.clear()  # the class too: it says to stay beside a handle
-    node.attr["T"].type = given[0]
-
-
-def _rewrite_read(node: Any, given: Handles, scope: _Scope) -> None:
-    node.op = "Identity"
-    scope.renamed.add(node.name)
-    _rewrite_identity(node, given, scope)
-
-
-def _rewrite_shape(node: Any, given: Handles, _: _Scope) -> None:
-    node.op = "Shape"
-    node.attr["T"].type = given[0]
-
-
-def _rewrite_gather(node: Any, given: Handles, scope: _Scope) -> None:
-    """Gather rows of a tensor as `ResourceGather` gathers those of a variable."""
-    if set(given) != {0}:
-        raise NotFlatError("ResourceGather takes a variable for indices")
-    dimensions = node.attr["batch_dims"].i
-    indices = node.attr["Tindices"].type
-    axis = type(node)(name=f"{node.name}/fastload_axis", op="Const")
-    tf = tensorflow()
-    axis.attr["dtype"].type = tf.int32.as_datatype_enum
-    axis.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(dimensions, tf.int32))
-    scope.added.append(axis)
-    control = [each for each in node.input if each.startswith("^")]
-    data = [each for each in node.input if not each.startswith("^")]
-    node.op = "GatherV2"
-    node.input[:] = [*data, f"{axis.name}{scope.output}", *control]
-    node.attr.clear()
-    node.attr["Tparams"].type = given[0]
-    node.attr["Tindices"].type = indices
-    node.attr["Taxis"].type = tf.int32.as_datatype_enum
-    node.attr["batch_dims"].i = dimensions
-
-
-_REWRITERS: Final[Mapping[str, Callable[[Any, Handles, _Scope], None]]] = {
-    "Identity": _rewrite_identity,
-    "ReadVariableOp": _rewrite_read,
-    "VariableShape": _rewrite_shape,
-    "ResourceGather": _rewrite_gather,
-}
-#: Operations that TensorFlow calls stateful because a function that they call may be.
-_MAY_BE_STATEFUL: Final = frozenset({*_CALLS, *_LOOPS, "Placeholder"})
+#: Operations that TensorFlow calls stateful because a function that they call may be, and `Assert`,
+#: which is run for its error alone and stays in the graph.
+_ALLOWED: Final = frozenset({*CALLS, *LOOPS, "Placeholder", "Assert"})
 
 
 def _require_stateless(graph: Any) -> None:
-    for operation in sorted({node.op for node in nodes_of(graph)} - _MAY_BE_STATEFUL):
+    for operation in sorted({node.op for node in nodes_of(graph)} - _ALLOWED):
         if _is_stateful(operation):
             raise NotFlatError(f"it uses {operation}, which has state or an effect")
 
