@@ -33,6 +33,35 @@ def signatures(tf: Any, loaded: Any) -> dict[str, Any]:
     return {name: _signature(tf, function) for name, function in loaded.signatures.items()}
 
 
+def signature_results(tf: Any, functions: Any) -> dict[str, Any]:
+    """Return what each of a SavedModel's signatures computes, by name."""
+    found = {}
+    for name, function in functions.items():
+        _, specs = function.structured_input_signature
+        arguments = _arguments(tf, {each: (s.dtype.name, s.shape) for each, s in specs.items()})
+        found[name] = told(tf, lambda f=function, a=arguments: f(**a))
+    return found
+
+
+def predictor_results(tf: Any, predictor: Any) -> dict[str, Any]:
+    """Return what each of a predictor's signatures computes, by name, on the same arguments."""
+    found = {}
+    for name, function in predictor.signatures.items():
+        specs = {n: (s.dtype, tf.TensorShape(s.shape)) for n, s in function.input_specs.items()}
+        arguments = _arguments(tf, specs)
+        found[name] = told(tf, lambda f=function, a=arguments: f(**a))
+    return found
+
+
+def _arguments(tf: Any, specs: dict[str, Any]) -> dict[str, Any]:
+    randomness = np.random.default_rng(1)
+    tf.random.set_seed(1)
+    return {
+        name: _sample(tf, tf.TensorSpec(shape, dtype), randomness)
+        for name, (dtype, shape) in sorted(specs.items())
+    }
+
+
 def _signature(tf: Any, function: Any) -> Any:
     _, specs = function.structured_input_signature
     randomness = np.random.default_rng(1)

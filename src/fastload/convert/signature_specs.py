@@ -6,10 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fastload.runtime.tensorflow import tensorflow
-from fastload.signature import Signature, TensorSpec, map_structure
+from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec, map_structure
 
-#: Under which names a root has the function that its signature was made of: Keras 2, Keras 3.
-_CALLS: Final = ("__call__", "serve")
+#: Under which name a Keras model has the function that its signature was made of: in Keras 2, and
+#: in what Keras 3 exports.
+_KERAS2_CALL: Final = "__call__"
+_KERAS3_CALL: Final = "serve"
+#: Signatures that are made of it; others may be of anything.
+_OF_THE_CALL: Final = frozenset({DEFAULT_SIGNATURE, _KERAS3_CALL})
+#: What else a root has that Keras 3 exported.
+_KERAS3_MARK: Final = "_misc_assets"
 
 
 def signature_specs(graph: Any, config: Mapping[str, Any] | None = None) -> dict[str, Signature]:
@@ -20,12 +26,13 @@ def signature_specs(graph: Any, config: Mapping[str, Any] | None = None) -> dict
             mapping, see `signature_serialization.py` in TensorFlow.
         config: the configuration of the Keras model that it is, if it is one.
     """
-    call = _call_signature(graph)
+    keras_call = _call_signature(graph)
     found = {}
     for name, function in signature_functions(graph):
         arguments = function.canonicalized_input_signature.tuple_value.values
         inputs = _specs(arguments[1].dict_value.fields) if len(arguments) > 1 else {}
         outputs = _specs(function.output_signature.dict_value.fields)
+        call = keras_call if name in _OF_THE_CALL else None
         found[name] = Signature(
             name=name,
             inputs=inputs,
@@ -67,17 +74,18 @@ def _spec(name: str, tensor: Any) -> TensorSpec:
 
 
 def _call_signature(graph: Any) -> tuple[Any, Any] | None:
-    """Return the first argument and the result of the root's own function, as nests of names."""
-    children = {child.local_name: child.node_id for child in graph.nodes[0].children}
-    for name in _CALLS:
-        functions = (
-            graph.nodes[children[name]].function.concrete_functions if name in children else ()
-        )
-        for function in functions:
-            concrete = graph.concrete_functions[function]
-            arguments = _nest(concrete.canonicalized_input_signature)
-            first = arguments[0][0] if arguments and arguments[0] else ""
-            return first, _nest(concrete.output_signature)
+    """Return the first argument and the result of a Keras model's call, as nests of names."""
+    root = graph.nodes[0]
+    children = {child.local_name: child.node_id for child in root.children}
+    is_keras2 = root.user_object.identifier.startswith("_tf_keras_")
+    name = _KERAS2_CALL if is_keras2 else _KERAS3_CALL
+    if name not in children or not (is_keras2 or _KERAS3_MARK in children):
+        return None
+    for function in graph.nodes[children[name]].function.concrete_functions:
+        concrete = graph.concrete_functions[function]
+        arguments = _nest(concrete.canonicalized_input_signature)
+        first = arguments[0][0] if arguments and arguments[0] else ""
+        return first, _nest(concrete.output_signature)
     return None
 
 
