@@ -190,10 +190,12 @@ def test_threads_share_a_predictor(dense: str) -> None:
 
 def test_functions_go_with_their_predictor(dense: str) -> None:
     """A process that loads predictors all day keeps none of their functions."""
-    context = tf.__internal__.eager_context.eager_context()
+    from tensorflow.python.eager import context as eager
 
     def names() -> set[str]:
-        return {name for name in map(str, context.list_function_names()) if "fastload_" in name}
+        return {
+            name for name in map(str, eager.context().list_function_names()) if "fastload_" in name
+        }
 
     one, other = fastload.load_predictor(dense), fastload.load_predictor(dense)
     assert names()
@@ -286,9 +288,17 @@ def test_a_disabled_fastload_predicts_over_stock(
     assert np.array_equal(ours(X)["y"], expected)
 
 
-def test_a_device_that_is_not_there_is_an_error(dense: str) -> None:
-    with pytest.raises(ValueError, match="has no device 'GPU:7'"):
-        fastload.load_predictor(dense, device="GPU:7")
+@pytest.mark.parametrize("device", ["GPU:7", "/CPU:9", "nonsense"])
+def test_a_device_that_is_not_there_is_an_error(dense: str, device: str) -> None:
+    with pytest.raises(ValueError, match=device):
+        fastload.load_predictor(dense, device=device)
+
+
+@pytest.mark.parametrize("device", ["CPU:0", "/cpu:0", "/device:CPU:0"])
+def test_a_device_that_is_there_is_used(dense: str, device: str) -> None:
+    ours = fastload.load_predictor(dense, device=device, strict=True)
+
+    assert ours(X)["y"].device.endswith("/device:CPU:0")
 
 
 def test_a_graph_is_no_place_for_a_predictor(dense: str) -> None:

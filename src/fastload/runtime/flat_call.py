@@ -129,15 +129,20 @@ def has_accelerators() -> bool:
 
 
 def require_device(device: str | None) -> None:
-    """Check that TensorFlow has the device called *device*.
+    """Check that TensorFlow has the device called *device*; it would run elsewhere without a word.
 
     Raises:
         ValueError: it has not.
     """
     tf = tensorflow()
+    module = import_module("tensorflow.python.eager.context")
+    require(module, ["context"])
+    require(module.context(), ["device_name"])
+    there = [each.name for each in tf.config.list_logical_devices()]
     try:
         with placed(device):
-            tf.identity(tf.constant(0.0))
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        there = ", ".join(each.name for each in tf.config.list_logical_devices())
-        raise ValueError(f"TensorFlow has no device {device!r} here; it has {there}") from error
+            name = str(module.context().device_name or there[0])
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"device={device!r} is not understood: {error}") from error
+    if not name.endswith(tuple(there)):
+        raise ValueError(f"TensorFlow has no device {device!r} here; it has {', '.join(there)}")
