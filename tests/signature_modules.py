@@ -154,6 +154,11 @@ def _dtypes(tf: Any) -> Any:
     )
 
 
+def _brain(tf: Any) -> Any:
+    scale = tf.Variable([1.5, 3.0], dtype=tf.bfloat16)
+    return _module(tf, {"x": _ROW}, lambda m, x: tf.cast(x, tf.bfloat16) * m.scale, scale=scale)
+
+
 def _no_inputs(tf: Any) -> Any:
     return _module(tf, {}, lambda m: {"value": m.value * 2.0}, value=tf.Variable([1.0, 2.0]))
 
@@ -198,6 +203,7 @@ SIGNED: Final[Mapping[str, Signed]] = {
     "nested calls": Signed(make=_nested_calls, inputs=_ROWS),
     "asserting": Signed(make=_asserting, inputs=_ROWS[:3]),
     "dtypes": Signed(make=_dtypes, inputs=_ROWS),
+    "brain": Signed(make=_brain, inputs=_ROWS),
     "no inputs": Signed(make=_no_inputs, inputs=({}, {})),
     "strings": Signed(make=_strings, inputs=_TEXTS),
     "counter": Signed(make=_counter, inputs=_ROWS, reason="AssignAddVariableOp"),

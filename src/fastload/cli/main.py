@@ -13,6 +13,7 @@ import click
 import fastload
 from fastload.cli.inspecting import info, ls
 from fastload.cli.output import print_error
+from fastload.cli.predicting import predict
 from fastload.cli.removing import prune, rm
 from fastload.cli.reporting import explain, stats
 from fastload.cli.verifying import verify
@@ -79,7 +80,7 @@ def commands() -> None:
     """Look after the HDF5 twins from which fastload opens TensorFlow and Keras models."""
 
 
-for verb in (warm, ls, info, explain, verify, rm, prune, stats):
+for verb in (warm, predict, ls, info, explain, verify, rm, prune, stats):
     commands.add_command(verb)
 
 

@@ -109,8 +109,10 @@ def _checked_tensor(signature: Signature, spec: TensorSpec, value: Any) -> Any:
 
 
 def _array(signature: Signature, spec: TensorSpec, value: Any) -> np.ndarray[Any, Any]:
+    # Text as objects: numpy would make text of bytes that stand beside text.
+    plain = isinstance(value, (list, tuple, str, bytes)) and spec.dtype == "string"
     try:
-        array = np.asarray(value)
+        array = np.asarray(value, dtype=object if plain else None)
     except Exception as error:  # what an object's own conversion raises is anybody's guess
         raise TypeError(f"{_takes(signature, spec)}; this is no array: {error}") from error
     if spec.dtype == "string":

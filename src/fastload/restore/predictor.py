@@ -60,14 +60,30 @@ class SignatureFunction:
         Raises:
             TypeError, ValueError: an input is not what the signature says.
         """
+        return self.call(None, inputs)
+
+    def call(self, given: Any, named: Mapping[str, Any]) -> dict[str, Any]:
+        """Run it on inputs as a Keras model takes them, or by name; see `Predictor.__call__`."""
         run = self._run()
-        signature = self._signature
-        values = named_inputs(signature, None, inputs)
-        tensors = {
-            name: tensor_of(signature, signature.inputs[name], value)
-            for name, value in values.items()
-        }
-        return dict(run(tensors))
+        return dict(run(self._tensors(named_inputs(self._signature, given, named))))
+
+    def predict(self, x: Any, batch_size: int | None = None) -> dict[str, Any]:
+        """Run it on some rows at a time; see `Predictor.predict`.
+
+        Returns:
+            Numpy arrays by name.
+        """
+        run, signature = self._run(), self._signature
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size={batch_size!r} is no positive number of rows")
+        values = named_inputs(signature, x, {})
+        arrays = {n: array_of(signature, signature.inputs[n], v) for n, v in values.items()}
+        parts = batches(signature, arrays, batch_size)
+        return joined([run(self._tensors(part)) for part in parts])
+
+    def _tensors(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        inputs = self._signature.inputs
+        return {n: tensor_of(self._signature, inputs[n], value) for n, value in values.items()}
 
     def __repr__(self) -> str:
         return f"<signature {self._signature.name!r} of a fastload predictor>"
@@ -192,9 +208,7 @@ class Predictor:
         Raises:
             TypeError, ValueError: an input is not what the signature says.
         """
-        run = self.signatures.ready(self.signature)
-        values = named_inputs(self._spec, inputs, named)
-        return self._packed(run(self._tensors(values)))
+        return self._packed(self.signatures[self.signature].call(inputs, named))
 
     def predict(self, x: Any, batch_size: int | None = None) -> Any:
         """Predict row by row, as `predict` of a Keras model does.
@@ -209,14 +223,7 @@ class Predictor:
         Raises:
             TypeError, ValueError: an input is not what the signature says, or has no rows.
         """
-        run = self.signatures.ready(self.signature)
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size={batch_size!r} is no positive number of rows")
-        spec = self._spec
-        values = named_inputs(spec, x, {})
-        arrays = {n: array_of(spec, spec.inputs[n], value) for n, value in values.items()}
-        parts = [run(self._tensors(part)) for part in batches(spec, arrays, batch_size)]
-        return self._packed(joined(parts))
+        return self._packed(self.signatures[self.signature].predict(x, batch_size))
 
     def keras_model(self) -> Any:
         """Load the whole model, as `fastload.load_model` does."""
@@ -225,10 +232,6 @@ class Predictor:
     def close(self) -> None:
         """Let go of the weights; a later call is a ValueError."""
         self.signatures.close()
-
-    def _tensors(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        spec = self._spec
-        return {n: tensor_of(spec, spec.inputs[n], value) for n, value in values.items()}
 
     def _packed(self, outputs: Mapping[str, Any]) -> Any:
         if self._spec.structure is None:

@@ -1,0 +1,131 @@
+"""Inputs and outputs of a model as files: `.npy`, `.npz`, `.json`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import numpy as np
+from numpy.lib.format import write_array
+
+Writer = Callable[[Any, Mapping[str, Any]], None]
+#: JSON has no bytes: they come as Base64 under this key, as in TensorFlow Serving's REST interface.
+_BASE64: Final = "b64"
+
+
+def read_inputs(path: Path) -> Any:
+    """Return an array, or arrays or nested lists by name.
+
+    Raises:
+        click.UsageError: the file is not what its suffix says, or has another suffix.
+    """
+    if path.suffix not in {".npy", ".npz", ".json"}:
+        raise click.UsageError(f"{path} is neither .npy nor .npz nor .json")
+    try:
+        if path.suffix == ".json":
+            return _without_base64(json.loads(path.read_text(encoding="utf-8")))
+        found = np.load(path, allow_pickle=False)
+        return found if isinstance(found, np.ndarray) else dict(found)
+    except (ValueError, OSError, EOFError, RecursionError) as error:
+        raise click.UsageError(f"{path} cannot be read: {error}") from error
+
+
+def writer_of(path: Path) -> Writer:
+    """Return what writes outputs in the format that *path* asks for.
+
+    Raises:
+        click.UsageError: it asks for none of the three.
+    """
+    if path.suffix not in _WRITERS:
+        raise click.UsageError(f"{path} is neither .npy nor .npz nor .json")
+    return _WRITERS[path.suffix]
+
+
+def write_outputs(path: Path, write: Writer, outputs: Mapping[str, Any]) -> None:
+    """Write beside *path*, then rename: what is there is whole, or as it was.
+
+    Raises:
+        click.UsageError: the format cannot hold these outputs.
+        OSError: the folder cannot be written.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file, outputs)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def plain_outputs(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return outputs as values that JSON can hold."""
+    return {name: _plain(np.asarray(value).tolist()) for name, value in outputs.items()}
+
+
+def _write_one(file: Any, outputs: Mapping[str, Any]) -> None:
+    if len(outputs) != 1:
+        names = ", ".join(outputs)
+        raise click.UsageError(f"a .npy file holds one array, and there are {names}: use .npz")
+    ((name, value),) = outputs.items()
+    np.save(file, _storable(name, value))
+
+
+def _write_all(file: Any, outputs: Mapping[str, Any]) -> None:
+    # By hand: `np.savez` takes names for its own arguments.
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, value in outputs.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                write_array(member, _storable(name, value), allow_pickle=False)
+
+
+def _write_json(file: Any, outputs: Mapping[str, Any]) -> None:
+    file.write(json.dumps(plain_outputs(outputs)).encode())
+
+
+_WRITERS: Final[Mapping[str, Writer]] = {
+    ".npy": _write_one,
+    ".npz": _write_all,
+    ".json": _write_json,
+}
+
+
+def _storable(name: str, value: Any) -> np.ndarray[Any, Any]:
+    """Return *value* in a dtype that numpy's format knows, without loss."""
+    array = np.asarray(value)
+    if array.dtype.kind == "O":
+        raise click.UsageError(f"the output {name!r} is text, which only .json can hold")
+    # bfloat16 and its like: every value of theirs is one of float32.
+    return array if array.dtype.isbuiltin == 1 else array.astype(np.float32)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, complex):
+        return {"real": value.real, "imag": value.imag}
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {_BASE64: base64.b64encode(value).decode("ascii")}
+
+
+def _without_base64(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_base64(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {_BASE64}:
+        return base64.b64decode(value[_BASE64], validate=True)
+    return {key: _without_base64(each) for key, each in value.items()}
