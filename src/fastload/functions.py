@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload.cache.publish import replacing
+from fastload.convert.saved_function import saved_function
 from fastload.errors import (
     BypassError,
     CacheError,
@@ -81,16 +82,21 @@ class SavedFunctions:
         return ConcreteCall(self._objects.signatures[name], self._objects, self.device)
 
     def _flat(self, name: str) -> Run:
-        # Imported here: what it needs of TensorFlow, a hit does without.
+        return _bound(self.flat(name), self.twin, self.device)
+
+    def flat(self, name: str) -> FlatFunction:
+        """Return the flat function of the signature called *name*, made first if it never was.
+
+        Raises:
+            NotFlatError: it cannot be made flat.
+            BypassError: TensorFlow is not as expected.
+        """
         entry = _FlatEntry(identity=self.identity, signature=name)
         try:
-            flat, _ = entry.read()
+            return entry.read()[0]
         except FileNotFoundError:
-            from fastload.convert.saved_function import saved_function
-
             signature = self.signatures[name]
-            flat = entry.make(lambda: saved_function(self.twin, signature), signature)
-        return _bound(flat, self.twin, self.device)
+            return entry.make(lambda: saved_function(self.twin, signature), signature)
 
 
 def keras_function(

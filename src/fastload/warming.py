@@ -10,13 +10,15 @@ from fastload.api import rebuild
 from fastload.cache.directory import CacheDir
 from fastload.call import ModelCall, current_settings
 from fastload.errors import BypassError, CacheError
+from fastload.functions import SavedFunctions, keras_function
 from fastload.loading import Identity, build, identify, require_section
 from fastload.report import LoadReport, Outcome, PhaseClock
 from fastload.runtime.flavour import KERAS2, Flavour, KerasChoice, flavour, require_plain_moment
 from fastload.runtime.loaders import require_opens
+from fastload.runtime.weight_readers import NotFlatError
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
-from fastload.twin.documents import FUNCTION_SECTION
+from fastload.twin.documents import FUNCTION_SECTION, FUNCTIONS
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger("fastload")
@@ -25,11 +27,11 @@ _logger: Final = logging.getLogger("fastload")
 def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadReport:
     """Build the twin of the model at *path* now, so that no later load has to.
 
-    The twin of a SavedModel serves `load_model` and `load_saved_model`. Where it cannot serve the
-    former, it is made for the latter alone.
+    The twin of a SavedModel serves `load_model`, `load_saved_model` and `load_predictor`. Where it
+    cannot serve the first of them, it is made for the others alone.
 
     Args:
-        path: what would be given to `load_model` or `load_saved_model`.
+        path: what would be given to one of them.
         keras: the Keras that later loads use.
 
     Returns:
@@ -59,10 +61,12 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
     if refused is None:
         with clock.phase("specs"):
             _learn_specs(call, identity, twin, chosen)
+    with clock.phase("functions"):
+        _make_functions(call, identity, twin, chosen)
     return LoadReport(
         path=str(path),
         outcome=outcome,
-        reason=f"it serves load_saved_model only: {refused.explanation()}" if refused else None,
+        reason=f"it does not serve load_model: {refused.explanation()}" if refused else None,
         code=refused.code if refused else None,
         seconds=clock.seconds,
         phases=clock.phases,
@@ -101,3 +105,28 @@ def _learn_specs(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavou
         rebuild(call, identity, twin, chosen)
     except (CacheError, BypassError) as error:
         _logger.info("%s is warm, but could not be rebuilt here: %s", call.filepath, error)
+
+
+def _make_functions(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:
+    """Make the functions that predictors need."""
+    try:
+        require_plain_moment(chosen)
+        if identity.source.kind is not SourceKind.SAVED_MODEL:
+            keras_function(
+                identity, twin, chosen, lambda: rebuild(call, identity, twin, chosen), None
+            )
+        elif FUNCTIONS in twin.manifest.documents:
+            _make_saved_functions(call, identity, twin)
+    except (CacheError, BypassError) as error:
+        _logger.info("%s has no function for predictors: %s", call.filepath, error)
+
+
+def _make_saved_functions(call: ModelCall, identity: Identity, twin: Twin) -> None:
+    functions = SavedFunctions(
+        identity=identity, twin=twin, path=os.fspath(call.filepath), device=None
+    )
+    for name in functions.signatures:
+        try:
+            functions.flat(name)
+        except NotFlatError as error:
+            _logger.info("%s: %r keeps its variables: %s", call.filepath, name, error)

@@ -144,7 +144,7 @@ def test_info_on_a_damaged_twin_tells_the_fault(cli: Cli, twins: Twins) -> None:
 
 
 def test_info_lists_signatures_and_what_is_served(cli: Cli, twins: Twins) -> None:
-    """A SavedModel's twin that serves `load_saved_model` alone."""
+    """A SavedModel's twin that serves all but `load_model`."""
     specs = {
         "serving_default": {
             "inputs": {"image": ["float32", [None, 8]], "label": ["string", None]},
@@ -163,8 +163,8 @@ def test_info_lists_signatures_and_what_is_served(cli: Cli, twins: Twins) -> Non
     (document,) = document_of(cli("info", entry.name, "--json"))["entries"]
 
     assert document["signatures"] == specs
-    assert document["serves"] == ["load_saved_model"]
-    assert "Serves          load_saved_model\n" in told
+    assert document["serves"] == ["load_saved_model", "load_predictor"]
+    assert "Serves          load_saved_model, load_predictor\n" in told
     assert "not load_model: [FL203] it has no config\n" in told
     rows = [line.split() for line in told.splitlines()[-4:]]
     assert rows == [

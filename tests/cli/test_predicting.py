@@ -41,10 +41,10 @@ def test_inputs_come_from_any_kind_of_file(cli: Cli, dense: str, tmp_path: Path,
 
     assert result.exit_code == 0, result.output
     assert "y (2, 2)" in result.output
-    found = np.load(output)
     wanted = expected(dense, x=X)
-    assert sorted(found) == sorted(wanted)
-    assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+    with np.load(output) as found:
+        assert sorted(found) == sorted(wanted)
+        assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
 
 
 def test_outputs_are_printed_where_no_file_is_named(cli: Cli, dense: str, tmp_path: Path) -> None:

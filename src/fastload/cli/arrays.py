@@ -33,7 +33,10 @@ def read_inputs(path: Path) -> Any:
         if path.suffix == ".json":
             return _without_base64(json.loads(path.read_text(encoding="utf-8")))
         found = np.load(path, allow_pickle=False)
-        return found if isinstance(found, np.ndarray) else dict(found)
+        if isinstance(found, np.ndarray):
+            return found
+        with found as archive:
+            return dict(archive)
     except (ValueError, OSError, EOFError, RecursionError) as error:
         raise click.UsageError(f"{path} cannot be read: {error}") from error
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload.cli.output import Column, print_line, print_table
+from fastload.source.kinds import SourceKind
 from fastload.twin.documents import (
     FUNCTION_SECTION,
     FUNCTIONS,
@@ -40,8 +41,11 @@ def serving_document(index: Index, read: Callable[[str], bytes | None]) -> dict[
     there = {document.name for document in index.documents}
     refusals = json.loads(read(REFUSALS) or b"{}")
     sections = {KERAS_SECTION} | ({FUNCTION_SECTION} if FUNCTIONS in there else set())
+    serves = [_LOADERS[each] for each in _LOADERS if each in sections - refusals.keys()]
+    if index.manifest.source_kind != SourceKind.SAVED_MODEL.value or FUNCTIONS in there:
+        serves.append("load_predictor")
     return {
-        "serves": [_LOADERS[each] for each in _LOADERS if each in sections - refusals.keys()],
+        "serves": serves,
         "refusals": {_LOADERS[section]: told for section, told in refusals.items()},
         "signatures": json.loads(read(SIGNATURES) or b"{}"),
     }
