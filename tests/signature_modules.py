@@ -154,6 +154,29 @@ def _dtypes(tf: Any) -> Any:
     )
 
 
+def _read_twice(tf: Any) -> Any:
+    """A sum that TensorFlow would compute in another way if both weights were one tensor."""
+    weight = tf.Variable(np.linspace(0.1, 0.7, 8, dtype="float32").reshape(4, 2))
+
+    def serve(m: Any, x: Any) -> Any:
+        first, second = m.weight.read_value(), m.weight.read_value()
+        return first * x[:, tf.newaxis, :] + second * tf.sin(x)[:, tf.newaxis, :]
+
+    return _module(tf, {"x": _ROW}, serve, weight=weight)
+
+
+def _layer_norm(tf: Any) -> Any:
+    """What TensorFlow fuses only if it knows the shapes."""
+
+    def serve(m: Any, x: Any) -> Any:
+        mean, variance = tf.nn.moments(x, [-1], keepdims=True)
+        return tf.nn.batch_normalization(x, mean, variance, m.offset, m.scale, 1e-3)
+
+    ones = np.linspace(0.3, 1.7, 8, dtype="float32")
+    specs = {"x": ([None, 4, 8], "float32")}
+    return _module(tf, specs, serve, offset=tf.Variable(ones / 3), scale=tf.Variable(ones))
+
+
 def _brain(tf: Any) -> Any:
     scale = tf.Variable([1.5, 3.0], dtype=tf.bfloat16)
     return _module(tf, {"x": _ROW}, lambda m, x: tf.cast(x, tf.bfloat16) * m.scale, scale=scale)
@@ -188,6 +211,7 @@ def _table(tf: Any) -> Any:
     return _module(tf, {"text": ([None], "string")}, lambda m, t: m.table.lookup(t), table=table)
 
 
+_WIDE: Final = np.random.default_rng(1).random((5, 4, 8), "float32")
 _ROWS: Final = ({"x": X}, {"x": -X}, {"x": X * 7.0}, {"x": X[:0]})
 _TEXTS: Final = ({"text": np.array(["a", "ä b"])}, {"text": ["b"]})
 SIGNED: Final[Mapping[str, Signed]] = {
@@ -203,6 +227,8 @@ SIGNED: Final[Mapping[str, Signed]] = {
     "nested calls": Signed(make=_nested_calls, inputs=_ROWS),
     "asserting": Signed(make=_asserting, inputs=_ROWS[:3]),
     "dtypes": Signed(make=_dtypes, inputs=_ROWS),
+    "read twice": Signed(make=_read_twice, inputs=_ROWS),
+    "layer norm": Signed(make=_layer_norm, inputs=({"x": _WIDE}, {"x": _WIDE * 3.3})),
     "brain": Signed(make=_brain, inputs=_ROWS),
     "no inputs": Signed(make=_no_inputs, inputs=({}, {})),
     "strings": Signed(make=_strings, inputs=_TEXTS),

@@ -113,3 +113,21 @@ def test_what_numpy_derives_from_a_mapped_array_is_copied(derive: Callable[[Any]
 
     assert address(tensor) != derived.ctypes.data
     np.testing.assert_array_equal(tensor.numpy(), np.asarray(derived))
+
+
+def test_the_last_owner_of_a_mapping_may_be_a_tensor(run_python: Callable[..., str]) -> None:
+    """numpy before 1.24 frees the mapping without Python's lock, which would end the process."""
+    assert run_python(_LAST_OWNER) == "alive"
+
+
+_LAST_OWNER = """
+import mmap
+import numpy as np
+from fastload.runtime.zero_copy import tensor_over
+
+array = np.frombuffer(mmap.mmap(-1, 8192), "f4")
+tensor = tensor_over(array[:16])
+del array
+del tensor
+print("alive")
+"""

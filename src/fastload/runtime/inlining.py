@@ -108,7 +108,7 @@ def _calling(definitions: Iterable[Any], name: str) -> Any:
     for index, argument in enumerate(function.signature.input_arg):
         placeholder = graph.node.add(name=f"argument_{index}", op="Placeholder")
         placeholder.attr["dtype"].type = argument.type
-        placeholder.attr["shape"].shape.unknown_rank = True
+        placeholder.attr["shape"].shape.CopyFrom(_shape(function, index))
         call.input.append(placeholder.name)
         call.attr["Tin"].list.type.append(argument.type)
     call.attr["Tin"].list.SetInParent()
@@ -120,6 +120,19 @@ def _calling(definitions: Iterable[Any], name: str) -> Any:
     call.attr["Tout"].list.SetInParent()
     graph.versions.producer = _graph_version()
     return graph
+
+
+def _shape(function: Any, index: int) -> Any:
+    """Return the shape of an argument as the function was made for it.
+
+    What TensorFlow makes of a graph when it runs it depends on what it knows of shapes.
+    """
+    shapes = function.arg_attr[index].attr[_SHAPES].list.shape
+    if shapes:
+        return shapes[0]
+    from tensorflow.core.framework import tensor_shape_pb2
+
+    return tensor_shape_pb2.TensorShapeProto(unknown_rank=True)
 
 
 def _optimized(graph: Any) -> Any:

@@ -7,10 +7,11 @@ mapped copy-on-write besides, so no way leads from a model to the file.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import math
 import mmap
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -52,11 +53,27 @@ def tensor_over(array: np.ndarray[Any, Any]) -> Any:
     plain = np.asarray(array)
     if not _can_alias(plain):
         return tf.convert_to_tensor(plain)
+    if _NUMPY_ABORTS:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_owner(plain)))
     carrier = _EXTENSION_CARRIERS.get(plain.dtype.name)
     if carrier is not None:
         carried = tf.experimental.dlpack.from_dlpack(plain.view(carrier).__dlpack__())
         return tf.bitcast(carried, plain.dtype.name)
     return tf.experimental.dlpack.from_dlpack(plain.__dlpack__())
+
+
+#: numpy before 1.24 frees what it lent through DLPack without holding Python's lock, and a mapping
+#: that is freed so ends the process (https://github.com/numpy/numpy/issues/22507). There a mapping
+#: that a tensor shares is never freed.
+_NUMPY_ABORTS: Final = tuple(map(int, np.__version__.split(".")[:2])) < (1, 24)
+
+
+def _owner(array: np.ndarray[Any, Any]) -> Any:
+    """Return what owns the memory of *array*."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray) and owner.base is not None:
+        owner = owner.base
+    return owner
 
 
 #: DLPack in numpy knows no ml_dtypes; these travel as integers of the same width, and TensorFlow
