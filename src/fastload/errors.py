@@ -18,7 +18,8 @@
     |-- EntryNotFoundError            FL401  nothing, or more than one thing, in the cache is meant
     |-- StockLoadError                FL402  the stock loader failed where it was to be the measure
     |-- NoSuchSignatureError          FL403  (also ValueError) the model has no such signature
-    `-- ModelChangedError             FL404  (also ValueError) not the model that a pickle refers to
+    |-- ModelChangedError             FL404  (also ValueError) not the model that a pickle refers to
+    `-- NoFunctionError               FL405  (also ValueError) the model has nothing to predict with
 
 `load_model` turns the first two branches into a stock load with a stated reason; with `strict` they
 are raised. EntryNotFoundError and StockLoadError come from commands only. Codes never change their
@@ -244,6 +245,19 @@ class ModelChangedError(FastloadError, ValueError):
             f"the pickled predictor was of another model than the one now at {self.path!r}. "
             "Load that one with fastload.load_predictor, or put the old one back."
         )
+
+
+class NoFunctionError(FastloadError, ValueError):
+    """A Keras model whose inference function cannot be known without calling it."""
+
+    code = "FL405"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def explanation(self) -> str:
+        return f"no predictor can be made of this model: {self.reason}. Use fastload.load_model."
 
 
 def refusal(code: str, reason: str) -> BypassError:

@@ -61,6 +61,7 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
 
     Raises:
         NoSuchSignatureError: the model has no such signature.
+        NoFunctionError: a Keras model does not say what it takes, or takes no plain tensors.
         FastloadError: with `strict`, why the load cannot be served from a twin.
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
         ValueError: TensorFlow has no such device; or an argument or a variable of the environment

@@ -93,12 +93,14 @@ class Findings:
         stock: results by artefact id and stock variant.
         ours: results by artefact id and name of the state.
         objects: what TensorFlow's own loader and fastload make of SavedModels, by artefact id.
+        predictors: what stock functions and predictors compute, by artefact id.
     """
 
     unsaved: dict[str, str]
     stock: dict[tuple[str, str], dict[str, Any]]
     ours: dict[tuple[str, str], dict[str, Any]]
     objects: dict[str, dict[str, Any]]
+    predictors: dict[str, dict[str, Any]]
 
 
 def investigate(artefacts: Sequence[Artefact], place: Workplace, loader: str) -> Findings:
@@ -118,7 +120,7 @@ def investigate(artefacts: Sequence[Artefact], place: Workplace, loader: str) ->
         for names in [list(dict.fromkeys(artefact.name for artefact in found))]
         for number in range(_SHARDS)
     ]
-    findings = Findings(unsaved={}, stock={}, ours={}, objects={})
+    findings = Findings(unsaved={}, stock={}, ours={}, objects={}, predictors={})
     with ThreadPoolExecutor(_SHARDS) as pool:
         work = [pool.submit(shard.work, artefacts, findings, loader) for shard in shards]
         for done in work:
@@ -149,7 +151,8 @@ class _Shard:
         findings.stock.update(self._load("stock", self._stock_jobs(there)))
         for process in sorted({state.process for state in STATES}):
             findings.ours.update(self._load(loader, self._our_jobs(there, process)))
-        findings.objects.update(self._load_objects(there))
+        findings.objects.update(self._compare("objects", [x for x in there if x[0].format == "tf"]))
+        findings.predictors.update(self._compare("predictors", there))
 
     def _build(self, findings: Findings) -> dict[tuple[str, str], str]:
         folder = self.folder / "models"
@@ -189,21 +192,25 @@ class _Shard:
                 results[tuple(rest[len(lines)]["id"])] = {"told": {"load": "the process died"}}
         return results
 
-    def _load_objects(self, there: list[tuple[Artefact, str]]) -> dict[str, dict[str, Any]]:
-        jobs = [{"id": a.id, "path": path} for a, path in there if a.format == "tf"]
+    def _compare(
+        self, subject: str, there: list[tuple[Artefact, str]]
+    ) -> dict[str, dict[str, Any]]:
+        """Have a worker load models in both ways; one that crashes is told with whose code."""
+        script = f"contract/{subject}_worker.py"
+        jobs = [{"id": a.id, "name": a.name, "path": p, "format": a.format} for a, p in there]
         legacy = {"TF_USE_LEGACY_KERAS": "1"} if self.flavour == "keras2" else {}
         results: dict[str, dict[str, Any]] = {}
         while len(results) < len(jobs):
             rest = jobs[len(results) :]
             # A cache of their own: a twin that a Keras loader wrote would be a hit at once.
-            environment = {**legacy, "FASTLOAD_CACHE_DIR": str(self.folder / "objects cache")}
+            environment = {**legacy, "FASTLOAD_CACHE_DIR": str(self.folder / f"{subject} cache")}
             request = {"environment": environment, "jobs": rest}
-            lines = self._run("contract/objects_worker.py", request)
+            lines = self._run(script, request)
             results |= {line["id"]: line for line in lines}
             if len(lines) < len(rest):
                 culprit = rest[len(lines)]
                 alone = {**request, "jobs": [culprit], "only_stock": True}
-                by_stock = not self._run("contract/objects_worker.py", alone)
+                by_stock = not self._run(script, alone)
                 results[culprit["id"]] = {"died": "in stock" if by_stock else "with fastload"}
         return results
 

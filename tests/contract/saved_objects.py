@@ -38,7 +38,7 @@ def signature_results(tf: Any, functions: Any) -> dict[str, Any]:
     found = {}
     for name, function in functions.items():
         _, specs = function.structured_input_signature
-        arguments = _arguments(tf, {each: (s.dtype.name, s.shape) for each, s in specs.items()})
+        arguments = arguments_of(tf, {each: (s.dtype.name, s.shape) for each, s in specs.items()})
         found[name] = told(tf, lambda f=function, a=arguments: f(**a))
     return found
 
@@ -47,13 +47,19 @@ def predictor_results(tf: Any, predictor: Any) -> dict[str, Any]:
     """Return what each of a predictor's signatures computes, by name, on the same arguments."""
     found = {}
     for name, function in predictor.signatures.items():
-        specs = {n: (s.dtype, tf.TensorShape(s.shape)) for n, s in function.input_specs.items()}
-        arguments = _arguments(tf, specs)
+        arguments = predictor_arguments(tf, function)
         found[name] = told(tf, lambda f=function, a=arguments: f(**a))
     return found
 
 
-def _arguments(tf: Any, specs: dict[str, Any]) -> dict[str, Any]:
+def predictor_arguments(tf: Any, function: Any) -> dict[str, Any]:
+    """Return samples for what *function*, or a predictor, takes."""
+    specs = {n: (s.dtype, tf.TensorShape(s.shape)) for n, s in function.input_specs.items()}
+    return arguments_of(tf, specs)
+
+
+def arguments_of(tf: Any, specs: dict[str, Any]) -> dict[str, Any]:
+    """Return a sample for each of *specs*: dtype and shape by name."""
     randomness = np.random.default_rng(1)
     tf.random.set_seed(1)
     return {

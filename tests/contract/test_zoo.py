@@ -67,6 +67,22 @@ def test_saved_object_is_the_one_that_stock_loads(
         assert found == outcome or has_tables or stock_fails, reason
 
 
+def test_predictor_computes_what_stock_computes(
+    artefact: Artefact, findings: Findings, require: Callable[[Artefact], None]
+) -> None:
+    """A predictor gives each function's results to the bit, in the structure of `predict`."""
+    require(artefact)
+    told = findings.predictors[artefact.id]
+    if told.get("died") == "in stock":
+        pytest.skip("TensorFlow aborts the process on the sample inputs")
+
+    assert "died" not in told
+    for outcome in ("miss", "hit"):
+        found, code, _ = told[f"{outcome} report"]
+        assert told[outcome] == told["stock"]
+        assert found == outcome or code in _LACKS or not told["stock"].startswith("(")
+
+
 def test_twin_is_never_written_through_a_model(
     artefact: Artefact, findings: Findings, require: Callable[[Artefact], None]
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastload.errors import UnsupportedRequestError
+from fastload.errors import NoFunctionError
 from fastload.runtime.flattening import Capture, Capturing
 from fastload.runtime.tensorflow import tensorflow
 from fastload.runtime.weight_arguments import Weight
@@ -42,15 +42,14 @@ def inference_of(model: Any) -> Inference:
         model: a Keras model of any Keras on TensorFlow.
 
     Raises:
-        UnsupportedRequestError: its inputs are not known before it is called, or are no plain
-            tensors.
+        NoFunctionError: its inputs are not known before it is called, or are no plain tensors.
     """
     tf = tensorflow()
     inputs = _input_specs(model)
     found: list[Any] = []
 
     def serve(*tensors: Any) -> Any:
-        packed = tf.nest.pack_sequence_as(model.input, tensors)
+        packed = tf.nest.pack_sequence_as(_input_structure(model), tensors)
         result = model(packed, training=False)
         leaves = tf.nest.flatten(result)
         names = _output_names(model, len(leaves))
@@ -126,11 +125,17 @@ def _capture(tensor: Any, variable: Any, places: dict[int, str]) -> Capture:
 def _input_specs(model: Any) -> list[TensorSpec]:
     inputs: Sequence[Any] | None = getattr(model, "inputs", None)
     if not inputs:
-        raise UnsupportedRequestError(
-            "the model does not say what it takes before it is called (a subclassed model)"
-        )
+        raise NoFunctionError("it does not say what it takes before it is called")
     names = getattr(model, "input_names", None) or [each.name for each in inputs]
     return [_spec(name, tensor) for name, tensor in zip(names, inputs, strict=True)]
+
+
+def _input_structure(model: Any) -> Any:
+    """Return the model's inputs in the structure in which it takes them."""
+    try:
+        return model.input
+    except AttributeError:  # Keras 3 has none in a Sequential that came from a file
+        return model.inputs[0] if len(model.inputs) == 1 else model.inputs
 
 
 def _output_names(model: Any, count: int) -> list[str]:
@@ -142,7 +147,7 @@ def _spec(name: str, tensor: Any) -> TensorSpec:
     tf = tensorflow()
     spec = getattr(tensor, "type_spec", None)  # Keras 2 says there what its tensors stand for
     if getattr(tensor, "sparse", False) or not isinstance(spec, (tf.TensorSpec, type(None))):
-        raise UnsupportedRequestError(f"{name!r} is no plain tensor")
+        raise NoFunctionError(f"it takes or gives {name!r}, which is no plain tensor")
     shape = tf.TensorShape(tensor.shape)
     return TensorSpec(
         name=name,

@@ -56,10 +56,13 @@ def tensor_over(array: np.ndarray[Any, Any]) -> Any:
     if _NUMPY_ABORTS:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(_owner(plain)))
     carrier = _EXTENSION_CARRIERS.get(plain.dtype.name)
-    if carrier is not None:
-        carried = tf.experimental.dlpack.from_dlpack(plain.view(carrier).__dlpack__())
-        return tf.bitcast(carried, plain.dtype.name)
-    return tf.experimental.dlpack.from_dlpack(plain.__dlpack__())
+    try:
+        if carrier is not None:
+            carried = tf.experimental.dlpack.from_dlpack(plain.view(carrier).__dlpack__())
+            return tf.bitcast(carried, plain.dtype.name)
+        return tf.experimental.dlpack.from_dlpack(plain.__dlpack__())
+    except tf.errors.InvalidArgumentError:  # TensorFlow 2.8 takes no complex128
+        return tf.convert_to_tensor(plain)
 
 
 #: numpy before 1.24 frees what it lent through DLPack without holding Python's lock, and a mapping
