@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload import registry
+from fastload.convert.function_section import saved_signatures
+from fastload.errors import UnconvertibleModelError
 from fastload.restore.predictor import Predictor, Reference, Run, Signatures, chosen_signature
 from fastload.runtime.flat_call import ConcreteCall
 from fastload.runtime.flavour import KerasChoice, flavour
@@ -142,7 +144,11 @@ class PredictorCall(Call):
         return Predictor(signatures, name, reference, self.load_model)
 
     def _over_saved_model(self, loaded: Any) -> Predictor:
-        found = {name: signature_of(name, loaded.signatures[name]) for name in loaded.signatures}
+        told = _told_by_the_file(Path(self.filepath))
+        found = {
+            name: told.get(name) or signature_of(name, loaded.signatures[name])
+            for name in loaded.signatures
+        }
         return self.predictor(
             found, lambda name: ConcreteCall(loaded.signatures[name], loaded, self.device), None
         )
@@ -151,6 +157,14 @@ class PredictorCall(Call):
         inference = inference_of(model)
         found = {inference.signature.name: inference.signature}
         return self.predictor(found, lambda _: ConcreteCall(inference, model, self.device), None)
+
+
+def _told_by_the_file(folder: Path) -> Mapping[str, Signature]:
+    """Return what a SavedModel says of its signatures: more than what is loaded of it does."""
+    try:
+        return saved_signatures(folder)
+    except UnconvertibleModelError:  # written by TensorFlow 1
+        return {}
 
 
 def current_settings() -> Settings:

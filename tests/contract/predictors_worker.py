@@ -27,10 +27,18 @@ def run(request: dict[str, Any]) -> None:
     tools = kit(request["flavour"], Path(request["folder"]), Path(request["folder"]))
     with Path(request["results"]).open("a", encoding="utf-8") as results:
         for job in request["jobs"]:
-            told = {"id": job["id"], "stock": told_of(lambda job=job: _stock(tools, job))}
+            told = {"id": job["id"], "stock": guarded(lambda job=job: _stock(tools, job))}
             if not request.get("only_stock"):
                 told |= _ours(tools, job)
             print(json.dumps(told), file=results, flush=True)
+
+
+def guarded(tell: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """Return what *tell* returns, or the class of what it raises."""
+    try:
+        return tell()
+    except Exception as error:
+        return {"error": type(error).__name__}
 
 
 def told_of(tell: Callable[[], Any]) -> str:
@@ -41,13 +49,17 @@ def told_of(tell: Callable[[], Any]) -> str:
         return type(error).__name__
 
 
-def _stock(tools: Kit, job: dict[str, Any]) -> Any:
+def _stock(tools: Kit, job: dict[str, Any]) -> dict[str, str]:
     if job["format"] == "tf":
         signatures = tools.tf.saved_model.load(job["path"]).signatures
         found = saved_objects.signature_results(tools.tf, signatures)
-        return _without_words(found), told_of(lambda: _predicted(tools, _keras_model(tools, job)))
+        structure = told_of(lambda: _predicted(tools, _keras_model(tools, job)))
+        return {"results": repr(_without_words(found)), "structure": structure}
     model = _keras_model(tools, job)
-    return told_of(lambda: _called(tools, model)), told_of(lambda: _predicted(tools, model))
+    return {
+        "results": told_of(lambda: _called(tools, model)),
+        "structure": told_of(lambda: _predicted(tools, model)),
+    }
 
 
 def _ours(tools: Kit, job: dict[str, Any]) -> dict[str, Any]:
@@ -56,20 +68,22 @@ def _ours(tools: Kit, job: dict[str, Any]) -> dict[str, Any]:
     fastload.register({name: getattr(tools.own, name) for name in objects})
     told: dict[str, Any] = {}
     for expected in ("miss", "hit"):
-        told[expected] = told_of(lambda: _predictor(tools, job, fastload))
+        told[expected] = guarded(lambda: _predictor(tools, job, fastload))
         report = fastload.last_load()
         told[f"{expected} report"] = [report.outcome.value, report.code, report.reason]
     return told
 
 
-def _predictor(tools: Kit, job: dict[str, Any], fastload: Any) -> Any:
+def _predictor(tools: Kit, job: dict[str, Any], fastload: Any) -> dict[str, str]:
     package = tools.keras.__name__.partition(".")[0]
     ours = fastload.load_predictor(job["path"], keras=package)
     arguments = saved_objects.predictor_arguments(tools.tf, ours)
     structure = told_of(lambda: _structure(tools.tf, ours.predict(arguments)))
     if job["format"] == "tf":
-        return _without_words(saved_objects.predictor_results(tools.tf, ours)), structure
-    return told_of(lambda: _plain(tools.tf, ours(arguments))), structure
+        results = repr(_without_words(saved_objects.predictor_results(tools.tf, ours)))
+    else:
+        results = told_of(lambda: _plain(tools.tf, ours(arguments)))
+    return {"results": results, "structure": structure}
 
 
 def _keras_model(tools: Kit, job: dict[str, Any]) -> Any:
@@ -122,11 +136,17 @@ def _structure(tf: Any, nest: Any) -> Any:
 
 
 def _without_words(results: dict[str, Any]) -> dict[str, Any]:
-    """Return *results* with errors told by their class: their words name functions."""
-    return {
-        name: told[0] if isinstance(told, tuple) and str(told[0]).endswith("Error") else told
-        for name, told in sorted(results.items())
-    }
+    """Return *results* with errors told by their class, for their words name functions, and sorted.
+
+    Outputs come in the order of a map of protocol buffers, which is none.
+    """
+    return {name: _sorted(told) for name, told in sorted(results.items())}
+
+
+def _sorted(told: Any) -> Any:
+    if isinstance(told, tuple) and str(told[0]).endswith("Error"):
+        return told[0]
+    return dict(sorted(told.items())) if isinstance(told, dict) else told
 
 
 if __name__ == "__main__":

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from fastload.convert.conversion import Section
+from fastload.convert.keras_section import saved_config
 from fastload.convert.object_graph import checkpoint_keys
 from fastload.convert.signature_specs import signature_specs
 from fastload.errors import UnconvertibleModelError
 from fastload.runtime.object_paths import captured, paths
-from fastload.runtime.tensorflow import Checkpoint
+from fastload.runtime.tensorflow import Checkpoint, parse_object_graph
+from fastload.signature import Signature
 from fastload.source.kinds import ModelSource
-from fastload.source.saved_model import read_functions
+from fastload.source.saved_model import read_functions, read_saved_model
 from fastload.twin.documents import (
     FUNCTION_INDEX,
     FUNCTIONS,
@@ -35,7 +38,7 @@ def function_section(
     source: ModelSource,
     graph: Any,
     checkpoint: Checkpoint,
-    keras: Section,
+    known: Mapping[str, WeightSpec],
 ) -> Section:
     """Return what TensorFlow's own loader is run over.
 
@@ -43,7 +46,7 @@ def function_section(
         source: the SavedModel.
         graph: its object graph.
         checkpoint: its weights.
-        keras: the twin's section for Keras, which may be empty.
+        known: weights that are in the twin already, by checkpoint key.
 
     Raises:
         UnconvertibleModelError: it keeps state that is no variable, or debugging information.
@@ -51,7 +54,7 @@ def function_section(
     if (source.path / _DEBUG_INFO).exists():
         raise UnconvertibleModelError("the SavedModel holds debugging information")
     keys = _variable_keys(graph, checkpoint)
-    weights = {key: keras.weights.get(key) or _spec(key, checkpoint) for key in keys.values()}
+    weights = {key: known.get(key) or _spec(key, checkpoint) for key in keys.values()}
     functions = read_functions(source.path / "saved_model.pb", _constants(graph))
     names = {node: weights[key].name for node, key in keys.items()}
     return Section(
@@ -60,16 +63,25 @@ def function_section(
             FUNCTIONS: functions.library,
             FUNCTION_INDEX: json.dumps(functions.functions).encode(),
             SAVED_VARIABLES: json.dumps(names).encode(),
-            SIGNATURES: _signatures(graph, keras),
+            SIGNATURES: _signatures(source.path, graph),
             SIGNATURE_NODES: json.dumps(_signature_nodes(graph)).encode(),
         },
         weights=weights,
     )
 
 
-def _signatures(graph: Any, keras: Section) -> bytes:
-    model = json.loads(keras.groups[""]["model_config"]) if keras.groups else {}
-    found = signature_specs(graph, model.get("config"))
+def saved_signatures(folder: Path) -> dict[str, Signature]:
+    """Read what the signatures of the SavedModel at *folder* take and give, by name.
+
+    Raises:
+        UnconvertibleModelError: it is damaged, or TensorFlow 2 did not write it.
+    """
+    graph = parse_object_graph(read_saved_model(folder / "saved_model.pb").object_graph)
+    return signature_specs(graph, saved_config(folder, graph))
+
+
+def _signatures(folder: Path, graph: Any) -> bytes:
+    found = signature_specs(graph, saved_config(folder, graph))
     return json.dumps({name: signature.to_json() for name, signature in found.items()}).encode()
 
 

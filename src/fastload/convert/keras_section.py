@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from fastload.convert.conversion import Section, object_names
@@ -45,7 +46,7 @@ def keras_section(
     Raises:
         UnconvertibleModelError: it holds no Keras model, or one that lives only in its functions.
     """
-    metadata = _metadata(source, graph)
+    metadata = _metadata(source.path, graph)
     root = metadata.get(0)
     if root is None or not root.get("config"):
         raise UnconvertibleModelError(
@@ -65,9 +66,20 @@ def keras_section(
     )
 
 
-def _metadata(source: ModelSource, graph: Any) -> dict[int, dict[str, Any]]:
+def saved_config(folder: Path, graph: Any) -> Mapping[str, Any] | None:
+    """Return the configuration of the Keras model in a SavedModel, or None if it holds none.
+
+    Args:
+        folder: the SavedModel.
+        graph: its object graph.
+    """
+    config: Mapping[str, Any] | None = _metadata(folder, graph).get(0, {}).get("config")
+    return config
+
+
+def _metadata(folder: Path, graph: Any) -> dict[int, dict[str, Any]]:
     """Return Keras's metadata by node id: from its file or, before TensorFlow 2.5, the graph."""
-    path = source.path / _METADATA_FILE
+    path = folder / _METADATA_FILE
     if path.exists():
         found = {node.node_id: node.metadata for node in keras_metadata(path.read_bytes()).nodes}
     else:

@@ -43,7 +43,7 @@ def convert_saved_model(
     )
     functions = _attempt(
         FUNCTION_SECTION,
-        lambda: function_section(source, graph, checkpoint, keras),
+        lambda: function_section(source, graph, checkpoint, keras.weights),
         refusals,
     )
     if wanted in refusals:
