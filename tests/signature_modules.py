@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,10 @@ def _nested_calls(tf: Any) -> Any:
         def inner(value: Any) -> Any:
             return value * m.scale
 
-        @tf.function(experimental_attributes={"_noinline": True})
+        # TensorFlow 2.8 has no such argument.
+        known = "experimental_attributes" in inspect.signature(tf.function).parameters
+
+        @tf.function(**({"experimental_attributes": {"_noinline": True}} if known else {}))
         def apart(value: Any) -> Any:
             return tf.where(value > 0, inner(value), m.scale)
 

@@ -87,6 +87,17 @@ def test_defaults_of_a_function_are_copied(library: ModuleType) -> None:
     assert (load.__name__, load.__module__) == ("load", library.load.__module__)
 
 
+def test_a_default_that_is_replaced_is_the_new_one(library: ModuleType) -> None:
+    """TensorFlow 2.8 hands its loader of objects on as a default."""
+    source = "def run(reader=Reader, *, again=Reader):\n    return reader, again\n"
+    exec(source, vars(library))
+
+    copy = transplant(library, {"Reader": int})["run"]
+
+    assert copy() == (int, int)
+    assert library.run() == (library.Reader, library.Reader)
+
+
 def test_closures_are_shared(library: ModuleType) -> None:
     """What a function remembers is the library's."""
     copied = transplant(library, {})["counter"]

@@ -49,10 +49,15 @@ def flavour(choice: KerasChoice) -> Flavour:
     """
     _require_choice(choice)
     package = _package_of_tf_keras() if choice == "auto" else choice
-    keras = import_module(package)
+    keras = _public(import_module(package))
     major = int(keras.__version__.partition(".")[0])
     name = KERAS3 if (major, 0) >= _KERAS3_SINCE else KERAS2
     return Flavour(name=name, package=package, version=keras.__version__, keras=keras)
+
+
+def _public(keras: Any) -> Any:
+    """Return the public face of *keras*: before Keras 2.13 only TensorFlow had it."""
+    return keras if hasattr(keras.utils, "get_registered_object") else tensorflow().keras
 
 
 def _package_of_tf_keras() -> str:

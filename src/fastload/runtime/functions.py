@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from fastload.runtime.late import late, taking_state
-from fastload.runtime.tensorflow import import_module, tensorflow
+from fastload.runtime.tensorflow import first_module, import_module, tensorflow
 from fastload.runtime.transplant import Overlay, require, require_parameters, transplant
 
 #: What is done to a concrete function once it is made: its signature, its captures.
@@ -94,6 +94,10 @@ class FunctionLibrary(Mapping[str, Any]):
         return list(found.values())
 
 
+#: What gives a `FunctionDef` new names: since TensorFlow 2.9, and before.
+_FIXES: Final = ("_fix_fdef_in_place", "_fix_fdef")
+
+
 class _Batches:
     """TensorFlow's loader of one function library, run over parts of it one after the other.
 
@@ -116,6 +120,7 @@ class _Batches:
         self._stock = stock
         # One for all parts: tables that share a name within a file must share it here.
         self._suffix = f"_load_{ops.uid()}"
+        self._fix = next((name for name in _FIXES if hasattr(stock, name)), _FIXES[0])
         graph = ops.Graph()
         self._renamed: dict[Any, Any] = {}
         self._loaded_gradients: dict[Any, Any] = {}
@@ -129,7 +134,7 @@ class _Batches:
                 ),
                 "_list_function_deps": self._dependencies,
                 "_sort_function_defs": self._sorted,
-                "_fix_fdef_in_place": self._fixed,
+                self._fix: self._fixed,
                 "_restore_gradient_functions": self._restore_gradients,
             },
         )["load_function_def_library"]
@@ -171,7 +176,7 @@ class _Batches:
     def _fixed(self, definition: Any, functions: dict[str, Any], *rest: Any) -> Any:
         for name, function in self.made.items():
             functions.setdefault(name, function)
-        return self._stock._fix_fdef_in_place(definition, functions, *rest)
+        return getattr(self._stock, self._fix)(definition, functions, *rest)
 
     def _restore_gradients(self, graph: Any, renamed: Any, loaded: Any) -> Any:
         self._renamed.update(renamed)
@@ -188,12 +193,21 @@ class _Batches:
 
 def tracked_state() -> dict[str, Any]:
     """Return what any object has that another one refers to, so that a reference is no look."""
-    base = import_module("tensorflow.python.trackable.base")
-    require(base.Trackable, ["_maybe_initialize_trackable"])
-    trackable = base.Trackable()
+    kind = trackable_class()
+    require(kind, ["_maybe_initialize_trackable"])
+    trackable = kind()
     trackable._maybe_initialize_trackable()
     state: dict[str, Any] = vars(trackable)
     return state
+
+
+def trackable_class() -> Any:
+    """Return the base of all objects that TensorFlow loads and saves."""
+    module = first_module(
+        "tensorflow.python.trackable.base", "tensorflow.python.training.tracking.base"
+    )
+    require(module, ["Trackable"])
+    return getattr(module, "Trackable")  # noqa: B009 - `require` saw that it has one
 
 
 def _wrapper_function() -> Any:

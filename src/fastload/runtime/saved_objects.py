@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastload.errors import UnsupportedRuntimeError
-from fastload.runtime.functions import FunctionLibrary, tracked_state
+from fastload.runtime.deserialization import Deserialization
+from fastload.runtime.functions import FunctionLibrary, trackable_class, tracked_state
 from fastload.runtime.kernels import tap_kernels
 from fastload.runtime.late import late, once_alive, taking_state
 from fastload.runtime.rebuild import Rebuild, rebuilding
@@ -93,7 +94,7 @@ class _Load:
         made = self.partial(list(signature_nodes))
         final = type(self._new_root()[0])
 
-        trackable = import_module("tensorflow.python.trackable.base").Trackable
+        trackable = trackable_class()
 
         def revive(root: Any) -> None:
             del root.signatures
@@ -151,7 +152,7 @@ class _Sources:
 
     Attributes:
         stock: the module of the stock loader.
-        recreate: makes a function with several signatures, given its message and the library.
+        deserialization: what is done to functions once they are made.
         library: all concrete functions.
         array: returns a weight by name.
         variables: names of weights by node id.
@@ -161,7 +162,7 @@ class _Sources:
     """
 
     stock: Any
-    recreate: Callable[[Any, Any], Any]
+    deserialization: Deserialization
     library: FunctionLibrary
     array: Callable[[str], Any]
     variables: Mapping[str, str]
@@ -173,24 +174,13 @@ class _Sources:
 def _sources(twin: Twin, library: FunctionLibrary, paths: Mapping[str, int]) -> _Sources:
     stock = import_module("tensorflow.python.saved_model.load")
     require(stock, ["Loader", "load_partial", "revived_types", "_call_attribute"])
-    require(stock, ["function_deserialization", "restore_captures", "loader_impl"])
-    require(stock.restore_captures, ["restore_captures"])
-    deserialization = stock.function_deserialization
-    require(
-        deserialization,
-        ["RestoredFunction", "setup_bare_concrete_function", "set_preinitialized_function_spec"],
-    )
-    require(deserialization, ["_deserialize_function_spec_as_nonmethod", "recreate_function"])
+    require(stock, ["loader_impl"])
     require(stock.Loader, ["_setup_function_captures", "_restore_checkpoint"])
     require(stock.Loader, ["_convert_node_paths_to_ints", "_add_object_graph_edges"])
     require(stock.Loader, ["_recreate_function", "_recreate_bare_concrete_function"])
-    # Concrete functions get their signatures when they are made, from whatever names them.
-    recreate = transplant(
-        deserialization, {"set_preinitialized_function_spec": lambda function, spec: None}
-    )["recreate_function"]
     return _Sources(
         stock=stock,
-        recreate=recreate,
+        deserialization=Deserialization(stock),
         library=library,
         array=twin.array,
         variables=json.loads(twin.document(SAVED_VARIABLES)),
@@ -222,26 +212,20 @@ class _TwinLoader:
         return {path: self.sources.paths[path] for path in self._node_filters}
 
     def _recreate_function(self, proto: Any, dependencies: Any) -> Any:
+        sources = self.sources
         for name in proto.concrete_functions:
-            self.sources.library.finish(name, functools.partial(self._sign, proto))
+            sources.library.finish(name, functools.partial(sources.deserialization.sign, proto))
             self._setup_function_captures(name, dependencies)
-        make = functools.partial(self.sources.recreate, proto, self.sources.library)
-        kind = self.sources.stock.function_deserialization.RestoredFunction
+        make = functools.partial(sources.deserialization.recreate, proto, sources.library)
+        kind = sources.deserialization.function_class
         return late(kind, taking_state(make), tracked_state()), setattr
 
-    def _sign(self, proto: Any, function: Any) -> None:
-        stock = self.sources.stock.function_deserialization
-        spec = stock._deserialize_function_spec_as_nonmethod(proto.function_spec)
-        stock.set_preinitialized_function_spec(function, spec)
-
     def _recreate_bare_concrete_function(self, proto: Any, dependencies: Any) -> Any:
-        name = proto.concrete_function_name
-        stock = self.sources.stock.function_deserialization
-        self.sources.library.finish(
-            name, lambda made: stock.setup_bare_concrete_function(proto, {name: made})
-        )
+        name, sources = proto.concrete_function_name, self.sources
+        action = functools.partial(sources.deserialization.set_up_bare, proto)
+        sources.library.finish(name, action)
         self._setup_function_captures(name, dependencies)
-        return self.sources.library[name], setattr
+        return sources.library[name], setattr
 
     def _setup_function_captures(self, name: str, nodes: Any) -> None:
         if name not in self.sources.captured:
@@ -249,9 +233,11 @@ class _TwinLoader:
             self.sources.library.finish(name, functools.partial(self._capture, name, nodes))
 
     def _capture(self, name: str, nodes: Any, function: Any) -> None:
-        inputs = [nodes[node] for node in self._proto.concrete_functions[name].bound_inputs]
-        tensors = [node.make() if isinstance(node, _LateTensor) else node for node in inputs]
-        self.sources.stock.restore_captures.restore_captures(function, tensors)
+        captured = {
+            node: nodes[node].make() if isinstance(nodes[node], _LateTensor) else nodes[node]
+            for node in self._proto.concrete_functions[name].bound_inputs
+        }
+        self.sources.deserialization.capture(self, name, captured, function)
 
     def _setup_remaining_functions(self) -> None:
         if self._filtered_nodes is None:  # what others capture is there

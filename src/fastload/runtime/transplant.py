@@ -36,9 +36,10 @@ def transplant(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any
     """
     require(module, replaced)
     names: dict[str, Any] = dict(vars(module))
+    new = {id(names[name]): value for name, value in replaced.items()}
     for name, value in vars(module).items():
         if name not in replaced and _belongs_to(value, module):
-            names[name] = _rebound(value, names)
+            names[name] = _rebound(value, names, lambda default: new.get(id(default), default))
     names.update(replaced)
     return names
 
@@ -81,12 +82,14 @@ def _undecorated(value: object) -> object:
     return getattr(value, "__wrapped__", value)
 
 
-def _rebound(value: Any, names: dict[str, Any]) -> Callable[..., Any]:
+def _rebound(
+    value: Any, names: dict[str, Any], swapped: Callable[[Any], Any]
+) -> Callable[..., Any]:
+    """Return a copy of the function *value* that sees *names*, also where they are defaults."""
     plain = cast("FunctionType", _undecorated(value))  # `_belongs_to` saw that it is one
-    copy = FunctionType(
-        plain.__code__, names, plain.__name__, plain.__defaults__, plain.__closure__
-    )
-    copy.__kwdefaults__ = plain.__kwdefaults__
+    defaults = tuple(map(swapped, plain.__defaults__ or ()))
+    copy = FunctionType(plain.__code__, names, plain.__name__, defaults, plain.__closure__)
+    copy.__kwdefaults__ = {k: swapped(v) for k, v in (plain.__kwdefaults__ or {}).items()}
     return functools.update_wrapper(copy, plain, updated=())
 
 
