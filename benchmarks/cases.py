@@ -40,6 +40,12 @@ class Function(str, Enum):
 
     LOAD_MODEL = "load_model"
     LOAD_SAVED_MODEL = "load_saved_model"
+    LOAD_PREDICTOR = "load_predictor"
+
+    @property
+    def stands_in_for(self) -> str:
+        """The stock loader that it is measured against."""
+        return "load_model" if self is Function.LOAD_MODEL else "tf.saved_model.load"
 
 
 MISS: Final = "fastload_miss"
@@ -119,14 +125,21 @@ def _in_every_format(network: str, *shape: int) -> tuple[Case, ...]:
     )
 
 
-def _as_objects(network: str, *shape: int) -> Case:
-    """One case of a SavedModel that is opened without Keras."""
-    return Case(
-        name=f"{network}-saved-model",
-        network=network,
-        input_shape=shape,
-        rivals=(Format.SAVED_MODEL,),
-        function=Function.LOAD_SAVED_MODEL,
+def _without_keras(network: str, *shape: int) -> tuple[Case, ...]:
+    """Cases of a SavedModel that is opened without Keras: as an object, and to predict alone."""
+    functions = {
+        "saved-model": Function.LOAD_SAVED_MODEL,
+        "predictor": Function.LOAD_PREDICTOR,
+    }
+    return tuple(
+        Case(
+            name=f"{network}-{name}",
+            network=network,
+            input_shape=shape,
+            rivals=(Format.SAVED_MODEL,),
+            function=function,
+        )
+        for name, function in functions.items()
     )
 
 
@@ -152,10 +165,10 @@ CASES: Final = (
     Case(name="weights50mb", network="weights50mb", input_shape=(1, 1768)),
     Case(name="weights500mb", network="weights500mb", input_shape=(1, 5590)),
     Case(name="weights2gb", network="weights2gb", input_shape=(1, 11180)),
-    _as_objects("resnet50", 1, 224, 224, 3),
-    _as_objects("efficientnetb7", 1, 600, 600, 3),
-    _as_objects("sleepecg", 1, 64, 36),
-    _as_objects("basic-pitch", 1, 43844, 1),
+    *_without_keras("resnet50", 1, 224, 224, 3),
+    *_without_keras("efficientnetb7", 1, 600, 600, 3),
+    *_without_keras("sleepecg", 1, 64, 36),
+    *_without_keras("basic-pitch", 1, 43844, 1),
 )
 
 #: For the tests of the benchmarks themselves.

@@ -193,8 +193,8 @@ def _summary_cells(case: str, rows: Mapping[str, Row]) -> tuple[str, ...]:
     known = {each.name: each for each in (*CASES, TINY)}[case]
     stock = rows[stock_loader(known.source)]
     label = f"{case} ({stock.loader.removeprefix('stock_')})"
-    if known.function is Function.LOAD_SAVED_MODEL:
-        label = f"{known.network} (tf.saved_model.load)"
+    if known.function is not Function.LOAD_MODEL:
+        label = f"{known.network} ({known.function.value}, {known.function.stands_in_for})"
     hit, hdf5 = rows[HIT], rows.get("stock_h5")
     over_hdf5 = f"{hdf5.load_s / hit.load_s:.1f}" if hdf5 and "bypass" not in hit.outcome else ""
     return (

@@ -92,7 +92,7 @@ def run(job: Job) -> Measurement:
         load_s=load_s,
         process_start_to_first_prediction_s=first_prediction_s,
         peak_rss_mib=_peak_rss_mib(),
-        weights_mib=sum(_nbytes(weight) for weight in _weights(job, model)) / 2**20,
+        weights_mib=_weights_nbytes(job, model) / 2**20,
         digest=digest(prediction),
         outcome=outcome,
         reason=reason,
@@ -122,9 +122,9 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 def _steps(job: Job, keras: Any) -> tuple[Callable[[], Any], Callable[[Any, Any], Any]]:
     """Return what loads and what predicts."""
     is_stock = job.loader.startswith("stock_")
-    if job.function == Function.LOAD_SAVED_MODEL.value:
+    if job.function != Function.LOAD_MODEL.value:
         tf = importlib.import_module("tensorflow")
-        load = tf.saved_model.load if is_stock else _fastload().load_saved_model
+        load = tf.saved_model.load if is_stock else getattr(_fastload(), job.function)
         return lambda: load(job.path), _call_signature
     load = keras.models.load_model if is_stock else _fastload().load_model
     return lambda: load(job.path, compile=job.compile), _predict
@@ -140,14 +140,20 @@ def _predict(model: Any, batch: Any) -> Any:
 
 def _call_signature(loaded: Any, batch: Any) -> Any:
     function = loaded.signatures[_SIGNATURE]
-    (name,) = function.structured_input_signature[1]
+    is_predictor = hasattr(function, "input_specs")
+    (name,) = function.input_specs if is_predictor else function.structured_input_signature[1]
     tf = importlib.import_module("tensorflow")
     return {key: value.numpy() for key, value in function(**{name: tf.constant(batch)}).items()}
 
 
-def _weights(job: Job, model: Any) -> Any:
-    is_model = job.function == Function.LOAD_MODEL.value
-    return model.weights if is_model else model.signatures[_SIGNATURE].variables
+def _weights_nbytes(job: Job, model: Any) -> int:
+    if job.function == Function.LOAD_MODEL.value:
+        return sum(map(_nbytes, model.weights))
+    function = model.signatures[_SIGNATURE]
+    if hasattr(function, "variables"):
+        return sum(map(_nbytes, function.variables))
+    size: int = _fastload().last_load().size_bytes  # a predictor has no variables
+    return size
 
 
 def _outcome(loader: str) -> tuple[str, str | None]:

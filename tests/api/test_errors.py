@@ -23,6 +23,7 @@ FIELDS = {
     "found": 2,
     "readable": 1,
     "name": "package>Name",
+    "names": ["serving_default"],
     "user": "the layer",
     "missing": "tensorflow",
 }
