@@ -20,13 +20,11 @@ class Module:
         make: makes it, given TensorFlow and an empty folder.
         calls: ways of using it.
         signature: the function that is its signature; None leaves it to TensorFlow.
-        is_served: whether a twin can serve it.
     """
 
     make: Callable[[Any, Path], Any]
     calls: Sequence[Call] = ()
     signature: str | None = None
-    is_served: bool = True
 
 
 X: Final = np.array([[1.0, 2.0]], dtype="float32")
@@ -206,7 +204,7 @@ MODULES: Final[Mapping[str, Module]] = {
         signature="lookup",
     ),
     "mutable table": Module(
-        make=_mutable_table, calls=(lambda m: m.lookup(["cat", "cow"]),), is_served=False
+        make=_mutable_table, calls=(lambda m: m.lookup(["cat", "cow"]), lambda m: m.table.size())
     ),
     "callable": Module(
         make=_callable,
@@ -214,8 +212,6 @@ MODULES: Final[Mapping[str, Module]] = {
     ),
     "checkpoint": Module(make=_checkpoint, calls=(lambda m: [m.step, m.model.v],)),
 }
-#: Names of the modules that come from a twin.
-SERVED: Final = frozenset(name for name, module in MODULES.items() if module.is_served)
 
 
 def _ragged() -> Any:

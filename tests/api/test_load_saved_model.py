@@ -16,7 +16,7 @@ from fastload.errors import BypassError
 from fastload.twin.documents import FUNCTIONS, SAVED_OBJECTS, SIGNATURE_NODES
 from fastload.twin.opening import read_index
 from tests.contract import saved_objects
-from tests.saved_modules import MODULES, SERVED, X, save_module
+from tests.saved_modules import MODULES, X, save_module
 
 tf = pytest.importorskip("tensorflow")
 
@@ -33,11 +33,11 @@ def calculator(tmp_path: Path, cache_root: Path) -> str:
     return save_module("calculator", tmp_path / "model")
 
 
-def both(path: str, name: str = "calculator") -> tuple[Any, Any]:
-    """Load the module called *name* with stock, and from a twin that is there."""
-    fastload.load_saved_model(path, strict=name in SERVED)
-    ours = fastload.load_saved_model(path, strict=name in SERVED)
-    assert outcome() == ("hit" if name in SERVED else "bypass")
+def both(path: str) -> tuple[Any, Any]:
+    """Load a module with stock, and from a twin that is there."""
+    fastload.load_saved_model(path, strict=True)
+    ours = fastload.load_saved_model(path, strict=True)
+    assert outcome() == "hit"
     return tf.saved_model.load(path), ours
 
 
@@ -54,8 +54,8 @@ def told(act: Callable[[], Any]) -> Any:
 
 def test_signatures_are_those_of_stock(saved: tuple[str, str]) -> None:
     """Names, structured inputs and outputs, and what they compute, before anything else is seen."""
-    name, path = saved
-    stock, ours = both(path, name)
+    _, path = saved
+    stock, ours = both(path)
 
     assert list(ours.signatures) == list(stock.signatures)
     assert saved_objects.signatures(tf, ours) == saved_objects.signatures(tf, stock)
@@ -64,7 +64,7 @@ def test_signatures_are_those_of_stock(saved: tuple[str, str]) -> None:
 def test_calls_are_those_of_stock(saved: tuple[str, str]) -> None:
     """Every call that the collection knows: results to the bit, and the words of errors."""
     name, path = saved
-    stock, ours = both(path, name)
+    stock, ours = both(path)
 
     for call in MODULES[name].calls:
         assert told(lambda c=call: c(ours)) == told(lambda c=call: c(stock))
@@ -72,8 +72,8 @@ def test_calls_are_those_of_stock(saved: tuple[str, str]) -> None:
 
 def test_the_objects_are_those_of_stock(saved: tuple[str, str]) -> None:
     """Classes, attributes, what is tracked under which name, all the way down."""
-    name, path = saved
-    stock, ours = both(path, name)
+    _, path = saved
+    stock, ours = both(path)
 
     assert dir(ours) == dir(stock)
     assert saved_objects.anatomy(tf, ours) == saved_objects.anatomy(tf, stock)
@@ -84,7 +84,7 @@ def test_the_objects_are_those_of_stock(saved: tuple[str, str]) -> None:
 def test_saved_again_it_is_the_same_to_stock(saved: tuple[str, str], tmp_path: Path) -> None:
     """What TensorFlow saves of the loaded object computes the same."""
     name, path = saved
-    stock, ours = both(path, name)
+    stock, ours = both(path)
     again = []
     for number, loaded in enumerate((stock, ours)):
         target = str(tmp_path / f"again{number}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from fastload.convert.conversion import Section
 from fastload.convert.keras_section import saved_config
-from fastload.convert.object_graph import checkpoint_keys
+from fastload.convert.object_graph import CheckpointKeys, checkpoint_keys
 from fastload.convert.signature_specs import signature_specs
 from fastload.errors import UnconvertibleModelError
 from fastload.runtime.object_paths import captured, paths
@@ -20,6 +20,7 @@ from fastload.source.saved_model import read_functions, read_saved_model
 from fastload.twin.documents import (
     FUNCTION_INDEX,
     FUNCTIONS,
+    OTHER_STATE,
     SAVED_OBJECTS,
     SAVED_VARIABLES,
     SIGNATURE_NODES,
@@ -49,11 +50,12 @@ def function_section(
         known: weights that are in the twin already, by checkpoint key.
 
     Raises:
-        UnconvertibleModelError: it keeps state that is no variable, or debugging information.
+        UnconvertibleModelError: it lacks variables, or keeps debugging information.
     """
     if (source.path / _DEBUG_INFO).exists():
         raise UnconvertibleModelError("the SavedModel holds debugging information")
-    keys = _variable_keys(graph, checkpoint)
+    found = checkpoint_keys(graph, checkpoint.object_graph())
+    keys = _variable_keys(graph, found)
     weights = {key: known.get(key) or _spec(key, checkpoint) for key in keys.values()}
     functions = read_functions(source.path / "saved_model.pb", _constants(graph))
     names = {node: weights[key].name for node, key in keys.items()}
@@ -64,10 +66,16 @@ def function_section(
             FUNCTION_INDEX: json.dumps(functions.functions).encode(),
             SAVED_VARIABLES: json.dumps(names).encode(),
             SIGNATURES: _signatures(source.path, graph),
-            SIGNATURE_NODES: json.dumps(_signature_nodes(graph)).encode(),
+            SIGNATURE_NODES: json.dumps({} if found.other else _signature_nodes(graph)).encode(),
+            **_told(found.other.values()),
         },
         weights=weights,
     )
+
+
+def _told(other_keys: Iterable[str]) -> dict[str, bytes]:
+    keys = list(other_keys)
+    return {OTHER_STATE: json.dumps(keys).encode()} if keys else {}
 
 
 def saved_signatures(folder: Path) -> dict[str, Signature]:
@@ -85,10 +93,7 @@ def _signatures(folder: Path, graph: Any) -> bytes:
     return json.dumps({name: signature.to_json() for name, signature in found.items()}).encode()
 
 
-def _variable_keys(graph: Any, checkpoint: Checkpoint) -> Mapping[int, str]:
-    keys = checkpoint_keys(graph, checkpoint.object_graph())
-    for key in keys.other.values():
-        raise UnconvertibleModelError(f"the checkpoint holds state that is no variable ({key})")
+def _variable_keys(graph: Any, keys: CheckpointKeys) -> Mapping[int, str]:
     variables = {n for n, node in enumerate(graph.nodes) if node.WhichOneof("kind") == "variable"}
     if missing := variables - keys.variables.keys():
         raise UnconvertibleModelError(

@@ -25,6 +25,7 @@ from fastload.runtime.zero_copy import assign, tensor_over
 from fastload.twin.documents import (
     FUNCTION_INDEX,
     FUNCTIONS,
+    OTHER_STATE,
     SAVED_OBJECTS,
     SAVED_VARIABLES,
     SIGNATURE_NODES,
@@ -156,6 +157,7 @@ class _Sources:
         library: all concrete functions.
         array: returns a weight by name.
         variables: names of weights by node id.
+        has_other_state: the checkpoint holds more than variables, so it is restored as in stock.
         paths: node ids by path from the root, of those that are asked for by path.
         bound: nodes that have their weights.
         captured: functions whose captures are seen to.
@@ -166,6 +168,7 @@ class _Sources:
     library: FunctionLibrary
     array: Callable[[str], Any]
     variables: Mapping[str, str]
+    has_other_state: bool
     paths: Mapping[str, int]
     bound: set[str] = field(default_factory=set)
     captured: set[str] = field(default_factory=set)
@@ -184,6 +187,7 @@ def _sources(twin: Twin, library: FunctionLibrary, paths: Mapping[str, int]) -> 
         library=library,
         array=twin.array,
         variables=json.loads(twin.document(SAVED_VARIABLES)),
+        has_other_state=OTHER_STATE in twin.manifest.documents,
         paths={"root": 0, **paths},
     )
 
@@ -262,6 +266,9 @@ class _TwinLoader:
         super()._add_object_graph_edges(proto, node_id)  # type: ignore[misc]
 
     def _restore_checkpoint(self) -> None:
+        if self.sources.has_other_state:
+            super()._restore_checkpoint()  # type: ignore[misc]
+            return
         for node, name in self.sources.variables.items():
             if self._nodes[int(node)] is not None and node not in self.sources.bound:
                 assign(self._nodes[int(node)], tensor_over(self.sources.array(name)))

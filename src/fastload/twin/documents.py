@@ -24,6 +24,8 @@ FUNCTIONS: Final = "functions.pb"
 FUNCTION_INDEX: Final = "functions.json"
 #: Name of the weight by node id of the whole object graph.
 SAVED_VARIABLES: Final = "saved_variables.json"
+#: There if the checkpoint holds more than variables: it is restored from itself then.
+OTHER_STATE: Final = "other_state.json"
 #: Node id by path of the signatures and all that they capture; empty where objects must be made at
 #: once.
 SIGNATURE_NODES: Final = "signature_nodes.json"
