@@ -101,7 +101,7 @@ def test_warm_serves_the_loader_that_it_can(tmp_path: Path, cache_root: Path) ->
     load = fastload.last_load()
 
     assert (report.outcome.value, report.code) == ("miss", "FL203")
-    assert "load_saved_model only" in str(report.reason)
+    assert "does not serve load_model" in str(report.reason)
     assert (explanation.outcome.value, explanation.code) == ("bypass", "FL203")
     assert load is not None
     assert (load.outcome.value, load.twin) == ("hit", report.twin)

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastload.convert.signature_specs import signature_nodes
 from fastload.runtime.flattening import Capture, Capturing
-from fastload.runtime.inlining import reached
+from fastload.runtime.inlining import inlined, reached
 from fastload.runtime.tensorflow import parse_saved_model, tensorflow
 from fastload.runtime.weight_arguments import Weight
 from fastload.runtime.weight_readers import NotFlatError
@@ -36,13 +36,15 @@ def saved_function(twin: Twin, signature: Signature) -> Capturing:
     graph = meta_graph.object_graph_def
     node = dict(signature_nodes(graph))[signature.name]
     function = graph.nodes[node].bare_concrete_function
-    bound = graph.concrete_functions[function.concrete_function_name].bound_inputs
+    name = function.concrete_function_name
+    arguments, results = _arguments(function, signature), tuple(sorted(signature.outputs))
+    captures = tuple(_captures(twin, meta_graph, graph.concrete_functions[name].bound_inputs))
+    definitions = _definitions(twin, meta_graph, name)
     return Capturing(
-        definitions=_definitions(twin, meta_graph, function.concrete_function_name),
-        name=function.concrete_function_name,
-        arguments=_arguments(function, signature),
-        results=tuple(sorted(signature.outputs)),
-        captures=tuple(_captures(twin, meta_graph, bound)),
+        graph=inlined(definitions, name, len(arguments) + len(captures), len(results)),
+        arguments=arguments,
+        results=results,
+        captures=captures,
     )
 
 

@@ -6,7 +6,6 @@ plain tensor arguments. Calling it needs neither variables nor Python graphs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,12 +14,10 @@ import numpy as np
 from fastload.runtime.inlining import (
     function_names,
     has_implementations,
-    inlined,
     nodes_of,
 )
 from fastload.runtime.tensorflow import tensorflow
 from fastload.runtime.weight_arguments import Weight, with_weights_as_arguments
-from fastload.runtime.weight_readers import NotFlatError
 
 #: A weight's name in the twin or, for what the twin has not, its values.
 Value: TypeAlias = "str | np.ndarray[Any, Any]"
@@ -44,15 +41,14 @@ class Capturing:
     """A function of TensorFlow that is to be made flat.
 
     Attributes:
-        definitions: its `FunctionDef` and those of all functions that it calls; they are changed.
-        name: which of them it is.
+        graph: a `GraphDef` that computes it, with placeholders `argument_0`, ... for its inputs and
+            what it captures, and results as the first outputs of `result_0`, ...; it is changed.
         arguments: the names of its inputs, in its order; what it captures comes after them.
         results: the names of its outputs, in its order.
         captures: what it captures, in its order.
     """
 
-    definitions: Sequence[Any]
-    name: str
+    graph: Any
     arguments: tuple[str, ...]
     results: tuple[str, ...]
     captures: tuple[Capture, ...]
@@ -90,15 +86,13 @@ def flatten(function: Capturing, name: str) -> FlatFunction:
         NotFlatError: it assigns to variables, or has state of another kind.
         UnsupportedRuntimeError: TensorFlow is not as expected.
     """
-    _require_complete(function)
-    graph = inlined(function.definitions, function.name)
     first = len(function.arguments)
     weights = {
         f"argument_{first + index}": capture.weight
         for index, capture in enumerate(function.captures)
         if capture.weight is not None
     }
-    graph = with_weights_as_arguments(graph, weights)
+    graph = with_weights_as_arguments(function.graph, weights)
     _rename_functions(graph, name)
     total = first + len(function.captures)
     return FlatFunction(
@@ -112,19 +106,6 @@ def flatten(function: Capturing, name: str) -> FlatFunction:
         ),
         varies=has_implementations(graph),
     )
-
-
-def _require_complete(function: Capturing) -> None:
-    """Check that its arguments and results are those that are listed."""
-    signature = next(
-        (each.signature for each in function.definitions if each.signature.name == function.name),
-        None,
-    )
-    if signature is None:
-        raise NotFlatError(f"its function {function.name!r} is not in the file")
-    listed = len(function.arguments) + len(function.captures)
-    if (len(signature.input_arg), len(signature.output_arg)) != (listed, len(function.results)):
-        raise NotFlatError("its arguments are not those of its signature")
 
 
 def _rename_functions(graph: Any, stem: str) -> None:

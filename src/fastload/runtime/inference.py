@@ -10,6 +10,7 @@ import numpy as np
 
 from fastload.errors import NoFunctionError
 from fastload.runtime.flattening import Capture, Capturing
+from fastload.runtime.inlining import inlined
 from fastload.runtime.tensorflow import tensorflow
 from fastload.runtime.weight_arguments import Weight
 from fastload.runtime.weight_readers import NotFlatError
@@ -84,15 +85,17 @@ def capturing(inference: Inference, twin: Twin) -> Capturing:
     definitions = [*concrete.graph.as_graph_def().library.function, concrete.function_def]
     variables = {id(variable.handle): variable for variable in concrete.graph.variables}
     places = twin.addresses()
+    captures = tuple(
+        _capture(tensor, variables.get(id(tensor)), places) for tensor in concrete.captured_inputs
+    )
+    arguments, results = inference.signature.order or (), tuple(inference.signature.outputs)
+    copies = [type(each).FromString(each.SerializeToString()) for each in definitions]
+    name = concrete.function_def.signature.name
     return Capturing(
-        definitions=[type(each).FromString(each.SerializeToString()) for each in definitions],
-        name=concrete.function_def.signature.name,
-        arguments=inference.signature.order or (),
-        results=tuple(inference.signature.outputs),
-        captures=tuple(
-            _capture(tensor, variables.get(id(tensor)), places)
-            for tensor in concrete.captured_inputs
-        ),
+        graph=inlined(copies, name, len(arguments) + len(captures), len(results)),
+        arguments=arguments,
+        results=results,
+        captures=captures,
     )
 
 

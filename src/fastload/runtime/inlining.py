@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from fastload.runtime.tensorflow import import_module
 from fastload.runtime.transplant import require, require_parameters
+from fastload.runtime.weight_readers import NotFlatError
 
 #: Says that a loop or a branch may be taken apart when it is run. TensorFlow's optimizer would do
 #: so at once, and loops could not be rewritten any more; so it does not get to see this.
@@ -22,20 +23,24 @@ _SHAPES: Final = "_output_shapes"
 _IMPLEMENTS: Final = "api_implements"
 
 
-def inlined(definitions: Iterable[Any], name: str) -> Any:
+def inlined(definitions: Sequence[Any], name: str, arguments: int, results: int) -> Any:
     """Return a `GraphDef` that computes what the function called *name* computes.
 
     Args:
         definitions: its `FunctionDef` and those of all functions that it calls; they are changed.
         name: which of them.
+        arguments: how many arguments it is believed to have.
+        results: how many results.
 
     Returns:
         The graph. Its placeholders are called `argument_0`, ... in the order of the function's
         arguments, its results are the first outputs of `result_0`, ...
 
     Raises:
+        NotFlatError: it is not there, or has other arguments or results.
         UnsupportedRuntimeError: TensorFlow's optimizer is not as expected.
     """
+    _require_complete(definitions, name, (arguments, results))
     graph = _calling(definitions, name)
     for node in nodes_of(graph):
         _rename_attribute(node, _LOWERED, _HIDDEN)
@@ -44,6 +49,14 @@ def inlined(definitions: Iterable[Any], name: str) -> Any:
         _rename_attribute(node, _HIDDEN, _LOWERED)
         node.attr.pop(_SHAPES, None)
     return graph
+
+
+def _require_complete(definitions: Sequence[Any], name: str, counts: tuple[int, int]) -> None:
+    found = [each.signature for each in definitions if each.signature.name == name]
+    if not found:
+        raise NotFlatError(f"its function {name!r} is not in the file")
+    if (len(found[0].input_arg), len(found[0].output_arg)) != counts:
+        raise NotFlatError("its arguments are not those of its signature")
 
 
 def reached(
