@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from fastload import registry
 from fastload.convert.function_section import saved_signatures
+from fastload.convert.session_section import serving_tags
 from fastload.errors import UnconvertibleModelError
 from fastload.restore.predictor import Predictor, Reference, Run, Signatures, chosen_signature
 from fastload.runtime.flat_call import ConcreteCall
@@ -117,7 +118,8 @@ class PredictorCall(Call):
     def load_stock(self) -> Predictor:
         """Make a predictor over what the stock loader returns."""
         if Path(self.filepath).is_dir():
-            return self._over_saved_model(tensorflow().saved_model.load(self.filepath))
+            tags = serving_tags(Path(self.filepath))
+            return self._over_saved_model(tensorflow().saved_model.load(self.filepath, tags))
         chosen = flavour(self.keras)
         objects = registry.custom_objects or None
         return self._over_model(chosen.load_model(self.filepath, custom_objects=objects))

@@ -15,11 +15,13 @@ from typing import Any, Final
 
 from fastload.cache.publish import replacing
 from fastload.convert.saved_function import saved_function
+from fastload.convert.session_function import session_function
 from fastload.errors import (
     BypassError,
     CacheError,
     CacheUnwritableError,
     TwinCorruptError,
+    UnconvertibleModelError,
 )
 from fastload.loading import Identity
 from fastload.restore.objects import uses_only_builtins
@@ -34,7 +36,7 @@ from fastload.runtime.tensorflow import tensorflow
 from fastload.runtime.weight_readers import NotFlatError
 from fastload.runtime.zero_copy import tensor_over
 from fastload.signature import DEFAULT_SIGNATURE, Signature
-from fastload.twin.documents import SIGNATURES
+from fastload.twin.documents import SESSION_GRAPH, SIGNATURES
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger(__name__)
@@ -75,6 +77,8 @@ class SavedFunctions:
         try:
             return self._flat(name)
         except NotFlatError as error:
+            if SESSION_GRAPH in self.twin.manifest.documents:  # which has no objects
+                raise UnconvertibleModelError(str(error)) from error
             self.reasons[name] = str(error)
             _logger.info("%s: %r keeps its variables: %s", self.path, name, error)
         if self._objects is None:
@@ -96,7 +100,9 @@ class SavedFunctions:
             return entry.read()[0]
         except FileNotFoundError:
             signature = self.signatures[name]
-            return entry.make(lambda: saved_function(self.twin, signature), signature)
+            is_session = SESSION_GRAPH in self.twin.manifest.documents
+            capturing = session_function if is_session else saved_function
+            return entry.make(lambda: capturing(self.twin, signature), signature)
 
 
 def keras_function(

@@ -27,7 +27,7 @@ from fastload.runtime.loaders import require_opens
 from fastload.settings import WeightsMode, weights_mode
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
-from fastload.twin.documents import FUNCTION_SECTION
+from fastload.twin.documents import PREDICTION_SECTION
 
 _logger: Final = logging.getLogger("fastload")
 
@@ -108,7 +108,7 @@ def _of_saved_model(call: PredictorCall, clock: PhaseClock, source: ModelSource)
         require_plain_tensorflow()
     with clock.phase("identify"):
         cache = CacheDir.locate(call.settings)
-        identity = identify(cache, source, KERAS2, FUNCTION_SECTION)
+        identity = identify(cache, source, KERAS2, PREDICTION_SECTION)
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):

@@ -18,7 +18,7 @@ from fastload.runtime.loaders import require_opens
 from fastload.runtime.weight_readers import NotFlatError
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
-from fastload.twin.documents import FUNCTION_SECTION, FUNCTIONS
+from fastload.twin.documents import PREDICTION_SECTION, SIGNATURES
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger("fastload")
@@ -78,7 +78,7 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
 def _build(
     call: ModelCall, source: ModelSource, chosen: Flavour
 ) -> tuple[Identity, Outcome, BypassError | None]:
-    """Build a twin for a Keras model or, with the reason, for the objects of a SavedModel alone."""
+    """Build a twin for a Keras model or, with the reason, for what else a SavedModel serves."""
     cache = CacheDir.locate(call.settings)
     try:
         require_opens(chosen.name, source)
@@ -92,7 +92,7 @@ def _build(
     else:
         return identity, outcome, None
     try:
-        identity = identify(cache, source, KERAS2, FUNCTION_SECTION)
+        identity = identify(cache, source, KERAS2, PREDICTION_SECTION)
         return identity, build(identity, call.settings), refused
     except BypassError:
         raise refused from None
@@ -115,7 +115,7 @@ def _make_functions(call: ModelCall, identity: Identity, twin: Twin, chosen: Fla
             keras_function(
                 identity, twin, chosen, lambda: rebuild(call, identity, twin, chosen), None
             )
-        elif FUNCTIONS in twin.manifest.documents:
+        elif SIGNATURES in twin.manifest.documents:
             _make_saved_functions(call, identity, twin)
     except (CacheError, BypassError) as error:
         _logger.info("%s has no function for predictors: %s", call.filepath, error)

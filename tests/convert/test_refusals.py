@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import fastload
 from fastload.errors import BypassError, UnconvertibleModelError
 from tests.conftest import SavedOnce
+from tests.session_models import save_session_model
 from tests.small_models import (
     INPUTS,
     KERAS2_HDF5,
@@ -108,8 +109,8 @@ def test_warm_serves_the_loader_that_it_can(tmp_path: Path, cache_root: Path) ->
 
 
 def test_warm_fails_where_no_loader_can_be_served(tmp_path: Path, cache_root: Path) -> None:
-    """TensorFlow 1 wrote it."""
-    save_tensorflow_1(tmp_path / "m")
+    """TensorFlow 1 wrote it, with a variable in pieces."""
+    save_session_model("partitioned", tmp_path / "m")
 
     with pytest.raises(UnconvertibleModelError, match="not written by TensorFlow 2"):
         fastload.warm(tmp_path / "m", keras=SAVED_MODEL.package)

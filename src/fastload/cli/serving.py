@@ -42,7 +42,7 @@ def serving_document(index: Index, read: Callable[[str], bytes | None]) -> dict[
     refusals = json.loads(read(REFUSALS) or b"{}")
     sections = {KERAS_SECTION} | ({FUNCTION_SECTION} if FUNCTIONS in there else set())
     serves = [_LOADERS[each] for each in _LOADERS if each in sections - refusals.keys()]
-    if index.manifest.source_kind != SourceKind.SAVED_MODEL.value or FUNCTIONS in there:
+    if index.manifest.source_kind != SourceKind.SAVED_MODEL.value or SIGNATURES in there:
         serves.append("load_predictor")
     return {
         "serves": serves,

@@ -9,11 +9,17 @@ from typing import Any
 from fastload.convert.conversion import Conversion, Section, versions
 from fastload.convert.function_section import function_section
 from fastload.convert.keras_section import keras_section
+from fastload.convert.session_section import serving_graph, session_section
 from fastload.errors import UnconvertibleModelError
-from fastload.runtime.tensorflow import Checkpoint, parse_object_graph
+from fastload.runtime.tensorflow import Checkpoint, parse_object_graph, parse_saved_model
 from fastload.source.kinds import Fingerprint, ModelSource
-from fastload.source.saved_model import read_saved_model
-from fastload.twin.documents import FUNCTION_SECTION, KERAS_SECTION, REFUSALS
+from fastload.source.saved_model import has_objects, read_saved_model
+from fastload.twin.documents import (
+    FUNCTION_SECTION,
+    KERAS_SECTION,
+    PREDICTION_SECTION,
+    REFUSALS,
+)
 from fastload.twin.format import Manifest, WeightSpec
 
 _EMPTY = Section(documents={}, weights={})
@@ -34,6 +40,8 @@ def convert_saved_model(
     Raises:
         UnconvertibleModelError: the section that is wanted cannot be made.
     """
+    if not has_objects(source.path / "saved_model.pb"):
+        return _convert_session_graph(source, fingerprint, flavour, wanted)
     parts = read_saved_model(source.path / "saved_model.pb")
     graph = parse_object_graph(parts.object_graph)
     checkpoint = Checkpoint(source.path / "variables" / "variables")
@@ -46,6 +54,8 @@ def convert_saved_model(
         lambda: function_section(source, graph, checkpoint, keras.weights),
         refusals,
     )
+    if FUNCTION_SECTION in refusals:
+        refusals[PREDICTION_SECTION] = refusals[FUNCTION_SECTION]
     if wanted in refusals:
         raise refusals[wanted]
     weights = {**keras.weights, **functions.weights}
@@ -61,6 +71,31 @@ def convert_saved_model(
         ),
         specs=list(weights.values()),
         stream=lambda: _stream(checkpoint, weights),
+    )
+
+
+def _convert_session_graph(
+    source: ModelSource, fingerprint: Fingerprint, flavour: str, wanted: str
+) -> Conversion:
+    """Read a SavedModel that TensorFlow 1 wrote: predictors can be made of it, and nothing else."""
+    refused = UnconvertibleModelError("the SavedModel was not written by TensorFlow 2")
+    if wanted != PREDICTION_SECTION:
+        raise refused
+    saved_model = parse_saved_model((source.path / "saved_model.pb").read_bytes())
+    section = session_section(source.path, serving_graph(saved_model))
+    told = _told({KERAS_SECTION: refused, FUNCTION_SECTION: refused})
+    return Conversion(
+        manifest=Manifest(
+            source_kind=source.kind.value,
+            source_digest=fingerprint.digest,
+            flavour=flavour,
+            documents={**section.documents, **told},
+            versions=versions("tensorflow", "tensorflow-cpu"),
+        ),
+        specs=list(section.weights.values()),
+        stream=lambda: _stream(
+            Checkpoint(source.path / "variables" / "variables"), section.weights
+        ),
     )
 
 

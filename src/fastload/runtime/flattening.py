@@ -16,7 +16,8 @@ from fastload.runtime.inlining import (
     has_implementations,
     nodes_of,
 )
-from fastload.runtime.tensorflow import tensorflow
+from fastload.runtime.tensorflow import import_module, tensorflow
+from fastload.runtime.transplant import require
 from fastload.runtime.weight_arguments import Weight, with_weights_as_arguments
 
 #: A weight's name in the twin or, for what the twin has not, its values.
@@ -46,12 +47,14 @@ class Capturing:
         arguments: the names of its inputs, in its order; what it captures comes after them.
         results: the names of its outputs, in its order.
         captures: what it captures, in its order.
+        is_session: it is of a graph for sessions, where nothing is run but what results need.
     """
 
     graph: Any
     arguments: tuple[str, ...]
     results: tuple[str, ...]
     captures: tuple[Capture, ...]
+    is_session: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +105,9 @@ def flatten(function: Capturing, name: str) -> FlatFunction:
         captures=tuple(capture.value for capture in function.captures),
         definitions=(
             *(each.SerializeToString() for each in graph.library.function),
-            _function_of(graph, name, total, len(function.results)),
+            _function_of(
+                graph, name, (total, len(function.results)), is_session=function.is_session
+            ),
         ),
         varies=has_implementations(graph),
     )
@@ -123,9 +128,17 @@ def _rename_functions(graph: Any, stem: str) -> None:
                 called.name = new.get(called.name, called.name)
 
 
-def _function_of(graph: Any, name: str, arguments: int, results: int) -> bytes:
-    """Return the `FunctionDef` that *graph* is the body of, checked by TensorFlow."""
+def _function_of(graph: Any, name: str, counts: tuple[int, int], *, is_session: bool) -> bytes:
+    """Return the `FunctionDef` that *graph* is the body of, checked by TensorFlow.
+
+    Args:
+        graph: a `GraphDef`.
+        name: what to call it.
+        counts: of its arguments and results.
+        is_session: as in `Capturing`.
+    """
     tf = tensorflow()
+    arguments, results = counts
     placeholders = {node.name: node for node in graph.node if node.op == "Placeholder"}
     specs = [_spec(placeholders[f"argument_{index}"]) for index in range(arguments)]
 
@@ -137,11 +150,24 @@ def _function_of(graph: Any, name: str, arguments: int, results: int) -> bytes:
             name="",
         )
 
-    made = tf.function(body, input_signature=specs, autograph=False).get_concrete_function()
+    if is_session:  # `tf.function` would order the old kind of loops, which breaks them
+        made = tf.compat.v1.wrap_function(body, specs)
+    else:
+        made = tf.function(body, input_signature=specs, autograph=False).get_concrete_function()
+    _forget(graph.library)
     definition = type(made.function_def).FromString(made.function_def.SerializeToString())
     definition.signature.name = name
     content: bytes = definition.SerializeToString()
     return content
+
+
+def _forget(library: Any) -> None:
+    """Have TensorFlow forget the functions that it met in the graph; they are registered later."""
+    context = import_module("tensorflow.python.eager.context").context()
+    require(context, ["has_function", "remove_function"])
+    for function in library.function:
+        if context.has_function(function.signature.name):
+            context.remove_function(function.signature.name)
 
 
 def _spec(placeholder: Any) -> Any:

@@ -74,6 +74,17 @@ def parse_object_graph(content: bytes) -> Any:
     return _parsed(saved_object_graph_pb2.SavedObjectGraph(), content, "saved_model.pb")
 
 
+def parse_meta_graph(content: bytes) -> Any:
+    """Parse the bytes of a `MetaGraphDef` message.
+
+    Raises:
+        UnconvertibleModelError: these bytes are not one.
+    """
+    from tensorflow.core.protobuf import meta_graph_pb2
+
+    return _parsed(meta_graph_pb2.MetaGraphDef(), content, "saved_model.pb")
+
+
 def keras_metadata(content: bytes) -> Any:
     """Parse the bytes of a `keras_metadata.pb` into a `SavedMetadata` message.
 

@@ -77,6 +77,17 @@ class FunctionParts:
     functions: Mapping[str, tuple[int, int]]
 
 
+def has_objects(path: Path) -> bool:
+    """Say whether TensorFlow 2 wrote the `saved_model.pb` at *path*.
+
+    Raises:
+        UnconvertibleModelError: it is damaged.
+    """
+    with _opened(path) as view:
+        graphs = _grouped(view, (0, len(view))).get(_META_GRAPHS, [])
+        return len(graphs) == 1 and _OBJECT_GRAPH in _grouped(view, graphs[0])
+
+
 def read_saved_model(path: Path) -> SavedModelParts:
     """Cut object graph and versions out of the `saved_model.pb` at *path*.
 

@@ -34,9 +34,16 @@ SIGNATURES: Final = "signatures.json"
 #: Code and reason why a section is missing, by section.
 REFUSALS: Final = "refusals.json"
 
-#: What a SavedModel's twin can serve: a Keras model, and the object that TensorFlow itself loads.
+#: Of a SavedModel that TensorFlow 1 wrote: a `MetaGraphDef` with what its signatures need, and the
+#: name of the weight by node of each variable.
+SESSION_GRAPH: Final = "session_graph.pb"
+SESSION_VARIABLES: Final = "session_variables.json"
+
+#: What a SavedModel's twin can serve: a Keras model, the object that TensorFlow itself loads, and
+#: predictors.
 KERAS_SECTION: Final = "keras"
 FUNCTION_SECTION: Final = "functions"
+PREDICTION_SECTION: Final = "prediction"
 
 #: A flat function: everything about it but its `FunctionDef`s, and those one after the other.
 FLAT: Final = "flat.json"

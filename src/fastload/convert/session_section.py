@@ -1,0 +1,109 @@
+"""What predictors need of a SavedModel that TensorFlow 1 wrote: its graph, and its variables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from fastload.convert.conversion import Section
+from fastload.errors import UnconvertibleModelError
+from fastload.runtime.session_graph import (
+    Variable,
+    feeds,
+    pruned,
+    served_signatures,
+    signature_of_graph,
+    variables_of,
+)
+from fastload.runtime.tensorflow import Checkpoint, parse_saved_model
+from fastload.runtime.weight_readers import NotFlatError
+from fastload.twin.documents import SESSION_GRAPH, SESSION_VARIABLES, SIGNATURES
+from fastload.twin.format import WeightSpec
+
+#: The tag of the graph that predictions are made with.
+SERVING: Final = "serve"
+
+
+def serving_graph(saved_model: Any) -> Any:
+    """Return the `MetaGraphDef` that `load_predictor` is about.
+
+    Raises:
+        UnconvertibleModelError: there are several, and none or more than one is just for serving.
+    """
+    graphs = saved_model.meta_graphs
+    if len(graphs) > 1:
+        graphs = [each for each in graphs if list(each.meta_info_def.tags) == [SERVING]]
+    if len(graphs) != 1:
+        raise UnconvertibleModelError("the SavedModel has several meta-graphs")
+    return graphs[0]
+
+
+def serving_tags(folder: Path) -> list[str] | None:
+    """Return the tags to load the SavedModel at *folder* with; None where it has one graph."""
+    try:
+        saved_model = parse_saved_model((folder / "saved_model.pb").read_bytes())
+        return [SERVING] if len(saved_model.meta_graphs) > 1 else None
+    except (OSError, UnconvertibleModelError):  # which the stock loader will tell of
+        return None
+
+
+def session_section(folder: Path, meta_graph: Any) -> Section:
+    """Return what predictors need.
+
+    Args:
+        folder: the SavedModel.
+        meta_graph: its `MetaGraphDef`.
+
+    Raises:
+        UnconvertibleModelError: it has no signatures, or a variable that is not in the checkpoint.
+    """
+    small, signatures = _small(meta_graph)
+    variables = variables_of(small.graph_def.node)
+    weights = _weights(folder, variables)
+    names = {node: weights[variable.key].name for node, variable in variables.items()}
+    return Section(
+        documents={
+            SESSION_GRAPH: small.SerializeToString(deterministic=True),
+            SESSION_VARIABLES: json.dumps(names).encode(),
+            SIGNATURES: json.dumps(signatures).encode(),
+        },
+        weights=weights,
+    )
+
+
+def _small(meta_graph: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the graph without what no signature needs, and what its signatures take and give."""
+    needed: set[str] = set()
+    told = {}
+    small = type(meta_graph)()
+    for name, definition in sorted(served_signatures(meta_graph).items()):
+        try:
+            told[name] = signature_of_graph(name, definition).to_json()
+            given = [info.name for info in feeds(definition).values()]
+            fetched = [info.name for info in definition.outputs.values()]
+            needed |= {node.name for node in pruned(meta_graph.graph_def, fetched, given)}
+        except NotFlatError as error:
+            raise UnconvertibleModelError(f"the signature {name!r}: {error}") from error
+        small.signature_def[name].CopyFrom(definition)
+    if not told:
+        raise UnconvertibleModelError("the SavedModel has no signatures")
+    small.graph_def.CopyFrom(meta_graph.graph_def)
+    del small.graph_def.node[:]
+    small.graph_def.node.extend(n for n in meta_graph.graph_def.node if n.name in needed)
+    return small, told
+
+
+def _weights(folder: Path, variables: dict[str, Variable]) -> dict[str, WeightSpec]:
+    keys = sorted({variable.key for variable in variables.values()})
+    if not keys:
+        return {}
+    checkpoint = Checkpoint(folder / "variables" / "variables")
+    if missing := [key for key in keys if key not in checkpoint]:
+        raise UnconvertibleModelError(f"the checkpoint has no variable {missing[0]!r}")
+    return {
+        key: WeightSpec(
+            name=f"variables/{key}", dtype=checkpoint.dtype(key), shape=checkpoint.shape(key)
+        )
+        for key in keys
+    }
