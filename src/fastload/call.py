@@ -117,9 +117,10 @@ class PredictorCall(Call):
 
     def load_stock(self) -> Predictor:
         """Make a predictor over what the stock loader returns."""
-        if Path(self.filepath).is_dir():
-            tags = serving_tags(Path(self.filepath))
-            return self._over_saved_model(tensorflow().saved_model.load(self.filepath, tags))
+        path = Path(self.filepath)
+        if path.is_dir() or not (path.suffix or path.exists()):
+            loaded = tensorflow().saved_model.load(self.filepath, serving_tags(path))
+            return self._over_saved_model(loaded)
         chosen = flavour(self.keras)
         objects = registry.custom_objects or None
         return self._over_model(chosen.load_model(self.filepath, custom_objects=objects))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from fastload.api import Served, load_model, rebuild, serve
@@ -50,7 +51,8 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
     Args:
         path: a SavedModel folder, a `.h5` / `.hdf5` file or a `.keras` archive.
         signature: which function of a SavedModel to call; by default `serving_default`, or the only
-            one. Other files have one function, which computes what the model does.
+            one. Other files, and SavedModels of Keras without signatures, have one function, which
+            computes what the model does.
         device: where to run it, as for `tf.device`; by default where TensorFlow would run it.
         keras: as in `load_model`, for files that have no functions of their own.
         weights: as in `load_model`.
@@ -115,6 +117,9 @@ def _of_saved_model(call: PredictorCall, clock: PhaseClock, source: ModelSource)
         functions = SavedFunctions(
             identity=identity, twin=twin, path=os.fspath(call.filepath), device=call.device
         )
+        if not functions.signatures and call.signature is None:
+            # Saved without any; the model itself may have one.
+            return replace(_of_keras_file(call, clock, source), outcome=outcome)
         predictor = call.predictor(
             functions.signatures, _or_stock(call, functions.run), identity.content.digest
         )

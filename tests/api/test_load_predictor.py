@@ -18,11 +18,14 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload.errors import ModelChangedError, NoSuchSignatureError, UnsupportedRequestError
+from fastload.errors import (
+    ModelChangedError,
+    NoSuchSignatureError,
+    UnsupportedRequestError,
+)
 from tests.contract import saved_objects
 from tests.saved_modules import MODULES, save_module
 from tests.signature_modules import SIGNED, Inputs, X, save_signed
-from tests.small_models import INPUTS, SavedModel
 
 tf = pytest.importorskip("tensorflow")
 
@@ -78,30 +81,6 @@ def test_predictors_of_any_module_compute_what_stock_computes(
 
     for _ in ("miss", "hit"):
         assert saved_objects.predictor_results(tf, fastload.load_predictor(path)) == expected
-
-
-def test_keras_files_compute_what_the_model_computes(model: SavedModel, cache_root: Path) -> None:
-    """A predictor gives what the model's call gives in a graph, and what it predicts."""
-    stock = model.load_stock()
-    expected = tf.function(lambda x: stock(x, training=False))(tf.constant(INPUTS))
-
-    for outcome in ("miss", "hit"):
-        ours = fastload.load_predictor(model.path, keras=model.form.package, strict=True)
-
-        assert report().outcome.value == outcome
-        assert np.array_equal(ours(INPUTS), expected)
-        assert np.array_equal(ours.predict(INPUTS), expected)
-        assert np.allclose(ours.predict(INPUTS), stock.predict(INPUTS, verbose=0), atol=1e-6)
-
-
-def test_keras_model_is_the_whole_model(model: SavedModel, cache_root: Path) -> None:
-    ours = fastload.load_predictor(model.path, keras=model.form.package)
-    if model.form.generation == 3 and not model.form.suffix:
-        pytest.skip("Keras 3 opens no SavedModel")
-
-    whole = ours.keras_model()
-
-    assert type(whole).__name__ == type(model.load_stock()).__name__
 
 
 def test_a_refusal_to_be_flat_is_remembered(

@@ -78,11 +78,12 @@ def _predictor(tools: Kit, job: dict[str, Any], fastload: Any) -> dict[str, str]
     package = tools.keras.__name__.partition(".")[0]
     ours = fastload.load_predictor(job["path"], keras=package)
     arguments = saved_objects.predictor_arguments(tools.tf, ours)
-    structure = told_of(lambda: _structure(tools.tf, ours.predict(arguments)))
     if job["format"] == "tf":
         results = repr(_without_words(saved_objects.predictor_results(tools.tf, ours)))
     else:
         results = told_of(lambda: _plain(tools.tf, ours(arguments)))
+    # After the results: a model may have a state.
+    structure = told_of(lambda: _structure(tools.tf, ours.predict(arguments)))
     return {"results": results, "structure": structure}
 
 
@@ -132,6 +133,9 @@ def _plain(tf: Any, nest: Any) -> Any:
 
 
 def _structure(tf: Any, nest: Any) -> Any:
+    # Text keeps the order of a dict, which says nothing.
+    if isinstance(nest, dict):
+        return {key: _structure(tf, nest[key]) for key in sorted(nest)}
     return tf.nest.map_structure(lambda each: [str(each.dtype), list(each.shape)], nest)
 
 
