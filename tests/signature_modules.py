@@ -127,6 +127,21 @@ def _nested_calls(tf: Any) -> Any:
     return _module(tf, {"x": _ROW}, serve, scale=tf.Variable(3.0))
 
 
+def _compiled(tf: Any) -> Any:
+    """XLA computes it, which rounds in its own places."""
+
+    def serve(m: Any, x: Any) -> Any:
+        @tf.function(jit_compile=True)
+        def inner(value: Any) -> Any:
+            return tf.nn.softmax(tf.tanh(value @ m.kernel) * m.scale) / 3.0
+
+        return inner(x) + m.scale
+
+    kernel = np.random.default_rng(2).random((2, 16), "float32")
+    scale = np.random.default_rng(3).random(16, "float32")
+    return _module(tf, {"x": _ROW}, serve, kernel=tf.Variable(kernel), scale=tf.Variable(scale))
+
+
 def _asserting(tf: Any) -> Any:
     def serve(m: Any, x: Any) -> Any:
         tf.debugging.assert_positive(x[0, 0], message="the first must be positive")
@@ -235,6 +250,7 @@ SIGNED: Final[Mapping[str, Signed]] = {
     "loop": Signed(make=_loop, inputs=_ROWS),
     "branches": Signed(make=_branches, inputs=_ROWS[:3]),
     "nested calls": Signed(make=_nested_calls, inputs=_ROWS),
+    "compiled": Signed(make=_compiled, inputs=_ROWS[:3]),
     "asserting": Signed(make=_asserting, inputs=_ROWS[:3]),
     "dtypes": Signed(make=_dtypes, inputs=_ROWS),
     "read twice": Signed(make=_read_twice, inputs=_ROWS),

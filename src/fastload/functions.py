@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,6 @@ from fastload.errors import (
     BypassError,
     CacheError,
     CacheUnwritableError,
-    TwinCorruptError,
     UnconvertibleModelError,
 )
 from fastload.loading import Identity
@@ -30,8 +30,8 @@ from fastload.restore.saved_model import restore_saved_model
 from fastload.runtime.flat_call import ConcreteCall, FlatCall, has_accelerators
 from fastload.runtime.flat_entry import FLAT_VERSION, read_flat, write_flat, write_refusal
 from fastload.runtime.flattening import Capturing, FlatFunction, flatten
-from fastload.runtime.flavour import Flavour
-from fastload.runtime.inference import Inference, capturing, inference_of
+from fastload.runtime.flavour import Flavour, tracing_choices
+from fastload.runtime.inference import capturing, inference_of
 from fastload.runtime.tensorflow import tensorflow
 from fastload.runtime.weight_readers import NotFlatError
 from fastload.runtime.zero_copy import tensor_over
@@ -96,13 +96,13 @@ class SavedFunctions:
             BypassError: TensorFlow is not as expected.
         """
         entry = _FlatEntry(identity=self.identity, signature=name)
-        try:
-            return entry.read()[0]
-        except FileNotFoundError:
-            signature = self.signatures[name]
-            is_session = SESSION_GRAPH in self.twin.manifest.documents
-            capturing = session_function if is_session else saved_function
-            return entry.make(lambda: capturing(self.twin, signature), signature)
+        kept = entry.read(self.twin)
+        if kept is not None:
+            return kept[0]
+        signature = self.signatures[name]
+        is_session = SESSION_GRAPH in self.twin.manifest.documents
+        capturing = session_function if is_session else saved_function
+        return entry.make(lambda: capturing(self.twin, signature), signature)
 
 
 def keras_function(
@@ -123,28 +123,31 @@ def keras_function(
     """
     if not uses_only_builtins(twin, chosen):
         return _traced(build(), device)  # its code may be another one tomorrow
-    keras = f"{chosen.package}-{chosen.version}"
-    entry = _FlatEntry(identity=identity, signature=DEFAULT_SIGNATURE, keras=keras)
+    entry = _FlatEntry(
+        identity=identity, signature=DEFAULT_SIGNATURE, keras=" ".join(tracing_choices(chosen))
+    )
     try:
-        flat, signature = entry.read()
-    except FileNotFoundError:
-        model = build()
-        inference = inference_of(model)
-        signature = inference.signature
-        try:
-            flat = entry.make(lambda: capturing(inference, twin), signature)
-        except NotFlatError:
-            return signature, ConcreteCall(inference, model, device)
+        kept = entry.read(twin)
+        if kept is not None:
+            flat, signature = kept
+            return signature, _bound(flat, twin, device)
     except NotFlatError:
         return _traced(build(), device)
+    return _made(entry, twin, build(), device)
+
+
+def _made(entry: _FlatEntry, twin: Twin, model: Any, device: str | None) -> tuple[Signature, Run]:
+    inference = inference_of(model)
+    signature = inference.signature
     try:
+        flat = entry.make(lambda: capturing(inference, twin), signature)
         return signature, _bound(flat, twin, device)
     except NotFlatError:
-        return _traced(build(), device)
+        return signature, ConcreteCall(inference, model, device)
 
 
 def _traced(model: Any, device: str | None) -> tuple[Signature, Run]:
-    inference: Inference = inference_of(model)
+    inference = inference_of(model)
     return inference.signature, ConcreteCall(inference, model, device)
 
 
@@ -163,7 +166,7 @@ class _FlatEntry:
     Attributes:
         identity: the model.
         signature: the name of the function.
-        keras: package and version of the Keras that traced it; empty for a function of the file.
+        keras: the Keras that traced it, with its choices; empty for a function of the file.
     """
 
     identity: Identity
@@ -185,19 +188,29 @@ class _FlatEntry:
         """The file."""
         return self.identity.entry.flat_path(self.key)
 
-    def read(self) -> tuple[FlatFunction, Signature]:
+    def read(self, twin: Twin) -> tuple[FlatFunction, Signature] | None:
         """Read the function.
 
+        Args:
+            twin: what has its weights.
+
+        Returns:
+            The function, and what it takes and gives; None if it has to be made.
+
         Raises:
-            FileNotFoundError: it was never made.
             NotFlatError: it was found that it cannot be made.
         """
         try:
-            return read_flat(self.path)
-        except TwinCorruptError as error:
-            _logger.warning("%s", error)
-            self.path.unlink(missing_ok=True)
-            raise FileNotFoundError(self.path) from error
+            flat, signature = read_flat(self.path)
+        except FileNotFoundError:
+            return None
+        except (OSError, CacheError) as error:
+            _logger.warning("a flat function is made again: %s", error)
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+            return None
+        known = all(each in twin.refs for each in flat.captures if isinstance(each, str))
+        return (flat, signature) if known else None  # of a twin that named its weights otherwise
 
     def make(self, function: Callable[[], Capturing], signature: Signature) -> FlatFunction:
         """Make the function, and keep it.

@@ -48,7 +48,7 @@ class SignatureFunction:
         self.input_specs: Mapping[str, TensorSpec] = signature.inputs
         self.output_specs: Mapping[str, TensorSpec] = signature.outputs
 
-    def __call__(self, **inputs: Any) -> dict[str, Any]:
+    def __call__(self, /, **inputs: Any) -> dict[str, Any]:
         """Run it.
 
         Args:

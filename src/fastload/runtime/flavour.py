@@ -139,6 +139,13 @@ def _has_layout_scope(chosen: Flavour) -> bool:
     return chosen.keras.distribution.distribution() is not None
 
 
+def tracing_choices(chosen: Flavour) -> tuple[str, ...]:
+    """Return all that a model's function depends on besides the model: the Keras, its settings."""
+    backend = chosen.keras.backend
+    settings = (backend.floatx(), backend.epsilon(), backend.image_data_format())
+    return (chosen.package, chosen.version, *map(str, settings))
+
+
 def is_known(chosen: Flavour, name: str) -> bool:
     """Say whether Keras itself can resolve *name*: a part of Keras, or registered with Keras."""
     registered = chosen.keras.utils.get_registered_object(name)
