@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload import registry
-from fastload.convert.function_section import saved_signatures
-from fastload.convert.session_section import serving_tags
 from fastload.errors import UnconvertibleModelError
 from fastload.restore.predictor import Predictor, Reference, Run, Signatures, chosen_signature
 from fastload.runtime.flat_call import ConcreteCall
@@ -119,6 +117,8 @@ class PredictorCall(Call):
         """Make a predictor over what the stock loader returns."""
         path = Path(self.filepath)
         if path.is_dir() or not (path.suffix or path.exists()):
+            from fastload.convert.session_section import serving_tags
+
             loaded = tensorflow().saved_model.load(self.filepath, serving_tags(path))
             return self._over_saved_model(loaded)
         chosen = flavour(self.keras)
@@ -164,6 +164,8 @@ class PredictorCall(Call):
 
 def _told_by_the_file(folder: Path) -> Mapping[str, Signature]:
     """Return what a SavedModel says of its signatures: more than what is loaded of it does."""
+    from fastload.convert.function_section import saved_signatures
+
     try:
         return saved_signatures(folder)
     except UnconvertibleModelError:  # written by TensorFlow 1

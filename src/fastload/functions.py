@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload.cache.publish import replacing
-from fastload.convert.saved_function import saved_function
-from fastload.convert.session_function import session_function
 from fastload.errors import (
     BypassError,
     CacheError,
@@ -99,6 +97,10 @@ class SavedFunctions:
         kept = entry.read(self.twin)
         if kept is not None:
             return kept[0]
+        # Imported here: a hit does without.
+        from fastload.convert.saved_function import saved_function
+        from fastload.convert.session_function import session_function
+
         signature = self.signatures[name]
         is_session = SESSION_GRAPH in self.twin.manifest.documents
         capturing = session_function if is_session else saved_function
