@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import logging
 import pickle
 import shutil
 import subprocess
@@ -83,22 +82,6 @@ def test_predictors_of_any_module_compute_what_stock_computes(
         assert saved_objects.predictor_results(tf, fastload.load_predictor(path)) == expected
 
 
-def test_a_refusal_to_be_flat_is_remembered(
-    tmp_path: Path, cache_root: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """From the second load on, nobody tries to make a function flat that has state."""
-    path = save_signed("counter", tmp_path / "model")
-    fastload.load_predictor(path)
-    flats = list(cache_root.glob("*.flat"))
-    before = flats[0].stat().st_mtime_ns
-
-    fastload.load_predictor(path)
-
-    assert len(flats) == 1
-    assert flats[0].stat().st_mtime_ns == before
-    assert "AssignAddVariableOp" in report().reason
-
-
 def test_state_is_the_predictors_own(tmp_path: Path, cache_root: Path) -> None:
     path = save_signed("counter", tmp_path / "model")
     one, other = fastload.load_predictor(path), fastload.load_predictor(path)
@@ -106,55 +89,6 @@ def test_state_is_the_predictors_own(tmp_path: Path, cache_root: Path) -> None:
     results = [one(X), one(X), other(X)]
 
     assert [np.asarray(r["output_0"])[0, 0] for r in results] == [1.0, 2.0, 1.0]
-
-
-def test_a_damaged_flat_function_is_made_again(
-    dense: str, cache_root: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    expected = np.asarray(fastload.load_predictor(dense)(X)["y"])
-    (flat,) = cache_root.glob("*.flat")
-    flat.chmod(0o600)
-    flat.write_bytes(flat.read_bytes()[:-100])
-
-    with caplog.at_level(logging.WARNING):
-        found = fastload.load_predictor(dense, strict=True)(X)["y"]
-
-    assert np.array_equal(found, expected)
-    assert "unusable" in caplog.text
-    assert np.array_equal(fastload.load_predictor(dense, strict=True)(X)["y"], expected)
-
-
-def test_a_cache_that_cannot_be_written_serves_a_flat_function_all_the_same(
-    dense: str, cache_root: Path
-) -> None:
-    """The twin is there; the flat function is made in memory."""
-    expected = np.asarray(fastload.load_predictor(dense)(X)["y"])
-    for flat in cache_root.glob("*.flat"):
-        flat.unlink()
-    cache_root.chmod(0o500)
-    try:
-        found = fastload.load_predictor(dense, strict=True)(X)["y"]
-    finally:
-        cache_root.chmod(0o700)
-
-    assert np.array_equal(found, expected)
-
-
-def test_removal_of_a_twin_takes_its_flat_functions(dense: str, cache_root: Path) -> None:
-    from fastload.cache.directory import CacheDir
-    from fastload.cache.entry import CacheEntry, orphans, remove
-
-    fastload.load_predictor(dense)
-    twin = report().twin
-    entry = CacheEntry(cache=CacheDir(root=cache_root), name=twin.stem)
-
-    (flat,) = cache_root.glob("*.flat")
-    content = flat.read_bytes()
-    remove(entry)
-    assert list(cache_root.glob("*.flat")) == []
-
-    flat.write_bytes(content)
-    assert flat in orphans(entry.cache)
 
 
 def test_threads_share_a_predictor(dense: str) -> None:

@@ -27,7 +27,9 @@ for _ in range(200):
     stats.append(CacheDir(root=Path(sys.argv[1])), report)
 """
 
-HIT = LoadReport(path="/m/a", outcome=Outcome.HIT, seconds=1.0, stock_seconds=10.0)
+HIT = LoadReport(
+    path="/m/a", outcome=Outcome.HIT, seconds=1.0, stock_seconds=10.0, reason="it draws numbers"
+)
 MISS = LoadReport(path="/m/a", outcome=Outcome.MISS, seconds=4.0, stock_seconds=10.0)
 BYPASS = LoadReport(
     path="/m/b", outcome=Outcome.BYPASS, seconds=9.0, reason="a Lambda layer", code="FL203"

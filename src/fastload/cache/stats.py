@@ -89,6 +89,11 @@ class _Line:
     stock_seconds: float | None
 
     @property
+    def bypass_reason(self) -> str | None:
+        """Why stock served it; a hit may have a reason too, why it was not faster."""
+        return self.reason if self.outcome is Outcome.BYPASS else None
+
+    @property
     def seconds_saved(self) -> float:
         """Seconds that this load saved; 0 where stock served it or was never timed."""
         if self.stock_seconds is None or self.outcome is Outcome.BYPASS:
@@ -131,7 +136,7 @@ def read(cache: CacheDir) -> Statistics:
     return Statistics(
         total=_tally(lines),
         by_path={path: _tally(own) for path, own in by_path.items()},
-        by_reason=Counter(line.reason for line in lines if line.reason is not None),
+        by_reason=Counter(line.bypass_reason for line in lines if line.bypass_reason is not None),
         since_s=min((line.time_s for line in lines), default=None),
         damaged_lines=len(parsed) - len(lines),
     )
