@@ -101,6 +101,26 @@ def tests(session: nox.Session, tensorflow: str) -> None:
     session.run("pytest", *session.posargs)
 
 
+#: What is served on TensorFlow 2.8: SavedModels as objects, and predictors of everything.
+ON_2_8 = (
+    "load_saved_model",
+    "load_predictor",
+    "predictor_of_keras",
+    "flat_entries",
+    "session_models",
+)
+
+
+@nox.session(python=interpreter("3.10"))
+def tensorflow28(session: nox.Session) -> None:
+    """Run what works without Keras on TensorFlow 2.8, with the numpy of its time."""
+    _prepare(session)
+    old = ("tensorflow-cpu==2.8.*", "protobuf<3.21", "numpy==1.23.5")
+    session.install("--compile-bytecode", "--group", "test", "-e", ".", *old)
+    files = [f"tests/api/test_{name}.py" for name in ON_2_8]
+    session.run("pytest", *files, "tests/process/test_predictor_fuzz.py", *session.posargs)
+
+
 @nox.session(python=interpreter("3.10"))
 def tests_min(session: nox.Session) -> None:
     """Run the tests on the lowest versions that pyproject.toml allows."""
@@ -118,6 +138,15 @@ def contract(session: nox.Session, tensorflow: str) -> None:
     _prepare(session)
     _install_tensorflow(session, tensorflow)
     session.run("pytest", "tests/contract", "-m", "zoo or not zoo", *session.posargs)
+
+
+@nox.session(python=interpreter("3.11"))
+def fuzz(session: nox.Session) -> None:
+    """Give a predictor FASTLOAD_FUZZ_COUNT wrong inputs (100,000); each must be a clear error."""
+    _prepare(session)
+    _install_tensorflow(session, NEWEST)
+    session.env.setdefault("FASTLOAD_FUZZ_COUNT", os.environ.get("FASTLOAD_FUZZ_COUNT", "100000"))
+    session.run("pytest", "tests/process/test_predictor_fuzz.py", *session.posargs)
 
 
 @nox.session(python=interpreter("3.11"))
