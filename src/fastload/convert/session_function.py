@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from fastload.runtime.flattening import Capture, Capturing
 from fastload.runtime.session_graph import cut_out, feeds, variables_of
 from fastload.runtime.tensorflow import parse_meta_graph, tensorflow
-from fastload.runtime.weight_arguments import Weight
+from fastload.runtime.weight_readers import Weight
 from fastload.signature import Signature
 from fastload.twin.documents import SESSION_GRAPH, SESSION_VARIABLES
 from fastload.twin.reader import Twin

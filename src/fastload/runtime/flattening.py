@@ -18,7 +18,8 @@ from fastload.runtime.inlining import (
 )
 from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.runtime.transplant import require
-from fastload.runtime.weight_arguments import Weight, with_weights_as_arguments
+from fastload.runtime.weight_arguments import with_weights_as_arguments
+from fastload.runtime.weight_readers import Weight
 
 #: A weight's name in the twin or, for what the twin has not, its values.
 Value: TypeAlias = "str | np.ndarray[Any, Any]"

@@ -34,7 +34,7 @@ def passed_on(node: Any, given: Handles, returned: Callable[[str, Handles], Hand
         return {0: given[0]}
     if node.op in CALLS:
         start, attributes = CALLS[node.op]
-        arguments = {index - start: dtype for index, dtype in given.items()}
+        arguments = {index - start: weight for index, weight in given.items()}
         found = [
             returned(name, arguments)
             for attribute in attributes
@@ -64,14 +64,14 @@ def rewrite_call(
         copy: returns the name of a copy of a function that takes weights for these handles.
     """
     start, attributes = CALLS[node.op]
-    arguments = {index - start: dtype for index, dtype in given.items()}
+    arguments = {index - start: weight for index, weight in given.items()}
     if min(arguments) < 0:
         raise NotFlatError(f"{node.op} takes a variable for a condition")
     for attribute in attributes:
         _rename(node.attr[attribute], lambda name: copy(name, arguments))
     _retype(node.attr["Tin"], arguments)
     _retype(node.attr["Tout"], results)
-    _forget(node, results)
+    _reshape(node, results)
 
 
 def rewrite_loop(node: Any, given: Handles, copy: Callable[[str, Handles], str]) -> None:
@@ -79,7 +79,7 @@ def rewrite_loop(node: Any, given: Handles, copy: Callable[[str, Handles], str])
     for attribute in ("cond", "body"):
         _rename(node.attr[attribute], lambda name: copy(name, given))
     _retype(node.attr["T"], given)
-    _forget(node, given)
+    _reshape(node, given)
 
 
 def _rename(attribute: Any, rename: Callable[[str], str]) -> None:
@@ -88,16 +88,15 @@ def _rename(attribute: Any, rename: Callable[[str], str]) -> None:
 
 
 def _retype(attribute: Any, found: Handles) -> None:
-    for index, dtype in found.items():
-        attribute.list.type[index] = dtype
+    for index, weight in found.items():
+        attribute.list.type[index] = weight.dtype
 
 
-def _forget(node: Any, outputs: Handles) -> None:
-    """Forget the shapes of *outputs*, which were those of handles."""
+def _reshape(node: Any, outputs: Handles) -> None:
+    """Say which shapes *outputs* have, which were handles."""
     for name in ("_output_shapes", "_handle_dtypes", "_handle_shapes"):
         node.attr.pop(name, None)
     shapes = node.attr["output_shapes"].list.shape if "output_shapes" in node.attr else ()
-    for index in outputs:
+    for index, weight in outputs.items():
         if index < len(shapes):
-            shapes[index].Clear()
-            shapes[index].unknown_rank = True
+            shapes[index].CopyFrom(weight.shape_message())

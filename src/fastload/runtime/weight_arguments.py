@@ -17,20 +17,7 @@ from fastload.runtime.handle_flow import CALLS, LOOPS, passed_on, rewrite_call, 
 from fastload.runtime.inlining import called_by, nodes_of
 from fastload.runtime.tensorflow import import_module
 from fastload.runtime.transplant import require
-from fastload.runtime.weight_readers import Handles, NotFlatError, read_weight
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weight:
-    """What comes in place of a handle.
-
-    Attributes:
-        dtype: number of its dtype.
-        shape: its shape.
-    """
-
-    dtype: int
-    shape: tuple[int, ...]
+from fastload.runtime.weight_readers import Handles, NotFlatError, Weight, read_weight
 
 
 def with_weights_as_arguments(graph: Any, weights: Mapping[str, Weight]) -> Any:
@@ -44,7 +31,7 @@ def with_weights_as_arguments(graph: Any, weights: Mapping[str, Weight]) -> Any:
         NotFlatError: it does more with a variable than to read it, or has state of another kind.
     """
     library = _Library(graph)
-    handles = {(name, 0): weight.dtype for name, weight in weights.items()}
+    handles = {(name, 0): weight for name, weight in weights.items()}
     scope = _Scope(nodes=list(graph.node), handles=handles, library=library, output="")
     scope.rewrite()
     graph.node.extend(scope.added)
@@ -59,9 +46,7 @@ def with_weights_as_arguments(graph: Any, weights: Mapping[str, Weight]) -> Any:
 def _make_placeholder(node: Any, weight: Weight) -> None:
     node.attr.clear()
     node.attr["dtype"].type = weight.dtype
-    node.attr["shape"].shape.SetInParent()
-    for size in weight.shape:
-        node.attr["shape"].shape.dim.add(size=size)
+    node.attr["shape"].shape.CopyFrom(weight.shape_message())
 
 
 @dataclass(kw_only=True)
@@ -72,7 +57,7 @@ class _Scope:
 
     Attributes:
         nodes: the nodes.
-        handles: dtypes of the variables behind tensors; it grows.
+        handles: what comes in place of tensors; it grows.
         library: the functions that the nodes call.
         output: what a reference to the first output of a new constant ends in.
         added: nodes that are to be added.
@@ -80,7 +65,7 @@ class _Scope:
     """
 
     nodes: list[Any]
-    handles: dict[tuple[str, int], int]
+    handles: dict[tuple[str, int], Weight]
     library: _Library
     output: str
     added: list[Any] = field(default_factory=list)
@@ -93,8 +78,8 @@ class _Scope:
             size = len(self.handles)
             for node in self.nodes:
                 if given := self.given(node):
-                    for index, dtype in passed_on(node, given, self.library.returned).items():
-                        self.handles[node.name, index] = dtype
+                    for index, weight in passed_on(node, given, self.library.returned).items():
+                        self.handles[node.name, index] = weight
 
     def rewrite(self) -> None:
         """Have every node work with tensors where it had handles."""
@@ -141,28 +126,40 @@ def _tensor(reference: str) -> tuple[str, int]:
     return parts[0], int(parts[-1]) if len(parts) > 1 else 0
 
 
+#: A function, and what comes in place of its arguments by position.
+_Key = tuple[str, tuple[tuple[int, Weight], ...]]
+
+
+def _key(name: str, given: Handles) -> _Key:
+    return name, tuple((index, given[index]) for index in sorted(given))
+
+
 class _Library:
     """The functions of a graph, with copies of those that are handed weights."""
 
     def __init__(self, graph: Any) -> None:
         self._graph = graph
         self._functions = {each.signature.name: each for each in graph.library.function}
-        self._copies: dict[tuple[str, tuple[tuple[int, int], ...]], str] = {}
+        self._copies: dict[_Key, str] = {}
+        self._results: dict[_Key, Handles] = {}
 
     def returned(self, name: str, given: Handles) -> Handles:
         """Return which results of a function are handles, given which arguments are."""
-        function = self._function(name)
-        scope = self._scope(function, given)
-        scope.find()
-        return {
-            index: scope.handles[tensor]
-            for index, result in enumerate(function.signature.output_arg)
-            if (tensor := _tensor(function.ret[result.name])) in scope.handles
-        }
+        key = _key(name, given)
+        if key not in self._results:
+            function = self._function(name)
+            scope = self._scope(function, given)
+            scope.find()
+            self._results[key] = {
+                index: scope.handles[tensor]
+                for index, result in enumerate(function.signature.output_arg)
+                if (tensor := _tensor(function.ret[result.name])) in scope.handles
+            }
+        return self._results[key]
 
     def copy(self, name: str, given: Handles) -> str:
         """Return the name of a copy of a function that takes weights for handles."""
-        key = (name, tuple(sorted(given.items())))
+        key = _key(name, given)
         if key not in self._copies:
             self._copies[key] = f"{name}_flat_{len(self._copies)}"
             self._make(self._copies[key], self._function(name), given)
@@ -173,7 +170,7 @@ class _Library:
         function = self._graph.library.function.add()
         function.CopyFrom(original)
         function.signature.name = new
-        _drop_shapes(function, given)
+        _reshape(function, given)
         scope = self._scope(function, given)
         scope.rewrite()
         function.node_def.extend(scope.added)
@@ -185,14 +182,14 @@ class _Library:
             (function.signature.input_arg, given),
             (function.signature.output_arg, results),
         ):
-            for index, dtype in found.items():
-                arguments[index].type = dtype
+            for index, weight in found.items():
+                arguments[index].type = weight.dtype
                 del arguments[index].handle_data[:]
         self._functions[new] = function
 
     def _scope(self, function: Any, given: Handles) -> _Scope:
         arguments = function.signature.input_arg
-        handles = {(arguments[index].name, 0): dtype for index, dtype in given.items()}
+        handles = {(arguments[index].name, 0): weight for index, weight in given.items()}
         return _Scope(
             nodes=list(function.node_def), handles=handles, library=self, output=":output:0"
         )
@@ -219,13 +216,14 @@ class _Library:
         graph.library.function.extend(copies)
 
 
-def _drop_shapes(function: Any, given: Handles) -> None:
-    """Forget the shapes that were inferred where handles, which are scalars, came in."""
-    for index in given:
-        if index in function.arg_attr:
-            function.arg_attr[index].attr.pop("_output_shapes", None)
-            function.arg_attr[index].attr.pop("_handle_dtypes", None)
-            function.arg_attr[index].attr.pop("_handle_shapes", None)
+def _reshape(function: Any, given: Handles) -> None:
+    """Say which shapes arguments have that were handles; it decides how TensorFlow optimizes."""
+    for index, weight in given.items():
+        attributes = function.arg_attr[index].attr
+        for name in ("_handle_dtypes", "_handle_shapes"):
+            attributes.pop(name, None)
+        del attributes["_output_shapes"].list.shape[:]
+        attributes["_output_shapes"].list.shape.append(weight.shape_message())
     function.attr.pop("_input_shapes", None)
 
 

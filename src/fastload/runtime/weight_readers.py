@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from fastload.runtime.tensorflow import tensorflow
 
-#: dtypes (numbers of `types.proto`) of the variables behind some of a list of tensors, by position.
-Handles: TypeAlias = "Mapping[int, int]"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weight:
+    """What comes in place of a handle.
+
+    Attributes:
+        dtype: number of its dtype, as in `types.proto`.
+        shape: its shape.
+    """
+
+    dtype: int
+    shape: tuple[int, ...]
+
+    def shape_message(self) -> Any:
+        """Return the shape as a `TensorShapeProto`."""
+        return tensorflow().TensorShape(self.shape).as_proto()
+
+
+#: What the handles among a list of tensors stand for, by position.
+Handles: TypeAlias = "Mapping[int, Weight]"
 
 
 class NotFlatError(Exception):
@@ -34,12 +53,12 @@ def read_weight(node: Any, given: Handles, output: str) -> list[Any]:
     if node.op in {"Identity", "ReadVariableOp"}:
         node.op = "Identity"
         node.attr.clear()  # the class too: it says to stay beside a handle
-        node.attr["T"].type = given[0]
+        node.attr["T"].type = given[0].dtype
     elif node.op == "VariableShape":
         node.op = "Shape"
-        node.attr["T"].type = given[0]
+        node.attr["T"].type = given[0].dtype
     elif node.op == "ResourceGather":
-        return [_gather(node, given[0], output)]
+        return [_gather(node, given[0].dtype, output)]
     else:
         raise NotFlatError(f"{node.op} needs a variable")
     return []
