@@ -108,7 +108,7 @@ def _learn_specs(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavou
 
 
 def _make_functions(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:
-    """Make the functions that predictors need."""
+    """Make the functions that predictors need, where the model has any."""
     try:
         require_plain_moment(chosen)
         if identity.source.kind is not SourceKind.SAVED_MODEL:
@@ -117,7 +117,7 @@ def _make_functions(call: ModelCall, identity: Identity, twin: Twin, chosen: Fla
             )
         elif SIGNATURES in twin.manifest.documents:
             _make_saved_functions(call, identity, twin)
-    except (CacheError, BypassError) as error:
+    except Exception as error:  # whatever a model raises when it is traced: the twin is there
         _logger.info("%s has no function for predictors: %s", call.filepath, error)
 
 

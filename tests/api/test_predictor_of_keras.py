@@ -93,5 +93,6 @@ def test_a_model_that_does_not_say_what_it_takes_has_no_predictor(
     model(INPUTS)
     model.save(tmp_path / "model.keras")
 
+    assert fastload.warm(tmp_path / "model.keras", keras="keras").outcome.value == "miss"
     with pytest.raises(NoFunctionError, match="load_model"):
         fastload.load_predictor(tmp_path / "model.keras", keras="keras")

@@ -129,6 +129,8 @@ def _input_specs(model: Any) -> list[TensorSpec]:
     if not inputs:
         raise NoFunctionError("it does not say what it takes before it is called")
     names = getattr(model, "input_names", None) or [each.name for each in inputs]
+    if len(set(names)) < len(names):
+        names = [f"input_{index}" for index in range(len(names))]
     return [_spec(name, tensor) for name, tensor in zip(names, inputs, strict=True)]
 
 
