@@ -117,8 +117,8 @@ def _make_functions(call: ModelCall, identity: Identity, twin: Twin, chosen: Fla
             )
         elif SIGNATURES in twin.manifest.documents:
             _make_saved_functions(call, identity, twin)
-    except Exception as error:  # whatever a model raises when it is traced: the twin is there
-        _logger.info("%s has no function for predictors: %s", call.filepath, error)
+    except Exception:  # whatever a model raises when it is traced: the twin is there
+        _logger.info("%s has no function for predictors", call.filepath, exc_info=True)
 
 
 def _make_saved_functions(call: ModelCall, identity: Identity, twin: Twin) -> None:
