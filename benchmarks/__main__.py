@@ -24,10 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure as the command line says, keep the raw figures, and write the report."""
     asked = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    results = asked.report or asked.results / f"{datetime.now(timezone.utc):%Y-%m-%d-%H%M}.jsonl"
+    new = asked.results / f"{datetime.now(timezone.utc):%Y-%m-%d-%H%M}.jsonl"
+    results = asked.report or [new]
     try:
         if not asked.report:
-            record(measure(select(asked.cases), asked.rounds, asked.work), results, asked.work)
+            record(measure(select(asked.cases), asked.rounds, asked.work), new, asked.work)
         write_report(results, asked.page)
         if asked.summary:
             write_summary(results, asked.summary)
@@ -62,7 +63,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     add("--page", type=Path, default=ROOT / "docs" / "benchmarks.md", help="page with the markers")
     add("--summary", type=Path, help="also write the short table into this page (README.md)")
-    add("--report", type=Path, metavar="FILE", help="measure nothing; report these raw figures")
+    add(
+        "--report",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="measure nothing; report these raw figures, the last ones of each case",
+    )
     return parser.parse_args(arguments)
 
 

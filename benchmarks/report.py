@@ -65,10 +65,39 @@ class Row:
     peak_rss_mib: float
 
 
-def read_results(path: Path) -> tuple[dict[str, str], list[Measurement]]:
-    """Read a file of results: one line about the machine, then one a measurement."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What was measured in one go.
+
+    Attributes:
+        machine: where, on what.
+        measurements: the figures.
+    """
+
+    machine: Mapping[str, str]
+    measurements: Sequence[Measurement]
+
+
+def read_results(paths: Sequence[Path]) -> list[Run]:
+    """Read files of results: one line about the machine, then one a measurement.
+
+    A case that several files have is taken from the last of them.
+    """
+    runs = [_read_run(path) for path in paths]
+    last = {each.case: run for run in runs for each in run.measurements}
+    return [
+        Run(
+            machine=run.machine,
+            measurements=[each for each in run.measurements if last[each.case] is run],
+        )
+        for run in runs
+    ]
+
+
+def _read_run(path: Path) -> Run:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return lines[0]["machine"], [Measurement(**line) for line in lines[1:]]
+    measurements = [Measurement(**line) for line in lines[1:]]
+    return Run(machine=lines[0]["machine"], measurements=measurements)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -115,13 +144,19 @@ def _first_prediction_s(group: Sequence[Measurement]) -> float:
     return median(each.process_start_to_first_prediction_s for each in group)
 
 
-def markdown(machine: Mapping[str, str], rows: Sequence[Row]) -> str:
-    """Return the header line, the chart and the table."""
-    header = "; ".join(f"{name} {value}" for name, value in machine.items())
+def markdown(runs: Sequence[Run], rows: Sequence[Row]) -> str:
+    """Return a line on each run, the chart and the table."""
+    headers = [_header(run, is_only=len(runs) == 1) for run in runs if run.measurements]
     table = [_COLUMNS, tuple("---" for _ in _COLUMNS), *(_cells(row) for row in rows)]
     lines = ["| " + " | ".join(cells) + " |" for cells in table]
     chart = f"![Seconds to load, by case and loader]({CHART_NAME})"
-    return "\n".join([f"Measured on: {header}.", "", chart, "", *lines])
+    return "\n".join(["\n\n".join(headers), "", chart, "", *lines])
+
+
+def _header(run: Run, *, is_only: bool) -> str:
+    facts = "; ".join(f"{name} {value}" for name, value in run.machine.items())
+    cases = ", ".join(dict.fromkeys(each.case for each in run.measurements))
+    return f"Measured on: {facts}." if is_only else f"{cases}: measured on: {facts}."
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -158,19 +193,20 @@ def replace_between_markers(text: str, written: str) -> str:
     return f"{before}{BEGIN}\n\n{written}\n\n{END}{after}"
 
 
-def write_report(results: Path, page: Path) -> None:
+def write_report(results: Sequence[Path], page: Path) -> None:
     """Write table and chart of *results* into *page* and beside it."""
-    machine, measurements = read_results(results)
-    rows = summarise(measurements)
+    runs = read_results(results)
+    rows = summarise([each for run in runs for each in run.measurements])
     draw(rows, page.with_name(CHART_NAME))
-    page.write_text(replace_between_markers(page.read_text(), markdown(machine, rows)))
+    page.write_text(replace_between_markers(page.read_text(), markdown(runs, rows)))
 
 
-def write_summary(results: Path, page: Path) -> None:
+def write_summary(results: Sequence[Path], page: Path) -> None:
     """Write the short table of *results*, a line for each case, into *page*."""
-    machine, measurements = read_results(results)
+    runs = read_results(results)
+    machine = runs[-1].machine
     by_case: dict[str, dict[str, Row]] = {}
-    for row in summarise(measurements):
+    for row in summarise([each for run in runs for each in run.measurements]):
         by_case.setdefault(row.case, {})[row.loader] = row
     lines = [_SUMMARY_COLUMNS, ("---", *("---:" for _ in _SUMMARY_COLUMNS[1:]))]
     lines += [_summary_cells(case, rows) for case, rows in by_case.items()]

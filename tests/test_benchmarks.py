@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from benchmarks.report import (
     BEGIN,
     CHART_NAME,
     END,
+    Run,
     markdown,
     percentile,
     read_results,
@@ -49,9 +51,10 @@ def test_a_run_over_the_tiny_case_measures_every_loader_and_writes_the_page(tmp_
     status = main(["--cases=tiny", "--rounds=1", f"--page={page}", *options])
 
     (results,) = (tmp_path / "results").glob("*.jsonl")
-    machine, measurements = read_results(results)
+    (run,) = read_results([results])
+    measurements = run.measurements
     assert status == 0
-    assert machine["Python"].startswith("3.")
+    assert run.machine["Python"].startswith("3.")
     assert [each.loader for each in measurements] == list(TINY.loaders)
     assert [each.outcome for each in measurements] == ["stock", "stock", "miss", "hit"]
     assert len({each.digest for each in measurements}) == 1
@@ -83,8 +86,25 @@ def test_a_bypass_is_given_no_ratio() -> None:
     """It is the stock loader, so that a ratio other than one would be noise read as a gain."""
     bypass = replace(HIT, outcome="bypass", reason="because")
     assert "| fastload hit | bypass | 1 | 0.500 | 0.500 | - |" in markdown(
-        {}, summarise([STOCK, bypass])
+        [Run(machine={}, measurements=[STOCK, bypass])], summarise([STOCK, bypass])
     )
+
+
+def test_a_case_of_several_files_is_taken_from_the_last(tmp_path: Path) -> None:
+    """And the page says of each file what it was measured on."""
+    for name, case in (("1", "old"), ("2", "new")):
+        lines = [{"machine": {"commit": name}}, asdict(replace(STOCK, case=case))]
+        again = [asdict(replace(STOCK, case="both", load_s=float(name)))]
+        text = "\n".join(map(json.dumps, lines + again))
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    first, last = read_results([tmp_path / "1", tmp_path / "2"])
+
+    assert [each.case for each in first.measurements] == ["old"]
+    assert [(each.case, each.load_s) for each in last.measurements][1:] == [("both", 2.0)]
+    written = markdown([first, last], summarise([*first.measurements, *last.measurements]))
+    assert "old: measured on: commit 1." in written
+    assert "new, both: measured on: commit 2." in written
 
 
 def test_the_95th_percentile_of_a_hundred_figures_leaves_five_above() -> None:
