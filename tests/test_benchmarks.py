@@ -92,7 +92,7 @@ def test_a_bypass_is_given_no_ratio() -> None:
 
 def test_a_case_of_several_files_is_taken_from_the_last(tmp_path: Path) -> None:
     """And the page says of each file what it was measured on."""
-    for name, case in (("1", "resnet50"), ("2", "sleepecg")):
+    for name, case in (("1", "resnet50-keras3"), ("2", "efficientnetb0-keras3")):
         lines = [{"machine": {"commit": name}}, asdict(replace(STOCK, case=case))]
         again = [asdict(replace(STOCK, case="tiny", load_s=float(name)))]
         text = "\n".join(map(json.dumps, lines + again))
@@ -100,11 +100,11 @@ def test_a_case_of_several_files_is_taken_from_the_last(tmp_path: Path) -> None:
 
     first, last = read_results([tmp_path / "1", tmp_path / "2"])
 
-    assert [each.case for each in first.measurements] == ["resnet50"]
+    assert [each.case for each in first.measurements] == ["resnet50-keras3"]
     assert [(each.case, each.load_s) for each in last.measurements][1:] == [("tiny", 2.0)]
     written = markdown([first, last], summarise([*first.measurements, *last.measurements]))
-    assert "resnet50: measured on: commit 1." in written
-    assert "sleepecg, tiny: measured on: commit 2." in written
+    assert "resnet50-keras3: measured on: commit 1." in written
+    assert "efficientnetb0-keras3, tiny: measured on: commit 2." in written
 
 
 def test_the_95th_percentile_of_a_hundred_figures_leaves_five_above() -> None:
