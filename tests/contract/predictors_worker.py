@@ -50,7 +50,7 @@ def told_of(tell: Callable[[], Any]) -> str:
 
 
 def _stock(tools: Kit, job: dict[str, Any]) -> dict[str, str]:
-    if job["format"] == "tf":
+    if Path(job["path"]).is_dir():
         signatures = tools.tf.saved_model.load(job["path"]).signatures
         found = saved_objects.signature_results(tools.tf, signatures)
         structure = told_of(lambda: _predicted(tools, _keras_model(tools, job)))
@@ -78,7 +78,7 @@ def _predictor(tools: Kit, job: dict[str, Any], fastload: Any) -> dict[str, str]
     package = tools.keras.__name__.partition(".")[0]
     ours = fastload.load_predictor(job["path"], keras=package)
     arguments = saved_objects.predictor_arguments(tools.tf, ours)
-    if job["format"] == "tf":
+    if Path(job["path"]).is_dir():
         results = repr(_without_words(saved_objects.predictor_results(tools.tf, ours)))
     else:
         results = told_of(lambda: _plain(tools.tf, ours(arguments)))
