@@ -109,8 +109,8 @@ class SavedFunctions:
 
 def keras_function(
     identity: Identity, twin: Twin, chosen: Flavour, build: Callable[[], Any], device: str | None
-) -> tuple[Signature, Run]:
-    """Return the inference function of a Keras model, and what it takes and gives.
+) -> tuple[Signature, Run, str | None]:
+    """Return the inference function of a Keras model, what it takes, and why it is not flat if so.
 
     Args:
         identity: which model.
@@ -121,10 +121,11 @@ def keras_function(
 
     Raises:
         CacheError: the cache cannot serve it.
-        BypassError: the model cannot be made of its twin, or has no function that can be traced.
+        BypassError: the model cannot be made of its twin.
+        NoFunctionError: it has no function that can be traced.
     """
     if not uses_only_builtins(twin, chosen):
-        return _traced(build(), device)  # its code may be another one tomorrow
+        return _traced(build(), device, "its classes are custom, and may change")
     entry = _FlatEntry(
         identity=identity, signature=DEFAULT_SIGNATURE, keras=" ".join(tracing_choices(chosen))
     )
@@ -132,25 +133,27 @@ def keras_function(
         kept = entry.read(twin)
         if kept is not None:
             flat, signature = kept
-            return signature, _bound(flat, twin, device)
-    except NotFlatError:
-        return _traced(build(), device)
+            return signature, _bound(flat, twin, device), None
+    except NotFlatError as error:
+        return _traced(build(), device, str(error))
     return _made(entry, twin, build(), device)
 
 
-def _made(entry: _FlatEntry, twin: Twin, model: Any, device: str | None) -> tuple[Signature, Run]:
+def _made(
+    entry: _FlatEntry, twin: Twin, model: Any, device: str | None
+) -> tuple[Signature, Run, str | None]:
     inference = inference_of(model)
     signature = inference.signature
     try:
         flat = entry.make(lambda: capturing(inference, twin), signature)
-        return signature, _bound(flat, twin, device)
-    except NotFlatError:
-        return signature, ConcreteCall(inference, model, device)
+        return signature, _bound(flat, twin, device), None
+    except NotFlatError as error:
+        return signature, ConcreteCall(inference, model, device), str(error)
 
 
-def _traced(model: Any, device: str | None) -> tuple[Signature, Run]:
+def _traced(model: Any, device: str | None, reason: str) -> tuple[Signature, Run, str]:
     inference = inference_of(model)
-    return inference.signature, ConcreteCall(inference, model, device)
+    return inference.signature, ConcreteCall(inference, model, device), reason
 
 
 def _bound(flat: FlatFunction, twin: Twin, device: str | None) -> Run:

@@ -117,11 +117,12 @@ def _of_saved_model(call: PredictorCall, clock: PhaseClock, source: ModelSource)
         functions = SavedFunctions(
             identity=identity, twin=twin, path=os.fspath(call.filepath), device=call.device
         )
-        if not functions.signatures and call.signature is None:
+        signatures = functions.signatures
+        if not signatures and call.signature is None:
             # Saved without any; the model itself may have one.
             return replace(_of_keras_file(call, clock, source), outcome=outcome)
         predictor = call.predictor(
-            functions.signatures, _or_stock(call, functions.run), identity.content.digest
+            signatures, _or_stock(call, functions.run), identity.content.digest
         )
     reason = functions.reasons.get(predictor.signature)
     return Served(model=predictor, outcome=outcome, twin=twin, reason=reason)
@@ -159,7 +160,7 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
         model_call = ModelCall(
             filepath=call.filepath, compile=False, stock_only={}, settings=call.settings
         )
-        signature, run = keras_function(
+        signature, run, reason = keras_function(
             identity,
             twin,
             chosen,
@@ -169,7 +170,7 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
         predictor = call.predictor(
             {signature.name: signature}, lambda _: run, identity.content.digest
         )
-    return Served(model=predictor, outcome=outcome, twin=twin)
+    return Served(model=predictor, outcome=outcome, twin=twin, reason=reason)
 
 
 def _reopen(  # noqa: PLR0913, PLR0917 - the arguments of a pickle have no names

@@ -17,11 +17,6 @@ from tests.signature_modules import X, save_signed
 tf = pytest.importorskip("tensorflow")
 
 
-@pytest.fixture
-def dense(tmp_path: Path, cache_root: Path) -> str:
-    return save_signed("dense", tmp_path / "model")
-
-
 def report() -> Any:
     found = fastload.last_load()
     assert found is not None

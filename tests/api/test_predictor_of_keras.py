@@ -36,7 +36,7 @@ def test_keras_files_compute_what_the_model_computes(model: SavedModel, cache_ro
     for outcome in ("miss", "hit"):
         ours = fastload.load_predictor(model.path, keras=model.form.package, strict=True)
 
-        assert report().outcome.value == outcome
+        assert (report().outcome.value, report().reason) == (outcome, None)  # it is flat
         assert np.array_equal(ours(INPUTS), expected)
         assert np.array_equal(ours.predict(INPUTS), expected)
         assert np.allclose(ours.predict(INPUTS), stock.predict(INPUTS, verbose=0), atol=1e-6)
@@ -64,7 +64,7 @@ def test_a_saved_model_of_keras_without_signatures_has_its_model(
     for outcome in ("miss", "hit"):
         ours = fastload.load_predictor(tmp_path / "model", keras=SAVED_MODEL.package, strict=True)
 
-        assert report().outcome.value == outcome
+        assert (report().outcome.value, report().reason) == (outcome, None)  # it is flat
         assert np.array_equal(ours(INPUTS), tf.function(model)(tf.constant(INPUTS)))
 
 
@@ -96,3 +96,28 @@ def test_a_model_that_does_not_say_what_it_takes_has_no_predictor(
     assert fastload.warm(tmp_path / "model.keras", keras="keras").outcome.value == "miss"
     with pytest.raises(NoFunctionError, match="load_model"):
         fastload.load_predictor(tmp_path / "model.keras", keras="keras")
+
+
+def test_a_custom_class_that_changes_changes_the_predictor(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    """Its code is not in the file, so nothing of it is kept."""
+    keras = KERAS3_ARCHIVE.stock
+
+    class Scaled(keras.layers.Layer):  # type: ignore[misc, name-defined]
+        factor = 2.0
+
+        def call(self, x: Any) -> Any:
+            return x * self.factor
+
+    inputs = keras.Input((4,))
+    keras.Model(inputs, Scaled()(inputs)).save(tmp_path / "model.keras")
+    with keras.utils.custom_object_scope({"Scaled": Scaled}):
+        before = fastload.load_predictor(tmp_path / "model.keras", keras="keras", strict=True)
+        Scaled.factor = 3.0
+        after = fastload.load_predictor(tmp_path / "model.keras", keras="keras", strict=True)
+
+    assert np.array_equal(before(INPUTS), INPUTS * 2.0)
+    assert np.array_equal(after(INPUTS), INPUTS * np.float32(3.0))
+    assert list(cache_root.glob("*.flat")) == []
+    assert report().reason is not None

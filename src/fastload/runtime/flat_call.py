@@ -31,6 +31,9 @@ class FlatCall:
         require(self._execute, ["execute"])
         require(self._context.context(), ["add_function_def", "remove_function"])
         require(self._context.context(), ["function_call_options"])
+        # Checked now: when the function is called, it is too late to leave the load to stock.
+        options = self._context.context().function_call_options
+        require(options, ["executor_type", "config_proto_serialized"])
         self._function = function
         self._device = device
         if device is not None or tf.config.list_logical_devices("GPU"):
