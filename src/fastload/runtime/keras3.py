@@ -7,11 +7,11 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from fastload.errors import UnsupportedRuntimeError
+from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.runtime.archive import TwinArchive, twin_store
 from fastload.runtime.attributes import tap_attributes
 from fastload.runtime.kernels import tap_kernels
@@ -20,6 +20,7 @@ from fastload.runtime.request import RestoreRequest
 from fastload.runtime.tensorflow import first_module, tensorflow
 from fastload.runtime.transplant import Overlay, require, transplant
 from fastload.runtime.zero_copy import BlankSheet, MappedArray, assign
+from fastload.source.limits import BOMB_FLOOR_BYTES, HDF5_EXPANSION, ZIP_EXPANSION
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinFile, TwinGroup
 
@@ -82,6 +83,7 @@ def _part(name: str) -> ModuleType:
 
 def restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
     """Run the legacy HDF5 loader over *twin*."""
+    _require_usual_limits(parts.saving_lib)
     replaced = {
         "h5py": SimpleNamespace(File=TwinFile, Group=TwinGroup),
         "np": Overlay(np, {"asarray": MappedArray.of}),
@@ -95,6 +97,7 @@ def restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
 
 def restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
     """Run the `.keras` loader over *twin*."""
+    _require_usual_limits(parts.saving_lib)
     archive = TwinArchive(twin)
     guards = {  # they look at sizes in a zip; the source's were checked when it was read
         "_safe_zip_read": lambda archive, name: archive.read(name),
@@ -109,6 +112,27 @@ def restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
     }
     load = transplant(parts.saving_lib, replaced)["_load_model_from_fileobj"]
     return load(io.BytesIO(), **_arguments(request))
+
+
+#: What a file may unpack to in Keras; not all versions have all, and some programs set them lower.
+_LIMITS: Final = {
+    "_ZIP_MEMBER_BOMB_FLOOR_BYTES": BOMB_FLOOR_BYTES,
+    "_ZIP_EXTRACT_BOMB_FLOOR_BYTES": BOMB_FLOOR_BYTES,
+    "_ZIP_MEMBER_MAX_EXPANSION": ZIP_EXPANSION,
+    "_H5_DATASET_BOMB_FLOOR_BYTES": BOMB_FLOOR_BYTES,
+    "_H5_DATASET_MAX_EXPANSION": HDF5_EXPANSION,
+}
+
+
+def _require_usual_limits(saving_lib: ModuleType) -> None:
+    """Check that Keras refuses no file that passed the limits of `source.limits`.
+
+    Raises:
+        UnsupportedRequestError: somebody made Keras stricter, and only Keras sees the file's sizes.
+    """
+    for name, ours in _LIMITS.items():
+        if getattr(saving_lib, name, ours) < ours:
+            raise UnsupportedRequestError(f"Keras was made stricter ({name})")
 
 
 def _remembering(parts: Keras3) -> Callable[[str], set[str]]:
