@@ -150,6 +150,17 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(python=interpreter("3.11"))
+def upstream(session: nox.Session) -> None:
+    """Run the tests of Keras and others with and without FASTLOAD=1; each must end the same."""
+    _prepare(session)
+    _install_tensorflow(session, NEWEST)
+    session.install("--compile-bytecode", "--group", "upstream")
+    # It asks for `tensorflow` too.
+    session.install("--no-deps", "tensorflow-recommenders>=0.7.7")
+    session.run("python", "-m", "tests.upstream", *session.posargs)
+
+
+@nox.session(python=interpreter("3.11"))
 def kill(session: nox.Session) -> None:
     """Kill conversions at FASTLOAD_KILL_MOMENTS moments (100); each next load must be right."""
     _prepare(session)
