@@ -103,9 +103,8 @@ class Runner:
 
     def _run_file(self, path: Path, folder: Path, environment: Mapping[str, str]) -> Path:
         """Run the tests in *path*, and return their record; a log is left beside it."""
-        name = "-".join(path.with_suffix("").parts[-3:])
-        record = folder / f"{name}.jsonl"
-        with (folder / f"{name}.log").open("w") as log:
+        record = folder / f"{_label(path)}.jsonl"
+        with (folder / f"{_label(path)}.log").open("w") as log:
             try:
                 subprocess.run(
                     [*pytest_command(path, folder), "-k", self.tests],
@@ -150,8 +149,9 @@ def _loads_of(document: Mapping[str, Any]) -> Loads:
 
 def pytest_command(path: Path, folder: Path) -> list[str]:
     """Return the command that runs *path* as its project would: none of our settings hold."""
-    settings = folder / "pytest.ini"
-    settings.write_text("[pytest]\npython_files = *.py\n")
+    settings = folder / f"{_label(path)}.ini"
+    # No pattern: pytest itself would import what matches it, past the import hooks of others.
+    settings.write_text(f"[pytest]\npython_files = {path.name}\n")
     options = [
         "--import-mode=importlib",
         f"--rootdir={_root_of(path)}",
@@ -159,6 +159,10 @@ def pytest_command(path: Path, folder: Path) -> list[str]:
     ]
     plugins = ["-p", "no:cacheprovider", "-p", "tests.upstream.recorder"]
     return [sys.executable, "-m", "pytest", "-q", *options, *plugins, str(path)]
+
+
+def _label(path: Path) -> str:
+    return "-".join(path.with_suffix("").parts[-3:])
 
 
 def _root_of(path: Path) -> Path:
