@@ -194,5 +194,7 @@ def build(session: nox.Session) -> None:
     watched = "import sys; assert 'Watch' in str(sys.meta_path), sys.meta_path"
     session.run("python", "-c", watched, env={"FASTLOAD": "1"})
     session.install("autowrapt>=2")
-    hooked = "from wrapt.importer import _post_import_hooks as hooks; assert 'keras' in hooks, hooks"
+    hooked = (
+        "from wrapt.importer import _post_import_hooks as hooks; assert 'keras' in hooks, hooks"
+    )
     session.run("python", "-c", hooked, env={"AUTOWRAPT_BOOTSTRAP": "fastload"})

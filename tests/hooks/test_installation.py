@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ import pytest
 import fastload
 from fastload.hooks import patching
 from tests.hooks.conftest import RunOpted
+from tests.signature_modules import save_signed
 from tests.small_models import INPUTS, SavedModel
 
 pytest.importorskip("tf_keras")
@@ -203,6 +205,35 @@ def test_a_stand_in_is_pickled_as_its_function(path: str, hooks: None) -> None:
     assert pickle.loads(pickled) is STOCK[path]
 
 
+def test_autograph_calls_a_stand_in_as_it_calls_stock(
+    tmp_path: Path, hooks: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a word: it warns of proxies that it does not know."""
+    path = save_signed("dense", tmp_path / "model")
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def predict(inputs: Any) -> Any:
+        tf.saved_model.load(path)
+        return inputs
+
+    logger = tf.get_logger()
+    logger.addHandler(caplog.handler)
+    try:
+        predict(INPUTS)
+    finally:
+        logger.removeHandler(caplog.handler)
+
+    assert "wrapt" not in caplog.text
+    assert outcome() == "bypass"
+
+
+@pytest.mark.parametrize("path", PUBLIC)
+def test_a_stand_in_can_be_mocked_as_its_function(path: str, hooks: None) -> None:
+    mocked = mock.create_autospec(named(path))
+
+    assert inspect.signature(mocked) == inspect.signature(STOCK[path])
+
+
 def test_installing_in_threads_leaves_every_name_as_it_was(cache_root: Path) -> None:
     def cycle() -> None:
         for _ in range(CYCLES // THREADS):
@@ -245,9 +276,7 @@ def test_disabled_is_stock_and_of_this_thread_only(model: SavedModel, hooks: Non
     assert (here, counted_loads()) == (0, 1)
 
 
-def test_disabled_goes_for_fastloads_own_functions_too(
-    model: SavedModel, cache_root: Path
-) -> None:
+def test_disabled_goes_for_fastloads_own_functions_too(model: SavedModel, cache_root: Path) -> None:
     with fastload.disabled():
         fastload.load_model(model.path, keras=model.form.package)  # type: ignore[arg-type]
         told = fastload.explain(model.path).reason
@@ -304,9 +333,7 @@ def test_disable_wins_over_all(
     assert counted_loads() == 0
 
 
-def test_strict_raises_why(
-    tmp_path: Path, hooks: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_strict_raises_why(tmp_path: Path, hooks: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTLOAD_STRICT", "1")
     with pytest.raises(fastload.errors.UnsupportedSourceError):  # type: ignore[attr-defined]
         keras.models.load_model(tmp_path / "nowhere.keras")
@@ -349,7 +376,7 @@ def test_a_model_that_loads_another_one(loader: str, tmp_path: Path, cache_root:
     outer.save(tmp_path / "outer.keras")
     load: Callable[..., Any] = {
         "stock": STOCK["keras.models.load_model"],
-        "installed": lambda path: keras.models.load_model(path),
+        "installed": lambda path: keras.models.load_model(path),  # noqa: PLW0108 - looked up late
         "own": fastload.load_model,
     }[loader]
     if loader == "installed":

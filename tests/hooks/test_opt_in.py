@@ -153,9 +153,7 @@ def test_a_process_that_a_program_starts_is_served(archive: Path, run_opted: Run
     assert f"{archive}: miss in" in run_opted(program, archive, FASTLOAD="")
 
 
-def test_forked_workers_share_the_hooks_of_their_parent(
-    archive: Path, run_opted: RunOpted
-) -> None:
+def test_forked_workers_share_the_hooks_of_their_parent(archive: Path, run_opted: RunOpted) -> None:
     """As gunicorn does with `--preload`: TensorFlow is imported before the fork."""
     program = (
         "import os, sys, keras\n"

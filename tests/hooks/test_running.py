@@ -79,9 +79,7 @@ def test_a_program_is_served_where_python_reads_the_start_file(
 ) -> None:
     script.write_text(LOAD + "import os; print(os.environ.get('PYTHONPATH'), len(sys.path))\n")
     plain = python(script, archive, python=opted_python, PYTHONPATH="")
-    served = python(
-        script, archive, under=f"{RUN} --stats", python=opted_python, PYTHONPATH=""
-    )
+    served = python(script, archive, under=f"{RUN} --stats", python=opted_python, PYTHONPATH="")
 
     assert "1 missed" in served.stderr
     assert served.stdout == plain.stdout

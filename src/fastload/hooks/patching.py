@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import wrapt
 
@@ -28,7 +28,14 @@ _in_place = False
 
 
 class StandIn(wrapt.FunctionWrapper):  # type: ignore[type-arg]
-    """A stock function, with an answer of fastload's where that is switched on."""
+    """A stock function, with an answer of fastload's where that is switched on.
+
+    Attributes:
+        autograph_info__: tells TensorFlow's AutoGraph to call it as it is, as it does with the
+            stock function; it warns of other proxies.
+    """
+
+    autograph_info__: ClassVar[dict[str, Any]] = {}
 
     def __reduce_ex__(self, protocol: Any) -> str:
         """Pickle as the function does: by its name, which means stock where fastload is not."""
