@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import sys
 
@@ -18,7 +18,7 @@ def main() -> None:
     beats = np.cumsum(np.random.default_rng(5).normal(0.9, 0.05, int(HOURS * 3600 / 0.9)))
     record = sleepecg.SleepRecord(
         sleep_stage_duration=30,
-        recording_start_time=datetime.time(22),
+        recording_start_time=dt.time(22),
         heartbeat_times=beats[beats < HOURS * 3600],
     )
     stages = sleepecg.stage(classifier, record, return_mode="prob")

@@ -7,13 +7,14 @@ import subprocess
 import sysconfig
 import venv
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 import fastload
 from tests.conftest import SRC, SavedOnce
-from tests.small_models import KERAS3_ARCHIVE
+from tests.small_models import Form
 
 START_FILE = SRC / "tf-fastload.pth"
 RunOpted = Callable[..., str]
@@ -29,8 +30,9 @@ def hooks(cache_root: Path) -> Iterator[None]:
 
 @pytest.fixture
 def archive(saved_once: SavedOnce, cache_root: Path) -> Path:
-    """A `.keras` file, and a cache of its own."""
-    return saved_once(KERAS3_ARCHIVE)
+    """A `.keras` file of the Keras that is called `keras`, and a cache of its own."""
+    generation = int(metadata.version("keras").partition(".")[0])
+    return saved_once(Form(generation=generation, suffix=".keras"))
 
 
 @pytest.fixture(scope="session")
