@@ -140,6 +140,21 @@ def contract(session: nox.Session, tensorflow: str) -> None:
     session.run("pytest", "tests/contract", "-m", "zoo or not zoo", *session.posargs)
 
 
+#: Basic Pitch asks for `tensorflow`, which would be installed over `tensorflow-cpu`.
+BASIC_PITCH_NEEDS = ("librosa", "mir_eval", "pretty_midi", "resampy<0.4.3", "setuptools<81")
+
+
+@nox.session(python=interpreter("3.11"))
+def applications(session: nox.Session) -> None:
+    """Run published packages, unmodified, under FASTLOAD=1 and `fastload run`."""
+    _prepare(session)
+    _install_tensorflow(session, OLDEST)
+    needs = ("sleepecg==0.5.6", "numpy<2", *BASIC_PITCH_NEEDS)
+    session.install("--compile-bytecode", *needs)
+    session.install("--compile-bytecode", "--no-deps", "basic-pitch==0.4.0")
+    session.run("pytest", "tests/applications", *session.posargs)
+
+
 @nox.session(python=interpreter("3.11"))
 def fuzz(session: nox.Session) -> None:
     """Give a predictor FASTLOAD_FUZZ_COUNT wrong inputs (100,000); each must be a clear error."""
@@ -180,9 +195,17 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(python=interpreter("3.11"))
 def build(session: nox.Session) -> None:
-    """Build the wheel, install it alone, and ask it for its version."""
+    """Build the wheel, install it alone, and see whether it starts and brings its hooks."""
     _prepare(session)
     folder = session.create_tmp()
     session.run("uv", "build", "--quiet", "--wheel", "--out-dir", folder, external=True)
     session.install("--reinstall", *(str(wheel) for wheel in Path(folder).glob("*.whl")))
     session.run("fastload", "--version")
+    # The wheel brings the start file, and the start file watches for TensorFlow and Keras.
+    watched = "import sys; assert 'Watch' in str(sys.meta_path), sys.meta_path"
+    session.run("python", "-c", watched, env={"FASTLOAD": "1"})
+    session.install("autowrapt>=2")
+    hooked = (
+        "from wrapt.importer import _post_import_hooks as hooks; assert 'keras' in hooks, hooks"
+    )
+    session.run("python", "-c", hooked, env={"AUTOWRAPT_BOOTSTRAP": "fastload"})

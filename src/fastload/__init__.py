@@ -6,18 +6,15 @@
 
 The first load of a model writes an HDF5 twin into a cache; every later load, in any process, maps
 it. What comes back is the model that `tf.keras.models.load_model` returns; `load_saved_model` does
-so for `tf.saved_model.load`, and `load_predictor` gives inference without a model. Importing this
-package loads neither TensorFlow nor numpy.
+so for `tf.saved_model.load`, and `load_predictor` gives inference without a model. Importing it
+imports nothing else: `FASTLOAD=1` imports it at the start of every Python process.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # what `typing` has under this name, without the import
 if TYPE_CHECKING:
     from fastload.api import load_model, load_saved_model
     from fastload.explanation import Explanation, explain
+    from fastload.hooks.installation import disabled, enabled, install, is_installed, uninstall
     from fastload.predicting import load_predictor
     from fastload.registry import custom_objects, register
     from fastload.report import LoadReport, Outcome, last_load
@@ -32,12 +29,17 @@ __all__ = [
     "Predictor",
     "TensorSpec",
     "custom_objects",
+    "disabled",
+    "enabled",
     "explain",
+    "install",
+    "is_installed",
     "last_load",
     "load_model",
     "load_predictor",
     "load_saved_model",
     "register",
+    "uninstall",
     "warm",
 ]
 
@@ -50,20 +52,29 @@ _HOME = {
     "Predictor": "restore.predictor",
     "TensorSpec": "signature",
     "custom_objects": "registry",
+    "disabled": "hooks.installation",
+    "enabled": "hooks.installation",
     "explain": "explanation",
+    "install": "hooks.installation",
+    "is_installed": "hooks.installation",
     "last_load": "report",
+    "load_ipython_extension": "hooks.ipython",
     "load_model": "api",
     "load_predictor": "predicting",
     "load_saved_model": "api",
     "register": "registry",
+    "uninstall": "hooks.installation",
+    "unload_ipython_extension": "hooks.ipython",
     "warm": "warming",
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a public name from its module the first time that it is asked for (PEP 562)."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(f"fastload.{_HOME[name]}"), name)
     globals()[name] = value
     return value

@@ -53,13 +53,11 @@ def account_bypass(call: Call, clock: PhaseClock, error: FastloadError) -> None:
 
 def _account(call: Call, report: LoadReport) -> None:
     record(report)
-    reason = f" ({report.reason})" if report.reason else ""
-    outcome = report.outcome.value
-    _logger.info("%s: %s in %.3f s%s", report.path, outcome, report.seconds, reason)
+    _logger.info("%s", report)
     if call.settings.disabled:
         return
     try:
-        stats.append(CacheDir.locate(call.settings), report)
+        stats.append(CacheDir.locate(call.settings), report, call.settings.run)
     except CacheError as error:  # no cache folder at all
         _logger.debug("the load is not counted: %s", error)
 

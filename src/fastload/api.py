@@ -9,7 +9,7 @@ from typing import Any
 
 from fastload.accounting import account_served
 from fastload.cache.directory import CacheDir
-from fastload.call import Call, ModelCall, SavedModelCall, current_settings
+from fastload.call import Call, ModelCall, SavedModelCall, current_settings, require_enabled
 from fastload.errors import (
     BypassError,
     CacheError,
@@ -38,6 +38,7 @@ from fastload.runtime.request import RestoreRequest
 from fastload.settings import WeightsMode, weights_mode
 from fastload.source.detect import detect
 from fastload.source.kinds import SourceKind
+from fastload.switch import loading
 from fastload.twin.documents import FUNCTION_SECTION
 from fastload.twin.reader import Twin
 
@@ -115,6 +116,11 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
         strict=settings.strict if strict is None else strict,
         settings=settings,
     )
+    return serve_model(call, clock)
+
+
+def serve_model(call: ModelCall, clock: PhaseClock) -> Any:
+    """Answer a call of `load_model`: the public one, or one that an import hook caught."""
     return serve(call, clock, lambda: _load_cached(call, clock))
 
 
@@ -137,8 +143,7 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
 
 
 def _require_ours(call: ModelCall) -> None:
-    if call.settings.disabled:
-        raise UnsupportedRequestError("FASTLOAD_DISABLE is set")
+    require_enabled(call.settings)
     if call.stock_only:
         raise UnsupportedRequestError(f"{', '.join(sorted(call.stock_only))}= was given")
 
@@ -210,24 +215,29 @@ def load_saved_model(
         strict=settings.strict if strict is None else strict,
         settings=settings,
     )
+    return serve_saved_model(call, clock)
+
+
+def serve_saved_model(call: SavedModelCall, clock: PhaseClock) -> Any:
+    """Answer a call of `load_saved_model`: the public one, or one that an import hook caught."""
     return serve(call, clock, lambda: _load_objects(call, clock))
 
 
 def serve(call: Call, clock: PhaseClock, load: Callable[[], Served]) -> Any:
     """Load from the twin, or with the stock loader for the reason why not."""
-    try:
-        served = load()
-    except (CacheError, BypassError) as error:
-        if call.strict and not call.settings.disabled:
-            raise
-        return load_stock(call, clock, error)
+    with loading():
+        try:
+            served = load()
+        except (CacheError, BypassError) as error:
+            if call.strict and not call.settings.disabled:
+                raise
+            return load_stock(call, clock, error)
     account_served(call, clock, served.outcome, served.twin, served.reason)
     return served.model
 
 
 def _load_objects(call: SavedModelCall, clock: PhaseClock) -> Served:
-    if call.settings.disabled:
-        raise UnsupportedRequestError("FASTLOAD_DISABLE is set")
+    require_enabled(call.settings)
     if call.options is not None:
         raise UnsupportedRequestError("options= was given")
     with clock.phase("detect"):

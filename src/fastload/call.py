@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from fastload import registry
-from fastload.errors import UnconvertibleModelError
+from fastload import registry, switch
+from fastload.errors import UnconvertibleModelError, UnsupportedRequestError
 from fastload.restore.predictor import Predictor, Reference, Run, Signatures, chosen_signature
 from fastload.runtime.flat_call import ConcreteCall
 from fastload.runtime.flavour import KerasChoice, flavour
 from fastload.runtime.inference import inference_of, signature_of
-from fastload.runtime.tensorflow import tensorflow
+from fastload.runtime.tensorflow import load_saved_model
 from fastload.settings import Settings, WeightsMode
 from fastload.signature import Signature
 
@@ -53,6 +53,7 @@ class ModelCall(Call):
         safe_mode: as in the stock loader.
         stock_only: further arguments, which only the stock loader understands.
         keras: which Keras is to make the model.
+        stock: the very function that the caller called, where an import hook made this call.
     """
 
     custom_objects: Mapping[str, Any] | None = None
@@ -60,10 +61,12 @@ class ModelCall(Call):
     safe_mode: bool = True
     stock_only: Mapping[str, Any]
     keras: KerasChoice = "auto"
+    stock: Callable[..., Any] | None = None
 
     def load_stock(self) -> Any:
         """Call Keras's own `load_model`."""
-        return flavour(self.keras).load_model(self.filepath, **self._stock_arguments())
+        load = self.stock or flavour(self.keras).load_model
+        return load(self.filepath, **self._stock_arguments())
 
     def _stock_arguments(self) -> dict[str, Any]:
         arguments = {
@@ -85,14 +88,16 @@ class SavedModelCall(Call):
     Attributes:
         tags: as in the stock loader.
         options: as in the stock loader.
+        stock: the very function that the caller called, where an import hook made this call.
     """
 
     tags: Any = None
     options: Any = None
+    stock: Callable[..., Any] = load_saved_model
 
     def load_stock(self) -> Any:
         """Call TensorFlow's own `saved_model.load`."""
-        return tensorflow().saved_model.load(self.filepath, self.tags, self.options)
+        return self.stock(self.filepath, self.tags, self.options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +124,7 @@ class PredictorCall(Call):
         if path.is_dir() or not (path.suffix or path.exists()):
             from fastload.convert.session_section import serving_tags
 
-            loaded = tensorflow().saved_model.load(self.filepath, serving_tags(path))
+            loaded = load_saved_model(self.filepath, serving_tags(path))
             return self._over_saved_model(loaded)
         chosen = flavour(self.keras)
         objects = registry.custom_objects or None
@@ -173,13 +178,30 @@ def _told_by_the_file(folder: Path) -> Mapping[str, Signature]:
 
 
 def current_settings() -> Settings:
-    """Read the environment, and let the log through if it asks for that.
+    """Read the environment, mind `disabled()`, and let the log through if it is asked for.
 
     Raises:
         ValueError: a variable has a value that cannot be understood.
     """
     settings = Settings.from_env(os.environ)
+    if switch.choice() is False:
+        settings = replace(settings, disabled=True)
     if settings.log_level and not _logger.handlers:
-        _logger.addHandler(logging.StreamHandler())
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("fastload: %(message)s"))
+        _logger.addHandler(handler)
         _logger.setLevel(settings.log_level)
     return settings
+
+
+def require_enabled(settings: Settings) -> None:
+    """Check that loads are served at all, here and now.
+
+    Raises:
+        UnsupportedRequestError: they are not.
+    """
+    if settings.disabled:
+        scoped = switch.choice() is False
+        raise UnsupportedRequestError(
+            "it is inside of fastload.disabled()" if scoped else "FASTLOAD_DISABLE is set"
+        )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastload.cache.directory import CacheDir
-from fastload.call import current_settings
-from fastload.errors import BypassError, CacheError, UnsupportedRequestError
+from fastload.call import current_settings, require_enabled
+from fastload.errors import BypassError, CacheError
 from fastload.loading import Identity, identify, require_section
 from fastload.report import Outcome
 from fastload.runtime.flavour import KerasChoice, predicted_flavour
@@ -60,8 +60,7 @@ def explain(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> Exp
     kind = None
     try:
         settings = current_settings()
-        if settings.disabled:
-            raise UnsupportedRequestError("FASTLOAD_DISABLE is set")
+        require_enabled(settings)
         source = detect(path)
         kind = source.kind.value
         identity = _identify(source, settings, keras)

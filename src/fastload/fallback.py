@@ -35,9 +35,8 @@ def load_stock(call: Call, clock: PhaseClock, error: FastloadError) -> Any:
 
 
 def _tell(call: Call, error: FastloadError) -> None:
-    """Log the reason: a fault of the cache as a warning, once; what is in order, for who asks."""
+    """Log a fault of the cache as a warning, once; the report tells of what is in order."""
     key = (str(call.filepath), error.code)
-    is_fault = isinstance(error, CacheError) and key not in _warned
-    _warned.add(key)
-    level = logging.WARNING if is_fault else logging.INFO
-    _logger.log(level, "%s is loaded by the stock loader: %s", call.filepath, error)
+    if isinstance(error, CacheError) and key not in _warned:
+        _logger.warning("%s is loaded by the stock loader: %s", call.filepath, error)
+        _warned.add(key)

@@ -10,8 +10,8 @@ from typing import Final
 
 from fastload.api import Served, load_model, rebuild, serve
 from fastload.cache.directory import CacheDir
-from fastload.call import ModelCall, PredictorCall, current_settings
-from fastload.errors import BypassError, CacheError, ModelChangedError, UnsupportedRequestError
+from fastload.call import ModelCall, PredictorCall, current_settings, require_enabled
+from fastload.errors import BypassError, CacheError, ModelChangedError
 from fastload.functions import SavedFunctions, keras_function
 from fastload.loading import dropping_corrupt, identify, open_twin
 from fastload.report import PhaseClock
@@ -96,8 +96,7 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
 
 
 def _load(call: PredictorCall, clock: PhaseClock) -> Served:
-    if call.settings.disabled:
-        raise UnsupportedRequestError("FASTLOAD_DISABLE is set")
+    require_enabled(call.settings)
     with clock.phase("detect"):
         source = detect(call.filepath)
     if source.kind is SourceKind.SAVED_MODEL:

@@ -47,6 +47,24 @@ class LoadReport:
     twin: Path | None = None
     stock_seconds: float | None = None
 
+    @property
+    def seconds_saved(self) -> float | None:
+        """Seconds that the stock loader would have taken longer; None where that is not known."""
+        return None if self.stock_seconds is None else self.stock_seconds - self.seconds
+
+    def __str__(self) -> str:
+        """Return the report as one line: path, outcome, seconds, seconds saved, reason.
+
+        Example:
+            >>> report = LoadReport(path="m.h5", outcome=Outcome.HIT, seconds=0.2, stock_seconds=2)
+            >>> str(report)
+            'm.h5: hit in 0.200 s, 1.800 s saved'
+        """
+        saved = "" if self.seconds_saved is None else f", {self.seconds_saved:.3f} s saved"
+        code = f" [{self.code}]" if self.code else ""
+        reason = f": {self.reason}{code}" if self.reason else ""
+        return f"{self.path}: {self.outcome.value} in {self.seconds:.3f} s{saved}{reason}"
+
 
 class PhaseClock:
     """Wall time by named stage; entering a stage twice adds up."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from fastload.flags import flag
+
 WeightsMode = Literal["auto", "mapped", "eager"]
 
-_TRUE: Final = frozenset({"1", "true", "yes", "on"})
-_FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 _UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE)
 _WEIGHTS: Final[dict[str, WeightsMode]] = {"auto": "auto", "mapped": "mapped", "eager": "eager"}
@@ -34,6 +34,7 @@ class Settings:
         strict: `FASTLOAD_STRICT`: raise instead of going to the stock loader.
         lock_timeout_s: `FASTLOAD_LOCK_TIMEOUT` in seconds.
         weights: `FASTLOAD_WEIGHTS`: `auto`, `mapped` or `eager`.
+        run: `FASTLOAD_RUN`, which `fastload run --stats` sets: its name in the statistics.
         log_level: `FASTLOAD_LOG` (`info`, `debug`, ...), or None to leave `logging` alone.
     """
 
@@ -43,6 +44,7 @@ class Settings:
     strict: bool = False
     lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
     weights: WeightsMode = "auto"
+    run: str | None = None
     log_level: str | None = None
 
     @classmethod
@@ -58,12 +60,13 @@ class Settings:
         """
         folder = environ.get("FASTLOAD_CACHE_DIR")
         return cls(
-            disabled=_flag(environ, "FASTLOAD_DISABLE"),
+            disabled=flag(environ, "FASTLOAD_DISABLE"),
             cache_dir=Path(folder).expanduser() if folder else None,
             cache_max_size_bytes=_size(environ, "FASTLOAD_CACHE_MAX_SIZE"),
-            strict=_flag(environ, "FASTLOAD_STRICT"),
+            strict=flag(environ, "FASTLOAD_STRICT"),
             lock_timeout_s=_seconds(environ, "FASTLOAD_LOCK_TIMEOUT", DEFAULT_LOCK_TIMEOUT_S),
             weights=_weights(environ, "FASTLOAD_WEIGHTS"),
+            run=environ.get("FASTLOAD_RUN") or None,
             log_level=environ.get("FASTLOAD_LOG", "").strip().upper() or None,
         )
 
@@ -97,13 +100,6 @@ def weights_mode(text: str) -> WeightsMode:
     if text not in _WEIGHTS:
         raise ValueError(f"weights={text!r} is not understood: use auto, mapped or eager")
     return _WEIGHTS[text]
-
-
-def _flag(environ: Mapping[str, str], name: str) -> bool:
-    value = environ.get(name, "").strip().lower()
-    if value in _TRUE or value in _FALSE:
-        return value in _TRUE
-    raise ValueError(f"{name}={environ[name]!r} is not understood: use 1 or 0")
 
 
 def _size(environ: Mapping[str, str], name: str) -> int | None:

@@ -87,6 +87,7 @@ class _Line:
     reason: str | None
     seconds: float
     stock_seconds: float | None
+    run: str | None
 
     @property
     def bypass_reason(self) -> str | None:
@@ -101,25 +102,27 @@ class _Line:
         return self.stock_seconds - self.seconds
 
 
-def append(cache: CacheDir, report: LoadReport) -> None:
+def append(cache: CacheDir, report: LoadReport, run: str | None = None) -> None:
     """Add *report* to the statistics. Never fails: a load is worth more than its count.
 
     Args:
         cache: the folder; made where it is missing.
         report: what the load did.
+        run: the name of the `fastload run` that the load is part of.
     """
     try:
-        if _append(cache, _encode(report)) > MAX_LOG_BYTES:
+        if _append(cache, _encode(report, run)) > MAX_LOG_BYTES:
             _rotate(cache)
     except (OSError, CacheUnwritableError) as error:
         _logger.debug("a load of %s is not counted: %s", report.path, error)
 
 
-def read(cache: CacheDir) -> Statistics:
+def read(cache: CacheDir, run: str | None = None) -> Statistics:
     """Add up the loads that are on record.
 
     Args:
         cache: the folder; one that does not exist has none.
+        run: the name of a `fastload run`, to add up the loads of its processes only.
 
     Returns:
         The sums; lines that a crash cut short are counted as damaged.
@@ -129,7 +132,7 @@ def read(cache: CacheDir) -> Statistics:
     """
     with writing_to(cache.root):
         parsed = [_parse(line) for line in _raw_lines(cache)]
-    lines = [line for line in parsed if line is not None]
+    lines = [line for line in parsed if line is not None and run in (None, line.run)]
     by_path: dict[str, list[_Line]] = {}
     for line in lines:
         by_path.setdefault(line.path, []).append(line)
@@ -138,7 +141,7 @@ def read(cache: CacheDir) -> Statistics:
         by_path={path: _tally(own) for path, own in by_path.items()},
         by_reason=Counter(line.bypass_reason for line in lines if line.bypass_reason is not None),
         since_s=min((line.time_s for line in lines), default=None),
-        damaged_lines=len(parsed) - len(lines),
+        damaged_lines=parsed.count(None),
     )
 
 
@@ -156,15 +159,15 @@ def reset(cache: CacheDir) -> None:
             log.unlink(missing_ok=True)
 
 
-def _encode(report: LoadReport) -> bytes:
-    line = _line(report, _absolute(report.path), report.reason)
+def _encode(report: LoadReport, run: str | None) -> bytes:
+    line = _line(report, _absolute(report.path), report.reason, run)
     if len(line) <= MAX_LINE_BYTES:
         return line
     reason = report.reason and report.reason[:_CLIPPED_REASON]
-    return _line(report, _absolute(report.path)[-_CLIPPED_PATH:], reason)
+    return _line(report, _absolute(report.path)[-_CLIPPED_PATH:], reason, run)
 
 
-def _line(report: LoadReport, path: str, reason: str | None) -> bytes:
+def _line(report: LoadReport, path: str, reason: str | None, run: str | None) -> bytes:
     document = {
         "time_s": round(time.time(), 3),
         "path": path,
@@ -174,6 +177,7 @@ def _line(report: LoadReport, path: str, reason: str | None) -> bytes:
         "seconds": round(report.seconds, 6),
         "size_bytes": report.size_bytes,
         "stock_seconds": report.stock_seconds,
+        **({"run": run} if run else {}),
     }
     # File names that are not UTF-8 hold lone surrogates; their backslash escapes are JSON's own.
     return b"\n" + json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
@@ -229,6 +233,7 @@ def _parse(line: bytes) -> _Line | None:
             reason=None if reason is None else str(reason),
             seconds=float(document["seconds"]),
             stock_seconds=None if stock_seconds is None else float(stock_seconds),
+            run=document.get("run"),
         )
     except (ValueError, TypeError, KeyError, RecursionError):
         return None

@@ -11,11 +11,13 @@ from typing import Any, NoReturn
 import click
 
 import fastload
+from fastload.cli.examining import doctor
 from fastload.cli.inspecting import info, ls
 from fastload.cli.output import print_error
 from fastload.cli.predicting import predict
 from fastload.cli.removing import prune, rm
 from fastload.cli.reporting import explain, stats
+from fastload.cli.running import run
 from fastload.cli.verifying import verify
 from fastload.cli.warming import warm
 from fastload.settings import Settings
@@ -80,7 +82,7 @@ def commands() -> None:
     """Look after the HDF5 twins from which fastload opens TensorFlow and Keras models."""
 
 
-for verb in (warm, predict, ls, info, explain, verify, rm, prune, stats):
+for verb in (warm, run, predict, ls, info, explain, verify, rm, prune, stats, doctor):
     commands.add_command(verb)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.runtime.tensorflow import first_module, import_module, tensorflow
+from fastload.switch import as_stock
 
 KerasChoice = Literal["auto", "keras", "tf_keras"]
 KERAS2: Final = "keras2"
@@ -35,9 +36,8 @@ class Flavour:
 
     @property
     def load_model(self) -> Callable[..., Any]:
-        """The stock loader."""
-        loader: Callable[..., Any] = self.keras.models.load_model
-        return loader
+        """The stock loader, also where an import hook stands in for it."""
+        return as_stock(self.keras.models.load_model)
 
 
 def flavour(choice: KerasChoice) -> Flavour:

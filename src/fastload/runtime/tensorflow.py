@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastload.errors import MissingTensorFlowError, UnconvertibleModelError
+from fastload.switch import as_stock
 
 
 @functools.cache
@@ -23,6 +24,11 @@ def tensorflow() -> Any:
         MissingTensorFlowError: it is not installed; the message says which extra to install.
     """
     return import_module("tensorflow")
+
+
+def load_saved_model(export_dir: Any, tags: Any = None, options: Any = None) -> Any:
+    """Call TensorFlow's own `saved_model.load`, also where an import hook stands in for it."""
+    return as_stock(tensorflow().saved_model.load)(export_dir, tags, options)
 
 
 def import_module(name: str) -> Any:

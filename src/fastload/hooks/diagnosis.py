@@ -1,0 +1,83 @@
+"""Whether programs would be served here: each function that is stood in for, and names that escape.
+
+Nothing but `fastload doctor` asks, and it has a process of its own: asking imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fastload.hooks import patching
+from fastload.hooks.installation import install
+from fastload.hooks.patch_points import PACKAGES, POINTS, PatchPoint
+from fastload.hooks.patching import TakenName
+
+SERVED: Final = "served"
+ABSENT: Final = "not in this version"
+UNEXPECTED: Final = "not as expected: left to stock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """What the hooks found.
+
+    Attributes:
+        points: each function of an installed package, and what becomes of it.
+        taken: names in the modules that were asked about which mean a stock function itself.
+        failed: modules that were asked about and cannot be imported, with the reason.
+    """
+
+    points: tuple[tuple[PatchPoint, str], ...]
+    taken: tuple[TakenName, ...]
+    failed: tuple[tuple[str, str], ...]
+
+    @property
+    def is_well(self) -> bool:
+        """Say whether every public function that is there is served, under every name."""
+        states = [state for point, state in self.points if point.is_public]
+        return UNEXPECTED not in states and all(name.is_served for name in self.taken)
+
+
+def diagnose(modules: Sequence[str]) -> Diagnosis:
+    """Import *modules*, then install the hooks, as in a program that installs them late.
+
+    Args:
+        modules: names of the program's modules.
+
+    Returns:
+        What the hooks found.
+    """
+    failed = tuple(_import(modules))
+    installed = [name for name in PACKAGES if importlib.util.find_spec(name) is not None]
+    defining = {point.module for point in POINTS if point.package in installed}
+    absent = {name for name, _ in _import(sorted(defining))}
+    install()
+    made = patching.stand_ins()
+    return Diagnosis(
+        points=tuple(
+            (point, _state(point, absent=absent, is_served=point in made))
+            for point in POINTS
+            if point.package in installed
+        ),
+        taken=tuple(patching.names_taken()),
+        failed=failed,
+    )
+
+
+def _import(names: Iterable[str]) -> Iterable[tuple[str, str]]:
+    """Import what can be imported; yield the rest, with the reason."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001 - a module of the user's may raise anything
+            yield name, f"{type(error).__name__}: {error}"
+
+
+def _state(point: PatchPoint, *, absent: set[str], is_served: bool) -> str:
+    if is_served:
+        return SERVED
+    return ABSENT if point.module in absent else UNEXPECTED

@@ -1,0 +1,143 @@
+"""`install` and its kin: whether programs that call stock loaders are served, and where."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from fastload import switch
+from fastload.flags import DISABLE, LAZY_IMPORT, OPT_IN, flag
+from fastload.hooks import light_import, patching
+
+_lock: Final = threading.RLock()
+_installed = False
+_scopes = 0
+_environment_before: str | None = None
+
+
+def install() -> None:
+    """Serve every call of a stock loader in this process, and in processes that it starts.
+
+    Every public name of `load_model` in Keras, `tf.keras` and `tf_keras`, and `tf.saved_model.load`
+    then does what `load_model` and `load_saved_model` of this package do. TensorFlow may be
+    imported before or after; nothing is imported now. Names taken earlier, by `from ... import
+    load_model`, are served too where Keras looks up what it calls; `fastload doctor` tells where
+    it does not. Processes started later inherit the choice: `FASTLOAD=1` is set for them.
+
+    Calling it again changes nothing. With `FASTLOAD_DISABLE=1` it does nothing.
+
+    Raises:
+        ValueError: a variable of the environment has a value that cannot be understood.
+
+    Example:
+        >>> import fastload
+        >>> fastload.install()
+        >>> fastload.is_installed()
+        True
+        >>> fastload.uninstall()
+    """
+    global _installed, _environment_before  # noqa: PLW0603 - what is installed is of the process
+    if flag(os.environ, DISABLE):
+        return
+    with _lock:
+        if flag(os.environ, LAZY_IMPORT, unset=True):
+            light_import.add()
+        patching.put_in_place(_is_on)
+        if not _installed:
+            _environment_before = os.environ.get(OPT_IN)
+            os.environ[OPT_IN] = "1"
+        _installed = True
+
+
+def uninstall() -> None:
+    """Put every original function back; this process, and those it starts, are not served.
+
+    Loads that run at this moment end as they began. Calling it again changes nothing.
+
+    Example:
+        >>> import fastload
+        >>> fastload.uninstall()
+        >>> fastload.is_installed()
+        False
+    """
+    global _installed  # noqa: PLW0603
+    with _lock:
+        if not _installed:
+            return
+        _installed = False
+        light_import.remove()
+        _restore_environment()
+        if not _scopes:
+            patching.take_out()
+
+
+def is_installed() -> bool:
+    """Say whether calls of stock loaders are served in this process."""
+    return _installed
+
+
+@contextmanager
+def enabled() -> Iterator[None]:
+    """Serve calls of stock loaders inside the block, in this thread or async task only.
+
+    Example:
+        >>> import fastload
+        >>> with fastload.enabled():
+        ...     pass  # calls of tf.keras.models.load_model are served here
+    """
+    _enter()
+    try:
+        with switch.switched(on=True):
+            yield
+    finally:
+        _leave()
+
+
+@contextmanager
+def disabled() -> Iterator[None]:
+    """Leave every load inside the block to stock, in this thread or async task only.
+
+    That goes for `fastload.load_model` and its kin too.
+
+    Example:
+        >>> import fastload
+        >>> with fastload.disabled():
+        ...     pass  # every load is stock's here
+    """
+    with switch.switched(on=False):
+        yield
+
+
+def _is_on() -> bool:
+    """Say whether a call of a stock loader, made here and now, is served."""
+    if switch.is_loading() or flag(os.environ, DISABLE):
+        return False
+    choice = switch.choice()
+    return _installed if choice is None else choice
+
+
+def _enter() -> None:
+    global _scopes  # noqa: PLW0603
+    with _lock:
+        patching.put_in_place(_is_on)
+        _scopes += 1
+
+
+def _leave() -> None:
+    global _scopes  # noqa: PLW0603
+    with _lock:
+        _scopes -= 1
+        if not _scopes and not _installed:
+            patching.take_out()
+
+
+def _restore_environment() -> None:
+    """Say in the environment what holds now: processes started from here on inherit it."""
+    before = _environment_before
+    if before is None:
+        os.environ.pop(OPT_IN, None)
+    else:  # on from the start of the process, or off: off now
+        os.environ[OPT_IN] = "0"

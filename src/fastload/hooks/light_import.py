@@ -1,0 +1,9 @@
+"""(Being built.)"""
+
+
+def add() -> None:
+    """Nothing yet."""
+
+
+def remove() -> None:
+    """Nothing yet."""

@@ -1,0 +1,72 @@
+"""The table of functions that are stood in for, in every Keras and TensorFlow.
+
+A row names the module that defines a function; whatever imports the function from there, the public
+packages included, gets the one that stands in for it. Rows that are not public are what the public
+functions look up when they are called: through them, names that a program took before the hooks
+were there are served too.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from fastload.hooks.serving import Stand, hdf5, keras_archive, legacy, model, parts, saved_model
+
+
+class PatchPoint(NamedTuple):
+    """A function that is stood in for.
+
+    Attributes:
+        module: the module that defines it.
+        name: its name there.
+        stand: what answers in its place.
+        parameters: the first parameters of the stock function; one that has others is left alone.
+        is_public: programs call it; else the public functions look it up when they are called.
+    """
+
+    module: str
+    name: str
+    stand: Stand
+    parameters: tuple[str, ...]
+    is_public: bool
+
+    @property
+    def package(self) -> str:
+        """The package that it belongs to: `keras`, `tf_keras` or `tensorflow`."""
+        return self.module.partition(".")[0]
+
+
+_MODEL: Final = ("filepath", "custom_objects", "compile")
+_OBJECTS: Final = ("export_dir", "tags", "options")
+_PARTS: Final = ("export_dir", "filters", "tags", "options")
+_SAVED_MODEL: Final = "tensorflow.python.saved_model.load"
+
+POINTS: Final = (
+    # Keras 3, and Keras 2.13 to 2.15
+    PatchPoint("keras.src.saving.saving_api", "load_model", model, _MODEL, True),
+    PatchPoint("keras.src.saving.saving_lib", "load_model", keras_archive, _MODEL, False),
+    # Keras 3
+    PatchPoint(
+        "keras.src.legacy.saving.legacy_h5_format", "load_model_from_hdf5", hdf5, _MODEL, False
+    ),
+    # Keras 2.13 to 2.15
+    PatchPoint("keras.src.saving.legacy.save", "load_model", legacy, _MODEL, False),
+    # tf_keras
+    PatchPoint("tf_keras.src.saving.saving_api", "load_model", model, _MODEL, True),
+    PatchPoint("tf_keras.src.saving.saving_lib", "load_model", keras_archive, _MODEL, False),
+    PatchPoint("tf_keras.src.saving.legacy.save", "load_model", legacy, _MODEL, False),
+    # Keras 2.12
+    PatchPoint("keras.saving.saving_api", "load_model", model, _MODEL, True),
+    PatchPoint("keras.saving.legacy.save", "load_model", legacy, _MODEL, False),
+    # Keras 2.8 to 2.11
+    PatchPoint("keras.saving.save", "load_model", model, _MODEL, True),
+    # TensorFlow; `hub.load` calls the first by its name in `tf.compat.v1`
+    PatchPoint(_SAVED_MODEL, "load", saved_model, _OBJECTS, True),
+    PatchPoint(_SAVED_MODEL, "load_partial", parts, _PARTS, False),
+)
+
+#: The names under which those functions, or what stands in for them, are found in modules.
+NAMES: Final = frozenset({point.name for point in POINTS} | {"load_v2"})
+
+#: The packages whose modules are public faces of those functions.
+PACKAGES: Final = ("keras", "tf_keras", "tensorflow")

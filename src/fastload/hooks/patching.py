@@ -1,0 +1,183 @@
+"""Putting stand-ins in the place of stock functions, and the stock functions back.
+
+A stand-in is a proxy of its function: signature, docstring, source and pickled form are those of
+the function. There is one for each function, for the life of the process.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, ClassVar, Final
+
+import wrapt
+
+from fastload.hooks.patch_points import NAMES, PACKAGES, POINTS, PatchPoint
+from fastload.hooks.serving import answer
+
+_logger: Final = logging.getLogger("fastload")
+_lock: Final = threading.RLock()
+_watched: Final[set[str]] = set()
+_stands: Final[dict[PatchPoint, StandIn]] = {}
+_in_place = False
+
+
+class StandIn(wrapt.FunctionWrapper):  # type: ignore[type-arg]
+    """A stock function, with an answer of fastload's where that is switched on.
+
+    Attributes:
+        autograph_info__: tells TensorFlow's AutoGraph to call it as it is, as it does with the
+            stock function; it warns of other proxies.
+    """
+
+    autograph_info__: ClassVar[dict[str, Any]] = {}
+
+    def __reduce_ex__(self, protocol: Any) -> str:
+        """Pickle as the function does: by its name, which means stock where fastload is not."""
+        name: str = self.__qualname__
+        return name
+
+    def __copy__(self) -> StandIn:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> StandIn:
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenName:
+    """A name that a program bound to a stock function before the hooks were there.
+
+    Attributes:
+        module: the module that has the name.
+        name: the name.
+        point: the function.
+        is_served: calls of the name are served all the same.
+    """
+
+    module: str
+    name: str
+    point: PatchPoint
+    is_served: bool
+
+
+def put_in_place(is_on: Callable[[], bool]) -> None:
+    """Put the stand-ins in place: in what is imported now, and in the rest when it is.
+
+    Args:
+        is_on: says, call by call, whether the stand-ins answer.
+    """
+    global _in_place  # noqa: PLW0603 - what modules hold is of the process
+    with _lock:
+        _in_place = True
+        for point in POINTS:
+            _make(point, is_on)
+        _rebind({id(stand.__wrapped__): stand for stand in _stands.values()}, _public_modules())
+        for module in {point.module for point in POINTS} - _watched:
+            _watched.add(module)
+            wrapt.register_post_import_hook(lambda module: _imported(module, is_on), module)
+
+
+def take_out() -> None:
+    """Put every stock function back, in whatever module has a stand-in by its name."""
+    global _in_place  # noqa: PLW0603
+    with _lock:
+        _in_place = False
+        stock = {id(stand): stand.__wrapped__ for stand in _stands.values()}
+        _rebind(stock, _loaded_modules())
+
+
+def stand_ins() -> Mapping[PatchPoint, StandIn]:
+    """Return the stand-ins made so far."""
+    with _lock:
+        return dict(_stands)
+
+
+def names_taken() -> Iterator[TakenName]:
+    """Find the names outside of TensorFlow and Keras that mean a stock function itself."""
+    made = stand_ins()
+    points = {id(stand.__wrapped__): point for point, stand in made.items()}
+    reached = {point.package for point in made if not point.is_public}
+    for _module, namespace in _loaded_modules():
+        where = str(namespace.get("__name__"))
+        if where.partition(".")[0] in (*PACKAGES, "fastload"):
+            continue
+        for name, value in list(namespace.items()):
+            if id(value) in points:
+                point = points[id(value)]
+                served = not point.is_public or point.package in reached
+                yield TakenName(module=where, name=name, point=point, is_served=served)
+
+
+def _imported(module: ModuleType, is_on: Callable[[], bool]) -> None:
+    """Put the stand-ins of *module* in place; a fault must not fail the program's import."""
+    try:
+        with _lock:
+            if _in_place:
+                made = [_make(point, is_on) for point in POINTS if point.module == module.__name__]
+                stands = {id(stand.__wrapped__): stand for stand in made if stand is not None}
+                _rebind(stands, [(module, vars(module))])
+    except Exception:
+        _logger.warning("%s is left as it is", module.__name__, exc_info=True)
+
+
+def _make(point: PatchPoint, is_on: Callable[[], bool]) -> StandIn | None:
+    """Return what stands in for the function at *point*, None where there is no such function."""
+    module = sys.modules.get(point.module)
+    stock = None if module is None else vars(module).get(point.name)
+    if stock is None or isinstance(stock, StandIn):
+        return _stands.get(point)
+    stand = _stands.get(point)
+    if stand is None or stand.__wrapped__ is not stock:
+        if not is_as_expected(point, stock):
+            _logger.info("%s.%s is not as expected; it is left alone", point.module, point.name)
+            return None
+        _stands[point] = stand = StandIn(stock, _answering(point), enabled=is_on)
+    return stand
+
+
+def is_as_expected(point: PatchPoint, stock: Any) -> bool:
+    """Say whether *stock* takes what the function at *point* takes in the versions we know."""
+    try:
+        names = tuple(inspect.signature(stock).parameters)
+    except (TypeError, ValueError):
+        return False
+    return names[: len(point.parameters)] == point.parameters
+
+
+def _answering(point: PatchPoint) -> Callable[..., Any]:
+    def wrapper(stock: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
+        return answer(stock, point.stand, args, kwargs)
+
+    return wrapper
+
+
+def _rebind(replacements: Mapping[int, Any], modules: Any) -> None:
+    """Bind names in *modules* anew: whatever has an id of *replacements* to what that maps to."""
+    for module, namespace in modules:
+        for name in NAMES & namespace.keys():
+            replacement = replacements.get(id(namespace[name]))
+            if replacement is not None:
+                setattr(module, name, replacement)
+
+
+def _public_modules() -> Iterator[tuple[Any, dict[str, Any]]]:
+    for module, namespace in _loaded_modules():
+        if str(namespace.get("__name__")).partition(".")[0] in PACKAGES:
+            yield module, namespace
+
+
+def _loaded_modules() -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield each module with its names; looking at them loads nothing, be the module lazy."""
+    for module in {id(module): module for module in list(sys.modules.values())}.values():
+        try:
+            namespace = object.__getattribute__(module, "__dict__")
+        except AttributeError:  # a program may put anything there
+            continue
+        if isinstance(namespace, dict):
+            yield module, namespace

@@ -1,0 +1,133 @@
+"""What answers in place of a stock loader: a call as it came, bound to stock's own parameters.
+
+Each function here takes the stock function and the arguments of one call, and says how to serve it;
+None leaves the call to the stock function, as do arguments that the stock function would refuse.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+#: The stock function and its bound arguments in, the way to serve the call out.
+Stand = Callable[[Callable[..., Any], Mapping[str, Any]], Callable[[], Any] | None]
+
+_ARCHIVE: Final = (".keras",)
+_HDF5: Final = (".h5", ".hdf5")
+_OURS: Final = frozenset({"filepath", "custom_objects", "compile", "safe_mode"})
+
+
+def answer(
+    stock: Callable[..., Any], stand: Stand, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    """Answer one call of *stock* by *stand*."""
+    try:
+        arguments = _bound(stock, args, kwargs)
+    except TypeError:
+        return stock(*args, **kwargs)
+    serve = stand(stock, arguments)
+    return stock(*args, **kwargs) if serve is None else serve()
+
+
+def model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any]:
+    """Serve a call of `load_model`."""
+
+    def serve() -> Any:
+        from fastload.api import serve_model
+        from fastload.call import ModelCall, current_settings
+        from fastload.report import PhaseClock
+
+        clock = PhaseClock()
+        settings = current_settings()
+        call = ModelCall(
+            **{name: value for name, value in arguments.items() if name in _OURS},
+            stock_only={name: value for name, value in arguments.items() if name not in _OURS},
+            keras=_package(stock),
+            weights=settings.weights,
+            strict=settings.strict,
+            settings=settings,
+            stock=stock,
+        )
+        return serve_model(call, clock)
+
+    return serve
+
+
+def keras_archive(
+    stock: Callable[..., Any], arguments: Mapping[str, Any]
+) -> Callable[[], Any] | None:
+    """Serve a call of what `load_model` calls for `.keras` archives."""
+    return model(stock, arguments) if _ends(arguments, _ARCHIVE) else None
+
+
+def hdf5(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any] | None:
+    """Serve a call of what `load_model` calls for `.h5` files."""
+    return model(stock, arguments) if _ends(arguments, _HDF5) else None
+
+
+def legacy(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any] | None:
+    """Serve a call of what Keras 2 calls for SavedModels and HDF5, whatever its name."""
+    return None if _ends(arguments, _ARCHIVE) else model(stock, arguments)
+
+
+def saved_model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any]:
+    """Serve a call of `tf.saved_model.load`."""
+
+    def serve() -> Any:
+        from fastload.api import serve_saved_model
+        from fastload.call import SavedModelCall, current_settings
+        from fastload.report import PhaseClock
+
+        clock = PhaseClock()
+        settings = current_settings()
+        call = SavedModelCall(
+            filepath=arguments["export_dir"],
+            tags=arguments.get("tags"),
+            options=arguments.get("options"),
+            weights=settings.weights,
+            strict=settings.strict,
+            settings=settings,
+            stock=stock,
+        )
+        return serve_saved_model(call, clock)
+
+    return serve
+
+
+def parts(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any] | None:
+    """Serve a call of what `tf.saved_model.load` calls, where it asks for all there is."""
+    if arguments.get("filters") is not None:
+        return None
+
+    def whole(export_dir: Any, tags: Any, options: Any) -> Any:
+        return stock(export_dir, None, tags, options)["root"]
+
+    serve = saved_model(whole, arguments)
+    return lambda: {"root": serve()}
+
+
+def _bound(
+    stock: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return the arguments of a call by name, those that say nothing new left out.
+
+    Raises:
+        TypeError: the stock function takes no such arguments.
+    """
+    signature = inspect.signature(stock)
+    bound = signature.bind(*args, **kwargs).arguments
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            bound.update(bound.pop(parameter.name, {}))
+        elif parameter.name in bound and bound[parameter.name] is parameter.default:
+            del bound[parameter.name]
+    return bound
+
+
+def _ends(arguments: Mapping[str, Any], suffixes: tuple[str, ...]) -> bool:
+    return str(arguments.get("filepath")).endswith(suffixes)
+
+
+def _package(stock: Callable[..., Any]) -> Any:
+    return stock.__module__.partition(".")[0]

@@ -1,0 +1,51 @@
+"""What is on in this thread or async task: the caller's switch, and the load that runs there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final
+
+_choice: Final[ContextVar[bool | None]] = ContextVar("fastload_choice", default=None)
+_loading: Final[ContextVar[bool]] = ContextVar("fastload_loading", default=False)
+
+
+def choice() -> bool | None:
+    """Return what the innermost `switched` block around this call says, None outside of any."""
+    return _choice.get()
+
+
+@contextmanager
+def switched(*, on: bool) -> Iterator[None]:
+    """Switch fastload on or off inside the block, for this thread or async task only."""
+    token = _choice.set(on)
+    try:
+        yield
+    finally:
+        _choice.reset(token)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Mark the block as part of a load: what it loads by stock names is stock's own work."""
+    token = _loading.set(True)
+    try:
+        yield
+    finally:
+        _loading.reset(token)
+
+
+def as_stock(loader: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *loader*, a stock loader or what stands in for one, as something that is stock."""
+
+    def load(*args: Any, **kwargs: Any) -> Any:
+        with loading():
+            return loader(*args, **kwargs)
+
+    return load
+
+
+def is_loading() -> bool:
+    """Say whether this call is made by a load of fastload's."""
+    return _loading.get()

@@ -1,0 +1,76 @@
+"""`fastload doctor`: what is served here, and what escapes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import SRC
+
+
+def doctor(*words: str, **environment: str) -> tuple[int, Any]:
+    """Return the exit status and the document."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fastload", "doctor", "--json", *words],
+        env=os.environ | {"PYTHONPATH": str(SRC)} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout)
+
+
+def states(document: Any) -> dict[str, str]:
+    return {each["function"]: each["state"] for each in document["functions"]}
+
+
+def test_all_is_served_here(cache_root: Path) -> None:
+    status, document = doctor()
+    found = states(document)
+    public = [each["function"] for each in document["functions"] if each["public"]]
+
+    assert status == 0
+    assert set(found.values()) <= {"served", "not in this version"}
+    assert found["tensorflow.python.saved_model.load.load"] == "served"
+    assert "served" in {found[name] for name in public if name.startswith("keras.")}
+    assert document["opt_in"]["environment"] is False
+    assert (cache_root, document["cache"]["fault"]) == (Path(document["cache"]["root"]), None)
+
+
+def test_names_that_a_module_took_are_found(cache_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text("from keras.models import load_model as opener\n")
+    path = os.pathsep.join([str(SRC), str(tmp_path)])
+    status, document = doctor("theirs", "nowhere_at_all", PYTHONPATH=path)
+    (name,) = [each for each in document["names"] if each["name"].startswith("theirs.")]
+
+    assert status == 0
+    assert (name["name"], name["served"]) == ("theirs.opener", True)
+    assert "No module named" in document["not_imported"]["nowhere_at_all"]
+
+
+def test_what_is_not_as_expected_is_a_finding(cache_root: Path, tmp_path: Path) -> None:
+    """A loader with another signature is left to stock, and so is a name taken of it."""
+    (tmp_path / "other.py").write_text(
+        "import tensorflow.python.saved_model.load as module\n"
+        "def load(path): pass\n"
+        "module.load = load\n"
+    )
+    path = os.pathsep.join([str(SRC), str(tmp_path)])
+    status, document = doctor("other", PYTHONPATH=path)
+    state = states(document)["tensorflow.python.saved_model.load.load"]
+
+    assert (status, state) == (1, "not as expected: left to stock")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders of POSIX")
+def test_a_cache_that_cannot_be_used_is_a_finding(tmp_path: Path) -> None:
+    status, document = doctor(FASTLOAD_CACHE_DIR=os.devnull)
+
+    assert status == 1
+    assert "cannot be used" in document["cache"]["fault"]
