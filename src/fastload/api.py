@@ -226,14 +226,24 @@ def serve_saved_model(call: SavedModelCall, clock: PhaseClock) -> Any:
 def serve(call: Call, clock: PhaseClock, load: Callable[[], Served]) -> Any:
     """Load from the twin, or with the stock loader for the reason why not."""
     with loading():
-        try:
-            served = load()
-        except (CacheError, BypassError) as error:
-            if call.strict and not call.settings.disabled:
-                raise
-            return load_stock(call, clock, error)
+        served = _served(call, load)
+        if not isinstance(served, Served):
+            return load_stock(call, clock, served)
     account_served(call, clock, served.outcome, served.twin, served.reason)
     return served.model
+
+
+def _served(call: Call, load: Callable[[], Served]) -> Served | CacheError | BypassError:
+    """Load from the twin, or return the reason why not.
+
+    It is returned, not handled here: what the stock loader raises would seem to follow from it.
+    """
+    try:
+        return load()
+    except (CacheError, BypassError) as error:
+        if call.strict and not call.settings.disabled:
+            raise
+        return error
 
 
 def _load_objects(call: SavedModelCall, clock: PhaseClock) -> Served:

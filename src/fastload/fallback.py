@@ -22,20 +22,24 @@ def load_stock(call: Call, clock: PhaseClock, error: FastloadError) -> Any:
         Exception: whatever the stock loader raises, as it raises it; where a custom object is
             missing, with a note that names the line to add (Python 3.11 and later).
     """
-    _tell(call, error)
     try:
         with clock.phase("stock"):
-            return call.load_stock()
+            model = call.load_stock()
     except Exception as stock_error:
         if isinstance(error, UnresolvedObjectError) and hasattr(stock_error, "add_note"):
             stock_error.add_note(f"fastload: {error.explanation()}")
         raise
     finally:
         account_bypass(call, clock, error)
+    _tell(call, error)
+    return model
 
 
 def _tell(call: Call, error: FastloadError) -> None:
-    """Log a fault of the cache as a warning, once; the report tells of what is in order."""
+    """Log a fault of the cache as a warning, once; the report tells of what is in order.
+
+    Where the stock loader fails as well, the file is at fault, and its error says all.
+    """
     key = (str(call.filepath), error.code)
     if isinstance(error, CacheError) and key not in _warned:
         _logger.warning("%s is loaded by the stock loader: %s", call.filepath, error)
