@@ -170,8 +170,8 @@ def upstream(session: nox.Session) -> None:
     _prepare(session)
     _install_tensorflow(session, NEWEST)
     session.install("--compile-bytecode", "--group", "upstream")
-    # It asks for `tensorflow` too.
-    session.install("--no-deps", "tensorflow-recommenders>=0.7.7")
+    # They ask for `tensorflow` too, and the second for versions of years ago.
+    session.install("--no-deps", "tensorflow-recommenders>=0.7.7", "tf-agents>=0.19")
     session.run("python", "-m", "tests.upstream", *session.posargs)
 
 

@@ -24,7 +24,7 @@ class Suite:
         name: what the command line and the page call it.
         distribution: what to install; its version is reported.
         package: the module whose folder holds the tests.
-        folders: folders whose tests are run even where they load nothing themselves.
+        folders: folders, or files, whose tests are run even where they load nothing themselves.
         left_out: files that cannot run here, with the reason.
         quick: the files of a short run.
         quick_tests: which of their tests, in the words of pytest's `-k`; empty for all.
@@ -121,4 +121,13 @@ RECOMMENDERS: Final = Suite(
     quick=("layers/feature_interaction/multi_layer_dcn_test.py",),
     environment={"TF_USE_LEGACY_KERAS": "1"},
 )
-SUITES: Final = {suite.name: suite for suite in (KERAS, TF_KERAS, RECOMMENDERS)}
+#: So has this one's, and they load policies and networks with `tf.saved_model.load`.
+AGENTS: Final = Suite(
+    name="agents",
+    distribution="tf-agents",
+    package="tf_agents",
+    folders=("policies/policy_loader_test.py", "policies/py_tf_eager_policy_test.py"),
+    quick=("policies/policy_loader_test.py", "networks/sequential_test.py"),
+    environment={"TF_USE_LEGACY_KERAS": "1"},
+)
+SUITES: Final = {suite.name: suite for suite in (KERAS, TF_KERAS, RECOMMENDERS, AGENTS)}
