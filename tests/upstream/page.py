@@ -15,8 +15,8 @@ from tests.upstream.running import Loads, Report
 BEGIN: Final = "<!-- upstream:begin (written by python -m tests.upstream) -->"
 END: Final = "<!-- upstream:end -->"
 _DISTRIBUTIONS: Final = ("tensorflow", "tensorflow-cpu", "keras", "tf-keras", "numpy", "h5py")
-_REASON_CHARACTERS: Final = 110
 _QUOTED: Final = re.compile(r"'[^']*'")
+_USER: Final = re.compile(r"used by [^,]*,")
 
 
 def found_differences(report: Report) -> list[tuple[str, Difference]]:
@@ -105,7 +105,7 @@ def _reasons(reports: Iterable[Report]) -> str:
 
 
 def bypass_reasons(loads: Iterable[Loads]) -> Mapping[str, int]:
-    """Add up bypasses by reason; what is quoted differs from load to load, and is left out."""
+    """Add up bypasses by reason; the names in a reason differ from load to load, and go."""
     counted: Counter[str] = Counter()
     for each in loads:
         for reason, count in each.reasons.items():
@@ -114,9 +114,9 @@ def bypass_reasons(loads: Iterable[Loads]) -> Mapping[str, int]:
 
 
 def _general(reason: str) -> str:
-    first = reason.splitlines()[0].replace("|", "/")
-    text = _QUOTED.sub("'...'", first)
-    return text if len(text) <= _REASON_CHARACTERS else f"{text[:_REASON_CHARACTERS]} ..."
+    text = _QUOTED.sub("'...'", reason.splitlines()[0]).replace("|", "/")
+    sentence = text.partition(". ")[0].rstrip(".")
+    return _USER.sub("used by a layer or the model,", sentence)
 
 
 def _notes(reports: Iterable[Report]) -> Iterator[str]:

@@ -142,9 +142,16 @@ def test_a_stock_run_with_fastload_is_a_problem() -> None:
     assert problem == "the stock runs went through fastload"
 
 
-def test_reasons_are_added_up_without_what_they_quote() -> None:
-    """Paths differ from load to load."""
-    assert bypass_reasons([COLD, WARM]) == {"the file '...' is odd": 3}
+def test_reasons_are_added_up_without_names() -> None:
+    """Paths, layers and classes differ from load to load."""
+    custom = "'{}', used by {}, is not known. Add `fastload.register({})`."
+    reasons = {custom.format("A", "a_1", "A"): 1, custom.format("B", "b_2", "B"): 1}
+    others = Loads(hits=0, misses=0, bypasses=2, reasons=reasons)
+
+    assert bypass_reasons([COLD, WARM, others]) == {
+        "the file '...' is odd": 3,
+        "'...', used by a layer or the model, is not known": 2,
+    }
 
 
 def test_the_page_has_counts_loads_and_notes(tmp_path: Path) -> None:
