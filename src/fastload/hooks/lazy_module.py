@@ -31,8 +31,9 @@ SUPPORTED = _get_import_lock is not None
 class LazyModule(ModuleType):
     """A module that has not run yet. The first touch runs it and makes it a plain module.
 
-    Not touches: what the import system sets beforehand, `__class__`, and `__warningregistry__`,
-    which `assertWarns` looks for in every module and which only a module that ran can have.
+    Not touches: what the import system sets beforehand, `__class__`, pickling, and
+    `__warningregistry__`, which `assertWarns` looks for in every module and which only a module
+    that ran can have.
     """
 
     def __getattribute__(self, name: str) -> "Any":
@@ -41,7 +42,7 @@ class LazyModule(ModuleType):
         if name == "__class__":
             # `isinstance` asks for it, of any object: that must not run the module.
             return ModuleType
-        if name == "__warningregistry__":
+        if name in ("__reduce_ex__", "__warningregistry__"):
             return _plain_get(self, name)
         _run(self)
         return _plain_get(self, name) if type(self) is LazyModule else getattr(self, name)
@@ -57,7 +58,7 @@ class LazyModule(ModuleType):
     def __reduce_ex__(self, protocol: "Any") -> "Any":
         # cloudpickle and dill find out by the exact type that something is a module, and this one
         # has not got that type yet when they look.
-        return __import__, (_plain_get(self, "__name__"), None, None, ("*",))
+        return __import__, (_plain_get(self, "__name__"), None, None, ("__name__",))
 
 
 class _Pending:
