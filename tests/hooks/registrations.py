@@ -16,10 +16,12 @@ import sys
 import types
 import weakref
 from collections import deque
-from collections.abc import Mapping
 from typing import Any
 
-CONTAINERS = (Mapping, list, tuple, set, frozenset, deque, weakref.WeakSet)
+TABLES = (dict, types.MappingProxyType, weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
+#: In a list of registrations the order may decide; in a table it does not.
+ORDERED = (list, tuple, deque)
+CONTAINERS = (*TABLES, *ORDERED, set, frozenset, weakref.WeakSet)
 LEAVES = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, str, bytes, int, float)
 #: Deeper than this nothing is registered: a module's object, its table, an entry, its table.
 DEEPEST = 4
@@ -37,9 +39,10 @@ def label(value: Any) -> str:
     if isinstance(value, tuple | frozenset):
         inner = map(label, value)
         return f"({', '.join(sorted(inner) if isinstance(value, frozenset) else inner)})"
-    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
-    kind = type(value)
-    return f"{value.__module__}.{name}" if name else f"<{kind.__module__}.{kind.__qualname__}>"
+    # Nothing else is asked for a name: six's modules import when they are asked for anything.
+    if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
+        return f"{value.__module__}.{value.__qualname__}"
+    return f"<{type(value).__module__}.{type(value).__qualname__}>"
 
 
 class Walk:
@@ -61,7 +64,8 @@ class Walk:
             return
         self.seen[id(value)] = value
         if isinstance(value, CONTAINERS):
-            self.found[path] = sorted(label(key) for key in list(value))
+            labels = [label(key) for key in list(value)]
+            self.found[path] = labels if isinstance(value, ORDERED) else sorted(labels)
             if isinstance(value, dict):
                 for key, inner in list(value.items()):
                     self.visit(f"{path}[{label(key)}]", inner, module, depth + 1)

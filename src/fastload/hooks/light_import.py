@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-#: What only `tf.compat.v1` imports and what something finds by a name, without importing it:
+#: What only `tf.compat` imports and what something finds by a name, without importing it:
 #: an operation, statistics of operations, messages, and symbols that `tf_export` lists. These are
-#: loaded when `tf.compat.v1` is deferred, so that nothing is missing where names are looked up.
-_REGISTERED_BY_COMPAT_V1 = (
+#: loaded when `tf.compat` is deferred, so that nothing is missing where names are looked up.
+_REGISTERED_BY_COMPAT = (
     "tensorflow.python.util.module_wrapper",
     "tensorflow.lite.experimental.microfrontend.python.ops.audio_microfrontend_op",
     "tensorflow.lite.profiling.proto.model_runtime_info_pb2",
@@ -53,14 +53,14 @@ _REGISTERED_BY_COMPAT_V1 = (
 
 #: For each TensorFlow version that was compared with its stock import: the modules that load when
 #: they are first touched, each with the modules to load in its stead. No other version defers.
-#: Keras 2.15 touches the `compat` packages of TensorFlow 2.15 at once, so that has an empty list.
+#: Keras 2.15 touches `tf.compat` of TensorFlow 2.15 at once, so that has an empty list.
 DEFERRED: "dict[str, dict[str, tuple[str, ...]]]" = {
     "2.15": {},
     "2.21": {
         "matplotlib.patches": (),
         "matplotlib.pyplot": (),
-        "tensorflow._api.v2.compat.v1": _REGISTERED_BY_COMPAT_V1,
-        "tensorflow._api.v2.compat.v2": (),
+        # Not `compat.v1` itself, which puts another object in its place in `sys.modules`.
+        "tensorflow._api.v2.compat": _REGISTERED_BY_COMPAT,
         "tensorflow._api.v2.lite": (),
     },
 }
