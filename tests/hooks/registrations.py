@@ -31,7 +31,7 @@ _plain_get = types.ModuleType.__getattribute__
 def label(value: Any) -> str:
     """Name *value* alike in each process; no address is part of it."""
     if isinstance(value, types.ModuleType):
-        return "module " + _plain_get(value, "__name__")
+        return f"module {_plain_get(value, '__dict__').get('__name__')}"
     if isinstance(value, int) and value > 10**9:
         return "a large number"  # Most are addresses.
     if value is None or isinstance(value, str | bytes | int | float):
@@ -132,19 +132,16 @@ def main() -> None:
         is_ours = name.startswith(("fastload", "__m"))
         if isinstance(module, types.ModuleType) and name not in deferred and not is_ours:
             walk.module(name, module)
-    print(
-        json.dumps(
-            {
-                "deferred": deferred,
-                "modules": list(modules),
-                "containers": walk.found,
-                "operations": operations(),
-                "process": process(),
-                "tensorflow": {key: type(value).__name__ for key, value in vars(tf).items()},
-                "all": tf.__all__,
-            }
-        )
-    )
+    left_behind = {
+        "deferred": deferred,
+        "modules": list(modules),
+        "containers": walk.found,
+        "operations": operations(),
+        "process": process(),
+        "tensorflow": {key: label(value) for key, value in vars(tf).items()},
+        "all": tf.__all__,
+    }
+    sys.stdout.write(json.dumps(left_behind))
 
 
 if __name__ == "__main__":

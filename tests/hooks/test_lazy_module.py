@@ -107,9 +107,7 @@ def test_setting_and_deleting_come_after_running(run: Run) -> None:
 
 def test_mock_patches_a_deferred_module_and_restores_it(run: Run) -> None:
     program = START + (
-        "from unittest import mock\n"
-        f"with mock.patch('{NAME}.x', 7): print(lite.x)\n"
-        "print(lite.x)"
+        f"from unittest import mock\nwith mock.patch('{NAME}.x', 7): print(lite.x)\nprint(lite.x)"
     )
     assert run(program).split() == ["7", "1"]
 
