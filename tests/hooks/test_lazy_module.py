@@ -259,8 +259,9 @@ print(type(sys.modules["json.tool"]) is lazy_module.LazyModule, tensorflow.lite.
 @pytest.mark.parametrize("is_enabled", [True, False])
 def test_the_collector_is_left_as_it_was(run: Run, is_enabled: bool) -> None:
     program = f"import gc\n(gc.enable if {is_enabled} else gc.disable)()\n" + START
-    program += "print(gc.isenabled(), gc.get_freeze_count())"
-    assert run(program) == f"{is_enabled} 0"
+    program = "import gc\nbefore = gc.get_freeze_count()\n" + program
+    program += "print(gc.isenabled(), gc.get_freeze_count() <= before)"
+    assert run(program) == f"{is_enabled} True"
 
 
 def test_what_was_frozen_stays_frozen(run: Run) -> None:

@@ -64,6 +64,7 @@ DEFERRED: "dict[str, dict[str, tuple[str, ...]]]" = {
         "tensorflow._api.v2.lite": (),
     },
 }
+_LEAST_OF_A_PROGRAM = 1000
 _TENSORFLOW = "tensorflow"
 _VERSIONS = "tensorflow.python.framework.versions"
 
@@ -206,8 +207,9 @@ def _resume_collector() -> None:
     """
     import gc
 
-    # What a program has frozen must stay frozen.
-    if gc.get_freeze_count() == 0:
+    # What a program has frozen must stay so. It cannot freeze less than all there is, some
+    # thousands; the few hundred of Python 3.12 are its own.
+    if gc.get_freeze_count() < _LEAST_OF_A_PROGRAM:
         gc.freeze()
         gc.unfreeze()
     gc.enable()
