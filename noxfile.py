@@ -117,7 +117,7 @@ def tensorflow28(session: nox.Session) -> None:
     _prepare(session)
     old = ("tensorflow-cpu==2.8.*", "protobuf<3.21", "numpy==1.23.5")
     session.install("--compile-bytecode", "--group", "test", "-e", ".", *old)
-    files = [f"tests/api/test_{name}.py" for name in ON_2_8]
+    files = ["tests/hooks", *(f"tests/api/test_{name}.py" for name in ON_2_8)]
     session.run("pytest", *files, "tests/process/test_predictor_fuzz.py", *session.posargs)
 
 
