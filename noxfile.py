@@ -149,7 +149,7 @@ def applications(session: nox.Session) -> None:
     """Run published packages, unmodified, under FASTLOAD=1 and `fastload run`."""
     _prepare(session)
     _install_tensorflow(session, OLDEST)
-    needs = ("sleepecg==0.5.6", "numpy<2", *BASIC_PITCH_NEEDS)
+    needs = ("sleepecg==0.5.6", "numpy<2", "gunicorn>=20", "joblib>=1.2", *BASIC_PITCH_NEEDS)
     session.install("--compile-bytecode", *needs)
     session.install("--compile-bytecode", "--no-deps", "basic-pitch==0.4.0")
     session.run("pytest", "tests/applications", *session.posargs)

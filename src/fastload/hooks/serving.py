@@ -101,8 +101,8 @@ def parts(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[
     if not arguments.keys() <= _WHOLE or arguments.get("filters") is not None:
         return None
 
-    def whole(export_dir: Any, tags: Any, options: Any) -> Any:
-        return stock(**{**arguments, "tags": tags, "options": options})["root"]
+    def whole(*_: Any) -> Any:
+        return stock(**arguments)["root"]
 
     serve = saved_model(whole, arguments)
     return lambda: {"root": serve()}
