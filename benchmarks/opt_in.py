@@ -1,4 +1,4 @@
-"""`python -m benchmarks.opt_in` times whole programs that nobody changed, without and with `FASTLOAD=1`.
+"""`python -m benchmarks.opt_in` times programs that nobody changed, with and without `FASTLOAD=1`.
 
 Each run has a process of its own and the kinds take turns; the cache is warm. A program whose
 output differs between the kinds stops the run. The Python that runs this must read fastload's start
