@@ -117,7 +117,7 @@ def tensorflow28(session: nox.Session) -> None:
     _prepare(session)
     old = ("tensorflow-cpu==2.8.*", "protobuf<3.21", "numpy==1.23.5")
     session.install("--compile-bytecode", "--group", "test", "-e", ".", *old)
-    files = [f"tests/api/test_{name}.py" for name in ON_2_8]
+    files = ["tests/hooks", *(f"tests/api/test_{name}.py" for name in ON_2_8)]
     session.run("pytest", *files, "tests/process/test_predictor_fuzz.py", *session.posargs)
 
 
@@ -149,7 +149,7 @@ def applications(session: nox.Session) -> None:
     """Run published packages, unmodified, under FASTLOAD=1 and `fastload run`."""
     _prepare(session)
     _install_tensorflow(session, OLDEST)
-    needs = ("sleepecg==0.5.6", "numpy<2", *BASIC_PITCH_NEEDS)
+    needs = ("sleepecg==0.5.6", "numpy<2", "gunicorn>=20", "joblib>=1.2", *BASIC_PITCH_NEEDS)
     session.install("--compile-bytecode", *needs)
     session.install("--compile-bytecode", "--no-deps", "basic-pitch==0.4.0")
     session.run("pytest", "tests/applications", *session.posargs)

@@ -186,10 +186,11 @@ def current_settings() -> Settings:
     settings = Settings.from_env(os.environ)
     if switch.choice() is False:
         settings = replace(settings, disabled=True)
-    if settings.log_level and not _logger.handlers:
+    if settings.log_level and not _logger.hasHandlers():
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("fastload: %(message)s"))
         _logger.addHandler(handler)
+    if settings.log_level:
         _logger.setLevel(settings.log_level)
     return settings
 

@@ -243,6 +243,22 @@ def test_the_log_can_be_turned_on_by_the_environment(
     assert f"fastload: {saved_model.path}: miss in " in printed
 
 
+def test_a_program_that_logs_by_itself_gets_each_line_once(
+    saved_model: SavedModel, cache_root: Path, run_python: RunPython
+) -> None:
+    """In its own format."""
+    program = (
+        "import sys, fastload, logging\n"
+        "logging.basicConfig(stream=sys.stdout, format='own: %(message)s')\n"
+        "sys.stderr = sys.stdout\n"
+        "fastload.load_model(sys.argv[1], keras=sys.argv[2])"
+    )
+    package = saved_model.form.package
+    printed = run_python(program, saved_model.path, package, FASTLOAD_LOG="info")
+
+    assert [line[:5] for line in printed.splitlines() if ": miss in " in line] == ["own: "]
+
+
 def test_a_graph_or_a_strategy_is_left_to_stock(model: SavedModel, cache_root: Path) -> None:
     """Variables made there are of another kind."""
     import tensorflow as tf

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,19 @@ def test_names_that_a_module_took_are_found(cache_root: Path, tmp_path: Path) ->
     status, document = doctor("theirs", "nowhere_at_all", PYTHONPATH=path)
     (name,) = [each for each in document["names"] if each["name"].startswith("theirs.")]
 
-    assert status == 0
-    assert (name["name"], name["served"]) == ("theirs.opener", True)
+    # Before 2.12, Keras's function did all of it by itself.
+    served = tuple(map(int, metadata.version("keras").split(".")[:2])) >= (2, 12)
+
+    assert status == (0 if served else 1)
+    assert (name["name"], name["served"]) == ("theirs.opener", served)
     assert "No module named" in document["not_imported"]["nowhere_at_all"]
 
 
 def test_what_is_not_as_expected_is_a_finding(cache_root: Path, tmp_path: Path) -> None:
     """A loader with another signature is left to stock, and so is a name taken of it."""
     (tmp_path / "other.py").write_text(
-        "import tensorflow.python.saved_model.load as module\n"
+        "import importlib\n"
+        "module = importlib.import_module('tensorflow.python.saved_model.load')\n"
         "def load(path): pass\n"
         "module.load = load\n"
     )

@@ -53,8 +53,12 @@ class Watch:
         if name not in _PACKAGES or not self.is_waiting:
             return None
         spec: ModuleSpec | None = _find(name, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _noticing(self, spec.loader)
+        if spec is not None:
+            try:
+                spec.loader = _noticing(self, spec.loader)
+            except (TypeError, AttributeError):  # a loader that is no ordinary object: no waiting
+                self.is_waiting = False
+                _install()
         return spec
 
 

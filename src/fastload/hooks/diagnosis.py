@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -53,15 +54,14 @@ def diagnose(modules: Sequence[str]) -> Diagnosis:
     """
     failed = tuple(_import(modules))
     installed = [name for name in PACKAGES if importlib.util.find_spec(name) is not None]
-    defining = {point.module for point in POINTS if point.package in installed}
-    absent = {name for name, _ in _import(sorted(defining))}
+    points = [point for point in POINTS if point.package in installed]
+    absent = {point for point in points if not _is_there(point)}
     install()
     made = patching.stand_ins()
     return Diagnosis(
         points=tuple(
-            (point, _state(point, absent=absent, is_served=point in made))
-            for point in POINTS
-            if point.package in installed
+            (point, _state(is_served=point in made, is_there=point not in absent))
+            for point in points
         ),
         taken=tuple(patching.names_taken()),
         failed=failed,
@@ -77,7 +77,11 @@ def _import(names: Iterable[str]) -> Iterable[tuple[str, str]]:
             yield name, f"{type(error).__name__}: {error}"
 
 
-def _state(point: PatchPoint, *, absent: set[str], is_served: bool) -> str:
+def _is_there(point: PatchPoint) -> bool:
+    return not list(_import([point.module])) and hasattr(sys.modules[point.module], point.name)
+
+
+def _state(*, is_served: bool, is_there: bool) -> str:
     if is_served:
         return SERVED
-    return ABSENT if point.module in absent else UNEXPECTED
+    return UNEXPECTED if is_there else ABSENT

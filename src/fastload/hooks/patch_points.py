@@ -63,6 +63,8 @@ POINTS: Final = (
     # TensorFlow; `hub.load` calls the first by its name in `tf.compat.v1`
     PatchPoint(_SAVED_MODEL, "load", saved_model, _OBJECTS, True),
     PatchPoint(_SAVED_MODEL, "load_partial", parts, _PARTS, False),
+    # TensorFlow 2.8
+    PatchPoint(_SAVED_MODEL, "load_internal", parts, _OBJECTS, False),
 )
 
 #: The names under which those functions, or what stands in for them, are found in modules.

@@ -74,6 +74,8 @@ def put_in_place(is_on: Callable[[], bool]) -> None:
     """
     global _in_place  # noqa: PLW0603 - what modules hold is of the process
     with _lock:
+        if _in_place:  # what is imported from here on takes the stand-ins from where they are
+            return
         _in_place = True
         for point in POINTS:
             _make(point, is_on)

@@ -15,6 +15,7 @@ Stand = Callable[[Callable[..., Any], Mapping[str, Any]], Callable[[], Any] | No
 
 _ARCHIVE: Final = (".keras",)
 _HDF5: Final = (".h5", ".hdf5")
+_WHOLE: Final = frozenset({"export_dir", "filters", "tags", "options"})
 _OURS: Final = frozenset({"filepath", "custom_objects", "compile", "safe_mode"})
 
 
@@ -97,11 +98,11 @@ def saved_model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Call
 
 def parts(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any] | None:
     """Serve a call of what `tf.saved_model.load` calls, where it asks for all there is."""
-    if arguments.get("filters") is not None:
+    if not arguments.keys() <= _WHOLE or arguments.get("filters") is not None:
         return None
 
-    def whole(export_dir: Any, tags: Any, options: Any) -> Any:
-        return stock(export_dir, None, tags, options)["root"]
+    def whole(*_: Any) -> Any:
+        return stock(**arguments)["root"]
 
     serve = saved_model(whole, arguments)
     return lambda: {"root": serve()}
