@@ -14,7 +14,10 @@ from tests.upstream.running import Loads, Report
 
 BEGIN: Final = "<!-- upstream:begin (written by python -m tests.upstream) -->"
 END: Final = "<!-- upstream:end -->"
-_DISTRIBUTIONS: Final = ("tensorflow", "tensorflow-cpu", "keras", "tf-keras", "numpy", "h5py")
+_DISTRIBUTIONS: Final = (
+    *("tensorflow", "tensorflow-cpu", "keras", "tf-keras", "numpy", "h5py"),
+    *("tensorflow-recommenders", "tf-agents"),
+)
 _QUOTED: Final = re.compile(r"'[^']*'")
 _USER: Final = re.compile(r"used by [^,]*,")
 
