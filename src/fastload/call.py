@@ -38,6 +38,11 @@ class Call:
     strict: bool = False
     settings: Settings
 
+    @property
+    def is_of_stock(self) -> bool:
+        """Whether the caller called a stock loader, and a hook caught the call."""
+        return False
+
     def load_stock(self) -> Any:
         """Do what the caller would have got without fastload."""
         raise NotImplementedError
@@ -62,6 +67,11 @@ class ModelCall(Call):
     stock_only: Mapping[str, Any]
     keras: KerasChoice = "auto"
     stock: Callable[..., Any] | None = None
+
+    @property
+    def is_of_stock(self) -> bool:
+        """Whether the caller called a stock loader, and a hook caught the call."""
+        return self.stock is not None
 
     def load_stock(self) -> Any:
         """Call Keras's own `load_model`."""

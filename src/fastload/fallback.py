@@ -20,13 +20,15 @@ def load_stock(call: Call, clock: PhaseClock, error: FastloadError) -> Any:
     Raises:
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
         Exception: whatever the stock loader raises, as it raises it; where a custom object is
-            missing, with a note that names the line to add (Python 3.11 and later).
+            missing, with a note that names the line to add (Python 3.11 and later), unless the
+            caller called stock and may not know of fastload.
     """
     try:
         with clock.phase("stock"):
             model = call.load_stock()
     except Exception as stock_error:
-        if isinstance(error, UnresolvedObjectError) and hasattr(stock_error, "add_note"):
+        is_told = isinstance(error, UnresolvedObjectError) and not call.is_of_stock
+        if is_told and hasattr(stock_error, "add_note"):
             stock_error.add_note(f"fastload: {error.explanation()}")
         raise
     finally:

@@ -9,6 +9,7 @@ import inspect
 import os
 import pickle
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,28 @@ def test_what_is_not_there_fails_as_in_stock(
         named(path)(missing)
 
     assert str(raised.value) == str(expected.value)
+
+
+def test_a_missing_class_is_an_error_of_stock_alone(tmp_path: Path, hooks: None) -> None:
+    """Callers of fastload's own functions get a note; this one may not know of fastload."""
+
+    class Squared(keras.layers.Layer):  # type: ignore[misc,name-defined]
+        def call(self, inputs: Any) -> Any:
+            return inputs * inputs
+
+    path = tmp_path / "model.h5"
+    keras.Sequential([keras.Input((2,)), Squared()]).save(path)
+    with fastload.disabled(), pytest.raises(Exception) as expected:  # noqa: PT011
+        keras.models.load_model(path)
+    with pytest.raises(type(expected.value)) as raised:
+        keras.models.load_model(path)
+
+    def printed(caught: Any) -> list[str]:
+        return traceback.format_exception_only(caught.type, caught.value)
+
+    assert printed(raised) == printed(expected)
+    assert (raised.value.__context__ is None) == (expected.value.__context__ is None)
+    assert outcome() == "bypass"
 
 
 def test_inner_functions_keep_their_own_rules(model: SavedModel, hooks: None) -> None:

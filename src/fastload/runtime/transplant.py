@@ -14,9 +14,11 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType, ModuleType
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from fastload.errors import UnsupportedRuntimeError
+
+_LIBRARIES: Final = ("keras.", "tf_keras.", "tensorflow.")
 
 
 def transplant(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,10 +80,22 @@ def _belongs_to(value: object, module: ModuleType) -> bool:
 
 
 def _undecorated(value: object) -> object:
-    # Keras wraps its loaders to shorten tracebacks; import hooks, ours among them, wrap what they
-    # like. The wrappers' globals are another module's.
-    plain: object = inspect.unwrap(value) if callable(value) else value
-    return plain
+    """Return what is inside of the wrappers that change nothing of what a function does.
+
+    Keras wraps its loaders to shorten tracebacks, and our hooks may stand in for them. Whatever
+    else wraps a function means to be called.
+    """
+    while _is_transparent(value):
+        value = value.__wrapped__  # type: ignore[attr-defined]
+    return value
+
+
+def _is_transparent(value: object) -> bool:
+    if not hasattr(value, "__wrapped__"):
+        return False
+    if type(value).__module__.startswith("fastload."):
+        return True
+    return str(getattr(value, "__globals__", {}).get("__name__")).startswith(_LIBRARIES)
 
 
 def _rebound(
