@@ -153,6 +153,16 @@ def test_a_full_log_is_set_aside_and_the_newest_are_kept(
     assert stats.read(cache).total.hits == min(loads, 2 * full_logs + loads % 2)
 
 
+def test_the_loads_of_one_run_can_be_added_up_alone(cache: CacheDir) -> None:
+    """`fastload run --stats` asks for its own, whatever else loads at the same time."""
+    stats.append(cache, HIT, run="a")
+    stats.append(cache, HIT, run="b")
+    stats.append(cache, HIT)
+
+    assert stats.read(cache, run="a").total.hits == 1
+    assert stats.read(cache).total.hits == 3
+
+
 def test_resetting_forgets_all_loads(cache: CacheDir) -> None:
     """After a reset nothing is on record."""
     stats.append(cache, HIT)

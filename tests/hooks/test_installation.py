@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import fastload
 from fastload.hooks import patching
 from tests.hooks.conftest import RunOpted
 from tests.signature_modules import save_signed
 from tests.small_models import INPUTS, SavedModel
-
-import keras
-import tensorflow as tf
 
 #: Every public name, as a program writes it.
 NAMES = (

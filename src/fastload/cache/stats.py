@@ -159,7 +159,7 @@ def reset(cache: CacheDir) -> None:
             log.unlink(missing_ok=True)
 
 
-def _encode(report: LoadReport, run: str | None) -> bytes:
+def _encode(report: LoadReport, run: str | None = None) -> bytes:
     line = _line(report, _absolute(report.path), report.reason, run)
     if len(line) <= MAX_LINE_BYTES:
         return line

@@ -78,8 +78,8 @@ def _belongs_to(value: object, module: ModuleType) -> bool:
 
 
 def _undecorated(value: object) -> object:
-    # Keras wraps its loaders to shorten tracebacks, and import hooks, ours among them, whatever they
-    # like; the wrappers' globals are another module's.
+    # Keras wraps its loaders to shorten tracebacks; import hooks, ours among them, wrap what they
+    # like. The wrappers' globals are another module's.
     plain: object = inspect.unwrap(value) if callable(value) else value
     return plain
 
