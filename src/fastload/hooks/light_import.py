@@ -8,7 +8,7 @@ docs/decisions/0013-lighter-import.md for what is done, and why nothing else dif
 import sys
 from _thread import get_ident
 
-from fastload.hooks import keras_later, lazy_module
+from fastload.hooks import keras_later, keras_touch, lazy_module
 from fastload.hooks.as_it_was import AsItWas
 from fastload.hooks.collector import without_collections
 from fastload.hooks.stand_in_loader import StandInLoader
@@ -197,7 +197,7 @@ class _PuttingOffLoader(_Loader):
     def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
         """Refuse, where nothing has been put into `sys.modules` yet, if Keras may wait."""
         is_last_step = keras_later.is_asked_for_by_tensorflow(sys._getframe(1))  # noqa: SLF001
-        if is_last_step and keras_later.may_wait(spec) and keras_later.load_in_its_stead():
+        if is_last_step and keras_later.may_wait(spec) and _is_prepared():
             self._finder.before_keras = AsItWas()
             raise ImportError("Keras waits for its first use", name=spec.name)
         return super().create_module(spec)
@@ -212,6 +212,12 @@ class _LateLoader(_Loader):
         then = self._finder.before_keras or AsItWas()
         then.replay(lambda: self._finder.run_quietly(lambda: self._stock.exec_module(module)))
         self._finder.before_keras = None
+        keras_touch.unguard()
+
+
+def _is_prepared() -> bool:
+    """Do what has to be done before Keras may wait; say whether it was possible."""
+    return keras_later.load_in_its_stead() and keras_touch.guard()
 
 
 def _deferred_now() -> "dict[str, tuple[str, ...]]":
