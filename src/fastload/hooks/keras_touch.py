@@ -39,7 +39,7 @@ def unguard() -> None:
 def _importing_first(stock: "Any") -> "Any":
     def initialize(self: "Any") -> None:
         try:
-            import keras  # noqa: F401
+            __import__("keras")
         except ImportError:
             # The error is for the stock function to tell.
             try:
