@@ -1,8 +1,9 @@
-"""Prints, as JSON, what an import of TensorFlow left behind: `registrations.py stock|light`.
+"""Prints, as JSON, what an import of TensorFlow left behind: `registrations.py stock|light [text]`.
 
-That is: the contents of every container which a module, a class of it or an object in it holds,
-by the names of what is in there; the operations; the protocol buffers; and what belongs to the
-process. Registries are among them without being named here, those of future versions included.
+The text is a program that runs after the import. What is left behind is the contents of every
+container which a module, a class of it or an object in it holds, by the names of what is in there;
+the operations; the protocol buffers; and what belongs to the process. Registries are among them
+without being named here, those of future versions included.
 """
 
 from __future__ import annotations
@@ -109,13 +110,17 @@ def process() -> dict[str, Any]:
     return {
         "environment": dict(os.environ),
         "path": sys.path,
-        "meta_path": [getattr(f, "__name__", type(f).__name__) for f in sys.meta_path],
+        "meta_path": [name for name in map(finder_name, sys.meta_path) if name != "_LightImport"],
         "exit functions": atexit._ncallbacks(),
         "signals": {str(s): label(signal.getsignal(s)) for s in signal.valid_signals()},
         "collector": [gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()],
         "hooks": [label(sys.excepthook), label(sys.displayhook), len(sys.path_hooks)],
         "working folder": os.getcwd(),  # noqa: PTH109 - as text
     }
+
+
+def finder_name(finder: Any) -> str:
+    return str(getattr(finder, "__name__", type(finder).__name__))
 
 
 def main() -> None:
@@ -125,6 +130,7 @@ def main() -> None:
         light_import.add()
     import tensorflow as tf
 
+    exec("".join(sys.argv[2:]), {"tf": tf})
     modules = dict(sys.modules)
     deferred = [name for name, m in modules.items() if type(m).__name__ == "LazyModule"]
     walk = Walk()

@@ -3,52 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fastload.hooks import light_import
-
-HERE = Path(__file__).parent
-ADD = "from fastload.hooks import light_import; light_import.add()\n"
-#: What deferring may leave out, by the path of the container: names that only `tf.lite` defines,
-#: and what matplotlib's own modules note about themselves as they are imported.
-MAY_LACK = {
-    "tensorflow.python.util.tf_export:_NAME_TO_SYMBOL_MAPPING": ("'lite.", "'compat.v1.lite."),
-    "tensorflow.python.util.all_util:_HIDDEN_ATTRIBUTES": ("'tensorflow.lite.",),
-    "logging:Logger.manager.loggerDict": ("'matplotlib", "'fontTools"),
-    "typing:_overload_registry": ("'matplotlib.",),
-}
-#: Caches, the time of day, the processor's load, and the module that walks.
-DIFFER_IN_ANY_CASE = (
-    "sys:",
-    "re:",
-    "threading:",
-    "psutil",
-    "linecache:",
-    "zipimport",
+from tests.hooks.light_and_stock import (
+    ADD,
+    Outputs,
+    Snapshot,
+    lost,
+    missing,
+    printed,
+    snapshot,
 )
-#: matplotlib's registries are its own, and asking for them loads what fills them.
-OF_MATPLOTLIB = ("matplotlib", "pyparsing", "PIL")
-Snapshot = dict[str, Any]
-
-
-def snapshot(mode: str) -> Snapshot:
-    command = [sys.executable, str(HERE / "registrations.py"), mode]
-    environment = {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
-    # TensorFlow keeps a list that it makes of a set.
-    environment["PYTHONHASHSEED"] = "0"
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    result: Snapshot = json.loads(done.stdout)
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +28,8 @@ def stock() -> Snapshot:
 
 @pytest.fixture(scope="module")
 def light() -> Snapshot:
-    return snapshot("light")
+    """With Keras imported: it may have waited, and must be the same then."""
+    return snapshot("light", "import keras")
 
 
 def version() -> str:
@@ -72,11 +43,6 @@ def listed() -> list[str]:
     return [name for name in names if find_spec(name.partition(".")[0]) is not None]
 
 
-def missing(stock: Snapshot, light: Snapshot) -> set[str]:
-    """The modules that only the stock import ran."""
-    return set(stock["modules"]) - set(light["modules"]) | set(light["deferred"])
-
-
 def test_what_is_listed_for_this_version_is_deferred(light: Snapshot) -> None:
     """A list that no longer matches TensorFlow must fail here."""
     assert sorted(light["deferred"]) == sorted(listed())
@@ -86,24 +52,6 @@ def test_nothing_is_registered_by_a_stock_import_alone(stock: Snapshot, light: S
     """Gradients, conversions, dispatchers, codecs, revived types and whatever else there is."""
     differences = dict(lost(stock, light))
     assert differences == {}
-
-
-def lost(stock: Snapshot, light: Snapshot) -> Any:
-    """Yield each container with what the light import left out of it, or has too much."""
-    skipped = missing(stock, light)
-    for path, expected in stock["containers"].items():
-        module = path.split(":")[0]
-        if module in skipped or path.startswith(DIFFER_IN_ANY_CASE + OF_MATPLOTLIB):
-            continue
-        allowed = next((v for k, v in MAY_LACK.items() if path.startswith(k)), None)
-        found = light["containers"].get(path)
-        if found == expected or (found is None and allowed):
-            continue
-        less = Counter(expected) - Counter(found or ())
-        more = Counter(found or ()) - Counter(expected)
-        less = Counter({k: n for k, n in less.items() if not k.startswith(allowed or ("\0",))})
-        if less or more or found is None or not allowed:
-            yield path, (dict(less), dict(more), found is None)
 
 
 def test_the_registries_that_are_known_were_among_those_compared(stock: Snapshot) -> None:
@@ -213,43 +161,16 @@ PROGRAMS = [
         "print(keras.visualization.plot_image_gallery.__globals__['plt'].figure.__qualname__)"
     ),
 ]
-#: Prints what each program prints, and its error.
-FORK = """
-import json, os, sys, traceback
-os.environ['MPLBACKEND'] = 'agg'
-import tensorflow as tf
-results = []
-for program in json.loads(sys.argv[1]):
-    read, write = os.pipe()
-    if os.fork() == 0:
-        os.close(read)
-        out = sys.stdout = os.fdopen(write, 'w')
-        try: exec(program, {'tf': tf, 'sys': sys})
-        except BaseException as error: print(type(error), error)
-        out.flush()
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as file: results.append(file.read())
-    os.wait()
-print(json.dumps(results))
-"""
-Outputs = dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def outputs(run_python: Callable[..., str]) -> dict[str, Outputs]:
-    """What each program prints after a stock and after a light import."""
-    programs = json.dumps(PROGRAMS)
-    runs = {"stock": run_python(FORK, programs), "light": run_python(ADD + FORK, programs)}
-    return {
-        mode: dict(zip(PROGRAMS, json.loads(out.splitlines()[-1]), strict=True))
-        for mode, out in runs.items()
-    }
+def outputs(run_python: Callable[..., str]) -> Outputs:
+    return printed(run_python, PROGRAMS)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_program_prints_the_same(outputs: dict[str, Outputs], program: str) -> None:
+def test_a_program_prints_the_same(outputs: Outputs, program: str) -> None:
     assert outputs["light"][program] != ""
     assert outputs["light"][program] == outputs["stock"][program]
 
@@ -258,6 +179,7 @@ def test_a_program_prints_the_same(outputs: dict[str, Outputs], program: str) ->
 SEEN = """
 import inspect, json, sys, types
 import tensorflow as tf
+import keras  # which imports matplotlib
 FIELDS = 'name origin submodule_search_locations cached parent has_location loader_state'.split()
 def kind(value):
     return [type(value).__name__, getattr(value, '__module__', '') or '',

@@ -1,18 +1,22 @@
 """A lighter `import tensorflow`: no garbage collection meanwhile, and some modules only when used.
 
-`add` before TensorFlow is imported; the finder takes itself away when the import is done. Programs
-that may never import TensorFlow import this module, so it imports nothing itself that a bare
-interpreter has not imported already. See docs/decisions/0013-lighter-import.md for the list.
+`add` before TensorFlow is imported. Programs that may never import TensorFlow import this module,
+so it imports nothing itself that a bare interpreter has not imported already. See
+docs/decisions/0013-lighter-import.md for what is done, and why nothing else differs.
 """
 
 import sys
 from _thread import get_ident
 
-from fastload.hooks import lazy_module
+from fastload.hooks import keras_later, keras_touch, lazy_module
+from fastload.hooks.as_it_was import AsItWas
+from fastload.hooks.collector import without_collections
+from fastload.hooks.stand_in_loader import StandInLoader
+from fastload.hooks.typing_memo import with_memo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
@@ -64,34 +68,45 @@ DEFERRED: "dict[str, dict[str, tuple[str, ...]]]" = {
         "tensorflow._api.v2.lite": (),
     },
 }
-_LEAST_OF_A_PROGRAM = 1000
 _TENSORFLOW = "tensorflow"
 _VERSIONS = "tensorflow.python.framework.versions"
+#: The versions that end by importing Keras as `keras_later` knows it.
+_KERAS_LATER = ("2.21",)
 
 
 def add() -> None:
     """Make the coming `import tensorflow` of this process lighter. Again: no effect."""
     imported = sys.modules.get(_TENSORFLOW)
     is_running = getattr(getattr(imported, "__spec__", None), "_initializing", False)
-    if _finder not in sys.meta_path and (imported is None or is_running):
-        sys.meta_path.insert(0, _finder)
+    if imported is None or is_running:
+        _finder.is_armed = True
+        if _finder not in sys.meta_path:
+            sys.meta_path.insert(0, _finder)
 
 
 def remove() -> None:
-    """Take the finder away. What is deferred already still loads when it is touched."""
-    if _finder in sys.meta_path:
-        sys.meta_path.remove(_finder)
+    """Leave an import of TensorFlow that has not begun as it is in stock.
+
+    What waits already still loads when it is touched. The finder stays where it is, and finds
+    nothing: were it taken out, a thread that walks the list at this moment would skip the next.
+    """
+    _finder.is_armed = False
 
 
 class _LightImport:
     """The finder: of `tensorflow`, and while that is imported, of the modules that can wait.
 
     Attributes:
-        importing_thread: the thread that imports TensorFlow; what other threads import is theirs.
+        is_armed: an import of TensorFlow would be made lighter.
+        importing_thread: the thread that imports TensorFlow, or Keras when it is first used; what
+            other threads import is theirs.
+        before_keras: how the process was when TensorFlow asked for Keras, which waits; else None.
     """
 
     def __init__(self) -> None:
+        self.is_armed = False
         self.importing_thread: int | None = None
+        self.before_keras: AsItWas | None = None
 
     def find_spec(
         self,
@@ -100,73 +115,64 @@ class _LightImport:
         target: "ModuleType | None" = None,
     ) -> "ModuleSpec | None":
         """Return the spec that the other finders have, with a loader of ours, or None."""
-        if name == _TENSORFLOW:
-            return self._wrapped(name, path, target, _QuietLoader)
-        if self.importing_thread == get_ident() and name in _deferred_now():
-            return self._wrapped(name, path, target, _DeferringLoader)
-        return None
-
-    def _wrapped(
-        self,
-        name: str,
-        path: "Sequence[str] | None",
-        target: "ModuleType | None",
-        loader_class: "type[_Loader]",
-    ) -> "ModuleSpec | None":
-        spec = self._stock_spec(name, path, target)
-        if spec is None or not hasattr(spec.loader, "exec_module"):
+        loader_class = self._loader_class(name)
+        spec = None if loader_class is None else self._stock_spec(name, path, target)
+        if loader_class is None or spec is None or not hasattr(spec.loader, "exec_module"):
             return None
         spec.loader = loader_class(spec.loader, self)  # type: ignore[assignment]
         return spec
 
+    def _loader_class(self, name: str) -> "type[_Loader] | None":
+        if name == _TENSORFLOW:
+            return _QuietLoader if self.is_armed else None
+        if name == keras_later.NAME:
+            if self.before_keras is not None:
+                return _LateLoader
+            is_asked_for = self.importing_thread == get_ident() and _version() in _KERAS_LATER
+            return _PuttingOffLoader if is_asked_for else None
+        if self.importing_thread == get_ident() and name in _deferred_now():
+            return _DeferringLoader
+        return None
+
     def _stock_spec(self, *sought: "Any") -> "ModuleSpec | None":
         """Ask the finders after this one; those before it have been asked."""
-        finders = sys.meta_path
+        finders = list(sys.meta_path)
         for finder in finders[finders.index(self) + 1 if self in finders else 0 :]:
             if not hasattr(finder, "find_spec"):
                 return None  # A finder of the old kind: the import system knows how to ask it.
-            spec = finder.find_spec(*sought)
+            spec: ModuleSpec | None = finder.find_spec(*sought)
             if spec is not None:
                 return spec
         return None
 
+    def run_quietly(self, work: "Callable[[], object]") -> None:
+        """Do *work*, which is an import, with the collector paused and modules that can wait."""
+        self.importing_thread = get_ident()
+        try:
+            without_collections(work)
+        finally:
+            self.importing_thread = None
 
-class _Loader:
-    """Stands in for a stock loader until a module is run, then gives it its place back."""
+
+class _Loader(StandInLoader):
+    """Stands in for a stock loader; the finder knows what is to be done."""
 
     def __init__(self, stock: "Any", finder: _LightImport) -> None:
-        self._stock = stock
+        super().__init__(stock)
         self._finder = finder
-
-    def __getattr__(self, name: str) -> "Any":
-        return getattr(self._stock, name)
-
-    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
-        """Create what the stock loader creates."""
-        created: ModuleType | None = self._stock.create_module(spec)
-        return created
-
-    def _give_place_back(self, module: "ModuleType") -> "ModuleSpec":
-        spec = module.__spec__
-        assert spec is not None  # noqa: S101 - the import system sets it, but the type says maybe
-        spec.loader = module.__loader__ = self._stock
-        return spec
 
 
 class _QuietLoader(_Loader):
-    """Runs TensorFlow's module with the garbage collector paused."""
+    """Runs TensorFlow's module in less time."""
 
     def exec_module(self, module: "ModuleType") -> None:
-        """Run *module*; if that worked, the finder has done its work."""
+        """Run *module*; if that worked, the finder has done its work, but for Keras's import."""
         self._give_place_back(module)
-        is_paused = _pause_collector()
-        self._finder.importing_thread = get_ident()
         try:
-            self._stock.exec_module(module)
-        finally:
-            self._finder.importing_thread = None
-            if is_paused:
-                _resume_collector()
+            self._finder.run_quietly(lambda: with_memo(lambda: self._stock.exec_module(module)))
+        except BaseException:
+            self._finder.before_keras = None
+            raise
         remove()
 
 
@@ -185,36 +191,44 @@ class _DeferringLoader(_Loader):
             vars(module)
 
 
+class _PuttingOffLoader(_Loader):
+    """Lets TensorFlow go on without Keras."""
+
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
+        """Refuse, where nothing has been put into `sys.modules` yet, if Keras may wait."""
+        is_last_step = keras_later.is_asked_for_by_tensorflow(sys._getframe(1))  # noqa: SLF001
+        if is_last_step and keras_later.may_wait(spec) and _is_prepared():
+            self._finder.before_keras = AsItWas()
+            raise ImportError("Keras waits for its first use", name=spec.name)
+        return super().create_module(spec)
+
+
+class _LateLoader(_Loader):
+    """Runs Keras at its first use as if TensorFlow's import had run it."""
+
+    def exec_module(self, module: "ModuleType") -> None:
+        """Run *module*, under the lock that its import holds; after an error, the next try does."""
+        self._give_place_back(module)
+        then = self._finder.before_keras or AsItWas()
+        then.replay(lambda: self._finder.run_quietly(lambda: self._stock.exec_module(module)))
+        self._finder.before_keras = None
+        keras_touch.unguard()
+
+
+def _is_prepared() -> bool:
+    """Do what has to be done before Keras may wait; say whether it was possible."""
+    return keras_later.load_in_its_stead() and keras_touch.guard()
+
+
 def _deferred_now() -> "dict[str, tuple[str, ...]]":
     """The list for the TensorFlow that is being imported; empty until it has told its version."""
-    versions = sys.modules.get(_VERSIONS)
-    version = getattr(versions, "__version__", "") if lazy_module.SUPPORTED else ""
-    return DEFERRED.get(".".join(str(version).split(".")[:2]), {})
+    return DEFERRED.get(_version(), {}) if lazy_module.SUPPORTED else {}
 
 
-def _pause_collector() -> bool:
-    """Stop automatic collections; return whether there were any to stop."""
-    import gc
-
-    was_enabled = gc.isenabled()
-    gc.disable()
-    return was_enabled
-
-
-def _resume_collector() -> None:
-    """Start collections again, with what the import allocated where collections had brought it.
-
-    That is the oldest generation. Without the move, the next collection would go through all of
-    it, and twice more on its way there.
-    """
-    import gc
-
-    # What a program has frozen must stay so. It cannot freeze less than all there is, some
-    # thousands; the few hundred of Python 3.12 are its own.
-    if gc.get_freeze_count() < _LEAST_OF_A_PROGRAM:
-        gc.freeze()
-        gc.unfreeze()
-    gc.enable()
+def _version() -> str:
+    """The TensorFlow that is imported, as `2.21`; empty until it has told."""
+    version = getattr(sys.modules.get(_VERSIONS), "__version__", "")
+    return ".".join(str(version).split(".")[:2])
 
 
 _finder = _LightImport()
