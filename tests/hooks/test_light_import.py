@@ -28,8 +28,7 @@ def stock() -> Snapshot:
 
 @pytest.fixture(scope="module")
 def light() -> Snapshot:
-    """With Keras imported: it may have waited, and must be the same then."""
-    return snapshot("light", "import keras")
+    return snapshot("light")
 
 
 def version() -> str:

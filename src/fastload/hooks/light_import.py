@@ -8,15 +8,14 @@ docs/decisions/0013-lighter-import.md for what is done, and why nothing else dif
 import sys
 from _thread import get_ident
 
-from fastload.hooks import keras_later, keras_touch, lazy_module
-from fastload.hooks.as_it_was import AsItWas
+from fastload.hooks import lazy_module
 from fastload.hooks.collector import without_collections
 from fastload.hooks.stand_in_loader import StandInLoader
 from fastload.hooks.typing_memo import with_memo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
@@ -70,8 +69,6 @@ DEFERRED: "dict[str, dict[str, tuple[str, ...]]]" = {
 }
 _TENSORFLOW = "tensorflow"
 _VERSIONS = "tensorflow.python.framework.versions"
-#: The versions that end by importing Keras as `keras_later` knows it.
-_KERAS_LATER = ("2.21",)
 
 
 def add() -> None:
@@ -98,15 +95,12 @@ class _LightImport:
 
     Attributes:
         is_armed: an import of TensorFlow would be made lighter.
-        importing_thread: the thread that imports TensorFlow, or Keras when it is first used; what
-            other threads import is theirs.
-        before_keras: how the process was when TensorFlow asked for Keras, which waits; else None.
+        importing_thread: the thread that imports TensorFlow; what other threads import is theirs.
     """
 
     def __init__(self) -> None:
         self.is_armed = False
         self.importing_thread: int | None = None
-        self.before_keras: AsItWas | None = None
 
     def find_spec(
         self,
@@ -125,11 +119,6 @@ class _LightImport:
     def _loader_class(self, name: str) -> "type[_Loader] | None":
         if name == _TENSORFLOW:
             return _QuietLoader if self.is_armed else None
-        if name == keras_later.NAME:
-            if self.before_keras is not None:
-                return _LateLoader
-            is_asked_for = self.importing_thread == get_ident() and _version() in _KERAS_LATER
-            return _PuttingOffLoader if is_asked_for else None
         if self.importing_thread == get_ident() and name in _deferred_now():
             return _DeferringLoader
         return None
@@ -145,14 +134,6 @@ class _LightImport:
                 return spec
         return None
 
-    def run_quietly(self, work: "Callable[[], object]") -> None:
-        """Do *work*, which is an import, with the collector paused and modules that can wait."""
-        self.importing_thread = get_ident()
-        try:
-            without_collections(work)
-        finally:
-            self.importing_thread = None
-
 
 class _Loader(StandInLoader):
     """Stands in for a stock loader; the finder knows what is to be done."""
@@ -166,13 +147,13 @@ class _QuietLoader(_Loader):
     """Runs TensorFlow's module in less time."""
 
     def exec_module(self, module: "ModuleType") -> None:
-        """Run *module*; if that worked, the finder has done its work, but for Keras's import."""
+        """Run *module*; if that worked, the finder has done its work."""
         self._give_place_back(module)
+        self._finder.importing_thread = get_ident()
         try:
-            self._finder.run_quietly(lambda: with_memo(lambda: self._stock.exec_module(module)))
-        except BaseException:
-            self._finder.before_keras = None
-            raise
+            without_collections(lambda: with_memo(lambda: self._stock.exec_module(module)))
+        finally:
+            self._finder.importing_thread = None
         remove()
 
 
@@ -189,35 +170,6 @@ class _DeferringLoader(_Loader):
                 __import__(name)
         except Exception:  # noqa: BLE001 - TensorFlow is not as expected: what is stock will do
             vars(module)
-
-
-class _PuttingOffLoader(_Loader):
-    """Lets TensorFlow go on without Keras."""
-
-    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
-        """Refuse, where nothing has been put into `sys.modules` yet, if Keras may wait."""
-        is_last_step = keras_later.is_asked_for_by_tensorflow(sys._getframe(1))  # noqa: SLF001
-        if is_last_step and keras_later.may_wait(spec) and _is_prepared():
-            self._finder.before_keras = AsItWas()
-            raise ImportError("Keras waits for its first use", name=spec.name)
-        return super().create_module(spec)
-
-
-class _LateLoader(_Loader):
-    """Runs Keras at its first use as if TensorFlow's import had run it."""
-
-    def exec_module(self, module: "ModuleType") -> None:
-        """Run *module*, under the lock that its import holds; after an error, the next try does."""
-        self._give_place_back(module)
-        then = self._finder.before_keras or AsItWas()
-        then.replay(lambda: self._finder.run_quietly(lambda: self._stock.exec_module(module)))
-        self._finder.before_keras = None
-        keras_touch.unguard()
-
-
-def _is_prepared() -> bool:
-    """Do what has to be done before Keras may wait; say whether it was possible."""
-    return keras_later.load_in_its_stead() and keras_touch.guard()
 
 
 def _deferred_now() -> "dict[str, tuple[str, ...]]":
