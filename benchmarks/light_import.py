@@ -2,7 +2,7 @@
 
 Each import has a process of its own and the two take turns. Prints one JSON line and a row of a
 Markdown table: TensorFlow, imports of each, median seconds of each, and how much less; then the
-same for CPU seconds, and the median seconds until `tf.keras` was used too.
+same for CPU seconds.
 """
 
 from __future__ import annotations
@@ -34,12 +34,9 @@ seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_
 modules, has_matplotlib = len(sys.modules), sys.modules.get("matplotlib") is not None
 import json, resource
 peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-start = time.perf_counter()
-tensorflow.keras.Model
 print(json.dumps({
     "seconds": seconds,
     "cpu_seconds": cpu_seconds,
-    "keras_seconds": seconds + time.perf_counter() - start,
     "modules": modules,
     "peak_mib": peak_mib,
     "version": tensorflow.__version__,
@@ -50,10 +47,7 @@ print(json.dumps({
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Medians over *rounds* imports of each kind.
-
-    `less` is the share of wall time saved; the `keras` fields are until `tf.keras` was used.
-    """
+    """Medians over *rounds* imports of each kind; `less` is the share of wall time saved."""
 
     tensorflow: str
     has_matplotlib: bool
@@ -64,8 +58,6 @@ class Comparison:
     stock_cpu_s: float
     light_cpu_s: float
     less_cpu: float
-    stock_keras_s: float
-    light_keras_s: float
     stock_modules: int
     light_modules: int
     stock_peak_mib: float
@@ -101,8 +93,6 @@ def compare(rounds: int, *, without: Sequence[str] = ()) -> Comparison:
         stock_cpu_s=round(median(0, "cpu_seconds"), 3),
         light_cpu_s=round(median(1, "cpu_seconds"), 3),
         less_cpu=round(1 - median(1, "cpu_seconds") / median(0, "cpu_seconds"), 3),
-        stock_keras_s=round(median(0, "keras_seconds"), 3),
-        light_keras_s=round(median(1, "keras_seconds"), 3),
         stock_modules=int(median(0, "modules")),
         light_modules=int(median(1, "modules")),
         stock_peak_mib=round(median(0, "peak_mib")),
@@ -121,8 +111,6 @@ def row(found: Comparison) -> str:
         f"{found.stock_cpu_s:.2f}",
         f"{found.light_cpu_s:.2f}",
         f"{found.less_cpu:.0%}",
-        f"{found.stock_keras_s:.2f}",
-        f"{found.light_keras_s:.2f}",
     ]
     return f"| {' | '.join(cells)} |"
 
