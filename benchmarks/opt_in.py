@@ -21,10 +21,10 @@ from typing import Final
 from benchmarks.cases import CASES, Case
 from benchmarks.measure import WORK, BenchmarkError, check_byte_code, prepare
 from benchmarks.networks import model_path
+from benchmarks.page import Markers
 from fastload.cli.running import find_pth
 
-BEGIN: Final = "<!-- opt-in:begin (written by python -m benchmarks.opt_in) -->"
-END: Final = "<!-- opt-in:end -->"
+MARKERS: Final = Markers("opt-in", "benchmarks.opt_in")
 
 _PREDICT: Final = """
 import hashlib, sys
@@ -147,19 +147,6 @@ def _run(command: Sequence[str], kind: dict[str, str], cache: Path) -> tuple[flo
     return seconds, done.stdout
 
 
-def write_page(rows: Sequence[Sequence[str]], page: Path) -> None:
-    """Write the table of *rows* into *page*, between its markers.
-
-    Raises:
-        BenchmarkError: the page has no markers.
-    """
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise BenchmarkError(f"{page} needs the markers {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{after}")
-
-
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Return *rows* as a Markdown table."""
     ruler = ("---", *("---:" for _ in HEADINGS[1:]))
@@ -178,8 +165,8 @@ def main(arguments: list[str] | None = None) -> int:
         check_byte_code()
         rows = [compare(program, asked.rounds, asked.work) for program in PROGRAMS]
         if asked.page:
-            write_page(rows, asked.page)
-    except BenchmarkError as error:
+            MARKERS.write(asked.page, table(rows))
+    except (BenchmarkError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write(f"{table(rows)}\n")

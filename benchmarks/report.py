@@ -11,10 +11,10 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.cases import CASES, HIT, MISS, TINY, Function, stock_loader
+from benchmarks.page import Markers
 from benchmarks.runner import Measurement
 
-BEGIN: Final = "<!-- benchmarks:begin (written by python -m benchmarks) -->"
-END: Final = "<!-- benchmarks:end -->"
+MARKERS: Final = Markers("benchmarks", "benchmarks")
 CHART_NAME: Final = "benchmarks.svg"
 
 _COLUMNS: Final = (
@@ -180,25 +180,12 @@ def _ratio(row: Row, ratio: float) -> str:
     return "-" if "bypass" in row.outcome else f"{ratio:.1f}"
 
 
-def replace_between_markers(text: str, written: str) -> str:
-    """Return *text* with *written* between the markers.
-
-    Raises:
-        ValueError: *text* has not exactly one pair of markers.
-    """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after:
-        raise ValueError(f"exactly one pair of {BEGIN} and {END} is needed")
-    return f"{before}{BEGIN}\n\n{written}\n\n{END}{after}"
-
-
 def write_report(results: Sequence[Path], page: Path) -> None:
     """Write table and chart of *results* into *page* and beside it."""
     runs = read_results(results)
     rows = summarise([each for run in runs for each in run.measurements])
     draw(rows, page.with_name(CHART_NAME))
-    page.write_text(replace_between_markers(page.read_text(), markdown(runs, rows)))
+    MARKERS.write(page, markdown(runs, rows))
 
 
 def write_summary(results: Sequence[Path], page: Path) -> None:
@@ -212,7 +199,7 @@ def write_summary(results: Sequence[Path], page: Path) -> None:
     lines += [_summary_cells(case, rows) for case, rows in by_case.items()]
     table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
     where = f"{machine['CPU']}; TensorFlow {machine['tensorflow']}"
-    page.write_text(replace_between_markers(page.read_text(), f"{table}\n\n{where}."))
+    MARKERS.write(page, f"{table}\n\n{where}.")
 
 
 _SUMMARY_COLUMNS: Final = (

@@ -13,14 +13,12 @@ from benchmarks.cases import CASES, TINY, Flavour, select
 from benchmarks.fetch import FetchError, Published, fetch
 from benchmarks.measure import BenchmarkError, check_output
 from benchmarks.report import (
-    BEGIN,
     CHART_NAME,
-    END,
+    MARKERS,
     Run,
     markdown,
     percentile,
     read_results,
-    replace_between_markers,
     summarise,
 )
 from benchmarks.runner import Measurement, digest
@@ -45,7 +43,7 @@ def test_a_run_over_the_tiny_case_measures_every_loader_and_writes_the_page(tmp_
     pytest.importorskip("keras", minversion="3", reason="the tiny case is a Keras 3 model")
     pytest.importorskip("matplotlib", reason="the chart needs the bench group")
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
+    page.write_text(f"before\n{MARKERS.begin}\n{MARKERS.end}\nafter\n")
     options = [f"--{name}={tmp_path / name}" for name in ("work", "results")]
 
     status = main(["--cases=tiny", "--rounds=1", f"--page={page}", *options])
@@ -114,14 +112,16 @@ def test_the_95th_percentile_of_a_hundred_figures_leaves_five_above() -> None:
 
 def test_only_what_is_between_the_markers_is_replaced() -> None:
     """Prose around the figures is written by people."""
-    page = f"above\n{BEGIN}\nold\n{END}\nbelow\n"
-    assert replace_between_markers(page, "new") == f"above\n{BEGIN}\n\nnew\n\n{END}\nbelow\n"
+    page = f"above\n{MARKERS.begin}\nold\n{MARKERS.end}\nbelow\n"
+    assert (
+        MARKERS.replace(page, "new") == f"above\n{MARKERS.begin}\n\nnew\n\n{MARKERS.end}\nbelow\n"
+    )
 
 
 def test_a_page_without_markers_is_refused() -> None:
     """Nothing is written where it was not asked for."""
-    with pytest.raises(ValueError, match="exactly one pair"):
-        replace_between_markers("no markers", "new")
+    with pytest.raises(ValueError, match="one pair of markers"):
+        MARKERS.replace("no markers", "new")
 
 
 def test_an_unknown_case_is_refused_with_the_names_of_the_known_ones() -> None:

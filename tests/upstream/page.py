@@ -9,11 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from benchmarks.page import Markers
 from tests.upstream.outcomes import Difference, differences, shown, unstable
 from tests.upstream.running import Loads, Report
 
-BEGIN: Final = "<!-- upstream:begin (written by python -m tests.upstream) -->"
-END: Final = "<!-- upstream:end -->"
+MARKERS: Final = Markers("upstream", "tests.upstream")
 _DISTRIBUTIONS: Final = (
     *("tensorflow", "tensorflow-cpu", "keras", "tf-keras", "numpy", "h5py"),
     *("tensorflow-recommenders", "tf-agents"),
@@ -39,22 +39,9 @@ def markdown(reports: Sequence[Report]) -> str:
     return "\n\n".join([*blocks, "\n".join(_notes(reports))])
 
 
-def replace_between_markers(text: str, written: str) -> str:
-    """Return *text* with *written* between the markers.
-
-    Raises:
-        ValueError: *text* has not exactly one pair of markers.
-    """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after:
-        raise ValueError(f"the page needs one pair of markers: {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{written}\n\n{END}{after}"
-
-
 def write_page(reports: Sequence[Report], page: Path) -> None:
     """Write the tables into *page*, between its markers."""
-    page.write_text(replace_between_markers(page.read_text(), markdown(reports)))
+    MARKERS.write(page, markdown(reports))
 
 
 def _versions() -> str:

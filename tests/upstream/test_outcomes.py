@@ -19,11 +19,9 @@ from tests.upstream.outcomes import (
     unstable,
 )
 from tests.upstream.page import (
-    BEGIN,
-    END,
+    MARKERS,
     bypass_reasons,
     markdown,
-    replace_between_markers,
     write_page,
 )
 from tests.upstream.running import Loads, Report
@@ -157,7 +155,7 @@ def test_reasons_are_added_up_without_names() -> None:
 def test_the_page_has_counts_loads_and_notes(tmp_path: Path) -> None:
     """And the text around the markers stays."""
     page = tmp_path / "page.md"
-    page.write_text(f"before {BEGIN} of last year {END} after")
+    page.write_text(f"before {MARKERS.begin} of last year {MARKERS.end} after")
 
     write_page([report(cold=STOCK | {"a": FAILED}, again=STOCK | {"c": PASSED})], page)
 
@@ -172,7 +170,7 @@ def test_the_page_has_counts_loads_and_notes(tmp_path: Path) -> None:
 
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="one pair of markers"):
-        replace_between_markers("no markers", markdown([report()]))
+        MARKERS.replace("no markers", markdown([report()]))
 
 
 def test_files_that_load_models_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,55 @@
+"""Figures in pages: what a script writes stands between two markers, and nothing else changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Markers:
+    """Where in a page the figures of one script stand.
+
+    Attributes:
+        name: of the figures.
+        writer: the module that writes them, for who reads the page's source.
+    """
+
+    name: str
+    writer: str
+
+    @property
+    def begin(self) -> str:
+        """The line before the figures."""
+        return f"<!-- {self.name}:begin (written by python -m {self.writer}) -->"
+
+    @property
+    def end(self) -> str:
+        """The line after the figures."""
+        return f"<!-- {self.name}:end -->"
+
+    def replace(self, text: str, written: str) -> str:
+        """Return *text* with *written* between the markers.
+
+        Raises:
+            ValueError: *text* has not exactly one pair of markers.
+
+        Example:
+            >>> markers = Markers("x", "y")
+            >>> page = markers.begin + markers.end
+            >>> markers.replace(page, "1").splitlines()[2]
+            '1'
+        """
+        before, begin, rest = text.partition(self.begin)
+        _, end, after = rest.partition(self.end)
+        if not begin or not end or self.begin in after:
+            raise ValueError(f"the page needs one pair of markers: {self.begin} and {self.end}")
+        return f"{before}{self.begin}\n\n{written}\n\n{self.end}{after}"
+
+    def write(self, page: Path, written: str) -> None:
+        """Put *written* between the markers of *page*.
+
+        Raises:
+            ValueError: the page has not exactly one pair of markers.
+        """
+        page.write_text(self.replace(page.read_text(encoding="utf-8"), written), encoding="utf-8")
