@@ -25,6 +25,7 @@ TIMEOUT_S = 120
 @pytest.fixture
 def archive(saved_once: SavedOnce, cache_root: Path) -> Path:
     """A `.keras` file of the Keras that is called `keras`, and a cache of its own."""
+    pytest.importorskip("keras")
     generation = int(metadata.version("keras").partition(".")[0])
     return saved_once(Form(generation=generation, suffix=".keras"))
 
