@@ -131,6 +131,7 @@ def main() -> None:
     import tensorflow as tf
 
     exec("".join(sys.argv[2:]), {"tf": tf})
+    gc.collect()  # or what waits to be freed would seem to be registered
     modules = dict(sys.modules)
     deferred = [name for name, m in modules.items() if type(m).__name__ == "LazyModule"]
     walk = Walk()

@@ -23,6 +23,8 @@ from tests.hooks.light_and_stock import (
 
 @pytest.fixture(scope="module")
 def stock() -> Snapshot:
+    if version() not in light_import.DEFERRED:
+        pytest.skip("nothing is deferred in this TensorFlow, and its registries have other names")
     return snapshot("stock")
 
 
