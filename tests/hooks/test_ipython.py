@@ -1,48 +1,43 @@
-"""The notebook extension, in a real IPython."""
+"""The notebook extension, in a real IPython: in a process of its own, for it starts a thread."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import keras
 import pytest
 
-import fastload
+from tests.conftest import RunPython
 
-testing = pytest.importorskip("IPython.testing.globalipapp")
-
-
-@pytest.fixture
-def shell(cache_root: Path) -> Iterator[Any]:
-    """A shell as a notebook has it."""
-    shell = testing.start_ipython() or testing.get_ipython()
-    yield shell
-    shell.run_line_magic("unload_ext", "fastload")
+pytest.importorskip("IPython")
+SHELL = """
+import sys, keras, fastload
+from IPython.testing.globalipapp import start_ipython
+shell = start_ipython()
+stock = keras.models.load_model
+"""
 
 
-def test_a_notebook_is_served_and_told(
-    shell: Any, archive: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shell.run_line_magic("load_ext", "fastload")
-    shell.run_line_magic("fastload", "")
-    for _ in range(2):
-        keras.models.load_model(archive)
-    shell.run_line_magic("fastload", "")
-    printed = capsys.readouterr().out
+def test_a_notebook_is_served_and_told(archive: Path, run_python: RunPython) -> None:
+    program = SHELL + (
+        "shell.run_line_magic('load_ext', 'fastload')\n"
+        "shell.run_line_magic('fastload', '')\n"
+        "for _ in range(2): keras.models.load_model(sys.argv[1])\n"
+        "shell.run_line_magic('fastload', '')\n"
+    )
+    lines = run_python(program, archive).splitlines()
 
-    assert f"{archive}: hit in " in printed
-    assert "all programs: 2 loads (1 hits, 1 misses, 0 bypasses)" in printed
+    assert lines[0] == "no load yet"
+    assert lines[2].startswith(f"{archive}: hit in ")
+    assert lines[3].startswith("all programs: 2 loads (1 hits, 1 misses, 0 bypasses)")
 
 
-def test_unloading_puts_all_back(shell: Any) -> None:
-    stock = keras.models.load_model
-    shell.run_line_magic("load_ext", "fastload")
-    during = fastload.is_installed()
-    shell.run_line_magic("unload_ext", "fastload")
+def test_unloading_puts_all_back(cache_root: Path, run_python: RunPython) -> None:
+    program = SHELL + (
+        "shell.run_line_magic('load_ext', 'fastload')\n"
+        "print(fastload.is_installed(), keras.models.load_model is stock)\n"
+        "shell.run_line_magic('unload_ext', 'fastload')\n"
+        "print(fastload.is_installed(), keras.models.load_model is stock)\n"
+        "print(shell.find_line_magic('fastload'))\n"
+    )
 
-    assert during
-    assert not fastload.is_installed()
-    assert keras.models.load_model is stock
-    assert shell.find_line_magic("fastload") is None
+    assert run_python(program).splitlines() == ["True False", "False True", "None"]
