@@ -1,6 +1,7 @@
-"""The only reader of the environment.
+"""What the environment asks of a load.
 
-Every variable that fastload knows is read here, once per call, from an argument.
+Read once per call, from an argument. Whether programs are served at all is asked before that, by
+`hooks`, with the flags of `flags`.
 """
 
 from __future__ import annotations
