@@ -19,7 +19,8 @@
     |-- StockLoadError                FL402  the stock loader failed where it was to be the measure
     |-- NoSuchSignatureError          FL403  (also ValueError) the model has no such signature
     |-- ModelChangedError             FL404  (also ValueError) not the model that a pickle refers to
-    `-- NoFunctionError               FL405  (also ValueError) the model has nothing to predict with
+    |-- NoFunctionError               FL405  (also ValueError) the model has nothing to predict with
+    `-- MemoryBudgetError             FL406  (also MemoryError) a memory budget is too small
 
 `load_model` turns the first two branches into a stock load with a stated reason; with `strict` they
 are raised. EntryNotFoundError and StockLoadError come from commands only. Codes never change their
@@ -258,6 +259,25 @@ class NoFunctionError(FastloadError, ValueError):
 
     def explanation(self) -> str:
         return f"no predictor can be made of this model: {self.reason}. Use fastload.load_model."
+
+
+class MemoryBudgetError(FastloadError, MemoryError):
+    """The weights of a model need more bytes than their memory budget has."""
+
+    code = "FL406"
+
+    def __init__(self, purpose: str, limit: int, needed: int) -> None:
+        super().__init__(purpose, limit, needed)
+        self.purpose, self.limit, self.needed = purpose, limit, needed
+
+    def __str__(self) -> str:
+        return f"[{self.code}] {self.explanation()}"
+
+    def explanation(self) -> str:
+        return (
+            f"{self.purpose} needs {self.needed} bytes for weights at once, but the memory budget "
+            f"is {self.limit}. Nothing was lost; give a memory_budget= of at least {self.needed}."
+        )
 
 
 def refusal(code: str, reason: str) -> BypassError:

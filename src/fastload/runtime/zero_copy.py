@@ -93,14 +93,15 @@ def address_of(array: np.ndarray[Any, Any]) -> int:
 def _can_alias(array: np.ndarray[Any, Any]) -> bool:
     return (
         array.size > 0
-        and _has_dlpack(array.dtype)
+        and has_dlpack(array.dtype)
         and array.flags.c_contiguous
         and array.flags.writeable  # numpy refuses to export read-only arrays
         and address_of(array) % ALIGNMENT_BYTES == 0
     )
 
 
-def _has_dlpack(dtype: np.dtype[Any]) -> bool:
+def has_dlpack(dtype: np.dtype[Any]) -> bool:
+    """Say whether tensors can share memory with arrays of *dtype*."""
     # 1 is numpy's own in native byte order: some types of ml_dtypes call themselves floats too.
     is_numpys_own = dtype.isbuiltin == 1 and dtype.kind in "iufc"
     return is_numpys_own or dtype.name in _EXTENSION_CARRIERS

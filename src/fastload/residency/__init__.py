@@ -1,0 +1,1 @@
+"""Weights within a byte budget: who holds what, what goes, what is read next. No TensorFlow."""

@@ -1,0 +1,101 @@
+"""The weights of one model, lent out of a budget."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from fastload.residency.budget import Budget, Place, Shelf, Wait
+from fastload.residency.order import NeedOrder
+from fastload.residency.pages import Pages
+from fastload.residency.plan import LazyWeight, Plan
+from fastload.residency.read_ahead import ReadAhead
+from fastload.twin.format import dtype_of
+from fastload.twin.weights import Array
+
+
+class Lender:
+    """Lends the weights of one model; gives everything back when it is no longer used.
+
+    Attributes:
+        plan: which weights there are.
+        budget: what they share, perhaps with those of other models.
+        shelf: where they are in it.
+        owned: bytes of weights that are ordinary memory by now, by name.
+
+    Raises:
+        MemoryBudgetError: what stays does not fit.
+    """
+
+    def __init__(self, plan: Plan, budget: Budget, pages: Pages, read_ahead: ReadAhead) -> None:
+        self.plan, self.budget = plan, budget
+        self.owned: dict[str, int] = {}
+        self.shelf = Shelf(pages=pages, order=NeedOrder(weight.name for weight in plan.lent))
+        places = [Place(weight=weight, shelf=self.shelf) for weight in plan.lent]
+        self.shelf.places.update({place.weight.name: place for place in places})
+        self._read_ahead = read_ahead
+        weakref.finalize(self, _give_back, budget, self.shelf, self.owned).atexit = False
+        for weight in plan.kept:
+            self._keep(weight)
+
+    def lend(self, name: str, wait: Wait) -> Array:
+        """Return a weight; its bytes stay in memory while the array, or a view of it, lives.
+
+        Args:
+            name: the weight.
+            wait: what to do where there is no room.
+
+        Raises:
+            KeyError: there is no such weight, or it became ordinary memory.
+            MemoryBudgetError: there is no room.
+            OSError: the file cannot be read.
+        """
+        place = self.shelf.places[name]
+        owner = self.budget.lend(place, wait)
+        self._read_ahead.wake()
+        return array_over(owner, place.weight)
+
+    def own(self, name: str) -> Array:
+        """Return a weight in ordinary memory, and lend it no more: somebody is to change it.
+
+        Raises:
+            MemoryBudgetError: there is no room for a second copy, which it is for a moment.
+            OSError: the file cannot be read.
+        """
+        place = self.shelf.places[name]
+        array = self._keep(place.weight)
+        del self.shelf.places[name]
+        self.budget.forget(place)
+        return array
+
+    def _keep(self, weight: LazyWeight) -> Array:
+        """Read a weight into ordinary memory."""
+        self.budget.keep(weight.ref.nbytes, f"keeping {weight.name!r} in memory")
+        self.owned[weight.name] = weight.ref.nbytes
+        return self.content(weight)
+
+    def content(self, weight: LazyWeight) -> Array:
+        """Return a weight, read from the file into memory of its own."""
+        return as_array(self.shelf.pages.content(weight), weight)
+
+
+def array_over(owner: Any, weight: LazyWeight) -> Array:
+    """Return *weight* as an array over the pages that it lies on."""
+    flat = np.frombuffer(owner, np.uint8)
+    before = weight.ref.offset - weight.start
+    return as_array(flat[before : before + weight.ref.nbytes], weight)
+
+
+def as_array(content: Any, weight: LazyWeight) -> Array:
+    """Return bytes as an array of the shape and dtype of *weight*."""
+    dtype = dtype_of(weight.ref.dtype)
+    return np.frombuffer(content, np.uint8).view(dtype).reshape(weight.ref.shape)
+
+
+def _give_back(budget: Budget, shelf: Shelf, owned: dict[str, int]) -> None:
+    """Leave the budget as if the model had never been in it."""
+    for place in list(shelf.places.values()):
+        budget.forget(place)
+    budget.release(sum(owned.values()))

@@ -1,0 +1,221 @@
+"""Pieces of a file in memory, each brought and dropped by itself.
+
+Where the system can, a piece is a mapping of just its pages. What a process has of a file in memory
+is then bounded by what it has mapped: a fault brings in pages around the one that was touched (64
+KiB on Linux, and whole huge pages of 2 MiB where the page cache has them), but never beyond the end
+of a mapping. `docs/decisions/0015-weights-on-loan.md` has the measurements. Elsewhere a piece is
+read into memory of its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import mmap
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from fastload.residency.plan import LazyWeight
+
+#: Linux 5.14: map and read pages at once, without touching them; see madvise(2).
+_MADV_POPULATE_READ: Final = 22
+#: Bits of an entry of /proc/PID/pagemap: in memory, swapped out, page of a file. See
+#: Documentation/admin-guide/mm/pagemap.rst in the kernel's source.
+_PRESENT, _SWAPPED, _OF_FILE = (np.uint64(1 << bit) for bit in (63, 62, 61))
+_PAGEMAP: Final = Path("/proc/self/pagemap")
+
+
+class Piece(Protocol):
+    """Memory for the bytes of one weight."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the bytes can be looked at."""
+
+    def read(self) -> None:
+        """Get it ready; may take as long as the disk does.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+
+    def read_ahead(self) -> None:
+        """Get it ready, and have all of it in memory before it is touched."""
+
+    def owner(self) -> Any:
+        """Return a new object with the buffer interface; the bytes are in use while it lives."""
+
+    def was_written(self) -> bool:
+        """Say whether somebody wrote into it: then it is no longer what the file has."""
+
+    def close(self) -> None:
+        """Give its memory back. Nobody uses an owner any more."""
+
+
+class Pages(Protocol):
+    """A file whose pieces are wanted."""
+
+    def piece(self, weight: LazyWeight) -> Piece:
+        """Return memory for *weight*; it begins with what is at `weight.start` in the file."""
+
+    def advise(self, weight: LazyWeight) -> None:
+        """Have the system read *weight* from disk soon, into memory of its own."""
+
+    def content(self, weight: LazyWeight) -> bytes:
+        """Return the bytes of *weight*, in ordinary memory.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+
+
+def pages_of(path: Path, *, mapped: bool = True) -> Pages:
+    """Open the file at *path*, to be mapped where the system can and *mapped* asks for it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    if mapped and _libc() is not None:
+        return MappedPages(path)
+    return ReadPages(path)
+
+
+class _OpenFile:
+    """A file that stays open while somebody may want a piece of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._lock = threading.Lock()
+
+    def advise(self, weight: LazyWeight) -> None:
+        """Have the system read *weight* from disk soon, into memory of its own."""
+        if hasattr(os, "posix_fadvise"):
+            wanted = os.POSIX_FADV_WILLNEED
+            os.posix_fadvise(self._file.fileno(), weight.start, weight.nbytes, wanted)
+
+    def content(self, weight: LazyWeight) -> bytes:
+        """Return the bytes of *weight*, in ordinary memory."""
+        content = bytearray(weight.ref.nbytes)
+        self.read_into(memoryview(content), weight)
+        return bytes(content)
+
+    def read_into(self, memory: memoryview, weight: LazyWeight) -> None:
+        """Read the bytes of *weight* into *memory*."""
+        with self._lock:
+            self._file.seek(weight.ref.offset)
+            while memory:
+                count = self._file.readinto(memory)
+                if not count:
+                    raise OSError(f"the file ended within {weight.name!r}")
+                memory = memory[count:]
+
+
+class MappedPages(_OpenFile):
+    """A file whose pieces are mapped, copy-on-write, as the twin itself is."""
+
+    def piece(self, weight: LazyWeight) -> Piece:
+        """Map the pages of *weight*; none is read yet."""
+        libc = _required_libc()
+        protection, kind = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE
+        address = libc.mmap(
+            None, weight.nbytes, protection, kind, self._file.fileno(), weight.start
+        )
+        if address in (None, ctypes.c_void_p(-1).value):
+            error = ctypes.get_errno()
+            raise MemoryError(f"{weight.name!r} could not be mapped: {os.strerror(error)}")
+        return _Mapping(address=address, nbytes=weight.nbytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mapping:
+    address: int
+    nbytes: int
+    is_ready: bool = True
+
+    def owner(self) -> Any:
+        return (ctypes.c_ubyte * self.nbytes).from_address(self.address)
+
+    def read(self) -> None:
+        _required_libc().madvise(self.address, self.nbytes, mmap.MADV_WILLNEED)
+
+    def read_ahead(self) -> None:
+        libc = _required_libc()
+        if libc.madvise(self.address, self.nbytes, _MADV_POPULATE_READ):  # an older kernel
+            libc.madvise(self.address, self.nbytes, mmap.MADV_WILLNEED)
+
+    def was_written(self) -> bool:
+        entries = _page_entries(self.address, self.nbytes)
+        is_somewhere, is_of_file = entries & (_PRESENT | _SWAPPED), entries & _OF_FILE
+        return bool(np.any(is_somewhere.astype(bool) & ~is_of_file.astype(bool)))
+
+    def close(self) -> None:
+        _required_libc().munmap(self.address, self.nbytes)
+
+
+class ReadPages(_OpenFile):
+    """A file whose pieces are read into memory of their own."""
+
+    def piece(self, weight: LazyWeight) -> Piece:
+        """Take memory for *weight*; nothing is read yet."""
+        return _Buffer(file=self, weight=weight, memory=mmap.mmap(-1, weight.nbytes))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Buffer:
+    file: ReadPages
+    weight: LazyWeight
+    memory: mmap.mmap
+    is_ready: bool = False
+
+    def read(self) -> None:
+        before = self.weight.ref.offset - self.weight.start
+        with memoryview(self.memory) as memory:
+            self.file.read_into(memory[before : before + self.weight.ref.nbytes], self.weight)
+        self.is_ready = True
+
+    read_ahead = read
+
+    def owner(self) -> Any:
+        return (ctypes.c_ubyte * len(self.memory)).from_buffer(self.memory)
+
+    def was_written(self) -> bool:
+        return False  # it would not be known
+
+    def close(self) -> None:
+        self.memory.close()
+
+
+def _page_entries(address: int, nbytes: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Return what the kernel says of the pages at *address*; nothing where it says nothing."""
+    try:
+        with _PAGEMAP.open("rb", buffering=0) as file:
+            file.seek(address // mmap.PAGESIZE * 8)
+            return np.frombuffer(file.read(nbytes // mmap.PAGESIZE * 8), np.uint64)
+    except OSError:
+        return np.empty(0, np.uint64)
+
+
+@functools.cache
+def _libc() -> Any:
+    """Return the C library with `mmap`, or None where there is none, or its offsets are short."""
+    if os.name != "posix" or sys.maxsize < 2**63 - 1:
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    pointer, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    libc.mmap.argtypes = [pointer, size, number, number, number, ctypes.c_int64]
+    libc.mmap.restype = pointer
+    libc.munmap.argtypes = [pointer, size]
+    libc.madvise.argtypes = [pointer, size, number]
+    return libc
+
+
+def _required_libc() -> Any:
+    libc = _libc()
+    assert libc is not None  # noqa: S101 - `pages_of` looked
+    return libc

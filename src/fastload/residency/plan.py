@@ -1,0 +1,122 @@
+"""What of a model is lent weight by weight, and what its smallest budget is."""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from fastload.twin.format import WeightRef
+from fastload.twin.weights import STRING
+
+#: Weights below this size are kept: they are a thousandth of a model, and most of its variables.
+SMALL_BYTES: Final = 64 * 2**10
+_ROOTS: Final = ("model_weights/", "state/")
+_OPTIMIZER: Final = "state/optimizer/"
+_VARIABLE: Final = re.compile(r"/(?:vars/\d+|[^/]+)$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LazyWeight:
+    """A weight of a twin as residency sees it.
+
+    Attributes:
+        ref: where it is.
+        layer: the layer that has it, by the path that the file gives it.
+    """
+
+    ref: WeightRef
+    layer: str
+
+    @property
+    def name(self) -> str:
+        """Its name in the twin."""
+        return self.ref.name
+
+    @property
+    def start(self) -> int:
+        """Offset of the first byte of its first page in the file."""
+        return self.ref.offset - self.ref.offset % mmap.ALLOCATIONGRANULARITY
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pages that it lies on: what it takes of a budget."""
+        length = self.ref.offset + self.ref.nbytes - self.start
+        return -(-length // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The weights of a model, divided.
+
+    Attributes:
+        lent: those that come and go, in the order in which layers are expected to need them.
+        kept: those that stay: the small ones.
+    """
+
+    lent: tuple[LazyWeight, ...]
+    kept: tuple[LazyWeight, ...]
+
+    @property
+    def kept_nbytes(self) -> int:
+        """Bytes that stay."""
+        return sum(weight.ref.nbytes for weight in self.kept)
+
+    @property
+    def total_nbytes(self) -> int:
+        """Bytes of all weights."""
+        return self.kept_nbytes + sum(weight.nbytes for weight in self.lent)
+
+    @property
+    def largest_layer(self) -> tuple[str, int]:
+        """The layer whose lent weights take most bytes, and how many; `("", 0)` if none is lent."""
+        sizes: Counter[str] = Counter()
+        for weight in self.lent:
+            sizes[weight.layer] += weight.nbytes
+        return max(sizes.items(), key=lambda item: item[1], default=("", 0))
+
+    @property
+    def smallest_budget(self) -> int:
+        """Bytes below which a layer could not run: what is kept, and the largest layer.
+
+        Reading ahead takes what is left; where nothing is, it reads into the page cache, which is
+        the system's memory and not the process's.
+        """
+        return self.kept_nbytes + self.largest_layer[1]
+
+
+def plan_of(refs: Iterable[WeightRef]) -> Plan:
+    """Divide the weights of a twin.
+
+    Args:
+        refs: where each is, in the order of the twin, which is that of the model's layers. Weights
+            of an optimizer are left out: no call of the model needs them.
+    """
+    weights = [LazyWeight(ref=ref, layer=layer_of(ref.name)) for ref in refs if _of_model(ref)]
+    return Plan(
+        lent=tuple(weight for weight in weights if weight.ref.nbytes >= SMALL_BYTES),
+        kept=tuple(weight for weight in weights if weight.ref.nbytes < SMALL_BYTES),
+    )
+
+
+def layer_of(name: str) -> str:
+    """Return the path of the layer that a weight belongs to.
+
+    Args:
+        name: the weight's name in a twin.
+
+    Example:
+        >>> layer_of("model_weights/conv1/conv1/kernel:0"), layer_of("state/layers/dense/vars/0")
+        ('conv1/conv1', 'layers/dense')
+    """
+    for root in _ROOTS:
+        name = name.removeprefix(root)
+    return _VARIABLE.sub("", name)
+
+
+def _of_model(ref: WeightRef) -> bool:
+    named = ref.name.startswith(_ROOTS) and not ref.name.startswith(_OPTIMIZER)
+    return named and ref.dtype != STRING and ref.nbytes > 0

@@ -1,0 +1,161 @@
+"""Tensors that graphs wait for without a thread.
+
+A graph asks for a tensor by an operation that calls back, and waits for it at a queue: TensorFlow's
+queues are the one thing that a kernel can wait for while its thread does other work. Threads for
+kernels are few, one on the smallest hosts, and the kernels that others wait for need them.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, Final
+
+from fastload.residency.budget import Wait
+from fastload.runtime.tensorflow import import_module, tensorflow
+from fastload.runtime.transplant import require
+
+_logger: Final = logging.getLogger("fastload")
+#: Gives a tensor, or raises a MemoryBudgetError.
+Read = Callable[[Wait], Any]
+#: Longer than any graph leaves a delivery lying, and shorter than a borrower's patience.
+STALE_S: Final = 20.0
+#: The operations that a delivery consists of.
+DELIVERING: Final = ("EagerPyFunc", "QueueDequeueV2")
+
+
+def delivered(read: Read, inputs: Sequence[Any], dtype: Any) -> Any:
+    """Return, in the graph that is built now, a tensor that *read* gives each time it is run.
+
+    Args:
+        read: called in a thread of TensorFlow's, with `Wait.NEVER`; if there is no room, again in
+            another thread, which may wait.
+        inputs: tensors that it comes after.
+        dtype: of the tensor.
+    """
+
+    def ask(*_: Any) -> Any:
+        return _counter().ask(read, dtype)
+
+    tf = tensorflow()
+    reference = tf.py_function(ask, inputs, tf.resource)
+    (values,) = _operations().queue_dequeue_v2(reference, [dtype])
+    return values
+
+
+@functools.cache
+def _operations() -> Any:
+    operations = import_module("tensorflow.python.ops.gen_data_flow_ops")
+    require(operations, ["queue_dequeue_v2"])
+    return operations
+
+
+@functools.cache
+def _counter() -> _Counter:
+    return _Counter()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Order:
+    """Something that was asked for.
+
+    Attributes:
+        read: gives it.
+        dtype: what it will be.
+        queue: where it goes.
+        delivered_at: when it got there, in seconds of the monotonic clock.
+    """
+
+    read: Read
+    dtype: Any
+    queue: Any
+    delivered_at: float = math.inf
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the graph has what was delivered; its queue can be used again."""
+        return not int(self.queue.size())
+
+
+class _Counter:
+    """Where tensors are asked for and handed out, in the order of asking."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: SimpleQueue[_Order] = SimpleQueue()
+        self._undelivered = 0
+        #: TensorFlow forgets a queue with the object that stands for it.
+        self._delivered: deque[_Order] = deque()
+        self._thread: threading.Thread | None = None
+
+    def ask(self, read: Read, dtype: Any) -> Any:
+        """Return the handle of a queue that will have the tensor."""
+        order = _Order(read=read, dtype=dtype, queue=self._queue(dtype))
+        reference = order.queue.queue_ref
+        with self._lock:
+            is_first = not self._undelivered
+            self._undelivered += 1
+        if not is_first or not self._deliver(order, Wait.NEVER):
+            self._start()
+            self._waiting.put(order)
+        return reference
+
+    def _queue(self, dtype: Any) -> Any:
+        """Return an empty queue: one that was used before, or a new one."""
+        with self._lock:
+            oldest = self._delivered.popleft() if self._delivered else None
+        if oldest is not None and oldest.is_taken and oldest.dtype == dtype:
+            return oldest.queue
+        if oldest is not None and not oldest.is_taken:
+            with self._lock:
+                self._delivered.append(oldest)
+        return tensorflow().queue.FIFOQueue(1, [dtype])
+
+    def _serve(self) -> None:
+        while True:
+            order = self._waiting.get()
+            if not self._deliver(order, Wait.ALWAYS) and self._drop_stale():
+                self._deliver(order, Wait.ALWAYS)
+            # else the graph is told
+            if order.delivered_at == math.inf:
+                order.queue.close(cancel_pending_enqueues=True)
+                self._done(order)
+
+    def _deliver(self, order: _Order, wait: Wait) -> bool:
+        try:
+            order.queue.enqueue(order.read(wait))
+        except Exception as error:
+            if wait is not Wait.NEVER:
+                _logger.error("%s", error)
+            return False
+        order.delivered_at = time.monotonic()
+        self._done(order)
+        return True
+
+    def _done(self, order: _Order) -> None:
+        with self._lock:
+            self._undelivered -= 1
+            self._delivered.append(order)
+
+    def _drop_stale(self) -> bool:
+        """Drop what nobody came for: the call that asked has failed. Say whether there was any."""
+        limit = time.monotonic() - STALE_S
+        with self._lock:
+            stale = [each for each in self._delivered if each.delivered_at < limit]
+            for each in stale:
+                self._delivered.remove(each)
+        return any(not each.is_taken for each in stale)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                name = "fastload deliveries"
+                self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+                self._thread.start()

@@ -1,0 +1,55 @@
+"""Keras models whose weights are lent: which variables they have, and what is set beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastload.residency.lender import Lender
+from fastload.residency.plan import LazyWeight
+from fastload.runtime.lazy_variables import is_plain, make_lazy, own_memory
+from fastload.runtime.zero_copy import address_of, has_dlpack
+from fastload.twin.reader import Twin
+
+
+def variables_of(model: Any, twin: Twin) -> dict[str, Any]:
+    """Return the plain variables of a restored model by the name of the weight that they share.
+
+    Args:
+        model: a model that was restored from *twin*.
+        twin: whose memory the variables share. One that shares none is left out: it has its own.
+    """
+    places = twin.addresses()
+    found = {}
+    for variable in map(_innermost, model.variables):
+        if is_plain(variable):
+            array = np.asarray(variable.read_value())
+            name = places.get(address_of(array))
+            if name is not None and has_dlpack(array.dtype):
+                found[name] = variable
+    return found
+
+
+def lend_weights(variables: Mapping[str, Any], lender: Lender) -> None:
+    """Have variables lend their values, and give those that keep theirs memory of their own."""
+    for weight in lender.plan.kept:
+        own_memory(variables[weight.name], lender.content(weight))
+    for weight in lender.plan.lent:
+        make_lazy(variables[weight.name], lender, weight.name)
+
+
+def refuse_compilation(model: Any) -> None:
+    """Keep XLA away: a compiled function takes all weights at once, and calls nobody back."""
+    if hasattr(model, "supports_jit"):  # Keras 3 asks
+        model.supports_jit = False
+    if getattr(model, "jit_compile", None):
+        model.jit_compile = False
+
+
+def _innermost(variable: Any) -> Any:
+    """Return TensorFlow's variable within Keras's, and within one that casts as it is read."""
+    for name in ("_value", "_variable"):
+        variable = getattr(variable, name, variable)
+    return variable

@@ -1,0 +1,317 @@
+"""Variables whose values are lent to whoever reads them, and to nobody else.
+
+Every way to a variable's value leads through its `_read_variable_op` in Python, with one exception:
+the eager runtime reads a variable that is handed to an operation by itself, in C++, through its
+attribute `_handle`. Where that is no eager tensor, the runtime leaves the operation to Python, and
+Python converts the variable by reading it. So a lazy variable has a stand-in there.
+
+In a graph a read becomes an operation that calls back when it is run. What it returns is a tensor
+over the lent pages: TensorFlow lets go of it as soon as the last kernel that takes it has run, so
+the weight is lent for just as long as it is needed, and no other node knows of it: the graph is
+optimized as it would be. `turns` keeps reads in an order in which none takes the room that an
+earlier layer still waits for.
+
+Whoever asks for the handle itself may be about to write: the variable becomes ordinary memory.
+The variable keeps its tensor over the twin's own mapping all the while. Nobody touches that, and
+whoever does it in a way that is not foreseen here gets the right values all the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType, ModuleType
+from typing import Any, Final
+
+import numpy as np
+
+from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
+from fastload.residency.budget import Wait
+from fastload.residency.lender import Lender
+from fastload.runtime.deliveries import DELIVERING, delivered
+from fastload.runtime.tensorflow import import_module, tensorflow
+from fastload.runtime.transplant import require
+from fastload.runtime.turns import took_turn, turn_in
+from fastload.runtime.zero_copy import tensor_over
+
+_LOAN: Final = "_fastload_loan"
+_GRADIENT: Final = "FastloadRead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loan:
+    """What a lazy variable knows besides.
+
+    Attributes:
+        handle: the variable's true handle.
+        lender: lends its values.
+        name: under this name.
+    """
+
+    handle: Any
+    lender: Lender
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """The modules of TensorFlow that this one needs.
+
+    Attributes:
+        variables: where resource variables are.
+        tape: records operations for gradients.
+    """
+
+    variables: ModuleType
+    tape: Any
+
+
+@functools.cache
+def _parts() -> _Parts:
+    variables = import_module("tensorflow.python.ops.resource_variable_ops")
+    require(variables, ["BaseResourceVariable", "variable_accessed", "gen_resource_variable_ops"])
+    require(variables.BaseResourceVariable, ["_read_variable_op", "handle", "value", "sparse_read"])
+    tape = getattr(variables, "record", None) or getattr(variables, "tape", None)
+    require(tape, ["record_operation", "stop_recording"])
+    tensorflow().RegisterGradient(_GRADIENT)(_gradient_of_read)
+    return _Parts(variables=variables, tape=tape)
+
+
+def _gradient_of_read(operation: Any, gradient: Any) -> list[Any]:
+    return [gradient, *[None] * (len(operation.inputs) - 1)]
+
+
+@functools.cache
+def require_lazy_variables() -> None:
+    """Check that this TensorFlow reads variables as this module expects.
+
+    Raises:
+        UnsupportedRuntimeError: it does not.
+    """
+    if tuple(map(int, np.__version__.split(".")[:2])) < (1, 24):
+        raise UnsupportedRuntimeError("lazy weights need numpy 1.24 or later (numpy#22507)")
+    tf = tensorflow()
+    _parts()
+    with tf.init_scope():
+        variable = tf.Variable(np.zeros((2, 2), np.float32), trainable=False)
+        handle, reads = variable.handle, _Reads()
+        _become_lazy(variable, _Loan(handle=handle, lender=reads, name=""))  # type: ignore[arg-type]
+        seen = float(tf.reduce_sum(tf.matmul(tf.ones((2, 2)), variable)))
+    if (seen, reads.count) != (4.0 * 2, 1):
+        raise UnsupportedRuntimeError("TensorFlow reads variables in an unknown way")
+
+
+class _Reads:
+    """Stands for a lender in a trial: counts, and lends what the variable does not hold."""
+
+    count = 0
+
+    def lend(self, name: str, wait: Wait) -> np.ndarray[Any, Any]:
+        self.count += 1
+        return np.ones((2, 2), np.float32)
+
+
+def make_lazy(variable: Any, lender: Lender, name: str) -> None:
+    """Have *variable* lend its values from now on.
+
+    Args:
+        variable: a variable of TensorFlow that is nothing but a handle; see `is_plain`.
+        lender: lends them.
+        name: under this name.
+    """
+    _become_lazy(variable, _Loan(handle=variable.handle, lender=lender, name=name))
+
+
+def make_ordinary(variable: Any) -> None:
+    """Give a lazy variable its values in memory of its own.
+
+    Raises:
+        MemoryBudgetError: there is no room for them.
+    """
+    with _lock:
+        loan: _Loan | None = vars(variable).get(_LOAN)
+        if loan is None:  # another thread was faster
+            return
+        array = loan.lender.own(loan.name)
+        kind = type(variable).__bases__[1]
+        del vars(variable)[_LOAN]
+        variable.__class__ = kind
+        variable._handle = loan.handle
+        own_memory(variable, array)
+
+
+def own_memory(variable: Any, array: np.ndarray[Any, Any]) -> None:
+    """Give *variable* a copy of *array* in memory of TensorFlow's."""
+    operations = _parts().variables.gen_resource_variable_ops
+    with tensorflow().init_scope():
+        operations.assign_variable_op(variable.handle, tensorflow().constant(array))
+
+
+def is_lazy(variable: Any) -> bool:
+    """Say whether *variable* lends its values."""
+    return _LOAN in vars(variable)
+
+
+def is_plain(variable: Any) -> bool:
+    """Say whether *variable* is nothing but a handle, so that it can lend its values."""
+    return type(variable).__name__ in {"ResourceVariable", "UninitializedVariable"}
+
+
+_lock: Final = threading.RLock()
+#: Functions of TensorFlow that take a handle for a name, when a tape or a graph watches a variable.
+_WATCHERS: Final = frozenset({"variable_accessed", "watch_variable", "_handle_or_self"})
+
+
+def _is_watching(frame: FrameType) -> bool:
+    """Say whether the code in *frame* reads a handle only to watch its variable."""
+    is_tensorflow = str(frame.f_globals.get("__name__")).startswith("tensorflow.")
+    return is_tensorflow and frame.f_code.co_name in _WATCHERS
+
+
+def _become_lazy(variable: Any, loan: _Loan) -> None:
+    kind = _lazy_class(type(variable))
+    del vars(variable)["_handle"]
+    vars(variable)[_LOAN] = loan
+    variable.__class__ = kind
+
+
+@functools.cache
+def _lazy_class(final: Any) -> Any:
+    told = {name: getattr(final, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return type(final)(final.__name__, (_LazyVariable, final), told)
+
+
+class _HandleStandIn:
+    """What the eager runtime finds in place of a handle: all that a handle has, but no tensor."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._handle, name)
+
+
+class _LazyVariable:
+    """What a lazy variable does in another way than an ordinary one."""
+
+    @property
+    def _handle(self) -> Any:
+        return _HandleStandIn(self._loan.handle)
+
+    @_handle.setter
+    def _handle(self, handle: Any) -> None:
+        raise AttributeError("the handle of a lazy variable cannot be replaced")
+
+    @property
+    def _loan(self) -> _Loan:
+        loan: _Loan = vars(self)[_LOAN]
+        return loan
+
+    @property
+    def handle(self) -> Any:
+        """The handle; whoever has it may write, so the values become ordinary memory first."""
+        loan = self._loan
+        if not _is_watching(sys._getframe(1)):
+            make_ordinary(self)
+        return loan.handle
+
+    @property
+    def device(self) -> Any:
+        """Where it is."""
+        return self._loan.handle.device
+
+    def is_initialized(self, name: Any = None) -> Any:
+        """Return true, as a tensor."""
+        return tensorflow().constant(True, name=name)  # noqa: FBT003 - as in TensorFlow
+
+    def sparse_read(self, indices: Any, name: Any = None) -> Any:
+        """Return rows."""
+        return tensorflow().gather(self._read_variable_op(), indices, name=name)
+
+    def gather_nd(self, indices: Any, name: Any = None) -> Any:
+        """Return elements."""
+        return tensorflow().gather_nd(self._read_variable_op(), indices, name=name)
+
+    def value(self) -> Any:
+        """Return the values."""
+        return self._read_variable_op()
+
+    def _read_variable_op(self, no_copy: bool = False) -> Any:  # noqa: FBT001, FBT002 - TensorFlow's
+        _parts().variables.variable_accessed(self)
+        if tensorflow().executing_eagerly():
+            return _recorded(self._loan.handle, lambda: lent(self, Wait.FOR_OTHERS))
+        return _read_in_graph(self)
+
+    def _export_to_saved_model_graph(self, *args: Any, **kwargs: Any) -> Any:
+        raise UnsupportedRequestError(
+            "a model with lazy weights cannot be exported: its functions read from the cache. "
+            "Load it with weights='mapped' for that"
+        )
+
+    _map_resources = _export_to_saved_model_graph  # its name before TensorFlow 2.10
+
+
+def lent(variable: Any, wait: Wait) -> Any:
+    """Return the values of a variable that is or was lazy, as a tensor over what is lent.
+
+    Raises:
+        MemoryBudgetError: there is no room.
+    """
+    loan: _Loan | None = vars(variable).get(_LOAN)
+    if loan is not None:
+        try:
+            return tensor_over(loan.lender.lend(loan.name, wait))
+        except KeyError:  # it became ordinary in this moment
+            return lent(variable, wait)
+    operations = _parts().variables.gen_resource_variable_ops
+    return operations.read_variable_op(variable.handle, variable.dtype)
+
+
+def _recorded(handle: Any, read: Callable[[], Any]) -> Any:
+    """Read, and have gradients flow to the variable, as `ReadVariableOp` would."""
+    tape = _parts().tape
+    with tape.stop_recording():
+        values = read()
+    tape.record_operation(
+        "ReadVariableOp",
+        [values],
+        [handle],
+        backward_function=lambda gradient: [gradient],
+        forward_function=lambda tangent: [tangent],
+    )
+    return values
+
+
+def _read_in_graph(variable: Any) -> Any:
+    tf = tensorflow()
+    graph = tf.compat.v1.get_default_graph()
+    if not hasattr(graph, "capture"):  # of TensorFlow 1, with a session of its own
+        make_ordinary(variable)
+        return variable._read_variable_op()
+    true_handle = variable._loan.handle
+    handle = graph.capture(true_handle)
+    # TensorFlow keeps the functions that graphs call for ever, so this one holds no variable.
+    known = weakref.ref(variable)
+
+    def read(wait: Wait) -> Any:
+        found = known()
+        if found is None:
+            raise tf.errors.FailedPreconditionError(None, None, "the variable is gone")
+        return lent(found, wait)
+
+    def emitted() -> Any:
+        turn = turn_in(graph)
+        with (
+            tf.control_dependencies(turn.after),
+            graph.gradient_override_map({name: _GRADIENT for name in DELIVERING}),
+            tf.device(true_handle.device),
+        ):
+            return delivered(read, [handle, *turn.data], variable.dtype)
+
+    values = _recorded(handle, emitted)
+    took_turn(graph, values.op)
+    return tf.ensure_shape(values, variable.shape)
