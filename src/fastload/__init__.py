@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fastload.api import load_model, load_saved_model
     from fastload.explanation import Explanation, explain
     from fastload.hooks.installation import disabled, enabled, install, is_installed, uninstall
+    from fastload.lending.shared import set_memory_budget
     from fastload.predicting import load_predictor
     from fastload.registry import custom_objects, register
     from fastload.report import LoadReport, Outcome, last_load
@@ -39,6 +40,7 @@ __all__ = [
     "load_predictor",
     "load_saved_model",
     "register",
+    "set_memory_budget",
     "uninstall",
     "warm",
 ]
@@ -63,6 +65,7 @@ _HOME = {
     "load_predictor": "predicting",
     "load_saved_model": "api",
     "register": "registry",
+    "set_memory_budget": "lending.shared",
     "uninstall": "hooks.installation",
     "unload_ipython_extension": "hooks.ipython",
     "warm": "warming",

@@ -24,7 +24,9 @@ from fastload.report import Outcome, PhaseClock
 from fastload.restore.keras_model import restore_keras_model
 from fastload.restore.objects import custom_objects as objects_for
 from fastload.restore.objects import require_resolved
+from fastload.restore.residency import Terms, lend_weights_of, require_budget
 from fastload.restore.saved_model import restore_saved_model
+from fastload.runtime.flat_call import placed, require_device
 from fastload.runtime.flavour import (
     KERAS2,
     Flavour,
@@ -35,7 +37,7 @@ from fastload.runtime.flavour import (
 )
 from fastload.runtime.loaders import require_opens
 from fastload.runtime.request import RestoreRequest
-from fastload.settings import WeightsMode, weights_mode
+from fastload.settings import WeightsMode, weights_choice, weights_mode
 from fastload.source.detect import detect
 from fastload.source.kinds import SourceKind
 from fastload.switch import loading
@@ -67,6 +69,8 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
     safe_mode: bool = True,  # noqa: FBT001, FBT002 - as in the stock loader
     *,
     weights: WeightsMode | None = None,
+    memory_budget: int | str | None = None,
+    device: str | None = None,
     keras: KerasChoice = "auto",
     strict: bool | None = None,
     **stock_only: Any,
@@ -79,8 +83,15 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
         compile: as in the stock loader.
         safe_mode: as in the stock loader.
         weights: `mapped` shares the twin's pages between processes and reads them when they are
-            touched; `eager` reads them all at once into memory; `auto` (the default, or
-            `FASTLOAD_WEIGHTS`) maps unless the cache is on a network file system.
+            touched; `eager` reads them all at once into memory; `lazy` keeps no more of them in
+            memory than `memory_budget`; `auto` (the default, or `FASTLOAD_WEIGHTS`) maps unless
+            the cache is on a network file system.
+        memory_budget: bytes that the weights may take in memory, as a number or as `"256MiB"`
+            (default: `FASTLOAD_MEMORY_BUDGET`, or all that fits, or `set_memory_budget`). Implies
+            `weights="lazy"`, and that stock does not stand in: it knows no budget. Where the whole
+            model fits, it is an ordinary model.
+        device: where the model's weights are to be, as for `tf.device` (`"/GPU:0"`); by default
+            where TensorFlow would put them.
         keras: `auto` for the Keras that `tf.keras` is, or `keras` or `tf_keras`.
         strict: raise the reason instead of going to the stock loader (default:
             `FASTLOAD_STRICT`).
@@ -93,8 +104,11 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
 
     Raises:
         FastloadError: with `strict`, why the load cannot be served from a twin.
+        MemoryBudgetError: the budget is smaller than the model's largest layer; the message has the
+            smallest that would do.
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
-        ValueError: `weights`, `keras` or a variable of the environment has no such value.
+        ValueError: TensorFlow has no such device; or `weights`, `memory_budget`, `keras` or a
+            variable of the environment has no such value.
         Exception: whatever the stock loader raises for this file.
 
     Example:
@@ -105,6 +119,9 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
     """
     clock = PhaseClock()
     settings = current_settings()
+    mode, budget = weights_choice(settings, weights, memory_budget)
+    if device is not None:
+        require_device(device)
     call = ModelCall(
         filepath=filepath,
         custom_objects=custom_objects,
@@ -112,7 +129,9 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
         safe_mode=safe_mode,
         stock_only=stock_only,
         keras=keras,
-        weights=settings.weights if weights is None else weights_mode(weights),
+        weights=mode,
+        memory_budget=budget,
+        device=device,
         strict=settings.strict if strict is None else strict,
         settings=settings,
     )
@@ -138,8 +157,26 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
-        model = rebuild(call, identity, twin, chosen)
+        if call.weights == "lazy":
+            model = rebuild_lazy(call, identity, twin, chosen)
+        else:
+            model = rebuild(call, identity, twin, chosen)
     return Served(model=model, outcome=outcome, twin=twin)
+
+
+def rebuild_lazy(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> Any:
+    """Make the model that *call* asks for from its twin, with weights that are lent.
+
+    Raises:
+        MemoryBudgetError: the budget is smaller than the model's largest layer.
+        CacheError: Keras cannot make it of this twin.
+        BypassError: a custom class is missing, or Keras or TensorFlow is not as expected.
+    """
+    terms = Terms.of(call.memory_budget, call.device)
+    require_budget(twin, terms)
+    model = rebuild(call, identity, twin, chosen)
+    lend_weights_of(model, twin, terms)
+    return model
 
 
 def _require_ours(call: ModelCall) -> None:
@@ -164,7 +201,8 @@ def rebuild(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) ->
     version = chosen.version.replace(".", "_")
     specs = identity.entry.side_path(f"specs-{chosen.package}-{version}")
     try:
-        return restore_keras_model(twin, chosen, request, specs)
+        with placed(call.device):
+            return restore_keras_model(twin, chosen, request, specs)
     except (RestoreError, UnresolvedObjectError):
         require_resolved(twin, chosen, request.custom_objects)  # a missing class explains the rest
         raise
@@ -187,7 +225,7 @@ def load_saved_model(
         export_dir: a SavedModel folder.
         tags: as in the stock loader.
         options: as in the stock loader; a load that has any is left to it.
-        weights: as in `load_model`.
+        weights: as in `load_model`; `lazy` is `mapped` here, and no budget holds.
         strict: as in `load_model`.
 
     Returns:
@@ -241,7 +279,7 @@ def _served(call: Call, load: Callable[[], Served]) -> Served | CacheError | Byp
     try:
         return load()
     except (CacheError, BypassError) as error:
-        if call.strict and not call.settings.disabled:
+        if call.must_be_served and not call.settings.disabled:
             raise
         return error
 

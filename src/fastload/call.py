@@ -12,7 +12,7 @@ from typing import Any, Final
 from fastload import registry, switch
 from fastload.errors import UnconvertibleModelError, UnsupportedRequestError
 from fastload.restore.predictor import Predictor, Reference, Run, Signatures, chosen_signature
-from fastload.runtime.flat_call import ConcreteCall
+from fastload.runtime.flat_call import ConcreteCall, placed
 from fastload.runtime.flavour import KerasChoice, flavour
 from fastload.runtime.inference import inference_of, signature_of
 from fastload.runtime.tensorflow import load_saved_model
@@ -29,14 +29,23 @@ class Call:
     Attributes:
         filepath: as the caller gave it.
         weights: how the twin's weights are read.
+        memory_budget: bytes that lazy weights may take; None for all that fits.
+        device: where it runs, as for `tf.device`; None for where TensorFlow would run it.
         strict: raise the reason instead of going to the stock loader.
         settings: what the environment asks for.
     """
 
     filepath: Any
     weights: WeightsMode = "auto"
+    memory_budget: int | None = None
+    device: str | None = None
     strict: bool = False
     settings: Settings
+
+    @property
+    def must_be_served(self) -> bool:
+        """Whether stock cannot stand in: it was ruled out, or knows no budget."""
+        return self.strict or (self.weights == "lazy" and self.memory_budget is not None)
 
     @property
     def is_of_stock(self) -> bool:
@@ -76,7 +85,8 @@ class ModelCall(Call):
     def load_stock(self) -> Any:
         """Call Keras's own `load_model`."""
         load = self.stock or flavour(self.keras).load_model
-        return load(self.filepath, **self._stock_arguments())
+        with placed(self.device):
+            return load(self.filepath, **self._stock_arguments())
 
     def _stock_arguments(self) -> dict[str, Any]:
         arguments = {
@@ -116,14 +126,12 @@ class PredictorCall(Call):
 
     Attributes:
         signature: the function to call; None for the model's only one, or TensorFlow's default.
-        device: where it runs; None for where TensorFlow would run it.
         keras: which Keras makes the model of a file that has no functions.
         reopen: what a pickle calls; see `restore.predictor.Reference`.
         load_model: what `keras_model()` of the predictor calls.
     """
 
     signature: str | None = None
-    device: str | None = None
     keras: KerasChoice = "auto"
     reopen: Callable[..., Predictor]
     load_model: Callable[[], Any]

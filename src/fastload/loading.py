@@ -100,7 +100,9 @@ def open_twin(identity: Identity, settings: Settings, weights: WeightsMode) -> t
     cache, entry = identity.entry.cache, identity.entry
     if not cache.trusted():
         cache.ensure()
-    mapped = weights == "mapped" or (weights == "auto" and not is_network_filesystem(cache.root))
+    mapped = weights in {"mapped", "lazy"} or (
+        weights == "auto" and not is_network_filesystem(cache.root)
+    )
     try:
         with dropping_corrupt(entry):
             twin, outcome = _open_or_build(identity, settings, mapped=mapped)

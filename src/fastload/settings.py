@@ -14,11 +14,16 @@ from typing import Final, Literal
 
 from fastload.flags import flag
 
-WeightsMode = Literal["auto", "mapped", "eager"]
+WeightsMode = Literal["auto", "mapped", "eager", "lazy"]
 
 _UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE)
-_WEIGHTS: Final[dict[str, WeightsMode]] = {"auto": "auto", "mapped": "mapped", "eager": "eager"}
+_WEIGHTS: Final[dict[str, WeightsMode]] = {
+    "auto": "auto",
+    "mapped": "mapped",
+    "eager": "eager",
+    "lazy": "lazy",
+}
 
 #: Conversions of the largest models take minutes on slow disks; a waiter gives up later than that.
 DEFAULT_LOCK_TIMEOUT_S: Final = 300.0
@@ -34,7 +39,10 @@ class Settings:
         cache_max_size_bytes: `FASTLOAD_CACHE_MAX_SIZE` (`20GiB`), or None for no limit.
         strict: `FASTLOAD_STRICT`: raise instead of going to the stock loader.
         lock_timeout_s: `FASTLOAD_LOCK_TIMEOUT` in seconds.
-        weights: `FASTLOAD_WEIGHTS`: `auto`, `mapped` or `eager`.
+        weights: `FASTLOAD_WEIGHTS`: `auto`, `mapped`, `eager` or `lazy`.
+        memory_budget_bytes: `FASTLOAD_MEMORY_BUDGET` (`256MiB`): of lazy weights; None for all that
+            fits.
+        progress: `FASTLOAD_PROGRESS`: show the first pass over lazy weights.
         run: `FASTLOAD_RUN`, which `fastload run --stats` sets: its name in the statistics.
         log_level: `FASTLOAD_LOG` (`info`, `debug`, ...), or None to leave `logging` alone.
     """
@@ -45,6 +53,8 @@ class Settings:
     strict: bool = False
     lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
     weights: WeightsMode = "auto"
+    memory_budget_bytes: int | None = None
+    progress: bool = False
     run: str | None = None
     log_level: str | None = None
 
@@ -67,6 +77,8 @@ class Settings:
             strict=flag(environ, "FASTLOAD_STRICT"),
             lock_timeout_s=_seconds(environ, "FASTLOAD_LOCK_TIMEOUT", DEFAULT_LOCK_TIMEOUT_S),
             weights=_weights(environ, "FASTLOAD_WEIGHTS"),
+            memory_budget_bytes=_size(environ, "FASTLOAD_MEMORY_BUDGET"),
+            progress=flag(environ, "FASTLOAD_PROGRESS"),
             run=environ.get("FASTLOAD_RUN") or None,
             log_level=environ.get("FASTLOAD_LOG", "").strip().upper() or None,
         )
@@ -99,8 +111,49 @@ def weights_mode(text: str) -> WeightsMode:
         'eager'
     """
     if text not in _WEIGHTS:
-        raise ValueError(f"weights={text!r} is not understood: use auto, mapped or eager")
+        raise ValueError(f"weights={text!r} is not understood: use auto, mapped, eager or lazy")
     return _WEIGHTS[text]
+
+
+def weights_choice(
+    settings: Settings, weights: str | None, memory_budget: int | str | None
+) -> tuple[WeightsMode, int | None]:
+    """Return how weights are read, and the bytes that lazy ones may take.
+
+    Args:
+        settings: what the environment asks for.
+        weights: of the call; None for what the environment says, or for `lazy` with a budget.
+        memory_budget: of the call; None for what the environment says.
+
+    Raises:
+        ValueError: one is not understood, or there is a budget for weights that are not lazy.
+    """
+    budget = budget_bytes(memory_budget)
+    if weights is None:
+        mode = settings.weights if budget is None else "lazy"
+    else:
+        mode = weights_mode(weights)
+    if mode != "lazy":
+        if budget is not None:
+            raise ValueError(f"memory_budget= is for weights='lazy', not for {mode!r}")
+        return mode, None
+    return mode, settings.memory_budget_bytes if budget is None else budget
+
+
+def budget_bytes(size: int | str | None) -> int | None:
+    """Return the bytes of a `memory_budget=`; None stays None.
+
+    Raises:
+        ValueError: it is no size, or not a positive one.
+
+    Example:
+        >>> budget_bytes("256MiB")
+        268435456
+    """
+    nbytes = parse_size(size) if isinstance(size, str) else size
+    if nbytes is not None and nbytes <= 0:
+        raise ValueError(f"memory_budget={size!r} is no positive number of bytes")
+    return nbytes
 
 
 def _size(environ: Mapping[str, str], name: str) -> int | None:
@@ -125,5 +178,6 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
 def _weights(environ: Mapping[str, str], name: str) -> WeightsMode:
     value = environ.get(name, "auto").strip().lower() or "auto"
     if value not in _WEIGHTS:
-        raise ValueError(f"{name}={environ[name]!r} is not understood: use auto, mapped or eager")
+        modes = "auto, mapped, eager or lazy"
+        raise ValueError(f"{name}={environ[name]!r} is not understood: use {modes}")
     return _WEIGHTS[value]

@@ -46,6 +46,7 @@ def model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[
             stock_only={name: value for name, value in arguments.items() if name not in _OURS},
             keras=_package(stock),
             weights=settings.weights,
+            memory_budget=settings.memory_budget_bytes,
             strict=settings.strict,
             settings=settings,
             stock=stock,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Final
 
-from fastload.residency.budget import Wait
+from fastload.lending.budget import Wait
 from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.runtime.transplant import require
 
@@ -133,7 +133,7 @@ class _Counter:
             order.queue.enqueue(order.read(wait))
         except Exception as error:
             if wait is not Wait.NEVER:
-                _logger.error("%s", error)
+                _logger.error("%s", error)  # noqa: TRY400 - it says all
             return False
         order.delivered_at = time.monotonic()
         self._done(order)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from fastload.residency.lender import Lender
-from fastload.residency.plan import LazyWeight
+from fastload.lending.lender import Lender
+from fastload.lending.pages import was_written
 from fastload.runtime.lazy_variables import is_plain, make_lazy, own_memory
 from fastload.runtime.zero_copy import address_of, has_dlpack
 from fastload.twin.reader import Twin
@@ -19,16 +19,18 @@ def variables_of(model: Any, twin: Twin) -> dict[str, Any]:
 
     Args:
         model: a model that was restored from *twin*.
-        twin: whose memory the variables share. One that shares none is left out: it has its own.
+        twin: whose memory the variables share. One that shares none is left out: it has its own;
+            so is one whose values somebody changed in place while the model was made.
     """
     places = twin.addresses()
     found = {}
     for variable in map(_innermost, model.variables):
         if is_plain(variable):
             array = np.asarray(variable.read_value())
-            name = places.get(address_of(array))
-            if name is not None and has_dlpack(array.dtype):
-                found[name] = variable
+            address = address_of(array)
+            is_shared = address in places and has_dlpack(array.dtype)
+            if is_shared and not was_written(address, array.nbytes):
+                found[places[address]] = variable
     return found
 
 

@@ -30,8 +30,8 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
-from fastload.residency.budget import Wait
-from fastload.residency.lender import Lender
+from fastload.lending.budget import Wait
+from fastload.lending.lender import Lender
 from fastload.runtime.deliveries import DELIVERING, delivered
 from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.runtime.transplant import require
@@ -173,10 +173,11 @@ def _is_watching(frame: FrameType) -> bool:
 
 
 def _become_lazy(variable: Any, loan: _Loan) -> None:
-    kind = _lazy_class(type(variable))
+    kind: Any = type(variable)
+    lazy = _lazy_class(kind)
     del vars(variable)["_handle"]
     vars(variable)[_LOAN] = loan
-    variable.__class__ = kind
+    variable.__class__ = lazy
 
 
 @functools.cache
@@ -226,7 +227,7 @@ class _LazyVariable:
 
     def is_initialized(self, name: Any = None) -> Any:
         """Return true, as a tensor."""
-        return tensorflow().constant(True, name=name)  # noqa: FBT003 - as in TensorFlow
+        return tensorflow().constant(True, name=name)
 
     def sparse_read(self, indices: Any, name: Any = None) -> Any:
         """Return rows."""
@@ -307,7 +308,7 @@ def _read_in_graph(variable: Any) -> Any:
         turn = turn_in(graph)
         with (
             tf.control_dependencies(turn.after),
-            graph.gradient_override_map({name: _GRADIENT for name in DELIVERING}),
+            graph.gradient_override_map(dict.fromkeys(DELIVERING, _GRADIENT)),
             tf.device(true_handle.device),
         ):
             return delivered(read, [handle, *turn.data], variable.dtype)

@@ -72,6 +72,21 @@ class Twin:
         return sum(ref.nbytes for ref in self.refs.values())
 
     @property
+    def extent(self) -> tuple[int, int]:
+        """Where in memory it is: the address of its first byte, and how many there are."""
+        return self._buffer.ctypes.data, self._buffer.nbytes
+
+    def release_pages(self) -> None:
+        """Have the system take back the pages that were read; they are read again when touched.
+
+        Whoever wrote into an array of the twin loses that. Does nothing where the system cannot.
+        """
+        mapping = self._buffer.base
+        mapping = getattr(mapping, "obj", mapping)
+        if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            mapping.madvise(mmap.MADV_DONTNEED)
+
+    @property
     def root(self) -> TwinFile:
         """The twin as h5py would show it."""
         groups = self.manifest.groups

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from fastload.residency.plan import LazyWeight
+from fastload.lending.plan import LazyWeight
 
 #: Linux 5.14: map and read pages at once, without touching them; see madvise(2).
 _MADV_POPULATE_READ: Final = 22
@@ -150,9 +150,7 @@ class _Mapping:
             libc.madvise(self.address, self.nbytes, mmap.MADV_WILLNEED)
 
     def was_written(self) -> bool:
-        entries = _page_entries(self.address, self.nbytes)
-        is_somewhere, is_of_file = entries & (_PRESENT | _SWAPPED), entries & _OF_FILE
-        return bool(np.any(is_somewhere.astype(bool) & ~is_of_file.astype(bool)))
+        return was_written(self.address, self.nbytes)
 
     def close(self) -> None:
         _required_libc().munmap(self.address, self.nbytes)
@@ -191,12 +189,23 @@ class _Buffer:
         self.memory.close()
 
 
-def _page_entries(address: int, nbytes: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """Return what the kernel says of the pages at *address*; nothing where it says nothing."""
+def was_written(address: int, nbytes: int) -> bool:
+    """Say whether somebody wrote into some memory that was mapped from a file, copy-on-write.
+
+    Only Linux tells; elsewhere this is false.
+    """
+    first = address - address % mmap.PAGESIZE
+    entries = _page_entries(first, -(-(address + nbytes - first) // mmap.PAGESIZE))
+    is_somewhere, is_of_file = entries & (_PRESENT | _SWAPPED), entries & _OF_FILE
+    return bool(np.any(is_somewhere.astype(bool) & ~is_of_file.astype(bool)))
+
+
+def _page_entries(address: int, count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Return what the kernel says of *count* pages at *address*; nothing where it says nothing."""
     try:
         with _PAGEMAP.open("rb", buffering=0) as file:
             file.seek(address // mmap.PAGESIZE * 8)
-            return np.frombuffer(file.read(nbytes // mmap.PAGESIZE * 8), np.uint64)
+            return np.frombuffer(file.read(count * 8), np.uint64)
     except OSError:
         return np.empty(0, np.uint64)
 

@@ -18,9 +18,9 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from fastload.errors import MemoryBudgetError
-from fastload.residency.order import NeedOrder
-from fastload.residency.pages import Pages, Piece
-from fastload.residency.plan import LazyWeight
+from fastload.lending.order import NeedOrder
+from fastload.lending.pages import Pages, Piece
+from fastload.lending.plan import LazyWeight
 
 #: Where nothing came back for so long, nothing will: all loans wait for each other.
 PATIENCE_S: Final = 30.0
@@ -132,6 +132,18 @@ class Budget:
             if not self._make_room(nbytes, lambda _: True):
                 raise MemoryBudgetError(purpose, self.limit, self.used + nbytes)
             self._take(nbytes)
+
+    def resize(self, limit: int) -> None:
+        """Change the budget to *limit* bytes.
+
+        Raises:
+            MemoryBudgetError: more than that stays or is in use; nothing has changed.
+        """
+        with self.changed:
+            before, self.limit = self.limit, limit
+            if not self._make_room(0, lambda _: True):
+                needed, self.limit = self.used, before
+                raise MemoryBudgetError("what is in memory", limit, needed)
 
     def release(self, nbytes: int) -> None:
         """Give back room that `keep` took."""

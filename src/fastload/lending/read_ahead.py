@@ -9,12 +9,13 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import Final
 
-from fastload.residency.budget import Budget, Place
+from fastload.lending.budget import Budget, Place
 
 _logger: Final = logging.getLogger(__name__)
 #: Read so far ahead, or one weight: more would only drive out what the next round begins with.
 _WINDOW_BYTES: Final = 64 * 2**20
 _BUDGET_PARTS: Final = 4
+_known: Final[weakref.WeakKeyDictionary[Budget, ReadAhead]] = weakref.WeakKeyDictionary()
 
 
 class ReadAhead:
@@ -30,6 +31,14 @@ class ReadAhead:
         self._wakes: SimpleQueue[bool] = SimpleQueue()
         self._thread: threading.Thread | None = None
         weakref.finalize(budget, self._wakes.put, False).atexit = False
+
+    @classmethod
+    def of(cls, budget: Budget) -> ReadAhead:
+        """Return the one that *budget* has."""
+        with budget.changed:
+            if budget not in _known:
+                _known[budget] = cls(budget)
+            return _known[budget]
 
     def wake(self) -> None:
         """Look again: something was needed."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from fastload.residency.budget import Budget, Place, Shelf, Wait
-from fastload.residency.order import NeedOrder
-from fastload.residency.pages import Pages
-from fastload.residency.plan import LazyWeight, Plan
-from fastload.residency.read_ahead import ReadAhead
+from fastload.lending.budget import Budget, Place, Shelf, Wait
+from fastload.lending.order import NeedOrder
+from fastload.lending.pages import Pages
+from fastload.lending.plan import LazyWeight, Plan
+from fastload.lending.read_ahead import ReadAhead
 from fastload.twin.format import dtype_of
 from fastload.twin.weights import Array
 
@@ -29,16 +29,16 @@ class Lender:
         MemoryBudgetError: what stays does not fit.
     """
 
-    def __init__(self, plan: Plan, budget: Budget, pages: Pages, read_ahead: ReadAhead) -> None:
+    def __init__(self, plan: Plan, budget: Budget, pages: Pages) -> None:
         self.plan, self.budget = plan, budget
         self.owned: dict[str, int] = {}
         self.shelf = Shelf(pages=pages, order=NeedOrder(weight.name for weight in plan.lent))
         places = [Place(weight=weight, shelf=self.shelf) for weight in plan.lent]
         self.shelf.places.update({place.weight.name: place for place in places})
-        self._read_ahead = read_ahead
+        self._read_ahead = ReadAhead.of(budget)
+        budget.keep(plan.kept_nbytes, "keeping small weights")
+        self.owned.update({weight.name: weight.ref.nbytes for weight in plan.kept})
         weakref.finalize(self, _give_back, budget, self.shelf, self.owned).atexit = False
-        for weight in plan.kept:
-            self._keep(weight)
 
     def lend(self, name: str, wait: Wait) -> Array:
         """Return a weight; its bytes stay in memory while the array, or a view of it, lives.
@@ -61,19 +61,14 @@ class Lender:
         """Return a weight in ordinary memory, and lend it no more: somebody is to change it.
 
         Raises:
-            MemoryBudgetError: there is no room for a second copy, which it is for a moment.
+            MemoryBudgetError: there is no room for it.
             OSError: the file cannot be read.
         """
-        place = self.shelf.places[name]
-        array = self._keep(place.weight)
+        weight = self.shelf.places[name].weight
+        self.budget.forget(self.shelf.places[name])
+        self.budget.keep(weight.ref.nbytes, f"keeping {name!r} in memory")
+        self.owned[name] = weight.ref.nbytes
         del self.shelf.places[name]
-        self.budget.forget(place)
-        return array
-
-    def _keep(self, weight: LazyWeight) -> Array:
-        """Read a weight into ordinary memory."""
-        self.budget.keep(weight.ref.nbytes, f"keeping {weight.name!r} in memory")
-        self.owned[weight.name] = weight.ref.nbytes
         return self.content(weight)
 
     def content(self, weight: LazyWeight) -> Array:
