@@ -165,7 +165,15 @@ class PredictorCall(Call):
         name = chosen_signature(found, self.signature, str(self.filepath))
         signatures = Signatures(found, get_ready)
         signatures.ready(name)
-        arguments = (path, self.signature, self.device, self.keras, self.weights, self.strict)
+        arguments = (
+            path,
+            self.signature,
+            self.device,
+            self.keras,
+            self.weights,
+            self.strict,
+            self.memory_budget,
+        )
         reference = Reference(reopen=self.reopen, arguments=arguments, digest=digest)
         return Predictor(signatures, name, reference, self.load_model)
 

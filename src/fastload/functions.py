@@ -20,16 +20,20 @@ from fastload.errors import (
     CacheError,
     CacheUnwritableError,
     UnconvertibleModelError,
+    UnsupportedRequestError,
 )
+from fastload.lending.lender import Lender
 from fastload.loading import Identity
 from fastload.restore.objects import uses_only_builtins
 from fastload.restore.predictor import Run
 from fastload.restore.saved_model import restore_saved_model
 from fastload.runtime.flat_call import ConcreteCall, FlatCall, has_accelerators
 from fastload.runtime.flat_entry import FLAT_VERSION, read_flat, write_flat, write_refusal
-from fastload.runtime.flattening import Capturing, FlatFunction, flatten
+from fastload.runtime.flattening import Capturing, FlatFunction, Value, flatten
 from fastload.runtime.flavour import Flavour, tracing_choices
 from fastload.runtime.inference import capturing, inference_of
+from fastload.runtime.lazy_flat import LazyFlatCall
+from fastload.runtime.lazy_models import lend_weights, variables_of
 from fastload.runtime.tensorflow import tensorflow
 from fastload.runtime.weight_readers import NotFlatError
 from fastload.runtime.zero_copy import tensor_over
@@ -49,6 +53,7 @@ class SavedFunctions:
         twin: its twin, with a function section.
         path: the SavedModel's folder.
         device: where functions run; None for where TensorFlow would run them.
+        lender: lends their weights; None where they are mapped.
         reasons: why functions are not flat, by name.
     """
 
@@ -56,6 +61,7 @@ class SavedFunctions:
     twin: Twin
     path: str
     device: str | None
+    lender: Lender | None = None
     reasons: dict[str, str] = field(default_factory=dict)
     _objects: Any = None
 
@@ -77,6 +83,8 @@ class SavedFunctions:
         except NotFlatError as error:
             if SESSION_GRAPH in self.twin.manifest.documents:  # which has no objects
                 raise UnconvertibleModelError(str(error)) from error
+            if self.lender is not None:
+                raise UnsupportedRequestError(f"its weights cannot be lent: {error}") from error
             self.reasons[name] = str(error)
             _logger.info("%s: %r keeps its variables: %s", self.path, name, error)
         if self._objects is None:
@@ -84,7 +92,7 @@ class SavedFunctions:
         return ConcreteCall(self._objects.signatures[name], self._objects, self.device)
 
     def _flat(self, name: str) -> Run:
-        return _bound(self.flat(name), self.twin, self.device)
+        return _bound(self.flat(name), self.twin, self.device, self.lender)
 
     def flat(self, name: str) -> FlatFunction:
         """Return the flat function of the signature called *name*, made first if it never was.
@@ -107,8 +115,13 @@ class SavedFunctions:
         return entry.make(lambda: capturing(self.twin, signature), signature)
 
 
-def keras_function(
-    identity: Identity, twin: Twin, chosen: Flavour, build: Callable[[], Any], device: str | None
+def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they found
+    identity: Identity,
+    twin: Twin,
+    chosen: Flavour,
+    build: Callable[[], Any],
+    device: str | None,
+    lender: Lender | None = None,
 ) -> tuple[Signature, Run, str | None]:
     """Return the inference function of a Keras model, what it takes, and why it is not flat if so.
 
@@ -118,6 +131,7 @@ def keras_function(
         chosen: the Keras that it is for.
         build: makes the model of its twin.
         device: where the function runs; None for where TensorFlow would run it.
+        lender: lends its weights; None where they are mapped.
 
     Raises:
         CacheError: the cache cannot serve it.
@@ -125,7 +139,7 @@ def keras_function(
         NoFunctionError: it has no function that can be traced.
     """
     if not uses_only_builtins(twin, chosen):
-        return _traced(build(), device, "its classes are custom, and may change")
+        return _traced(build(), twin, device, lender, "its classes are custom, and may change")
     entry = _FlatEntry(
         identity=identity, signature=DEFAULT_SIGNATURE, keras=" ".join(tracing_choices(chosen))
     )
@@ -133,35 +147,43 @@ def keras_function(
         kept = entry.read(twin)
         if kept is not None:
             flat, signature = kept
-            return signature, _bound(flat, twin, device), None
+            return signature, _bound(flat, twin, device, lender), None
+        model = build()
+        inference = inference_of(model)
+        flat = entry.make(lambda: capturing(inference, twin), inference.signature)
+        return inference.signature, _bound(flat, twin, device, lender), None
     except NotFlatError as error:
-        return _traced(build(), device, str(error))
-    return _made(entry, twin, build(), device)
+        return _traced(build(), twin, device, lender, str(error))
 
 
-def _made(
-    entry: _FlatEntry, twin: Twin, model: Any, device: str | None
-) -> tuple[Signature, Run, str | None]:
-    inference = inference_of(model)
-    signature = inference.signature
-    try:
-        flat = entry.make(lambda: capturing(inference, twin), signature)
-        return signature, _bound(flat, twin, device), None
-    except NotFlatError as error:
-        return signature, ConcreteCall(inference, model, device), str(error)
-
-
-def _traced(model: Any, device: str | None, reason: str) -> tuple[Signature, Run, str]:
+def _traced(
+    model: Any, twin: Twin, device: str | None, lender: Lender | None, reason: str
+) -> tuple[Signature, Run, str]:
+    if lender is not None:
+        lend_weights(variables_of(model, twin), lender)
     inference = inference_of(model)
     return inference.signature, ConcreteCall(inference, model, device), reason
 
 
-def _bound(flat: FlatFunction, twin: Twin, device: str | None) -> Run:
+def _bound(flat: FlatFunction, twin: Twin, device: str | None, lender: Lender | None) -> Run:
     """Give a flat function its weights."""
     if flat.varies and has_accelerators():
         raise NotFlatError("what it computes depends on the device")
+    if lender is not None:
+        values = [_kept(each, twin, lender) for each in flat.captures]
+        return LazyFlatCall(flat, lender, values, device)
     arrays = (twin.array(each) if isinstance(each, str) else each for each in flat.captures)
     return FlatCall(flat, [tensor_over(array) for array in arrays], device)
+
+
+def _kept(value: Value, twin: Twin, lender: Lender) -> Any:
+    """Return a value that a lazy function keeps as a tensor; None if it is lent."""
+    if not isinstance(value, str):
+        return tensor_over(value)
+    if value in lender.shelf.places:
+        return None
+    weight = lender.plan.weight(value)
+    return tensor_over(twin.array(value) if weight is None else lender.content(weight))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,11 @@ from fastload.cache.directory import CacheDir
 from fastload.call import ModelCall, PredictorCall, current_settings, require_enabled
 from fastload.errors import BypassError, CacheError, ModelChangedError
 from fastload.functions import SavedFunctions, keras_function
+from fastload.lending.lender import Lender
 from fastload.loading import dropping_corrupt, identify, open_twin
 from fastload.report import PhaseClock
 from fastload.restore.predictor import Predictor, Run
+from fastload.restore.residency import Terms, lender_of, remember
 from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
     KERAS2,
@@ -25,10 +27,11 @@ from fastload.runtime.flavour import (
     require_plain_tensorflow,
 )
 from fastload.runtime.loaders import require_opens
-from fastload.settings import WeightsMode, weights_mode
+from fastload.settings import WeightsMode, weights_choice
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
 from fastload.twin.documents import PREDICTION_SECTION
+from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger("fastload")
 
@@ -40,6 +43,7 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
     device: str | None = None,
     keras: KerasChoice = "auto",
     weights: WeightsMode | None = None,
+    memory_budget: int | str | None = None,
     strict: bool | None = None,
 ) -> Predictor:
     """Load a model for nothing but inference.
@@ -56,6 +60,7 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
         device: where to run it, as for `tf.device`; by default where TensorFlow would run it.
         keras: as in `load_model`, for files that have no functions of their own.
         weights: as in `load_model`.
+        memory_budget: as in `load_model`.
         strict: as in `load_model`.
 
     Returns:
@@ -64,6 +69,7 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
     Raises:
         NoSuchSignatureError: the model has no such signature.
         NoFunctionError: a Keras model does not say what it takes, or takes no plain tensors.
+        MemoryBudgetError: the budget is smaller than the model's largest layer.
         FastloadError: with `strict`, why the load cannot be served from a twin.
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
         ValueError: TensorFlow has no such device; or an argument or a variable of the environment
@@ -78,12 +84,14 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
     """
     clock = PhaseClock()
     settings = current_settings()
+    mode, budget = weights_choice(settings, weights, memory_budget)
     call = PredictorCall(
         filepath=path,
         signature=signature,
         device=device,
         keras=keras,
-        weights=settings.weights if weights is None else weights_mode(weights),
+        weights=mode,
+        memory_budget=budget,
         strict=settings.strict if strict is None else strict,
         settings=settings,
         reopen=_reopen,
@@ -113,8 +121,13 @@ def _of_saved_model(call: PredictorCall, clock: PhaseClock, source: ModelSource)
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
+        lender = _lender(call, twin)
         functions = SavedFunctions(
-            identity=identity, twin=twin, path=os.fspath(call.filepath), device=call.device
+            identity=identity,
+            twin=twin,
+            path=os.fspath(call.filepath),
+            device=call.device,
+            lender=lender,
         )
         signatures = functions.signatures
         if not signatures and call.signature is None:
@@ -123,6 +136,7 @@ def _of_saved_model(call: PredictorCall, clock: PhaseClock, source: ModelSource)
         predictor = call.predictor(
             signatures, _or_stock(call, functions.run), identity.content.digest
         )
+        _remember(predictor, lender)
     reason = functions.reasons.get(predictor.signature)
     return Served(model=predictor, outcome=outcome, twin=twin, reason=reason)
 
@@ -136,7 +150,7 @@ def _or_stock(call: PredictorCall, run: Callable[[str], Run]) -> Callable[[str],
         try:
             return run(name)
         except (CacheError, BypassError) as error:
-            if first or call.strict:
+            if first or call.must_be_served:
                 raise
             _logger.warning("%s: %r is loaded by the stock loader: %s", call.filepath, name, error)
             return call.load_stock().signatures.ready(name)
@@ -156,6 +170,7 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
+        lender = _lender(call, twin)
         model_call = ModelCall(
             filepath=call.filepath, compile=False, stock_only={}, settings=call.settings
         )
@@ -165,11 +180,25 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
             chosen,
             lambda: rebuild(model_call, identity, twin, chosen),
             call.device,
+            lender,
         )
         predictor = call.predictor(
             {signature.name: signature}, lambda _: run, identity.content.digest
         )
+        _remember(predictor, lender)
     return Served(model=predictor, outcome=outcome, twin=twin, reason=reason)
+
+
+def _lender(call: PredictorCall, twin: Twin) -> Lender | None:
+    """Return what lends the weights; None where they are mapped, or all fit."""
+    if call.weights != "lazy":
+        return None
+    return lender_of(twin, Terms.of(call.memory_budget, call.device))
+
+
+def _remember(predictor: Predictor, lender: Lender | None) -> None:
+    if lender is not None:
+        remember(predictor, lender)
 
 
 def _reopen(  # noqa: PLR0913, PLR0917 - the arguments of a pickle have no names
@@ -179,11 +208,18 @@ def _reopen(  # noqa: PLR0913, PLR0917 - the arguments of a pickle have no names
     keras: KerasChoice,
     weights: WeightsMode,
     strict: bool,  # noqa: FBT001 - the same
+    memory_budget: int | None,
     digest: str | None,
 ) -> Predictor:
     """Make again the predictor that a pickle refers to."""
     predictor = load_predictor(
-        path, signature, device=device, keras=keras, weights=weights, strict=strict
+        path,
+        signature,
+        device=device,
+        keras=keras,
+        weights=weights,
+        memory_budget=memory_budget,
+        strict=strict,
     )
     if digest not in (None, predictor.digest):
         raise ModelChangedError(path)

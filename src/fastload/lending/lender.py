@@ -19,6 +19,12 @@ from fastload.twin.weights import Array
 class Lender:
     """Lends the weights of one model; gives everything back when it is no longer used.
 
+    Args:
+        plan: which weights there are.
+        budget: what they may take.
+        pages: the file that they are in.
+        besides: bytes of weights in ordinary memory that are in no file.
+
     Attributes:
         plan: which weights there are.
         budget: what they share, perhaps with those of other models.
@@ -29,15 +35,15 @@ class Lender:
         MemoryBudgetError: what stays does not fit.
     """
 
-    def __init__(self, plan: Plan, budget: Budget, pages: Pages) -> None:
+    def __init__(self, plan: Plan, budget: Budget, pages: Pages, besides: int = 0) -> None:
         self.plan, self.budget = plan, budget
         self.owned: dict[str, int] = {}
         self.shelf = Shelf(pages=pages, order=NeedOrder(weight.name for weight in plan.lent))
         places = [Place(weight=weight, shelf=self.shelf) for weight in plan.lent]
         self.shelf.places.update({place.weight.name: place for place in places})
         self._read_ahead = ReadAhead.of(budget)
-        budget.keep(plan.kept_nbytes, "keeping small weights")
-        self.owned.update({weight.name: weight.ref.nbytes for weight in plan.kept})
+        budget.keep(plan.kept_nbytes + besides, "keeping small weights")
+        self.owned.update({weight.name: weight.ref.nbytes for weight in plan.kept}, **{"": besides})
         weakref.finalize(self, _give_back, budget, self.shelf, self.owned).atexit = False
 
     def lend(self, name: str, wait: Wait) -> Array:

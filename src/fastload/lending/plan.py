@@ -15,7 +15,11 @@ from fastload.twin.weights import STRING
 #: Weights below this size are kept: they are a thousandth of a model, and most of its variables.
 SMALL_BYTES: Final = 64 * 2**10
 _ROOTS: Final = ("model_weights/", "state/")
-_OPTIMIZER: Final = "state/optimizer/"
+_OPTIMIZERS: Final = ("optimizer_weights/", "state/optimizer/")
+#: Tensors can share the memory of these; of others they are copies.
+_SHARED: Final = frozenset({"bfloat16", "complex64", "complex128"}).union(
+    f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)
+)
 _VARIABLE: Final = re.compile(r"/(?:vars/\d+|[^/]+)$")
 
 
@@ -78,6 +82,10 @@ class Plan:
             sizes[weight.layer] += weight.nbytes
         return max(sizes.items(), key=lambda item: item[1], default=("", 0))
 
+    def weight(self, name: str) -> LazyWeight | None:
+        """Return the weight called *name*, if it is one of these."""
+        return next((each for each in (*self.lent, *self.kept) if each.name == name), None)
+
     @property
     def smallest_budget(self) -> int:
         """Bytes below which a layer could not run: what is kept, and the largest layer.
@@ -97,13 +105,17 @@ def plan_of(refs: Iterable[WeightRef]) -> Plan:
     """
     weights = [LazyWeight(ref=ref, layer=layer_of(ref.name)) for ref in refs if _of_model(ref)]
     return Plan(
-        lent=tuple(weight for weight in weights if weight.ref.nbytes >= SMALL_BYTES),
-        kept=tuple(weight for weight in weights if weight.ref.nbytes < SMALL_BYTES),
+        lent=tuple(weight for weight in weights if _can_be_lent(weight.ref)),
+        kept=tuple(weight for weight in weights if not _can_be_lent(weight.ref)),
     )
 
 
+def _can_be_lent(ref: WeightRef) -> bool:
+    return ref.nbytes >= SMALL_BYTES and ref.dtype in _SHARED
+
+
 def layer_of(name: str) -> str:
-    """Return the path of the layer that a weight belongs to.
+    """Return the path of the layer that a weight belongs to; one of no layer is one by itself.
 
     Args:
         name: the weight's name in a twin.
@@ -111,12 +123,14 @@ def layer_of(name: str) -> str:
     Example:
         >>> layer_of("model_weights/conv1/conv1/kernel:0"), layer_of("state/layers/dense/vars/0")
         ('conv1/conv1', 'layers/dense')
+        >>> layer_of("variables/conv1/weights")
+        'variables/conv1/weights'
     """
     for root in _ROOTS:
-        name = name.removeprefix(root)
-    return _VARIABLE.sub("", name)
+        if name.startswith(root):
+            return _VARIABLE.sub("", name[len(root) :])
+    return name
 
 
 def _of_model(ref: WeightRef) -> bool:
-    named = ref.name.startswith(_ROOTS) and not ref.name.startswith(_OPTIMIZER)
-    return named and ref.dtype != STRING and ref.nbytes > 0
+    return not ref.name.startswith(_OPTIMIZERS) and ref.dtype != STRING and ref.nbytes > 0

@@ -14,7 +14,12 @@ from fastload.lending.lender import Lender
 from fastload.lending.pages import pages_of, was_written
 from fastload.lending.plan import Plan, plan_of
 from fastload.lending.shared import shared_budget
-from fastload.runtime.lazy_models import lend_weights, refuse_compilation, variables_of
+from fastload.runtime.lazy_models import (
+    lend_weights,
+    nbytes_besides,
+    refuse_compilation,
+    variables_of,
+)
 from fastload.runtime.lazy_variables import require_lazy_variables
 from fastload.twin.reader import Twin
 
@@ -79,27 +84,45 @@ def lend_weights_of(model: Any, twin: Twin, terms: Terms) -> None:
     """
     variables = variables_of(model, twin)
     plan = plan_of(ref for ref in twin.refs.values() if ref.name in variables)
-    if plan.total_nbytes <= terms.limit and terms.shared is None:
+    besides = nbytes_besides(model, variables)
+    lender = _lender(plan, twin, terms, besides)
+    if lender is None:
         return
-    require_lazy_variables()
-    _require(plan, terms)
-    lender = lender_of(plan, twin, terms)
     lend_weights(variables, lender)
     if not was_written(*twin.extent):
         twin.release_pages()
     refuse_compilation(model)
-    _lenders[model] = lender
+    remember(model, lender)
 
 
-def lender_of(plan: Plan, twin: Twin, terms: Terms) -> Lender:
-    """Return what lends the weights of *plan*."""
+def lender_of(twin: Twin, terms: Terms) -> Lender | None:
+    """Return what lends the weights of *twin*; None where all of them fit.
+
+    Raises:
+        MemoryBudgetError: the budget is smaller than the model's largest layer.
+        BypassError: TensorFlow cannot be driven as expected.
+    """
+    return _lender(plan_of(twin.refs.values()), twin, terms)
+
+
+def remember(owner: Any, lender: Lender) -> None:
+    """Take down that the weights of *owner*, a model or predictor, are lent by *lender*."""
+    _lenders[owner] = lender
+
+
+def _lender(plan: Plan, twin: Twin, terms: Terms, besides: int = 0) -> Lender | None:
+    if plan.total_nbytes + besides <= terms.limit and terms.shared is None:
+        return None
+    require_lazy_variables()
+    _require(plan, terms, besides)
     budget = terms.shared or Budget(terms.limit)
     pages = pages_of(twin.path, mapped=not is_network_filesystem(twin.path.parent))
-    return Lender(plan, budget, pages)
+    return Lender(plan, budget, pages, besides)
 
 
-def _require(plan: Plan, terms: Terms) -> None:
-    if terms.limit < plan.smallest_budget:
+def _require(plan: Plan, terms: Terms, besides: int = 0) -> None:
+    smallest = plan.smallest_budget + besides
+    if terms.limit < smallest:
         layer, nbytes = plan.largest_layer
         purpose = f"this model, with {nbytes} bytes in its largest layer {layer!r},"
-        raise MemoryBudgetError(purpose, terms.limit, plan.smallest_budget)
+        raise MemoryBudgetError(purpose, terms.limit, smallest)

@@ -40,8 +40,7 @@ class FlatCall:
             with placed(device):
                 weights = [tf.identity(weight) for weight in weights]
         self._weights = list(weights)
-        _register(function)
-        weakref.finalize(self, _unregister, function).atexit = False
+        registered(function, self)
 
     def __call__(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run the function on tensors by name; nothing here looks at their shapes."""
@@ -98,6 +97,12 @@ def placed(device: str | None) -> AbstractContextManager[Any]:
 
 _users: Final[Counter[str]] = Counter()
 _lock: Final = threading.RLock()
+
+
+def registered(function: FlatFunction, owner: Any) -> None:
+    """Have *function*, and those that it calls, be among TensorFlow's while *owner* lives."""
+    _register(function)
+    weakref.finalize(owner, _unregister, function).atexit = False
 
 
 def _register(function: FlatFunction) -> None:

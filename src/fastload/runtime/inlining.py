@@ -121,7 +121,7 @@ def _calling(definitions: Iterable[Any], name: str) -> Any:
     for index, argument in enumerate(function.signature.input_arg):
         placeholder = graph.node.add(name=f"argument_{index}", op="Placeholder")
         placeholder.attr["dtype"].type = argument.type
-        placeholder.attr["shape"].shape.CopyFrom(_shape(function, index))
+        placeholder.attr["shape"].shape.CopyFrom(shape_of_argument(function, index))
         call.input.append(placeholder.name)
         call.attr["Tin"].list.type.append(argument.type)
     call.attr["Tin"].list.SetInParent()
@@ -135,7 +135,7 @@ def _calling(definitions: Iterable[Any], name: str) -> Any:
     return graph
 
 
-def _shape(function: Any, index: int) -> Any:
+def shape_of_argument(function: Any, index: int) -> Any:
     """Return the shape of an argument as the function was made for it.
 
     What TensorFlow makes of a graph when it runs it depends on what it knows of shapes.

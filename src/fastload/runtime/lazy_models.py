@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,12 +35,21 @@ def variables_of(model: Any, twin: Twin) -> dict[str, Any]:
     return found
 
 
+def nbytes_besides(model: Any, variables: Mapping[str, Any]) -> int:
+    """Return the bytes of those of a model's variables that are not among *variables*."""
+    known = {id(variable) for variable in variables.values()}
+    others = [each for each in map(_innermost, model.variables) if id(each) not in known]
+    return sum(math.prod(each.shape) * each.dtype.size for each in others if each.dtype.size)
+
+
 def lend_weights(variables: Mapping[str, Any], lender: Lender) -> None:
     """Have variables lend their values, and give those that keep theirs memory of their own."""
     for weight in lender.plan.kept:
-        own_memory(variables[weight.name], lender.content(weight))
+        if weight.name in variables:
+            own_memory(variables[weight.name], lender.content(weight))
     for weight in lender.plan.lent:
-        make_lazy(variables[weight.name], lender, weight.name)
+        if weight.name in variables:
+            make_lazy(variables[weight.name], lender, weight.name)
 
 
 def refuse_compilation(model: Any) -> None:

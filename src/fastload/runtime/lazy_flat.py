@@ -1,0 +1,148 @@
+"""Flat functions whose weights are lent: each is asked for when the function comes to it."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastload.lending.budget import Wait
+from fastload.lending.lender import Lender
+from fastload.runtime.deliveries import delivered
+from fastload.runtime.flat_call import placed, registered
+from fastload.runtime.flattening import FlatFunction
+from fastload.runtime.inlining import shape_of_argument
+from fastload.runtime.tensorflow import import_module, tensorflow
+from fastload.runtime.transplant import require
+from fastload.runtime.turns import took_turn, turn_in
+from fastload.runtime.zero_copy import tensor_over
+
+
+class LazyFlatCall:
+    """A flat function with weights that are lent out of a budget.
+
+    TensorFlow puts the function into the one around it before it runs, so that each kernel of it
+    waits for its own weight only.
+
+    Args:
+        function: the function.
+        lender: lends those weights that come and go.
+        weights: the values of the other arguments after the inputs, by position; None for those
+            that are lent.
+        device: where it runs; None for where TensorFlow would run it.
+    """
+
+    def __init__(
+        self,
+        function: FlatFunction,
+        lender: Lender,
+        weights: Sequence[Any],
+        device: str | None,
+    ) -> None:
+        registered(function, self)
+        self._function, self._lender, self._device = function, lender, device
+        self._weights = weights
+        # TensorFlow keeps what graphs call for ever: nothing there may hold the lender.
+        self._run = _traced(function, weights, weakref.ref(lender))
+
+    def __call__(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Run the function on tensors by name; nothing here looks at their shapes."""
+        function = self._function
+        with placed(self._device):
+            tensors = self._run(*(inputs[name] for name in function.arguments))
+        return dict(zip(function.results, tensors, strict=True))
+
+
+def _traced(function: FlatFunction, weights: Sequence[Any], lender: Any) -> Any:
+    tf = tensorflow()
+    definition = _definition(function)
+    specs = [
+        tf.TensorSpec(tf.TensorShape(shape_of_argument(definition, index)), argument.type)
+        for index, argument in enumerate(definition.signature.input_arg)
+    ]
+    count = len(function.arguments)
+
+    def run(*inputs: Any) -> Any:
+        values = list(weights)
+        for index in _needs(definition, count):
+            if values[index] is None:
+                spec = specs[count + index]
+                values[index] = _asked_for(lender, function.captures[index], spec)
+        return _called(function, [*inputs, *values], definition)
+
+    traced = tf.function(run, input_signature=specs[:count], autograph=False)
+    return traced.get_concrete_function()
+
+
+def _asked_for(lender: Any, name: Any, spec: Any) -> Any:
+    """Return the weight called *name*, as a node of the graph that is built now."""
+
+    def read(wait: Wait) -> Any:
+        found: Lender | None = lender()
+        if found is None:
+            raise ValueError("the predictor is closed")
+        return tensor_over(found.lend(name, wait))
+
+    tf = tensorflow()
+    graph = tf.compat.v1.get_default_graph()
+    turn = turn_in(graph)
+    with tf.control_dependencies(turn.after):
+        values = delivered(read, turn.data, spec.dtype)
+    took_turn(graph, values.op)
+    return tf.ensure_shape(values, spec.shape)
+
+
+def _called(function: FlatFunction, arguments: Sequence[Any], definition: Any) -> Any:
+    from tensorflow.core.framework import attr_value_pb2
+
+    name = attr_value_pb2.NameAttrList(name=function.name)
+    types = [each.type for each in definition.signature.output_arg]
+    return _operations().partitioned_call(arguments, Tout=types, f=name)
+
+
+@functools.cache
+def _operations() -> Any:
+    operations = import_module("tensorflow.python.ops.gen_functional_ops")
+    require(operations, ["partitioned_call"])
+    return operations
+
+
+def _definition(function: FlatFunction) -> Any:
+    from tensorflow.core.framework import function_pb2
+
+    return function_pb2.FunctionDef.FromString(function.definitions[-1])
+
+
+def _needs(definition: Any, count: int) -> list[int]:
+    """Return which arguments after the first *count* are needed, in an order of need.
+
+    The order is one in which the function's nodes can run: each after those whose values it takes.
+    """
+    places = {
+        argument.name: index - count
+        for index, argument in enumerate(definition.signature.input_arg)
+    }
+    nodes = {node.name: node for node in definition.node_def}
+    order: list[int] = []
+    seen: set[str] = set()
+    waiting = [_source(each) for each in reversed(list(definition.ret.values()))]
+    while waiting:
+        name = waiting[-1]
+        node = nodes.get(name)
+        sources = [] if node is None else [_source(each) for each in node.input]
+        missing = [source for source in sources if source not in seen and source in nodes]
+        if missing and name not in seen:
+            waiting.extend(reversed(missing))
+            continue
+        waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        order.extend(places[each] for each in (*sources, name) if places.get(each, -1) >= 0)
+    return list(dict.fromkeys(order))
+
+
+def _source(reference: str) -> str:
+    """Return the node or argument that an input in a function comes from."""
+    return reference.removeprefix("^").partition(":")[0]
