@@ -4,6 +4,11 @@ A weight is *lent* while somebody may be reading it; its pages stay. One that is
 any moment, and goes when another one needs its room: the one that is needed last, by the order of
 its model. What is in memory is never more than the budget: whoever asks for more waits for what
 others give back, or is refused where nobody else has anything.
+
+A graph may wait in a circle: TensorFlow joins kernels, and a joined one may hold its weight until
+another layer is done that needs room. Then no weight that is lent is in use, and that is measured,
+not guessed: their pages are dropped, and nobody touches them again. They are suspended: they stay
+lent, but give their room to the one that all wait for, and get it back when that one comes back.
 """
 
 from __future__ import annotations
@@ -13,94 +18,58 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any, Final
 
 from fastload.errors import MemoryBudgetError
-from fastload.lending.order import NeedOrder
-from fastload.lending.pages import Pages, Piece
-from fastload.lending.plan import LazyWeight
+from fastload.lending.pages import Piece
+from fastload.lending.places import Place, Shelf, Wait
 
-#: Where nothing came back for so long, nothing will: all loans wait for each other.
+#: How long to look whether a weight is used.
+MOMENT_S: Final = 0.02
+#: Where nothing came back for so long, nothing will.
 PATIENCE_S: Final = 30.0
+#: Where other work goes on, a kernel may be kept from its weight for so many moments.
+_QUIET_MOMENTS: Final = 50
+_IDLE: Final = 0.1
 
 
-class Wait(Enum):
-    """What to do where there is no room for a weight.
-
-    Attributes:
-        NEVER: refuse.
-        FOR_OTHERS: wait, if another thread has borrowed anything: it will give it back.
-        ALWAYS: wait; what this thread borrowed is given back by others.
-    """
-
-    NEVER = auto()
-    FOR_OTHERS = auto()
-    ALWAYS = auto()
-
-
-@dataclass(slots=True)
-class Counts:
-    """What happened to the weights of one model.
+class Moment:
+    """The beginning of a moment.
 
     Attributes:
-        loans: how often a weight was lent.
-        hits: of those, how often it was in memory, or on its way.
-        stalls: of those, how often the borrower waited: for the disk, or for room.
-        reads: how often a weight was brought into memory.
-        bytes_read: their bytes.
-        evictions: how often one went to make room.
-        resident: bytes in memory now.
-        high_water: the most that there ever were.
+        returns: how many weights had come back.
     """
 
-    loans: int = 0
-    hits: int = 0
-    stalls: int = 0
-    reads: int = 0
-    bytes_read: int = 0
-    evictions: int = 0
-    resident: int = 0
-    high_water: int = 0
+    def __init__(self, returns: int) -> None:
+        self.returns = returns
+        self._time, self._cpu = time.monotonic(), time.process_time()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether this process computed next to nothing since."""
+        return time.process_time() - self._cpu < _IDLE * (time.monotonic() - self._time)
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Shelf:
-    """The weights of one model in a budget.
+class Patience:
+    """How long somebody has waited for room.
 
-    Attributes:
-        pages: the file that they are in.
-        order: in which they are needed.
-        places: by name.
-        counts: what happened to them.
+    Args:
+        returns: how many weights had come back when the waiting began.
     """
 
-    pages: Pages
-    order: NeedOrder
-    places: dict[str, Place] = field(default_factory=dict)
-    counts: Counts = field(default_factory=Counts)
+    def __init__(self, returns: int) -> None:
+        self._returns, self._since, self._quiet = returns, time.monotonic(), 0
 
+    def is_over(self, returns: int) -> bool:
+        """Say whether nothing came back for too long."""
+        if returns != self._returns:
+            self._returns, self._since = returns, time.monotonic()
+        return time.monotonic() - self._since > PATIENCE_S
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Place:
-    """One weight in a budget.
-
-    Attributes:
-        weight: which.
-        shelf: the model that it is of.
-        piece: its memory; None if it has none.
-        loans: how many use it.
-        is_held: it stays: somebody wrote into its pages.
-        is_forgotten: it goes when its loans end.
-    """
-
-    weight: LazyWeight
-    shelf: Shelf
-    piece: Piece | None = None
-    loans: int = 0
-    is_held: bool = False
-    is_forgotten: bool = False
+    def is_quiet(self, moment: Moment, *, is_used: bool) -> bool:
+        """Say, at the end of a moment, whether nobody can be about to use a weight."""
+        self._quiet = 0 if is_used else self._quiet + 1
+        return self._quiet >= (1 if moment.is_idle else _QUIET_MOMENTS)
 
 
 class Budget:
@@ -118,7 +87,9 @@ class Budget:
         self.changed = threading.Condition(threading.RLock())
         self._here: set[Place] = set()
         self._borrowers: Counter[int] = Counter()
+        self._suspended: list[Place] = []
         self._returns = 0
+        self._is_watched = False
         #: The model that asked last.
         self.current: Shelf | None = None
 
@@ -131,7 +102,7 @@ class Budget:
         with self.changed:
             if not self._make_room(nbytes, lambda _: True):
                 raise MemoryBudgetError(purpose, self.limit, self.used + nbytes)
-            self._take(nbytes)
+            self._use(nbytes)
 
     def resize(self, limit: int) -> None:
         """Change the budget to *limit* bytes.
@@ -171,8 +142,8 @@ class Budget:
             place.shelf.counts.loans += 1
             place.shelf.counts.hits += place.piece is not None
             is_new = self._require(place, wait)
-            owner = self._lent(place)
-        self._get_ready(place, is_new=is_new)
+            owner, piece = self._lent(place)
+        self._get_ready(place, piece, is_new=is_new)
         return owner
 
     def fetch(self, place: Place) -> bool:
@@ -189,10 +160,12 @@ class Budget:
                 return True
             after = self._needed_after(place)
             nbytes = place.weight.nbytes
-            if not self._make_room(nbytes, lambda other: self._needed_after(other) > after):
+            if self._suspended or not self._make_room(
+                nbytes, lambda other: self._needed_after(other) > after
+            ):
                 return False
-            piece = self._bring(place)
-            owner = self._lent(place)
+            self._bring(place)
+            owner, piece = self._lent(place)
         try:
             piece.read_ahead()
         except OSError:
@@ -212,28 +185,60 @@ class Budget:
 
     def _require(self, place: Place, wait: Wait) -> bool:
         """Give a weight memory if it has none; say whether this call did."""
-        returns, deadline = self._returns, time.monotonic() + PATIENCE_S
-        while place.piece is None:
-            if self._make_room(place.weight.nbytes, lambda _: True):
-                self._bring(place)
-                return True
-            if time.monotonic() > deadline or not self._may_wait(wait):
+        patience = Patience(self._returns)
+        while not place.is_here:
+            if not self._suspended and self._make_room(place.weight.nbytes, lambda _: True):
+                return self._bring(place)
+            if not self._may_wait(wait) or patience.is_over(self._returns):
                 purpose, needed = f"reading {place.weight.name!r}", self.used + place.weight.nbytes
                 raise MemoryBudgetError(purpose, self.limit, needed)
             place.shelf.counts.stalls += 1
-            self.changed.wait(PATIENCE_S)
-            if self._returns != returns:
-                returns, deadline = self._returns, time.monotonic() + PATIENCE_S
+            if self._is_at_a_standstill(patience):
+                self._suspend_all()
+                if self._make_room(place.weight.nbytes, lambda _: True):
+                    return self._bring(place)
         return False
 
     def _may_wait(self, wait: Wait) -> bool:
         others = sum(self._borrowers.values()) - self._borrowers[threading.get_ident()]
         return wait is Wait.ALWAYS or (wait is Wait.FOR_OTHERS and others > 0)
 
-    def _get_ready(self, place: Place, *, is_new: bool) -> None:
+    def _is_at_a_standstill(self, patience: Patience) -> bool:
+        """Wait, without the lock; say whether nobody used a weight meanwhile."""
+        if self.changed.wait(MOMENT_S):
+            return False
+        lent = [each for each in self._here if each.loans and not each.is_suspended]
+        pieces = [each.piece for each in lent if each.piece is not None]
+        if self._is_watched or not all(piece.can_be_watched for piece in pieces):
+            return False
+        self._is_watched = True
+        try:
+            for piece in pieces:
+                piece.drop_pages()
+            moment = Moment(self._returns)
+            self.changed.wait(MOMENT_S)
+            is_used = self._returns != moment.returns or any(map(_is_touched, lent))
+            return patience.is_quiet(moment, is_used=is_used)
+        finally:
+            self._is_watched = False
+
+    def _suspend_all(self) -> None:
+        """Take the room of all that is lent, which nobody uses."""
+        for place in [each for each in self._here if each.loans and not each.is_suspended]:
+            self._leave(place)
+            place.is_suspended = True
+            self._suspended.append(place)
+
+    def _resume(self) -> None:
+        """Give room to what was suspended: what it waited for is back."""
+        for place in list(self._suspended):
+            if self._make_room(place.weight.nbytes, lambda _: True):
+                self._suspended.remove(place)
+                place.is_suspended = False
+                self._take(place)
+
+    def _get_ready(self, place: Place, piece: Piece, *, is_new: bool) -> None:
         """Read what nobody reads, or wait for who does; the weight is lent to this thread."""
-        piece = place.piece
-        assert piece is not None  # noqa: S101 - it was lent
         if is_new:
             try:
                 piece.read()
@@ -249,14 +254,14 @@ class Budget:
             if not piece.is_ready:
                 raise OSError(f"{place.weight.name!r} could not be read")
 
-    def _lent(self, place: Place) -> Any:
+    def _lent(self, place: Place) -> tuple[Any, Piece]:
         piece, borrower = place.piece, threading.get_ident()
         assert piece is not None  # noqa: S101 - it was brought
         place.loans += 1
         self._borrowers[borrower] += 1
         owner = piece.owner()
         weakref.finalize(owner, self._returned, place, borrower).atexit = False
-        return owner
+        return owner, piece
 
     def _returned(self, place: Place, borrower: int) -> None:
         """Take a weight back; runs in whichever thread uses it last, possibly within this lock."""
@@ -266,22 +271,25 @@ class Budget:
             if not self._borrowers[borrower]:
                 del self._borrowers[borrower]
             self._returns += 1
-            if place.is_forgotten and not place.loans:
+            if not place.loans and (place.is_forgotten or self._suspended):
                 self._drop(place)
+                self._resume()
             self.changed.notify_all()
 
-    def _bring(self, place: Place) -> Piece:
-        """Give a weight memory, in room that there is; what is in it is still to be read."""
-        counts, nbytes = place.shelf.counts, place.weight.nbytes
-        place.piece = place.shelf.pages.piece(place.weight)
-        place.is_forgotten = False
-        self._here.add(place)
-        self._take(nbytes)
-        counts.reads += 1
-        counts.bytes_read += nbytes
-        counts.resident += nbytes
-        counts.high_water = max(counts.high_water, counts.resident)
-        return place.piece
+    def _bring(self, place: Place) -> bool:
+        """Give a weight memory, in room that there is; say whether it is still to be read."""
+        is_new = place.piece is None
+        if place.piece is None:
+            place.piece = place.shelf.pages.piece(place.weight)
+            place.is_forgotten = False
+            self._here.add(place)
+            place.shelf.counts.reads += 1
+            place.shelf.counts.bytes_read += place.weight.nbytes
+        else:
+            self._suspended.remove(place)
+            place.is_suspended = False
+        self._take(place)
+        return is_new
 
     def _make_room(self, nbytes: int, may_go: Callable[[Place], bool]) -> bool:
         """Drop what *may_go* until *nbytes* more fit; say whether they do."""
@@ -303,18 +311,35 @@ class Budget:
         return shelf is not self.current, shelf.order.distance(place.weight.name)
 
     def _drop(self, place: Place) -> None:
+        """Take a weight that nobody uses out of memory."""
         piece = place.piece
         assert piece is not None  # noqa: S101 - it is among those that are here
+        if place.is_suspended:
+            self._suspended.remove(place)
+        else:
+            self._leave(place)
         self._here.discard(place)
-        place.piece, place.is_held = None, False
-        place.shelf.counts.resident -= place.weight.nbytes
-        self.used -= place.weight.nbytes
+        place.piece, place.is_held, place.is_suspended = None, False, False
         piece.close()
 
-    def _take(self, nbytes: int) -> None:
+    def _take(self, place: Place) -> None:
+        counts = place.shelf.counts
+        counts.resident += place.weight.nbytes
+        counts.high_water = max(counts.high_water, counts.resident)
+        self._use(place.weight.nbytes)
+
+    def _leave(self, place: Place) -> None:
+        place.shelf.counts.resident -= place.weight.nbytes
+        self.used -= place.weight.nbytes
+
+    def _use(self, nbytes: int) -> None:
         self.used += nbytes
         self.high_water = max(self.high_water, self.used)
 
     def _tell(self) -> None:
         with self.changed:
             self.changed.notify_all()
+
+
+def _is_touched(place: Place) -> bool:
+    return place.piece is not None and place.piece.is_touched()

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from fastload.lending.budget import Budget, Place, Shelf, Wait
+from fastload.lending.budget import Budget
 from fastload.lending.order import NeedOrder
 from fastload.lending.pages import Pages
+from fastload.lending.places import Place, Shelf, Wait
 from fastload.lending.plan import LazyWeight, Plan
 from fastload.lending.read_ahead import ReadAhead
 from fastload.twin.format import dtype_of

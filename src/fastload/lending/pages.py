@@ -51,6 +51,16 @@ class Piece(Protocol):
     def owner(self) -> Any:
         """Return a new object with the buffer interface; the bytes are in use while it lives."""
 
+    @property
+    def can_be_watched(self) -> bool:
+        """Whether its pages can be dropped while it is lent, and looked at afterwards."""
+
+    def drop_pages(self) -> None:
+        """Give its pages back while it is lent; they are read again when they are touched."""
+
+    def is_touched(self) -> bool:
+        """Say whether any page of it is in memory."""
+
     def was_written(self) -> bool:
         """Say whether somebody wrote into it: then it is no longer what the file has."""
 
@@ -149,6 +159,16 @@ class _Mapping:
         if libc.madvise(self.address, self.nbytes, _MADV_POPULATE_READ):  # an older kernel
             libc.madvise(self.address, self.nbytes, mmap.MADV_WILLNEED)
 
+    @property
+    def can_be_watched(self) -> bool:
+        return bool(len(_entries_of(self.address, self.nbytes))) and not self.was_written()
+
+    def drop_pages(self) -> None:
+        _required_libc().madvise(self.address, self.nbytes, mmap.MADV_DONTNEED)
+
+    def is_touched(self) -> bool:
+        return bool(np.any(_entries_of(self.address, self.nbytes) & _PRESENT))
+
     def was_written(self) -> bool:
         return was_written(self.address, self.nbytes)
 
@@ -182,6 +202,16 @@ class _Buffer:
     def owner(self) -> Any:
         return (ctypes.c_ubyte * len(self.memory)).from_buffer(self.memory)
 
+    @property
+    def can_be_watched(self) -> bool:
+        return False
+
+    def drop_pages(self) -> None:
+        raise NotImplementedError
+
+    def is_touched(self) -> bool:
+        return True
+
     def was_written(self) -> bool:
         return False  # it would not be known
 
@@ -194,17 +224,18 @@ def was_written(address: int, nbytes: int) -> bool:
 
     Only Linux tells; elsewhere this is false.
     """
-    first = address - address % mmap.PAGESIZE
-    entries = _page_entries(first, -(-(address + nbytes - first) // mmap.PAGESIZE))
+    entries = _entries_of(address, nbytes)
     is_somewhere, is_of_file = entries & (_PRESENT | _SWAPPED), entries & _OF_FILE
     return bool(np.any(is_somewhere.astype(bool) & ~is_of_file.astype(bool)))
 
 
-def _page_entries(address: int, count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """Return what the kernel says of *count* pages at *address*; nothing where it says nothing."""
+def _entries_of(address: int, nbytes: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Return what the kernel says of the pages of some memory; nothing where it says nothing."""
+    first = address // mmap.PAGESIZE
+    count = -(-(address + nbytes) // mmap.PAGESIZE) - first
     try:
         with _PAGEMAP.open("rb", buffering=0) as file:
-            file.seek(address // mmap.PAGESIZE * 8)
+            file.seek(first * 8)
             return np.frombuffer(file.read(count * 8), np.uint64)
     except OSError:
         return np.empty(0, np.uint64)

@@ -9,7 +9,8 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import Final
 
-from fastload.lending.budget import Budget, Place
+from fastload.lending.budget import Budget
+from fastload.lending.places import Place
 
 _logger: Final = logging.getLogger(__name__)
 #: Read so far ahead, or one weight: more would only drive out what the next round begins with.

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Final
 
-from fastload.lending.budget import Wait
+from fastload.errors import MemoryBudgetError
+from fastload.lending.places import Wait
 from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.runtime.transplant import require
 
@@ -28,10 +29,10 @@ Read = Callable[[Wait], Any]
 #: Longer than any graph leaves a delivery lying, and shorter than a borrower's patience.
 STALE_S: Final = 20.0
 #: The operations that a delivery consists of.
-DELIVERING: Final = ("EagerPyFunc", "QueueDequeueV2")
+DELIVERING: Final = ("EagerPyFunc", "QueueDequeueV2", "EnsureShape")
 
 
-def delivered(read: Read, inputs: Sequence[Any], dtype: Any) -> Any:
+def delivered(read: Read, inputs: Sequence[Any], dtype: Any, shape: Any) -> Any:
     """Return, in the graph that is built now, a tensor that *read* gives each time it is run.
 
     Args:
@@ -39,6 +40,8 @@ def delivered(read: Read, inputs: Sequence[Any], dtype: Any) -> Any:
             another thread, which may wait.
         inputs: tensors that it comes after.
         dtype: of the tensor.
+        shape: of the tensor; where *read* fails after it waited, the graph ends with an
+            `InvalidArgumentError` about the shape, and the log says why.
     """
 
     def ask(*_: Any) -> Any:
@@ -47,7 +50,7 @@ def delivered(read: Read, inputs: Sequence[Any], dtype: Any) -> Any:
     tf = tensorflow()
     reference = tf.py_function(ask, inputs, tf.resource)
     (values,) = _operations().queue_dequeue_v2(reference, [dtype])
-    return values
+    return tf.ensure_shape(values, shape)
 
 
 @functools.cache
@@ -100,11 +103,19 @@ class _Counter:
         order = _Order(read=read, dtype=dtype, queue=self._queue(dtype))
         reference = order.queue.queue_ref
         with self._lock:
-            is_first = not self._undelivered
+            is_next = not self._undelivered
             self._undelivered += 1
-        if not is_first or not self._deliver(order, Wait.NEVER):
-            self._start()
-            self._waiting.put(order)
+        try:
+            if is_next:
+                self._deliver(order, read(Wait.NEVER))
+                return reference
+        except MemoryBudgetError:
+            pass
+        except BaseException:
+            self._forget()
+            raise
+        self._start()
+        self._waiting.put(order)
         return reference
 
     def _queue(self, dtype: Any) -> Any:
@@ -121,28 +132,30 @@ class _Counter:
     def _serve(self) -> None:
         while True:
             order = self._waiting.get()
-            if not self._deliver(order, Wait.ALWAYS) and self._drop_stale():
-                self._deliver(order, Wait.ALWAYS)
-            # else the graph is told
-            if order.delivered_at == math.inf:
-                order.queue.close(cancel_pending_enqueues=True)
-                self._done(order)
+            try:
+                self._deliver(order, self._read(order))
+            except Exception as error:  # noqa: BLE001 - the graph is to stop, whatever it is
+                _logger.error("a graph stops: %s", error)  # noqa: TRY400 - it says all
+                self._deliver(order, _nothing(order.dtype))
 
-    def _deliver(self, order: _Order, wait: Wait) -> bool:
+    def _read(self, order: _Order) -> Any:
         try:
-            order.queue.enqueue(order.read(wait))
-        except Exception as error:
-            if wait is not Wait.NEVER:
-                _logger.error("%s", error)  # noqa: TRY400 - it says all
-            return False
-        order.delivered_at = time.monotonic()
-        self._done(order)
-        return True
+            return order.read(Wait.ALWAYS)
+        except MemoryBudgetError:
+            if self._drop_stale():
+                return order.read(Wait.ALWAYS)
+            raise
 
-    def _done(self, order: _Order) -> None:
+    def _deliver(self, order: _Order, tensor: Any) -> None:
+        order.queue.enqueue(tensor)
+        order.delivered_at = time.monotonic()
         with self._lock:
             self._undelivered -= 1
             self._delivered.append(order)
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._undelivered -= 1
 
     def _drop_stale(self) -> bool:
         """Drop what nobody came for: the call that asked has failed. Say whether there was any."""
@@ -159,3 +172,12 @@ class _Counter:
                 name = "fastload deliveries"
                 self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
                 self._thread.start()
+
+
+def _nothing(dtype: Any) -> Any:
+    """Return what is no weight, by its shape.
+
+    A queue that is closed instead would end the graph as the end of a dataset does, and Keras takes
+    that for the end of its input.
+    """
+    return tensorflow().zeros([0] * 9, dtype)

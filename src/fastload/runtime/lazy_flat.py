@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from fastload.lending.budget import Wait
 from fastload.lending.lender import Lender
+from fastload.lending.places import Wait
 from fastload.runtime.deliveries import delivered
 from fastload.runtime.flat_call import placed, registered
 from fastload.runtime.flattening import FlatFunction
@@ -56,12 +57,14 @@ class LazyFlatCall:
 
 def _traced(function: FlatFunction, weights: Sequence[Any], lender: Any) -> Any:
     tf = tensorflow()
-    definition = _definition(function)
+    definition = _parsed(function.definitions[-1])
+    _relax(definition, len(function.arguments))
     specs = [
         tf.TensorSpec(tf.TensorShape(shape_of_argument(definition, index)), argument.type)
         for index, argument in enumerate(definition.signature.input_arg)
     ]
     count = len(function.arguments)
+    nodes = _nodes_of(function, definition)
 
     def run(*inputs: Any) -> Any:
         values = list(weights)
@@ -69,7 +72,7 @@ def _traced(function: FlatFunction, weights: Sequence[Any], lender: Any) -> Any:
             if values[index] is None:
                 spec = specs[count + index]
                 values[index] = _asked_for(lender, function.captures[index], spec)
-        return _called(function, [*inputs, *values], definition)
+        return _put_in(nodes, [*inputs, *values])
 
     traced = tf.function(run, input_signature=specs[:count], autograph=False)
     return traced.get_concrete_function()
@@ -88,30 +91,81 @@ def _asked_for(lender: Any, name: Any, spec: Any) -> Any:
     graph = tf.compat.v1.get_default_graph()
     turn = turn_in(graph)
     with tf.control_dependencies(turn.after):
-        values = delivered(read, turn.data, spec.dtype)
+        values = delivered(read, turn.data, spec.dtype, spec.shape)
     took_turn(graph, values.op)
-    return tf.ensure_shape(values, spec.shape)
+    return values
 
 
-def _called(function: FlatFunction, arguments: Sequence[Any], definition: Any) -> Any:
-    from tensorflow.core.framework import attr_value_pb2
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Nodes:
+    """The nodes of a function as a graph.
 
-    name = attr_value_pb2.NameAttrList(name=function.name)
-    types = [each.type for each in definition.signature.output_arg]
-    return _operations().partitioned_call(arguments, Tout=types, f=name)
+    Attributes:
+        graph: a `GraphDef`; the function's arguments are nodes of it.
+        arguments: the names of those.
+        results: the names of the tensors that it gives.
+    """
+
+    graph: Any
+    arguments: list[str]
+    results: list[str]
+
+
+def _nodes_of(function: FlatFunction, definition: Any) -> _Nodes:
+    signature = definition.signature
+    graph, names = _conversion().function_def_to_graph_def(definition)
+    graph.library.function.extend(map(_parsed, function.definitions[:-1]))
+    return _Nodes(
+        graph=graph,
+        arguments=[each.name for each in signature.input_arg],
+        results=[names[definition.ret[each.name]] for each in signature.output_arg],
+    )
+
+
+def _put_in(nodes: _Nodes, values: Sequence[Any]) -> Any:
+    """Put *nodes* into the graph that is built now; return their results.
+
+    A call of the function would wait for all arguments at once.
+    """
+    tf = tensorflow()
+    around = tf.compat.v1.get_default_graph()
+    inputs = dict(zip(nodes.arguments, map(around.capture, values), strict=True))
+    return tf.import_graph_def(nodes.graph, inputs, nodes.results, name="")
 
 
 @functools.cache
-def _operations() -> Any:
-    operations = import_module("tensorflow.python.ops.gen_functional_ops")
-    require(operations, ["partitioned_call"])
-    return operations
+def _conversion() -> Any:
+    conversion = import_module("tensorflow.python.framework.function_def_to_graph")
+    require(conversion, ["function_def_to_graph_def"])
+    return conversion
 
 
-def _definition(function: FlatFunction) -> Any:
+def _parsed(content: bytes) -> Any:
     from tensorflow.core.framework import function_pb2
 
-    return function_pb2.FunctionDef.FromString(function.definitions[-1])
+    return function_pb2.FunctionDef.FromString(content)
+
+
+def _relax(definition: Any, count: int) -> None:
+    """Have nothing in a function wait for all of its weights, the arguments after *count* others.
+
+    Where TensorFlow put a function in the place of a call, what needs no argument waits for all:
+    it keeps what is in the function from running before the call would.
+    """
+    weights = {argument.name for argument in definition.signature.input_arg[count:]}
+    nodes = {node.name: node for node in definition.node_def}
+    for node in definition.node_def:
+        if node.op == "NoOp":
+            kept = [each for each in node.input if _origin(each, nodes) not in weights]
+            node.input[:] = kept
+
+
+def _origin(reference: str, nodes: Mapping[str, Any]) -> str:
+    """Return the node or argument whose value an input is, past those that hand it on."""
+    name = _source(reference)
+    while name in nodes and nodes[name].op == "Identity":
+        name = _source(nodes[name].input[0])
+    return name
 
 
 def _needs(definition: Any, count: int) -> list[int]:

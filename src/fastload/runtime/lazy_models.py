@@ -10,6 +10,7 @@ import numpy as np
 
 from fastload.lending.lender import Lender
 from fastload.lending.pages import was_written
+from fastload.lending.plan import SMALL_BYTES
 from fastload.runtime.lazy_variables import is_plain, make_lazy, own_memory
 from fastload.runtime.zero_copy import address_of, has_dlpack
 from fastload.twin.reader import Twin
@@ -36,10 +37,11 @@ def variables_of(model: Any, twin: Twin) -> dict[str, Any]:
 
 
 def nbytes_besides(model: Any, variables: Mapping[str, Any]) -> int:
-    """Return the bytes of those of a model's variables that are not among *variables*."""
+    """Return the bytes of large variables of a model that are not among *variables*."""
     known = {id(variable) for variable in variables.values()}
     others = [each for each in map(_innermost, model.variables) if id(each) not in known]
-    return sum(math.prod(each.shape) * each.dtype.size for each in others if each.dtype.size)
+    sizes = [math.prod(each.shape) * (each.dtype.size or 0) for each in others]
+    return sum(size for size in sizes if size >= SMALL_BYTES)
 
 
 def lend_weights(variables: Mapping[str, Any], lender: Lender) -> None:

@@ -30,8 +30,8 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
-from fastload.lending.budget import Wait
 from fastload.lending.lender import Lender
+from fastload.lending.places import Wait
 from fastload.runtime.deliveries import DELIVERING, delivered
 from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.runtime.transplant import require
@@ -311,8 +311,8 @@ def _read_in_graph(variable: Any) -> Any:
             graph.gradient_override_map(dict.fromkeys(DELIVERING, _GRADIENT)),
             tf.device(true_handle.device),
         ):
-            return delivered(read, [handle, *turn.data], variable.dtype)
+            return delivered(read, [handle, *turn.data], variable.dtype, variable.shape)
 
     values = _recorded(handle, emitted)
     took_turn(graph, values.op)
-    return tf.ensure_shape(values, variable.shape)
+    return values
