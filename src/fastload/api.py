@@ -200,8 +200,10 @@ def rebuild(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) ->
     )
     version = chosen.version.replace(".", "_")
     specs = identity.entry.side_path(f"specs-{chosen.package}-{version}")
+    # Lazy weights are made on the host, and lent to the device.
+    device = None if call.weights == "lazy" else call.device
     try:
-        with placed(call.device):
+        with placed(device):
             return restore_keras_model(twin, chosen, request, specs)
     except (RestoreError, UnresolvedObjectError):
         require_resolved(twin, chosen, request.custom_objects)  # a missing class explains the rest

@@ -47,12 +47,15 @@ class Lender:
         self.owned.update({weight.name: weight.ref.nbytes for weight in plan.kept}, **{"": besides})
         weakref.finalize(self, _give_back, budget, self.shelf, self.owned).atexit = False
 
-    def lend(self, name: str, wait: Wait) -> Array:
-        """Return a weight; its bytes stay in memory while the array, or a view of it, lives.
+    def lend(self, name: str, wait: Wait) -> tuple[Any, LazyWeight]:
+        """Lend a weight; its bytes stay in memory while what stands for them lives.
 
         Args:
             name: the weight.
             wait: what to do where there is no room.
+
+        Returns:
+            What `Piece.owner` returns, and which weight it is of.
 
         Raises:
             KeyError: there is no such weight, or it became ordinary memory.
@@ -62,7 +65,7 @@ class Lender:
         place = self.shelf.places[name]
         owner = self.budget.lend(place, wait)
         self._read_ahead.wake()
-        return array_over(owner, place.weight)
+        return owner, place.weight
 
     def own(self, name: str) -> Array:
         """Return a weight in ordinary memory, and lend it no more: somebody is to change it.
@@ -77,6 +80,10 @@ class Lender:
         self.owned[name] = weight.ref.nbytes
         del self.shelf.places[name]
         return self.content(weight)
+
+    def forget(self, name: str) -> None:
+        """Lend a weight no more."""
+        self.budget.forget(self.shelf.places.pop(name))
 
     def content(self, weight: LazyWeight) -> Array:
         """Return a weight, read from the file into memory of its own."""

@@ -14,6 +14,7 @@ from fastload.lending.lender import Lender
 from fastload.lending.pages import pages_of, was_written
 from fastload.lending.plan import Plan, plan_of
 from fastload.lending.shared import shared_budget
+from fastload.runtime.device_pages import DevicePages
 from fastload.runtime.lazy_models import (
     lend_weights,
     nbytes_besides,
@@ -88,11 +89,12 @@ def lend_weights_of(model: Any, twin: Twin, terms: Terms) -> None:
     lender = _lender(plan, twin, terms, besides)
     if lender is None:
         return
-    lend_weights(variables, lender)
+    near = None if terms.device is None else _near(plan, twin, terms)
+    lend_weights(variables, lender, near)
     if not was_written(*twin.extent):
         twin.release_pages()
     refuse_compilation(model)
-    remember(model, lender)
+    remember(model, near or lender)
 
 
 def lender_of(twin: Twin, terms: Terms) -> Lender | None:
@@ -118,6 +120,13 @@ def _lender(plan: Plan, twin: Twin, terms: Terms, besides: int = 0) -> Lender | 
     budget = terms.shared or Budget(terms.limit)
     pages = pages_of(twin.path, mapped=not is_network_filesystem(twin.path.parent))
     return Lender(plan, budget, pages, besides)
+
+
+def _near(plan: Plan, twin: Twin, terms: Terms) -> Lender:
+    """Return what lends the weights of *plan* on a device, within a budget of the device's own."""
+    assert terms.device is not None  # noqa: S101 - the caller looked
+    pages = DevicePages(file=pages_of(twin.path, mapped=False), device=terms.device)
+    return Lender(plan, Budget(terms.limit), pages)
 
 
 def _require(plan: Plan, terms: Terms, besides: int = 0) -> None:

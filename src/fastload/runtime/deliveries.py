@@ -28,6 +28,8 @@ _logger: Final = logging.getLogger("fastload")
 Read = Callable[[Wait], Any]
 #: Longer than any graph leaves a delivery lying, and shorter than a borrower's patience.
 STALE_S: Final = 20.0
+#: Where tensors are asked for and handed out; TensorFlow takes them to where they are needed.
+_HOST: Final = "/device:CPU:0"
 #: The operations that a delivery consists of.
 DELIVERING: Final = ("EagerPyFunc", "QueueDequeueV2", "EnsureShape")
 
@@ -48,9 +50,10 @@ def delivered(read: Read, inputs: Sequence[Any], dtype: Any, shape: Any) -> Any:
         return _counter().ask(read, dtype)
 
     tf = tensorflow()
-    reference = tf.py_function(ask, inputs, tf.resource)
-    (values,) = _operations().queue_dequeue_v2(reference, [dtype])
-    return tf.ensure_shape(values, shape)
+    with tf.device(_HOST):
+        reference = tf.py_function(ask, inputs, tf.resource)
+        (values,) = _operations().queue_dequeue_v2(reference, [dtype])
+        return tf.ensure_shape(values, shape)
 
 
 @functools.cache
@@ -127,7 +130,8 @@ class _Counter:
         if oldest is not None and not oldest.is_taken:
             with self._lock:
                 self._delivered.append(oldest)
-        return tensorflow().queue.FIFOQueue(1, [dtype])
+        with tensorflow().device(_HOST):
+            return tensorflow().queue.FIFOQueue(1, [dtype])
 
     def _serve(self) -> None:
         while True:

@@ -14,10 +14,10 @@ from fastload.runtime.deliveries import delivered
 from fastload.runtime.flat_call import placed, registered
 from fastload.runtime.flattening import FlatFunction
 from fastload.runtime.inlining import shape_of_argument
+from fastload.runtime.lent_tensors import lent_tensor
 from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.runtime.transplant import require
 from fastload.runtime.turns import took_turn, turn_in
-from fastload.runtime.zero_copy import tensor_over
 
 
 class LazyFlatCall:
@@ -85,7 +85,7 @@ def _asked_for(lender: Any, name: Any, spec: Any) -> Any:
         found: Lender | None = lender()
         if found is None:
             raise ValueError("the predictor is closed")
-        return tensor_over(found.lend(name, wait))
+        return lent_tensor(found, name, wait)
 
     tf = tensorflow()
     graph = tf.compat.v1.get_default_graph()

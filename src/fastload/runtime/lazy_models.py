@@ -44,14 +44,14 @@ def nbytes_besides(model: Any, variables: Mapping[str, Any]) -> int:
     return sum(size for size in sizes if size >= SMALL_BYTES)
 
 
-def lend_weights(variables: Mapping[str, Any], lender: Lender) -> None:
+def lend_weights(variables: Mapping[str, Any], lender: Lender, near: Lender | None = None) -> None:
     """Have variables lend their values, and give those that keep theirs memory of their own."""
     for weight in lender.plan.kept:
         if weight.name in variables:
             own_memory(variables[weight.name], lender.content(weight))
     for weight in lender.plan.lent:
         if weight.name in variables:
-            make_lazy(variables[weight.name], lender, weight.name)
+            make_lazy(variables[weight.name], lender, weight.name, near)
 
 
 def refuse_compilation(model: Any) -> None:

@@ -32,11 +32,13 @@ import numpy as np
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.lending.lender import Lender
 from fastload.lending.places import Wait
+from fastload.lending.plan import LazyWeight
 from fastload.runtime.deliveries import DELIVERING, delivered
+from fastload.runtime.lent_tensors import lent_tensor
 from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.runtime.transplant import require
 from fastload.runtime.turns import took_turn, turn_in
-from fastload.runtime.zero_copy import tensor_over
+from fastload.twin.format import WeightRef
 
 _LOAN: Final = "_fastload_loan"
 _GRADIENT: Final = "FastloadRead"
@@ -48,13 +50,15 @@ class _Loan:
 
     Attributes:
         handle: the variable's true handle.
-        lender: lends its values.
+        lender: lends its values, on the host.
         name: under this name.
+        near: lends them on a device, where they are wanted there.
     """
 
     handle: Any
     lender: Lender
     name: str
+    near: Lender | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,20 +114,23 @@ class _Reads:
 
     count = 0
 
-    def lend(self, name: str, wait: Wait) -> np.ndarray[Any, Any]:
+    def lend(self, name: str, wait: Wait) -> tuple[Any, LazyWeight]:
         self.count += 1
-        return np.ones((2, 2), np.float32)
+        ref = WeightRef(name=name, dtype="float32", shape=(2, 2), offset=0, nbytes=16, sha256="")
+        return np.ones((2, 2), np.float32), LazyWeight(ref=ref, layer="")
 
 
-def make_lazy(variable: Any, lender: Lender, name: str) -> None:
+def make_lazy(variable: Any, lender: Lender, name: str, near: Lender | None = None) -> None:
     """Have *variable* lend its values from now on.
 
     Args:
         variable: a variable of TensorFlow that is nothing but a handle; see `is_plain`.
-        lender: lends them.
+        lender: lends them, on the host.
         name: under this name.
+        near: lends them on a device, to what is run at once; None for the host. Graphs get them
+            from the host, and TensorFlow takes each to where it is needed.
     """
-    _become_lazy(variable, _Loan(handle=variable.handle, lender=lender, name=name))
+    _become_lazy(variable, _Loan(handle=variable.handle, lender=lender, name=name, near=near))
 
 
 def make_ordinary(variable: Any) -> None:
@@ -137,6 +144,8 @@ def make_ordinary(variable: Any) -> None:
         if loan is None:  # another thread was faster
             return
         array = loan.lender.own(loan.name)
+        if loan.near is not None:
+            loan.near.forget(loan.name)
         kind = type(variable).__bases__[1]
         del vars(variable)[_LOAN]
         variable.__class__ = kind
@@ -265,7 +274,8 @@ def lent(variable: Any, wait: Wait) -> Any:
     loan: _Loan | None = vars(variable).get(_LOAN)
     if loan is not None:
         try:
-            return tensor_over(loan.lender.lend(loan.name, wait))
+            near = loan.near if wait is Wait.FOR_OTHERS else None  # nobody else asks so
+            return lent_tensor(near or loan.lender, loan.name, wait)
         except KeyError:  # it became ordinary in this moment
             return lent(variable, wait)
     operations = _parts().variables.gen_resource_variable_ops
@@ -293,8 +303,7 @@ def _read_in_graph(variable: Any) -> Any:
     if not hasattr(graph, "capture"):  # of TensorFlow 1, with a session of its own
         make_ordinary(variable)
         return variable._read_variable_op()
-    true_handle = variable._loan.handle
-    handle = graph.capture(true_handle)
+    handle = graph.capture(variable._loan.handle)
     # TensorFlow keeps the functions that graphs call for ever, so this one holds no variable.
     known = weakref.ref(variable)
 
@@ -309,7 +318,6 @@ def _read_in_graph(variable: Any) -> Any:
         with (
             tf.control_dependencies(turn.after),
             graph.gradient_override_map(dict.fromkeys(DELIVERING, _GRADIENT)),
-            tf.device(true_handle.device),
         ):
             return delivered(read, [handle, *turn.data], variable.dtype, variable.shape)
 
