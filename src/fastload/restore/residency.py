@@ -21,7 +21,7 @@ from fastload.runtime.lazy_models import (
     refuse_compilation,
     variables_of,
 )
-from fastload.runtime.lazy_variables import require_lazy_variables
+from fastload.runtime.lazy_trial import require_lazy_variables
 from fastload.twin.reader import Twin
 
 #: Of the memory that is left, this much is for what a model computes.

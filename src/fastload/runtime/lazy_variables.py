@@ -29,16 +29,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
+from fastload.errors import UnsupportedRequestError
 from fastload.lending.lender import Lender
 from fastload.lending.places import Wait
-from fastload.lending.plan import LazyWeight
 from fastload.runtime.deliveries import DELIVERING, delivered
 from fastload.runtime.lent_tensors import lent_tensor
 from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.runtime.transplant import require
 from fastload.runtime.turns import took_turn, turn_in
-from fastload.twin.format import WeightRef
 
 _LOAN: Final = "_fastload_loan"
 _GRADIENT: Final = "FastloadRead"
@@ -89,37 +87,6 @@ def _gradient_of_read(operation: Any, gradient: Any) -> list[Any]:
     return [gradient, *[None] * (len(operation.inputs) - 1)]
 
 
-@functools.cache
-def require_lazy_variables() -> None:
-    """Check that this TensorFlow reads variables as this module expects.
-
-    Raises:
-        UnsupportedRuntimeError: it does not.
-    """
-    if tuple(map(int, np.__version__.split(".")[:2])) < (1, 24):
-        raise UnsupportedRuntimeError("lazy weights need numpy 1.24 or later (numpy#22507)")
-    tf = tensorflow()
-    _parts()
-    with tf.init_scope():
-        variable = tf.Variable(np.zeros((2, 2), np.float32), trainable=False)
-        handle, reads = variable.handle, _Reads()
-        _become_lazy(variable, _Loan(handle=handle, lender=reads, name=""))  # type: ignore[arg-type]
-        seen = float(tf.reduce_sum(tf.matmul(tf.ones((2, 2)), variable)))
-    if (seen, reads.count) != (4.0 * 2, 1):
-        raise UnsupportedRuntimeError("TensorFlow reads variables in an unknown way")
-
-
-class _Reads:
-    """Stands for a lender in a trial: counts, and lends what the variable does not hold."""
-
-    count = 0
-
-    def lend(self, name: str, wait: Wait) -> tuple[Any, LazyWeight]:
-        self.count += 1
-        ref = WeightRef(name=name, dtype="float32", shape=(2, 2), offset=0, nbytes=16, sha256="")
-        return np.ones((2, 2), np.float32), LazyWeight(ref=ref, layer="")
-
-
 def make_lazy(variable: Any, lender: Lender, name: str, near: Lender | None = None) -> None:
     """Have *variable* lend its values from now on.
 
@@ -130,7 +97,12 @@ def make_lazy(variable: Any, lender: Lender, name: str, near: Lender | None = No
         near: lends them on a device, to what is run at once; None for the host. Graphs get them
             from the host, and TensorFlow takes each to where it is needed.
     """
-    _become_lazy(variable, _Loan(handle=variable.handle, lender=lender, name=name, near=near))
+    _parts()  # checked here: later, it is too late to leave the load to stock
+    kind: Any = type(variable)
+    loan = _Loan(handle=variable.handle, lender=lender, name=name, near=near)
+    del vars(variable)["_handle"]
+    vars(variable)[_LOAN] = loan
+    variable.__class__ = _lazy_class(kind)
 
 
 def make_ordinary(variable: Any) -> None:
@@ -179,14 +151,6 @@ def _is_watching(frame: FrameType) -> bool:
     """Say whether the code in *frame* reads a handle only to watch its variable."""
     is_tensorflow = str(frame.f_globals.get("__name__")).startswith("tensorflow.")
     return is_tensorflow and frame.f_code.co_name in _WATCHERS
-
-
-def _become_lazy(variable: Any, loan: _Loan) -> None:
-    kind: Any = type(variable)
-    lazy = _lazy_class(kind)
-    del vars(variable)["_handle"]
-    vars(variable)[_LOAN] = loan
-    variable.__class__ = lazy
 
 
 @functools.cache
