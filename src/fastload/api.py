@@ -172,7 +172,7 @@ def rebuild_lazy(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavou
         CacheError: Keras cannot make it of this twin.
         BypassError: a custom class is missing, or Keras or TensorFlow is not as expected.
     """
-    terms = Terms.of(call.memory_budget, call.device)
+    terms = Terms.of(call.memory_budget, call.device, progress=call.settings.progress)
     require_budget(twin, terms)
     model = rebuild(call, identity, twin, chosen)
     lend_weights_of(model, twin, terms)
