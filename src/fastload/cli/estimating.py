@@ -137,7 +137,7 @@ def _facts(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 def _verdict(budget: Mapping[str, Any]) -> str:
     if not budget["is_enough"]:
-        return "too small"
+        return "too small; a load would be refused"
     if budget["holds_all"]:
         return "holds all weights; nothing is read twice"
     return f"a call reads about {shown_size(budget['bytes_read_per_call'])}"
