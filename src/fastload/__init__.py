@@ -15,19 +15,23 @@ if TYPE_CHECKING:
     from fastload.api import load_model, load_saved_model
     from fastload.explanation import Explanation, explain
     from fastload.hooks.installation import disabled, enabled, install, is_installed, uninstall
+    from fastload.lending.accounts import LayerResidency, Residency
     from fastload.lending.shared import set_memory_budget
     from fastload.predicting import load_predictor
     from fastload.registry import custom_objects, register
     from fastload.report import LoadReport, Outcome, last_load
     from fastload.restore.predictor import Predictor
+    from fastload.restore.residency import residency
     from fastload.signature import TensorSpec
     from fastload.warming import warm
 
 __all__ = [
     "Explanation",
+    "LayerResidency",
     "LoadReport",
     "Outcome",
     "Predictor",
+    "Residency",
     "TensorSpec",
     "custom_objects",
     "disabled",
@@ -40,6 +44,7 @@ __all__ = [
     "load_predictor",
     "load_saved_model",
     "register",
+    "residency",
     "set_memory_budget",
     "uninstall",
     "warm",
@@ -49,9 +54,11 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Explanation": "explanation",
+    "LayerResidency": "lending.accounts",
     "LoadReport": "report",
     "Outcome": "report",
     "Predictor": "restore.predictor",
+    "Residency": "lending.accounts",
     "TensorSpec": "signature",
     "custom_objects": "registry",
     "disabled": "hooks.installation",
@@ -65,6 +72,7 @@ _HOME = {
     "load_predictor": "predicting",
     "load_saved_model": "api",
     "register": "registry",
+    "residency": "restore.residency",
     "set_memory_budget": "lending.shared",
     "uninstall": "hooks.installation",
     "unload_ipython_extension": "hooks.ipython",

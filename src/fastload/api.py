@@ -13,30 +13,23 @@ from fastload.call import Call, ModelCall, SavedModelCall, current_settings, req
 from fastload.errors import (
     BypassError,
     CacheError,
-    RestoreError,
-    UnresolvedObjectError,
     UnsupportedRequestError,
     UnsupportedSourceError,
 )
 from fastload.fallback import load_stock
-from fastload.loading import Identity, dropping_corrupt, identify, open_twin
+from fastload.loading import dropping_corrupt, identify, open_twin
+from fastload.rebuilding import rebuild, rebuild_lazy
 from fastload.report import Outcome, PhaseClock
-from fastload.restore.keras_model import restore_keras_model
-from fastload.restore.objects import custom_objects as objects_for
-from fastload.restore.objects import require_resolved
-from fastload.restore.residency import Terms, lend_weights_of, require_budget
 from fastload.restore.saved_model import restore_saved_model
-from fastload.runtime.flat_call import placed, require_device
+from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
     KERAS2,
-    Flavour,
     KerasChoice,
     flavour,
     require_plain_moment,
     require_plain_tensorflow,
 )
 from fastload.runtime.loaders import require_opens
-from fastload.runtime.request import RestoreRequest
 from fastload.settings import WeightsMode, weights_choice, weights_mode
 from fastload.source.detect import detect
 from fastload.source.kinds import SourceKind
@@ -157,57 +150,15 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
-        if call.weights == "lazy":
-            model = rebuild_lazy(call, identity, twin, chosen)
-        else:
-            model = rebuild(call, identity, twin, chosen)
+        make = rebuild_lazy if call.weights == "lazy" else rebuild
+        model = make(call, identity, twin, chosen)
     return Served(model=model, outcome=outcome, twin=twin)
-
-
-def rebuild_lazy(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> Any:
-    """Make the model that *call* asks for from its twin, with weights that are lent.
-
-    Raises:
-        MemoryBudgetError: the budget is smaller than the model's largest layer.
-        CacheError: Keras cannot make it of this twin.
-        BypassError: a custom class is missing, or Keras or TensorFlow is not as expected.
-    """
-    terms = Terms.of(call.memory_budget, call.device)
-    require_budget(twin, terms)
-    model = rebuild(call, identity, twin, chosen)
-    lend_weights_of(model, twin, terms)
-    return model
 
 
 def _require_ours(call: ModelCall) -> None:
     require_enabled(call.settings)
     if call.stock_only:
         raise UnsupportedRequestError(f"{', '.join(sorted(call.stock_only))}= was given")
-
-
-def rebuild(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> Any:
-    """Make the model that *call* asks for from its twin.
-
-    Raises:
-        CacheError: Keras cannot make it of this twin.
-        BypassError: a custom class is missing, or Keras is not as expected.
-    """
-    request = RestoreRequest(
-        filepath=os.fspath(call.filepath),
-        custom_objects=objects_for(twin, chosen, call.custom_objects),
-        compile=call.compile,
-        safe_mode=call.safe_mode,
-    )
-    version = chosen.version.replace(".", "_")
-    specs = identity.entry.side_path(f"specs-{chosen.package}-{version}")
-    # Lazy weights are made on the host, and lent to the device.
-    device = None if call.weights == "lazy" else call.device
-    try:
-        with placed(device):
-            return restore_keras_model(twin, chosen, request, specs)
-    except (RestoreError, UnresolvedObjectError):
-        require_resolved(twin, chosen, request.custom_objects)  # a missing class explains the rest
-        raise
 
 
 def load_saved_model(

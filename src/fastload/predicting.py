@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from fastload.api import Served, load_model, rebuild, serve
+from fastload.api import Served, load_model, serve
 from fastload.cache.directory import CacheDir
 from fastload.call import ModelCall, PredictorCall, current_settings, require_enabled
 from fastload.errors import BypassError, CacheError, ModelChangedError
 from fastload.functions import SavedFunctions, keras_function
-from fastload.lending.lender import Lender
 from fastload.loading import dropping_corrupt, identify, open_twin
+from fastload.rebuilding import rebuild
 from fastload.report import PhaseClock
 from fastload.restore.predictor import Predictor, Run
-from fastload.restore.residency import Terms, lender_of, remember
+from fastload.restore.residency import Terms, lender_of, remember, whole
 from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
     KERAS2,
@@ -31,7 +31,6 @@ from fastload.settings import WeightsMode, weights_choice
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
 from fastload.twin.documents import PREDICTION_SECTION
-from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger("fastload")
 
@@ -121,7 +120,8 @@ def _of_saved_model(call: PredictorCall, clock: PhaseClock, source: ModelSource)
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
-        lender = _lender(call, twin)
+        terms = _terms(call)
+        lender = None if terms is None else lender_of(twin, terms)
         functions = SavedFunctions(
             identity=identity,
             twin=twin,
@@ -136,7 +136,8 @@ def _of_saved_model(call: PredictorCall, clock: PhaseClock, source: ModelSource)
         predictor = call.predictor(
             signatures, _or_stock(call, functions.run), identity.content.digest
         )
-        _remember(predictor, lender)
+        if terms is not None:
+            remember(predictor, lender or whole(twin, terms))
     reason = functions.reasons.get(predictor.signature)
     return Served(model=predictor, outcome=outcome, twin=twin, reason=reason)
 
@@ -170,7 +171,8 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
-        lender = _lender(call, twin)
+        terms = _terms(call)
+        lender = None if terms is None else lender_of(twin, terms)
         model_call = ModelCall(
             filepath=call.filepath, compile=False, stock_only={}, settings=call.settings
         )
@@ -185,20 +187,16 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
         predictor = call.predictor(
             {signature.name: signature}, lambda _: run, identity.content.digest
         )
-        _remember(predictor, lender)
+        if terms is not None:
+            remember(predictor, lender or whole(twin, terms))
     return Served(model=predictor, outcome=outcome, twin=twin, reason=reason)
 
 
-def _lender(call: PredictorCall, twin: Twin) -> Lender | None:
-    """Return what lends the weights; None where they are mapped, or all fit."""
+def _terms(call: PredictorCall) -> Terms | None:
+    """Return the terms on which weights are lent; None where they are mapped."""
     if call.weights != "lazy":
         return None
-    return lender_of(twin, Terms.of(call.memory_budget, call.device))
-
-
-def _remember(predictor: Predictor, lender: Lender | None) -> None:
-    if lender is not None:
-        remember(predictor, lender)
+    return Terms.of(call.memory_budget, call.device, progress=call.settings.progress)
 
 
 def _reopen(  # noqa: PLR0913, PLR0917 - the arguments of a pickle have no names

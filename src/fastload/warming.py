@@ -6,12 +6,12 @@ import logging
 import os
 from typing import Final
 
-from fastload.api import rebuild
 from fastload.cache.directory import CacheDir
 from fastload.call import ModelCall, current_settings
 from fastload.errors import BypassError, CacheError
 from fastload.functions import SavedFunctions, keras_function
 from fastload.loading import Identity, build, identify, require_section
+from fastload.rebuilding import rebuild
 from fastload.report import LoadReport, Outcome, PhaseClock
 from fastload.runtime.flavour import KERAS2, Flavour, KerasChoice, flavour, require_plain_moment
 from fastload.runtime.loaders import require_opens

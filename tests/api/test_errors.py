@@ -26,6 +26,9 @@ FIELDS = {
     "names": ["serving_default"],
     "user": "the layer",
     "missing": "tensorflow",
+    "purpose": "this model",
+    "limit": 1024,
+    "needed": 2048,
 }
 
 

@@ -61,6 +61,7 @@ def modules_after(*words: object) -> set[str]:
         ("rm", ["ENTRY"], True),
         ("verify", ["--all"], False),
         ("explain", ["MODEL"], False),
+        ("estimate", ["MODEL"], False),
     ],
 )
 def test_no_verb_but_warm_imports_tensorflow_or_h5py(
@@ -100,7 +101,7 @@ def test_the_version_is_that_of_the_package() -> None:
     assert run("--version").stdout == f"fastload {fastload.__version__}\n"
 
 
-@pytest.mark.parametrize("verb", ["info", "rm", "verify"])
+@pytest.mark.parametrize("verb", ["info", "rm", "verify", "estimate"])
 def test_an_error_is_one_line_with_its_code(cache_root: Path, verb: str) -> None:
     """On standard error, with exit status 1 and without a traceback."""
     result = run(verb, "/no/such/model")

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 import fastload
+from fastload.cli.estimating import estimate
 from fastload.cli.examining import doctor
 from fastload.cli.inspecting import info, ls
 from fastload.cli.output import print_error
@@ -82,7 +83,7 @@ def commands() -> None:
     """Look after the HDF5 twins from which fastload opens TensorFlow and Keras models."""
 
 
-for verb in (warm, run, predict, ls, info, explain, verify, rm, prune, stats, doctor):
+for verb in (warm, run, predict, ls, info, explain, estimate, verify, rm, prune, stats, doctor):
     commands.add_command(verb)
 
 

@@ -14,62 +14,15 @@ lent, but give their room to the one that all wait for, and get it back when tha
 from __future__ import annotations
 
 import threading
-import time
 import weakref
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from fastload.errors import MemoryBudgetError
 from fastload.lending.pages import Piece
+from fastload.lending.patience import MOMENT_S, Moment, Patience
 from fastload.lending.places import Place, Shelf, Wait
-
-#: How long to look whether a weight is used.
-MOMENT_S: Final = 0.02
-#: Where nothing came back for so long, nothing will.
-PATIENCE_S: Final = 30.0
-#: Where other work goes on, a kernel may be kept from its weight for so many moments.
-_QUIET_MOMENTS: Final = 50
-_IDLE: Final = 0.1
-
-
-class Moment:
-    """The beginning of a moment.
-
-    Attributes:
-        returns: how many weights had come back.
-    """
-
-    def __init__(self, returns: int) -> None:
-        self.returns = returns
-        self._time, self._cpu = time.monotonic(), time.process_time()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether this process computed next to nothing since."""
-        return time.process_time() - self._cpu < _IDLE * (time.monotonic() - self._time)
-
-
-class Patience:
-    """How long somebody has waited for room.
-
-    Args:
-        returns: how many weights had come back when the waiting began.
-    """
-
-    def __init__(self, returns: int) -> None:
-        self._returns, self._since, self._quiet = returns, time.monotonic(), 0
-
-    def is_over(self, returns: int) -> bool:
-        """Say whether nothing came back for too long."""
-        if returns != self._returns:
-            self._returns, self._since = returns, time.monotonic()
-        return time.monotonic() - self._since > PATIENCE_S
-
-    def is_quiet(self, moment: Moment, *, is_used: bool) -> bool:
-        """Say, at the end of a moment, whether nobody can be about to use a weight."""
-        self._quiet = 0 if is_used else self._quiet + 1
-        return self._quiet >= (1 if moment.is_idle else _QUIET_MOMENTS)
 
 
 class Budget:
@@ -139,9 +92,10 @@ class Budget:
         with self.changed:
             self.current = place.shelf
             place.shelf.order.note(place.weight.name)
-            place.shelf.counts.loans += 1
-            place.shelf.counts.hits += place.piece is not None
+            is_hit = place.is_here
             is_new = self._require(place, wait)
+            place.shelf.counts.loans += 1
+            place.shelf.counts.hits += is_hit
             owner, piece = self._lent(place)
         self._get_ready(place, piece, is_new=is_new)
         return owner

@@ -15,6 +15,7 @@ import mmap
 import os
 import sys
 import threading
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -102,6 +103,7 @@ class _OpenFile:
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)
         self._lock = threading.Lock()
+        weakref.finalize(self, self._file.close).atexit = False
 
     def advise(self, weight: LazyWeight) -> None:
         """Have the system read *weight* from disk soon, into memory of its own."""

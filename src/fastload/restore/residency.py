@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from fastload.cache.mounts import is_network_filesystem
 from fastload.errors import MemoryBudgetError
+from fastload.lending.accounts import Residency, residency_of, residency_of_whole
 from fastload.lending.available import available_bytes
 from fastload.lending.budget import Budget
+from fastload.lending.first_pass import WatchedLender
 from fastload.lending.lender import Lender
 from fastload.lending.pages import pages_of, was_written
 from fastload.lending.plan import Plan, plan_of
@@ -26,7 +28,8 @@ from fastload.twin.reader import Twin
 
 #: Of the memory that is left, this much is for what a model computes.
 _LEFT_FOR_OTHERS: Final = 0.2
-_lenders: Final[weakref.WeakKeyDictionary[Any, Lender]] = weakref.WeakKeyDictionary()
+#: By model or predictor: what lends its weights or, where all fit, what they take.
+_known: Final[weakref.WeakKeyDictionary[Any, Lender | Residency]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,29 +40,32 @@ class Terms:
         limit: bytes that they may take.
         shared: the budget that they share with other models, if they do.
         device: where they are lent to; None for the host.
+        progress: show the first round over them.
     """
 
     limit: int
     shared: Budget | None = None
     device: str | None = None
+    progress: bool = False
 
     @classmethod
-    def of(cls, memory_budget: int | None, device: str | None) -> Terms:
+    def of(cls, memory_budget: int | None, device: str | None, *, progress: bool = False) -> Terms:
         """Return the terms of a load.
 
         Args:
             memory_budget: bytes; None for the budget that models share or, if there is none, for
                 most of the memory that is left.
             device: where the weights are lent to.
+            progress: show the first round over them.
         """
         if memory_budget is not None:
-            return cls(limit=memory_budget, device=device)
+            return cls(limit=memory_budget, device=device, progress=progress)
         shared = shared_budget()
         if shared is not None:
-            return cls(limit=shared.limit, shared=shared, device=device)
+            return cls(limit=shared.limit, shared=shared, device=device, progress=progress)
         left = available_bytes()
         limit = 2**63 if left is None else int(left * (1 - _LEFT_FOR_OTHERS))
-        return cls(limit=limit, device=device)
+        return cls(limit=limit, device=device, progress=progress)
 
 
 def require_budget(twin: Twin, terms: Terms) -> None:
@@ -85,9 +91,9 @@ def lend_weights_of(model: Any, twin: Twin, terms: Terms) -> None:
     """
     variables = variables_of(model, twin)
     plan = plan_of(ref for ref in twin.refs.values() if ref.name in variables)
-    besides = nbytes_besides(model, variables)
-    lender = _lender(plan, twin, terms, besides)
+    lender = _lender(plan, twin, terms, nbytes_besides(model, variables))
     if lender is None:
+        remember(model, residency_of_whole(plan, terms.limit))
         return
     near = None if terms.device is None else _near(plan, twin, terms)
     lend_weights(variables, lender, near)
@@ -107,9 +113,14 @@ def lender_of(twin: Twin, terms: Terms) -> Lender | None:
     return _lender(plan_of(twin.refs.values()), twin, terms)
 
 
-def remember(owner: Any, lender: Lender) -> None:
-    """Take down that the weights of *owner*, a model or predictor, are lent by *lender*."""
-    _lenders[owner] = lender
+def whole(twin: Twin, terms: Terms) -> Residency:
+    """Return what the weights of *twin* take where all of them fit."""
+    return residency_of_whole(plan_of(twin.refs.values()), terms.limit)
+
+
+def remember(owner: Any, weights: Lender | Residency) -> None:
+    """Take down what lends the weights of a model or predictor; or what they take, if all fit."""
+    _known[owner] = weights
 
 
 def _lender(plan: Plan, twin: Twin, terms: Terms, besides: int = 0) -> Lender | None:
@@ -119,7 +130,39 @@ def _lender(plan: Plan, twin: Twin, terms: Terms, besides: int = 0) -> Lender | 
     _require(plan, terms, besides)
     budget = terms.shared or Budget(terms.limit)
     pages = pages_of(twin.path, mapped=not is_network_filesystem(twin.path.parent))
-    return Lender(plan, budget, pages, besides)
+    kind = WatchedLender if terms.progress else Lender
+    return kind(plan, budget, pages, besides)
+
+
+def residency(model: Any) -> Residency:
+    """Say what the weights of a lazy model take in memory, and what happened to them.
+
+    Args:
+        model: what `load_model` or `load_predictor` returned for `weights="lazy"` or a
+            `memory_budget`.
+
+    Returns:
+        Bytes in memory, by layer and in all, and how often weights came and went until now; as
+        text, a table.
+
+    Raises:
+        ValueError: the model was not loaded so.
+
+    Example:
+        >>> import fastload
+        >>> model = fastload.load_model("path/to/model", memory_budget="1GiB")  # doctest: +SKIP
+        >>> fastload.residency(model).resident_bytes  # doctest: +SKIP
+        1064239104
+    """
+    try:
+        weights = _known[model]
+        return residency_of(weights) if isinstance(weights, Lender) else weights
+    except (KeyError, TypeError):  # a TypeError where no weak reference to it can be made
+        what = f"this {type(model).__name__} was not loaded with lazy weights"
+        raise ValueError(
+            f"{what}. Load it with fastload.load_model(path, weights='lazy'), "
+            "or give a memory_budget="
+        ) from None
 
 
 def _near(plan: Plan, twin: Twin, terms: Terms) -> Lender:

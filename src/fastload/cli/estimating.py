@@ -1,0 +1,143 @@
+"""`estimate`: what a model's weights need of a memory budget, before any load."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fastload.cli.output import as_json, print_facts, say
+from fastload.cli.selection import located_cache, selected
+from fastload.cli.units import shown_size, size_bytes
+from fastload.errors import EntryNotFoundError
+
+if TYPE_CHECKING:
+    from fastload.lending.plan import Plan
+    from fastload.twin.format import WeightRef, WeightSpec
+
+
+@click.command()
+@click.argument("path")
+@click.option(
+    "--budget",
+    metavar="SIZE",
+    callback=size_bytes,
+    help="A memory budget (256MiB): whether it is enough, and what calls then read.",
+)
+@click.pass_context
+@as_json
+def estimate(context: click.Context, path: str, budget: int | None, *, as_json: bool) -> None:
+    """Say what loading PATH lazily would need in memory. Nothing is loaded.
+
+    The exit status is 1 if the budget is too small.
+    """
+    from fastload.lending.plan import plan_of
+
+    plan = plan_of(_weights(path))
+    if not plan.total_nbytes:
+        raise EntryNotFoundError(f"{path!r} holds no weights of a Keras model")
+    document = _document(path, plan, budget)
+    say(as_json=as_json, document=document, text=lambda: print_facts(_facts(document)))
+    context.exit(0 if budget is None or document["budget"]["is_enough"] else 1)
+
+
+def _weights(path: str) -> Iterable[WeightRef]:
+    """Return where each weight is in the twin or, where there is none, where it would be.
+
+    Raises:
+        EntryNotFoundError: there is neither twin nor model, or the model takes TensorFlow.
+        BypassError: it is no model, or a damaged one.
+        CacheError: the twin is damaged.
+    """
+    from fastload.twin.opening import read_index
+
+    try:
+        twin, *_ = selected(located_cache(), [path])
+    except EntryNotFoundError:
+        if not os.path.lexists(path):
+            raise
+        return map(_placed, _specs(path))
+    return read_index(twin.path).weights
+
+
+def _specs(path: str) -> list[WeightSpec]:
+    """Read names and shapes of weights from the model itself, none of their bytes."""
+    from fastload.source.detect import detect
+    from fastload.source.hdf5 import read_hdf5
+    from fastload.source.keras_archive import read_keras_archive
+    from fastload.source.kinds import SourceKind
+    from fastload.twin.documents import STATE
+
+    source = detect(path)
+    if source.kind is SourceKind.SAVED_MODEL:
+        raise EntryNotFoundError(
+            f"{path!r} has no twin yet, and only TensorFlow knows what a SavedModel holds. "
+            f"Run `fastload warm {path}` first."
+        )
+    if source.kind is SourceKind.KERAS_HDF5:
+        with read_hdf5(source.path) as file:
+            return list(file.specs)
+    with read_keras_archive(source.path) as archive:
+        return [replace(spec, name=f"{STATE}/{spec.name}") for spec in archive.weights.specs]
+
+
+def _placed(spec: WeightSpec) -> WeightRef:
+    """Return where the twin would have a weight: at the start of a page, if it is as long as one.
+
+    Strings take no room in a budget, and how long they are only their values say.
+    """
+    from fastload.twin.format import WeightRef
+    from fastload.twin.weights import STRING, stored_nbytes
+
+    nbytes = 0 if spec.dtype == STRING else stored_nbytes(spec)
+    return WeightRef(
+        name=spec.name, dtype=spec.dtype, shape=spec.shape, offset=0, nbytes=nbytes, sha256=""
+    )
+
+
+def _document(path: str, plan: Plan, budget: int | None) -> dict[str, Any]:
+    layer, nbytes = plan.largest_layer
+    return {
+        "path": path,
+        "weights": len(plan.lent) + len(plan.kept),
+        "total_bytes": plan.total_nbytes,
+        "kept_bytes": plan.kept_nbytes,
+        "largest_layer": {"name": layer, "size_bytes": nbytes} if layer else None,
+        "smallest_budget_bytes": plan.smallest_budget,
+        "budget": None if budget is None else _budget_document(plan, budget),
+    }
+
+
+def _budget_document(plan: Plan, budget: int) -> dict[str, Any]:
+    from fastload.lending.estimate import expected_bytes_read
+
+    is_enough = budget >= plan.smallest_budget
+    return {
+        "size_bytes": budget,
+        "is_enough": is_enough,
+        "holds_all": budget >= plan.total_nbytes,
+        "bytes_read_per_call": expected_bytes_read(plan, budget) if is_enough else None,
+    }
+
+
+def _facts(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    largest, budget = document["largest_layer"], document["budget"]
+    yield "Model", document["path"]
+    yield "Weights", f"{document['weights']}, {shown_size(document['total_bytes'])}"
+    if largest is not None:
+        yield "Largest layer", f"{largest['name']}, {shown_size(largest['size_bytes'])}"
+    smallest = document["smallest_budget_bytes"]
+    yield "Smallest budget", f"{shown_size(smallest)} ({smallest} bytes)"
+    if budget is not None:
+        yield "Budget", f"{shown_size(budget['size_bytes'])}: {_verdict(budget)}"
+
+
+def _verdict(budget: Mapping[str, Any]) -> str:
+    if not budget["is_enough"]:
+        return "too small; a load would be refused"
+    if budget["holds_all"]:
+        return "holds all weights; nothing is read twice"
+    return f"a call reads about {shown_size(budget['bytes_read_per_call'])}"
