@@ -17,12 +17,15 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from fastload.errors import MemoryBudgetError
 from fastload.lending.pages import Piece
 from fastload.lending.patience import MOMENT_S, Moment, Patience
 from fastload.lending.places import Place, Shelf, Wait
+
+#: A graph borrows ahead by no more than this part of a budget.
+_PARTS: Final = 4
 
 
 class Budget:
@@ -140,18 +143,31 @@ class Budget:
     def _require(self, place: Place, wait: Wait) -> bool:
         """Give a weight memory if it has none; say whether this call did."""
         patience = Patience(self._returns)
+        nbytes = place.weight.nbytes
         while not place.is_here:
-            if not self._suspended and self._make_room(place.weight.nbytes, lambda _: True):
+            if self._is_in_turn(nbytes, wait) and self._make_room(nbytes, lambda _: True):
                 return self._bring(place)
             if not self._may_wait(wait) or patience.is_over(self._returns):
-                purpose, needed = f"reading {place.weight.name!r}", self.used + place.weight.nbytes
-                raise MemoryBudgetError(purpose, self.limit, needed)
+                purpose = f"reading {place.weight.name!r}"
+                raise MemoryBudgetError(purpose, self.limit, self.used + nbytes)
             place.shelf.counts.stalls += 1
             if self._is_at_a_standstill(patience):
-                self._suspend_all()
-                if self._make_room(place.weight.nbytes, lambda _: True):
+                if not self._make_room(nbytes, lambda _: True):
+                    self._suspend_all()
+                if self._make_room(nbytes, lambda _: True):
                     return self._bring(place)
         return False
+
+    def _is_in_turn(self, nbytes: int, wait: Wait) -> bool:
+        """Say whether a weight may be brought now, if there is room.
+
+        A graph asks for its weights as early as it may. What it borrows long before it needs it
+        takes room from what the next round begins with.
+        """
+        if self._suspended:
+            return False
+        lent = sum(place.weight.nbytes for place in self._here if place.loans)
+        return wait is Wait.FOR_OTHERS or not lent or lent + nbytes <= self.limit // _PARTS
 
     def _may_wait(self, wait: Wait) -> bool:
         others = sum(self._borrowers.values()) - self._borrowers[threading.get_ident()]
