@@ -31,7 +31,7 @@ layers/a0         0.1         0.1         0.1"""
 def lent(lender: Lender, *layers: int) -> list[Any]:
     """Borrow the large weights of some layers, one after the other; nothing is read ahead."""
     places = [lender.shelf.places[f"state/layers/a{layer}/vars/0"] for layer in layers]
-    return [lender.budget.lend(place, Wait.NEVER) for place in places]
+    return [lender.budget.lend(place, Wait.FOR_OTHERS) for place in places]
 
 
 def resident(told: Residency) -> list[int]:

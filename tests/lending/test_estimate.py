@@ -8,8 +8,9 @@ import pytest
 
 from fastload.errors import MemoryBudgetError
 from fastload.lending.accounts import residency_of
-from fastload.lending.budget import Wait
 from fastload.lending.estimate import expected_bytes_read
+from fastload.lending.lender import array_over
+from fastload.lending.places import Wait
 from tests.lending.lenders import LENT_BYTES, lender_over, plan_of_layers
 
 LAYERS = 12
@@ -53,7 +54,7 @@ def test_real_rounds_read_as_much(tmp_path: Path, weights: int) -> None:
     read = []
     for _ in range(1 + rounds):
         for weight in PLAN.lent:
-            lender.lend(weight.name, Wait.FOR_OTHERS).sum()
+            array_over(*lender.lend(weight.name, Wait.FOR_OTHERS)).sum()
         read.append(residency_of(lender).bytes_read)
     expected = expected_bytes_read(PLAN, budget_of(weights))
 

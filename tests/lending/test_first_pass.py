@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from fastload.lending import first_pass
-from fastload.lending.budget import Wait
 from fastload.lending.first_pass import FirstPass, WatchedLender
+from fastload.lending.lender import array_over
+from fastload.lending.places import Wait
 from tests.lending.lenders import lender_over, plan_of_layers
 
 PLAN = plan_of_layers(32)
@@ -133,7 +134,7 @@ def test_a_watched_lender_lends_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setattr(first_pass, "_PATIENCE_S", 0.0)
     lender = lender_over(tmp_path, PLAN, PLAN.smallest_budget, WatchedLender)
-    values = [int(lender.lend(name, Wait.FOR_OTHERS)[-1]) for name in NAMES]
+    values = [int(array_over(*lender.lend(name, Wait.FOR_OTHERS))[-1]) for name in NAMES]
     first = screen.getvalue()
     lender.lend(NAMES[0], Wait.FOR_OTHERS)
 

@@ -34,9 +34,12 @@ def estimate(context: click.Context, path: str, budget: int | None, *, as_json: 
 
     The exit status is 1 if the budget is too small.
     """
-    from fastload.lending.plan import plan_of
+    from fastload.lending.plan import plan_of, plan_of_functions
 
-    plan = plan_of(_weights(path))
+    weights = list(_weights(path))
+    plan = plan_of(weights)
+    if not plan.total_nbytes and os.path.isdir(path):  # a SavedModel without layers
+        plan = plan_of_functions(weights)
     if not plan.total_nbytes:
         raise EntryNotFoundError(f"{path!r} holds no weights of a Keras model")
     document = _document(path, plan, budget)

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from fastload.errors import MemoryBudgetError
 from fastload.lending.pages import Piece
-from fastload.lending.patience import MOMENT_S, Moment, Patience
+from fastload.lending.patience import MOMENT_S, Patience, is_unused
 from fastload.lending.places import Place, Shelf, Wait
 
 #: A graph borrows ahead by no more than this part of a budget.
@@ -175,20 +175,12 @@ class Budget:
 
     def _is_at_a_standstill(self, patience: Patience) -> bool:
         """Wait, without the lock; say whether nobody used a weight meanwhile."""
-        if self.changed.wait(MOMENT_S):
-            return False
-        lent = [each for each in self._here if each.loans and not each.is_suspended]
-        pieces = [each.piece for each in lent if each.piece is not None]
-        if self._is_watched or not all(piece.can_be_watched for piece in pieces):
+        if self.changed.wait(MOMENT_S) or self._is_watched:
             return False
         self._is_watched = True
         try:
-            for piece in pieces:
-                piece.drop_pages()
-            moment = Moment(self._returns)
-            self.changed.wait(MOMENT_S)
-            is_used = self._returns != moment.returns or any(map(_is_touched, lent))
-            return patience.is_quiet(moment, is_used=is_used)
+            lent = [each for each in self._here if each.loans and not each.is_suspended]
+            return is_unused(lent, lambda: self._returns, self.changed, patience)
         finally:
             self._is_watched = False
 
@@ -309,7 +301,3 @@ class Budget:
     def _tell(self) -> None:
         with self.changed:
             self.changed.notify_all()
-
-
-def _is_touched(place: Place) -> bool:
-    return place.piece is not None and place.piece.is_touched()

@@ -50,7 +50,7 @@ def _play(plan: Plan, budget: Budget, shelf: Shelf) -> None:
     for _, weights in groupby(plan.lent, key=lambda weight: weight.layer):
         loans = []
         for weight in weights:
-            loans.append(budget.lend(shelf.places[weight.name], Wait.NEVER))
+            loans.append(budget.lend(shelf.places[weight.name], Wait.FOR_OTHERS))
             ahead.wake()
         del loans
 

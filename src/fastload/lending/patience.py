@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable, Sequence
 from typing import Final
+
+from fastload.lending.places import Place
 
 #: How long to look whether a weight is used.
 MOMENT_S: Final = 0.02
@@ -51,3 +55,32 @@ class Patience:
         """Say, at the end of a moment, whether nobody can be about to use a weight."""
         self._quiet = 0 if is_used else self._quiet + 1
         return self._quiet >= (1 if moment.is_idle else _QUIET_MOMENTS)
+
+
+def is_unused(
+    lent: Sequence[Place],
+    returns: Callable[[], int],
+    changed: threading.Condition,
+    patience: Patience,
+) -> bool:
+    """Say whether nobody uses what is lent: who does touches its pages, once they are dropped.
+
+    Args:
+        lent: places of weights.
+        returns: says how many weights have come back.
+        changed: told when one has; it is waited for without its lock.
+        patience: of who waits.
+    """
+    pieces = [place.piece for place in lent if place.piece is not None]
+    if not all(piece.can_be_watched for piece in pieces):
+        return False
+    for piece in pieces:
+        piece.drop_pages()
+    moment = Moment(returns())
+    changed.wait(MOMENT_S)
+    is_used = returns() != moment.returns or any(map(_is_touched, lent))
+    return patience.is_quiet(moment, is_used=is_used)
+
+
+def _is_touched(place: Place) -> bool:
+    return place.piece is not None and place.piece.is_touched()

@@ -97,13 +97,26 @@ class Plan:
 
 
 def plan_of(refs: Iterable[WeightRef]) -> Plan:
-    """Divide the weights of a twin.
+    """Divide the weights of a Keras model.
 
     Args:
-        refs: where each is, in the order of the twin, which is that of the model's layers. Weights
-            of an optimizer are left out: no call of the model needs them.
+        refs: where each weight of the twin is, in its order, which is that of the model's layers.
+            Those that are of no layer are left out.
     """
-    weights = [LazyWeight(ref=ref, layer=layer_of(ref.name)) for ref in refs if _of_model(ref)]
+    return _divided(ref for ref in refs if ref.name.startswith(_ROOTS))
+
+
+def plan_of_functions(refs: Iterable[WeightRef]) -> Plan:
+    """Divide the weights that functions of a SavedModel may need, of layers or not.
+
+    Args:
+        refs: where each weight of the twin is.
+    """
+    return _divided(refs)
+
+
+def _divided(refs: Iterable[WeightRef]) -> Plan:
+    weights = [LazyWeight(ref=ref, layer=layer_of(ref.name)) for ref in refs if _is_needed(ref)]
     return Plan(
         lent=tuple(weight for weight in weights if _can_be_lent(weight.ref)),
         kept=tuple(weight for weight in weights if not _can_be_lent(weight.ref)),
@@ -132,5 +145,5 @@ def layer_of(name: str) -> str:
     return name
 
 
-def _of_model(ref: WeightRef) -> bool:
+def _is_needed(ref: WeightRef) -> bool:
     return not ref.name.startswith(_OPTIMIZERS) and ref.dtype != STRING and ref.nbytes > 0

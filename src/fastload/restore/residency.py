@@ -14,7 +14,7 @@ from fastload.lending.budget import Budget
 from fastload.lending.first_pass import WatchedLender
 from fastload.lending.lender import Lender
 from fastload.lending.pages import pages_of, was_written
-from fastload.lending.plan import Plan, plan_of
+from fastload.lending.plan import Plan, plan_of, plan_of_functions
 from fastload.lending.shared import shared_budget
 from fastload.runtime.device_pages import DevicePages
 from fastload.runtime.lazy_models import (
@@ -104,18 +104,18 @@ def lend_weights_of(model: Any, twin: Twin, terms: Terms) -> None:
 
 
 def lender_of(twin: Twin, terms: Terms) -> Lender | None:
-    """Return what lends the weights of *twin*; None where all of them fit.
+    """Return what lends the weights of *twin* to functions; None where all of them fit.
 
     Raises:
         MemoryBudgetError: the budget is smaller than the model's largest layer.
         BypassError: TensorFlow cannot be driven as expected.
     """
-    return _lender(plan_of(twin.refs.values()), twin, terms)
+    return _lender(plan_of_functions(twin.refs.values()), twin, terms)
 
 
 def whole(twin: Twin, terms: Terms) -> Residency:
     """Return what the weights of *twin* take where all of them fit."""
-    return residency_of_whole(plan_of(twin.refs.values()), terms.limit)
+    return residency_of_whole(plan_of_functions(twin.refs.values()), terms.limit)
 
 
 def remember(owner: Any, weights: Lender | Residency) -> None:
