@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,7 +39,7 @@ def estimate(context: click.Context, path: str, budget: int | None, *, as_json: 
 
     weights = list(_weights(path))
     plan = plan_of(weights)
-    if not plan.total_nbytes and os.path.isdir(path):  # a SavedModel without layers
+    if not plan.total_nbytes and Path(path).is_dir():  # a SavedModel without layers
         plan = plan_of_functions(weights)
     if not plan.total_nbytes:
         raise EntryNotFoundError(f"{path!r} holds no weights of a Keras model")
