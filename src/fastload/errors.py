@@ -30,6 +30,7 @@ meaning; `docs/errors.md` has a row for each.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 class FastloadError(Exception):
@@ -267,8 +268,12 @@ class MemoryBudgetError(FastloadError, MemoryError):
     code = "FL406"
 
     def __init__(self, purpose: str, limit: int, needed: int) -> None:
-        super().__init__(purpose, limit, needed)
         self.purpose, self.limit, self.needed = purpose, limit, needed
+        # Keras hands on the first argument of what a layer raises, and nothing else.
+        super().__init__(f"[{self.code}] {self.explanation()}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.purpose, self.limit, self.needed)
 
     def __str__(self) -> str:
         return f"[{self.code}] {self.explanation()}"
