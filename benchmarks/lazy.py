@@ -27,7 +27,7 @@ from benchmarks.lazy_measure import (
     time_fitting,
     twin_of,
 )
-from benchmarks.lazy_process import STOCK, Load, Subject
+from benchmarks.lazy_process import CALL, PREDICT, STOCK, Call, Load, Subject
 from benchmarks.machine import describe
 from benchmarks.measure import WORK, BenchmarkError, check_byte_code
 from benchmarks.page import Markers
@@ -87,7 +87,7 @@ class Part:
 
 
 def _limit_rows(run: Run, subject: Subject) -> Iterator[Row]:
-    calls = [call for call in CALLS for _ in range(_REPEATS)]
+    calls = [Call(how=how) for how in (CALL, PREDICT) for _ in range(_REPEATS)]
     for weights in (STOCK, "lazy"):
         load = Load(weights=weights, budget=run.budget)
         found = limited(subject, load, run.cache, run.outputs, calls)

@@ -43,10 +43,10 @@ class Size:
         return generator.standard_normal((batch, *self.input_shape), dtype="float32")
 
 
-#: By name: 2 GiB with layers of 16 to 64 MiB, and 256 MiB with layers of 2 to 8 MiB.
+#: By name: 2 GiB with layers of 16 to 64 MiB, and 256 MiB with layers of 8 to 32 MiB.
 SIZES: Final = {
     "large": Size(width=1024, convolutions=12, dense=20, recurrent=11),
-    "small": Size(width=360, convolutions=12, dense=20, recurrent=11),
+    "small": Size(width=728, convolutions=4, dense=4, recurrent=3),
 }
 
 
