@@ -194,7 +194,7 @@ class Budget:
             piece = self._bring(place)
             owner = self._lent(place)
         try:
-            piece.read_ahead()
+            piece.read()
         except OSError:
             self.forget(place)
             raise
