@@ -46,8 +46,7 @@ class Budget:
         self._suspended: list[Place] = []
         self._returns = 0
         self._is_watched = False
-        #: The model that asked last.
-        self.current: Shelf | None = None
+        self.current: Shelf | None = None  # the model that asked last
 
     def keep(self, nbytes: int, purpose: str) -> None:
         """Take room for *nbytes* that stay until `release`.
@@ -115,8 +114,7 @@ class Budget:
         with self.changed:
             if place.piece is not None:
                 return True
-            after = self._needed_after(place)
-            nbytes = place.weight.nbytes
+            after, nbytes = self._needed_after(place), place.weight.nbytes
             if self._suspended or not self._make_room(
                 nbytes, lambda other: self._needed_after(other) > after
             ):
@@ -124,7 +122,7 @@ class Budget:
             self._bring(place)
             owner, piece = self._lent(place)
         try:
-            piece.read_ahead()
+            piece.read()
         except OSError:
             self.forget(place)
             raise
@@ -161,8 +159,7 @@ class Budget:
     def _is_in_turn(self, nbytes: int, wait: Wait) -> bool:
         """Say whether a weight may be brought now, if there is room.
 
-        A graph asks for its weights as early as it may. What it borrows long before it needs it
-        takes room from what the next round begins with.
+        What a graph borrows long before it needs it takes room from what the next round begins with.
         """
         if self._suspended:
             return False

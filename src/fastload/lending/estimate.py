@@ -83,7 +83,7 @@ class _NoPiece:
     def read(self) -> None:
         pass
 
-    read_ahead = close = drop_pages = read
+    close = drop_pages = read
     can_be_watched = False
 
     def is_touched(self) -> bool:

@@ -20,16 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import numpy as np
-
+from fastload.lending.page_table import is_in_memory, is_told, was_written
 from fastload.lending.plan import LazyWeight
 
 #: Linux 5.14: map and read pages at once, without touching them; see madvise(2).
 _MADV_POPULATE_READ: Final = 22
-#: Bits of an entry of /proc/PID/pagemap: in memory, swapped out, page of a file. See
-#: Documentation/admin-guide/mm/pagemap.rst in the kernel's source.
-_PRESENT, _SWAPPED, _OF_FILE = (np.uint64(1 << bit) for bit in (63, 62, 61))
-_PAGEMAP: Final = Path("/proc/self/pagemap")
 
 
 class Piece(Protocol):
@@ -40,14 +35,11 @@ class Piece(Protocol):
         """Whether the bytes can be looked at."""
 
     def read(self) -> None:
-        """Get it ready; may take as long as the disk does.
+        """Get it ready, all of it; may take as long as the disk does.
 
         Raises:
             OSError: the file cannot be read.
         """
-
-    def read_ahead(self) -> None:
-        """Get it ready, and have all of it in memory before it is touched."""
 
     def owner(self) -> Any:
         """Return a new object with the buffer interface; the bytes are in use while it lives."""
@@ -154,22 +146,20 @@ class _Mapping:
         return (ctypes.c_ubyte * self.nbytes).from_address(self.address)
 
     def read(self) -> None:
-        _required_libc().madvise(self.address, self.nbytes, mmap.MADV_WILLNEED)
-
-    def read_ahead(self) -> None:
         libc = _required_libc()
-        if libc.madvise(self.address, self.nbytes, _MADV_POPULATE_READ):  # an older kernel
-            libc.madvise(self.address, self.nbytes, mmap.MADV_WILLNEED)
+        # Both: the first has the whole weight asked of the disk at once.
+        libc.madvise(self.address, self.nbytes, mmap.MADV_WILLNEED)
+        libc.madvise(self.address, self.nbytes, _MADV_POPULATE_READ)  # older kernels refuse
 
     @property
     def can_be_watched(self) -> bool:
-        return bool(len(_entries_of(self.address, self.nbytes))) and not self.was_written()
+        return is_told() and not self.was_written()
 
     def drop_pages(self) -> None:
         _required_libc().madvise(self.address, self.nbytes, mmap.MADV_DONTNEED)
 
     def is_touched(self) -> bool:
-        return bool(np.any(_entries_of(self.address, self.nbytes) & _PRESENT))
+        return is_in_memory(self.address, self.nbytes)
 
     def was_written(self) -> bool:
         return was_written(self.address, self.nbytes)
@@ -199,8 +189,6 @@ class _Buffer:
             self.file.read_into(memory[before : before + self.weight.ref.nbytes], self.weight)
         self.is_ready = True
 
-    read_ahead = read
-
     def owner(self) -> Any:
         return (ctypes.c_ubyte * len(self.memory)).from_buffer(self.memory)
 
@@ -219,28 +207,6 @@ class _Buffer:
 
     def close(self) -> None:
         self.memory.close()
-
-
-def was_written(address: int, nbytes: int) -> bool:
-    """Say whether somebody wrote into some memory that was mapped from a file, copy-on-write.
-
-    Only Linux tells; elsewhere this is false.
-    """
-    entries = _entries_of(address, nbytes)
-    is_somewhere, is_of_file = entries & (_PRESENT | _SWAPPED), entries & _OF_FILE
-    return bool(np.any(is_somewhere.astype(bool) & ~is_of_file.astype(bool)))
-
-
-def _entries_of(address: int, nbytes: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """Return what the kernel says of the pages of some memory; nothing where it says nothing."""
-    first = address // mmap.PAGESIZE
-    count = -(-(address + nbytes) // mmap.PAGESIZE) - first
-    try:
-        with _PAGEMAP.open("rb", buffering=0) as file:
-            file.seek(first * 8)
-            return np.frombuffer(file.read(count * 8), np.uint64)
-    except OSError:
-        return np.empty(0, np.uint64)
 
 
 @functools.cache

@@ -13,7 +13,8 @@ from fastload.lending.available import available_bytes
 from fastload.lending.budget import Budget
 from fastload.lending.first_pass import WatchedLender
 from fastload.lending.lender import Lender
-from fastload.lending.pages import pages_of, was_written
+from fastload.lending.page_table import was_written
+from fastload.lending.pages import pages_of
 from fastload.lending.plan import Plan, plan_of, plan_of_functions
 from fastload.lending.shared import shared_budget
 from fastload.runtime.device_pages import DevicePages

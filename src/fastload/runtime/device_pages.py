@@ -64,8 +64,6 @@ class DeviceCopy:
         with tensorflow().init_scope(), placed(self.pages.device):
             self.tensor = tensorflow().identity(values)
 
-    read_ahead = read
-
     def owner(self) -> DeviceLoan:
         """Return what stands for one use."""
         return DeviceLoan(self)

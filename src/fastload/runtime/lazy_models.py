@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastload.lending.lender import Lender
-from fastload.lending.pages import was_written
+from fastload.lending.page_table import was_written
 from fastload.lending.plan import SMALL_BYTES
 from fastload.runtime.lazy_variables import is_plain, make_lazy, own_memory
 from fastload.runtime.zero_copy import address_of, has_dlpack
