@@ -159,7 +159,7 @@ class Budget:
     def _is_in_turn(self, nbytes: int, wait: Wait) -> bool:
         """Say whether a weight may be brought now, if there is room.
 
-        What a graph borrows long before it needs it takes room from what the next round begins with.
+        What a graph borrows long before its need takes room from what the next round begins with.
         """
         if self._suspended:
             return False
