@@ -40,8 +40,8 @@ class Settings:
         strict: `FASTLOAD_STRICT`: raise instead of going to the stock loader.
         lock_timeout_s: `FASTLOAD_LOCK_TIMEOUT` in seconds.
         weights: `FASTLOAD_WEIGHTS`: `auto`, `mapped`, `eager` or `lazy`.
-        memory_budget_bytes: `FASTLOAD_MEMORY_BUDGET` (`256MiB`): of lazy weights; None for all that
-            fits.
+        memory_budget_bytes: `FASTLOAD_MEMORY_BUDGET` (`256MiB`): of lazy weights, which it makes
+            the default; None for all that fits.
         progress: `FASTLOAD_PROGRESS`: show the first pass over lazy weights.
         run: `FASTLOAD_RUN`, which `fastload run --stats` sets: its name in the statistics.
         log_level: `FASTLOAD_LOG` (`info`, `debug`, ...), or None to leave `logging` alone.
@@ -70,14 +70,15 @@ class Settings:
             True
         """
         folder = environ.get("FASTLOAD_CACHE_DIR")
+        budget = _size(environ, "FASTLOAD_MEMORY_BUDGET")
         return cls(
             disabled=flag(environ, "FASTLOAD_DISABLE"),
             cache_dir=Path(folder).expanduser() if folder else None,
             cache_max_size_bytes=_size(environ, "FASTLOAD_CACHE_MAX_SIZE"),
             strict=flag(environ, "FASTLOAD_STRICT"),
             lock_timeout_s=_seconds(environ, "FASTLOAD_LOCK_TIMEOUT", DEFAULT_LOCK_TIMEOUT_S),
-            weights=_weights(environ, "FASTLOAD_WEIGHTS"),
-            memory_budget_bytes=_size(environ, "FASTLOAD_MEMORY_BUDGET"),
+            weights=_weights(environ, "lazy" if budget else "auto"),
+            memory_budget_bytes=budget,
             progress=flag(environ, "FASTLOAD_PROGRESS"),
             run=environ.get("FASTLOAD_RUN") or None,
             log_level=environ.get("FASTLOAD_LOG", "").strip().upper() or None,
@@ -175,8 +176,9 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
     return seconds
 
 
-def _weights(environ: Mapping[str, str], name: str) -> WeightsMode:
-    value = environ.get(name, "auto").strip().lower() or "auto"
+def _weights(environ: Mapping[str, str], default: WeightsMode) -> WeightsMode:
+    name = "FASTLOAD_WEIGHTS"
+    value = environ.get(name, "").strip().lower() or default
     if value not in _WEIGHTS:
         modes = "auto, mapped, eager or lazy"
         raise ValueError(f"{name}={environ[name]!r} is not understood: use {modes}")
