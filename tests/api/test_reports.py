@@ -142,8 +142,8 @@ def test_a_bad_setting_is_a_value_error(
     saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It names the variable."""
-    monkeypatch.setenv("FASTLOAD_WEIGHTS", "lazy")
-    with pytest.raises(ValueError, match="FASTLOAD_WEIGHTS='lazy' is not understood"):
+    monkeypatch.setenv("FASTLOAD_WEIGHTS", "lasy")
+    with pytest.raises(ValueError, match="FASTLOAD_WEIGHTS='lasy' is not understood"):
         load(saved_model)
 
 
