@@ -14,6 +14,7 @@ from fastload.lending.budget import Budget
 from fastload.lending.lender import Lender, array_over
 from fastload.lending.pages import MappedPages
 from fastload.lending.plan import plan_of
+from fastload.lending.read_ahead import ReadAhead
 from fastload.runtime.lazy_variables import make_lazy
 from fastload.runtime.tensorflow import tensorflow
 from fastload.runtime.zero_copy import tensor_over
@@ -51,6 +52,14 @@ class Lent:
                 return True
             time.sleep(0.01)
         return False
+
+    def close(self) -> None:
+        """End the reader ahead, and close the file."""
+        reader = ReadAhead.of(self.budget)
+        reader._wakes.put(False)
+        if reader._thread is not None:
+            reader._thread.join()
+        self.lender.shelf.pages._file.close()
 
     def same_values(self) -> bool:
         """Say whether all variables have the values of their counterparts, to the bit."""
