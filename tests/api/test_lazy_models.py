@@ -15,7 +15,10 @@ import pytest
 import fastload
 from fastload.errors import MemoryBudgetError, UnsupportedRequestError
 from fastload.lending import budget as budget_module
+from fastload.lending.budget import Wait
+from fastload.lending.lender import Lender
 from fastload.restore.residency import _lenders
+from fastload.runtime import deliveries
 from tests.small_models import FORMS, KERAS2_ARCHIVE, KERAS3_ARCHIVE, Form, assert_same_arrays
 
 tf = pytest.importorskip("tensorflow")
@@ -36,6 +39,8 @@ pytestmark = [
 def tidy(cache_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test has a cache of its own, little patience, and leaves nothing."""
     monkeypatch.setattr(budget_module, "PATIENCE_S", 5.0)
+    counter = deliveries._Counter()
+    monkeypatch.setattr(deliveries, "_counter", lambda: counter)
     yield
     fastload.set_memory_budget(None)
     gc.collect()
@@ -188,10 +193,69 @@ def test_a_model_that_runs_eagerly_answers_the_same(form: Form, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("form", ARCHIVES, ids=lambda form: form.id)
+def test_a_stateful_model_keeps_its_state(form: Form, tmp_path: Path) -> None:
+    """From call to call; states are no weights of the twin."""
+    keras = form.stock
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input(batch_shape=(2, 4, 64))
+    value = keras.layers.LSTM(128, stateful=True, return_sequences=True)(inputs)
+    model = keras.Model(inputs, keras.layers.GRU(128, stateful=True)(value))
+    eager, lazy = eager_and_lazy(saved(model, tmp_path, form), form)
+    steps = np.random.default_rng(3).normal(size=(2, 4, 64)).astype("f4")
+    for _ in range(3):
+        assert_same(eager(steps), lazy(steps))
+    for _ in range(2):
+        assert_same(
+            eager.predict(steps, batch_size=2, verbose=0),
+            lazy.predict(steps, batch_size=2, verbose=0),
+        )
+    check_budget(lazy)
+
+
+@pytest.mark.xfail(reason="a refused read is a closed queue, which Keras takes for the last batch")
+@pytest.mark.parametrize("form", ARCHIVES, ids=lambda form: form.id)
+@pytest.mark.filterwarnings("ignore:.*ran out of data:UserWarning")
+def test_a_prediction_that_lacks_room_half_way_is_no_prediction(
+    form: Form, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not end in good order with the rows that it has."""
+    _, lazy = eager_and_lazy(saved(dense_chain(form.stock), tmp_path, form), form)
+    lazy.predict(INPUTS, batch_size=2, verbose=0)
+    loans, stock = _lenders[lazy].shelf.counts, Lender.lend
+
+    def lend(self: Lender, name: str, wait: Wait) -> Any:
+        if loans.loans >= enough:
+            raise MemoryBudgetError(f"reading {name!r}", 1, 2)
+        return stock(self, name, wait)
+
+    enough = loans.loans + 12  # five layers a batch
+    monkeypatch.setattr(Lender, "lend", lend)
+    with pytest.raises(Exception, match="FL406"):
+        lazy.predict(INPUTS, batch_size=2, verbose=0)
+
+
+@pytest.mark.xfail(reason="the queue that was closed is used again")
+@pytest.mark.parametrize("form", ARCHIVES, ids=lambda form: form.id)
+def test_after_a_refusal_the_next_call_works(form: Form, tmp_path: Path) -> None:
+    """Once there is room again."""
+    eager, lazy = eager_and_lazy(saved(dense_chain(form.stock), tmp_path, form), form)
+    lazy.predict(INPUTS, verbose=0)
+    held = _lenders[lazy].shelf.places
+    budget = _lenders[lazy].budget
+    owner = budget.lend(next(iter(held.values())), Wait.NEVER)
+    with pytest.raises(Exception, match=r".*"):
+        lazy.predict(INPUTS, verbose=0)
+    del owner
+
+    for _ in range(4):
+        assert_same(eager.predict(INPUTS, verbose=0), lazy.predict(INPUTS, verbose=0))
+
+
+@pytest.mark.parametrize("form", ARCHIVES, ids=lambda form: form.id)
 def test_a_head_is_trained_over_lazy_layers(form: Form, tmp_path: Path) -> None:
     """The weights are those of stock's training, and the frozen ones are lent as before."""
     path = saved(dense_chain(form.stock), tmp_path, form)
-    room = smallest_budget(path, form) + 4 * WIDTH * WIDTH * 4
+    room = smallest_budget(path, form) + 2 * WIDTH * WIDTH * 4
     eager, lazy = eager_and_lazy(path, form, room)
     for each in (eager, lazy):
         for layer in each.layers[:-1]:
@@ -201,8 +265,10 @@ def test_a_head_is_trained_over_lazy_layers(form: Form, tmp_path: Path) -> None:
 
     assert_same_arrays(eager.get_weights(), lazy.get_weights())
     assert_same(eager(INPUTS), lazy(INPUTS))
-    owned = {name.rsplit("/", 2)[0] for name in _lenders[lazy].owned if name.endswith("vars/0")}
-    assert owned == {"state/layers/d4"} or len(owned) == 1
+    owned = _lenders[lazy].owned
+    assert [name for name, nbytes in owned.items() if nbytes == WIDTH * WIDTH * 4] == [
+        next(name for name in owned if name.endswith("/vars/0"))
+    ]
     check_budget(lazy)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import os
 import re
 import sys
 import tempfile
@@ -147,7 +148,8 @@ def main(keras: str, first: int, count: int, threads: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     for seed in range(first, first + count):
         tell(begins=seed)
-        with tempfile.TemporaryDirectory() as folder, fastload_cache(Path(folder)):
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["FASTLOAD_CACHE_DIR"] = str(Path(folder) / "cache")
             try:
                 found = faults(Path(folder), keras, seed)
             except Exception:
@@ -157,15 +159,6 @@ def main(keras: str, first: int, count: int, threads: int) -> None:
             sys.exit(1)
         importlib.import_module(keras).backend.clear_session()
         gc.collect()
-
-
-@contextmanager
-def fastload_cache(folder: Path) -> Iterator[None]:
-    """Have the cache in *folder*."""
-    import os
-
-    os.environ["FASTLOAD_CACHE_DIR"] = str(folder / "cache")
-    yield
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,11 +20,11 @@ ERROR = MemoryBudgetError("reading 'w'", 1, 2)
 
 
 @pytest.fixture(autouse=True)
-def counter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def counter(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A counter of the test's own."""
     made = deliveries._Counter()
     monkeypatch.setattr(deliveries, "_counter", lambda: made)
-    yield made
+    return made
 
 
 class Source:
