@@ -165,6 +165,21 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(python=interpreter("3.11"))
+def lazy(session: nox.Session) -> None:
+    """Run FASTLOAD_LAZY_ROUNDS random models (`-- --rounds 200`) a case within random budgets."""
+    _prepare(session)
+    _install_tensorflow(session, NEWEST)
+    given = list(session.posargs)
+    rounds = os.environ.get("FASTLOAD_LAZY_ROUNDS", "50")
+    if "--rounds" in given:
+        place = given.index("--rounds")
+        _, rounds = given[place : place + 2]
+        del given[place : place + 2]
+    session.env["FASTLOAD_LAZY_ROUNDS"] = rounds
+    session.run("pytest", "tests/process/test_lazy_fuzz.py", "--timeout", "0", *given)
+
+
+@nox.session(python=interpreter("3.11"))
 def upstream(session: nox.Session) -> None:
     """Run the tests of Keras and others with and without FASTLOAD=1; each must end the same."""
     _prepare(session)

@@ -1,0 +1,112 @@
+"""Variables that lend their values within a budget, and ordinary ones of the same values."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from fastload.lending.budget import Budget, Wait
+from fastload.lending.lender import Lender, array_over
+from fastload.lending.pages import MappedPages
+from fastload.lending.plan import plan_of
+from fastload.lending.read_ahead import ReadAhead
+from fastload.runtime import deliveries
+from fastload.runtime.lazy_variables import make_lazy
+from fastload.runtime.tensorflow import tensorflow
+from fastload.runtime.zero_copy import tensor_over
+from fastload.twin.format import ALIGNMENT_BYTES, WeightRef
+
+ROWS, COLUMNS = 160, 128
+NBYTES = ROWS * COLUMNS * 4
+SOON_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lent:
+    """Variables over a file.
+
+    Attributes:
+        lazy: those that lend their values.
+        ordinary: those of the same values that do not.
+        lender: of the former.
+    """
+
+    lazy: list[Any]
+    ordinary: list[Any]
+    lender: Lender
+
+    @property
+    def budget(self) -> Budget:
+        return self.lender.budget
+
+    def all_is_given_back(self) -> bool:
+        """Say whether nobody has a loan; kernels of a graph may end a little later than it."""
+        deadline = time.monotonic() + SOON_S
+        while time.monotonic() < deadline:
+            gc.collect()
+            if not self.budget._borrowers:
+                return True
+            time.sleep(0.01)
+        return False
+
+    def close(self) -> None:
+        """End the threads, and close the file."""
+        end_deliveries()
+        reader = ReadAhead.of(self.budget)
+        reader._wakes.put(False)
+        if reader._thread is not None:
+            reader._thread.join()
+        self.lender.shelf.pages._file.close()
+
+    def same_values(self) -> bool:
+        """Say whether all variables have the values of their counterparts, to the bit."""
+        pairs = zip(self.lazy, self.ordinary, strict=True)
+        return all(ours.numpy().tobytes() == theirs.numpy().tobytes() for ours, theirs in pairs)
+
+
+def lend_variables(path: Path, count: int = 3, room: int = 2, dtype: str = "float32") -> Lent:
+    """Return *count* variables, in a budget that has room for the pages of *room* of them."""
+    tf = tensorflow()
+    values = np.random.default_rng(1).normal(size=(count, ROWS, COLUMNS)).astype(dtype)
+    path.write_bytes(bytes(ALIGNMENT_BYTES) + values.tobytes())
+    refs = [
+        WeightRef(
+            name=f"state/layers/dense_{number}/vars/0",
+            dtype=dtype,
+            shape=(ROWS, COLUMNS),
+            offset=ALIGNMENT_BYTES + number * values[number].nbytes,
+            nbytes=values[number].nbytes,
+            sha256="",
+        )
+        for number in range(count)
+    ]
+    plan, pages = plan_of(refs), MappedPages(path)
+    lender = Lender(plan, Budget(room * max(weight.nbytes for weight in plan.lent)), pages)
+    lazy = []
+    for weight in plan.lent:
+        # As a restored model: over pages of the twin, which are of nobody's budget.
+        twin = pages.piece(weight)
+        lazy.append(tf.Variable(tensor_over(array_over(twin.owner(), weight))))
+        make_lazy(lazy[-1], lender, weight.name)
+    ordinary = [tf.Variable(value) for value in values]
+    return Lent(lazy=lazy, ordinary=ordinary, lender=lender)
+
+
+def end_deliveries() -> None:
+    """End the thread that delivers to graphs: other tests are about processes with one thread."""
+
+    def leave(wait: Wait) -> Any:
+        raise SystemExit
+
+    counter = deliveries._counter()
+    if counter._thread is not None and counter._thread.is_alive():
+        with mock.patch.object(threading, "excepthook"):
+            counter._waiting.put(deliveries._Order(read=leave, dtype=None, queue=mock.Mock()))
+            counter._thread.join(SOON_S)

@@ -1,0 +1,174 @@
+"""Tensors that graphs wait for: delivered when they are asked for, or an error."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from fastload.errors import MemoryBudgetError
+from fastload.lending.budget import Wait
+from fastload.runtime import deliveries
+from fastload.runtime.deliveries import delivered
+from tests.runtime.lent_variables import end_deliveries
+
+tf = pytest.importorskip("tensorflow")
+
+ERROR = MemoryBudgetError("reading 'w'", 1, 2)
+
+
+@pytest.fixture(autouse=True)
+def counter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A counter of the test's own."""
+    made = deliveries._Counter()
+    monkeypatch.setattr(deliveries, "_counter", lambda: made)
+    yield made
+    end_deliveries()
+
+
+class Source:
+    """Gives numbers, or an error where it may not wait, or always."""
+
+    def __init__(self) -> None:
+        self.asked: list[Wait] = []
+        self.refuses: set[Wait] = set()
+
+    def __call__(self, wait: Wait) -> Any:
+        self.asked.append(wait)
+        if wait in self.refuses:
+            raise ERROR
+        return tf.constant(float(len(self.asked)))
+
+
+def function_of(source: Callable[[Wait], Any]) -> Any:
+    return tf.function(lambda: delivered(source, [tf.constant(0)], tf.float32) * 10.0)
+
+
+def test_a_delivery_is_asked_for_each_time_a_graph_runs() -> None:
+    """In the thread of TensorFlow's that asks, where there is room."""
+    source = Source()
+    run = function_of(source)
+    found = [float(run()) for _ in range(3)]
+
+    assert found == [10.0, 20.0, 30.0]
+    assert source.asked == [Wait.NEVER] * 3
+
+
+def test_without_room_another_thread_waits() -> None:
+    """The one of TensorFlow's does something else meanwhile."""
+    source = Source()
+    source.refuses = {Wait.NEVER}
+    run = function_of(source)
+
+    assert float(run()) == 20.0
+    assert source.asked == [Wait.NEVER, Wait.ALWAYS]
+
+
+def test_deliveries_come_in_the_order_of_asking(counter: Any) -> None:
+    """Those that come while another one waits do not pass it."""
+    gate, order = threading.Event(), []
+
+    def slow(wait: Wait) -> Any:
+        if wait is Wait.NEVER:
+            raise ERROR
+        gate.wait(5)
+        order.append("slow")
+        return tf.constant(1.0)
+
+    def fast(wait: Wait) -> Any:
+        order.append("fast")
+        return tf.constant(2.0)
+
+    threads = [threading.Thread(target=function_of(slow))]
+    threads[0].start()
+    while not counter._undelivered:
+        time.sleep(0.001)
+    threads.append(threading.Thread(target=function_of(fast)))
+    threads[1].start()
+    time.sleep(0.2)
+    gate.set()
+    for thread in threads:
+        thread.join()
+
+    assert order == ["slow", "fast"]
+
+
+def test_queues_are_used_again(counter: Any) -> None:
+    """A graph that runs for days makes no more than it needs at once."""
+    run = function_of(Source())
+    for _ in range(50):
+        run()
+
+    assert len(counter._delivered) <= 2
+    assert counter._undelivered == 0
+
+
+def test_another_dtype_has_a_queue_of_its_own() -> None:
+    """One that was used for numbers takes no halves."""
+    function_of(Source())()
+    halves = tf.function(
+        lambda: delivered(lambda _: tf.constant(0.5, tf.float16), [tf.constant(0)], tf.float16)
+    )
+
+    assert halves().dtype == tf.float16
+    assert float(function_of(Source())()) == 10.0
+
+
+def test_a_refusal_ends_the_call(caplog: pytest.LogCaptureFixture) -> None:
+    """And the log says why."""
+    source = Source()
+    source.refuses = set(Wait)
+    with pytest.raises(tf.errors.OpError):
+        function_of(source)()
+
+    assert "[FL406] reading 'w' needs 2 bytes" in caplog.text
+
+
+@pytest.mark.xfail(reason="the call says that a queue is closed; only the log says why")
+def test_a_refusal_says_why() -> None:
+    """To who called, as it would without a graph."""
+    source = Source()
+    source.refuses = set(Wait)
+    with pytest.raises(Exception, match="FL406"):
+        function_of(source)()
+
+
+@pytest.mark.xfail(reason="who runs out of a queue has run out of data, says Keras 2")
+def test_a_refusal_is_not_the_end_of_the_data() -> None:
+    """Keras 2 ends a `predict` in good order when it is told so, with what it has until then."""
+    source = Source()
+    source.refuses = set(Wait)
+    try:
+        function_of(source)()
+    except Exception as error:
+        told = error
+
+    assert not isinstance(told, tf.errors.OutOfRangeError | StopIteration)
+
+
+@pytest.mark.xfail(reason="a queue that was closed is used again", raises=tf.errors.OpError)
+def test_the_call_after_a_refusal_works() -> None:
+    """As often as it is made."""
+    source = Source()
+    run = function_of(source)
+    source.refuses = set(Wait)
+    with pytest.raises(tf.errors.OpError):
+        run()
+    source.refuses = set()
+
+    assert [float(run()) > 0 for _ in range(5)] == [True] * 5
+
+
+def test_what_a_failed_call_left_is_dropped(counter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was delivered, and nobody came; after a while its room is needed."""
+    monkeypatch.setattr(deliveries, "STALE_S", 0.0)
+    order = deliveries._Order(read=Source(), dtype=tf.float32, queue=counter._queue(tf.float32))
+    assert counter._deliver(order, Wait.NEVER)
+    assert len(counter._delivered) == 1
+
+    assert counter._drop_stale()
+    assert len(counter._delivered) == 0
+    assert not counter._drop_stale()
