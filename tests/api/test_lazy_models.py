@@ -15,8 +15,8 @@ import pytest
 import fastload
 from fastload.errors import MemoryBudgetError, UnsupportedRequestError
 from fastload.lending import budget as budget_module
-from fastload.lending.budget import Wait
 from fastload.lending.lender import Lender
+from fastload.lending.places import Wait
 from fastload.restore.residency import _lenders
 from fastload.runtime import deliveries
 from tests.runtime.lent_variables import end_deliveries

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fastload.lending.accounts import Residency, residency_of, residency_of_whole
-from fastload.lending.budget import Wait
 from fastload.lending.lender import Lender
+from fastload.lending.places import Wait
 from tests.lending.lenders import KEPT_BYTES, LENT_BYTES, lender_over, plan_of_layers
 
 #: Room for two of three large weights.

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from fastload.errors import MemoryBudgetError
 from fastload.lending import budget as budget_module
-from fastload.lending.budget import Budget, Place, Shelf, Wait
+from fastload.lending.budget import Budget
+from fastload.lending.places import Place, Shelf, Wait
 from tests.lending.weights import PAGE, check_sums, here, shelf_of
 
 #: No thread of a test waits longer for another.

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from fastload.errors import MemoryBudgetError
-from fastload.lending.budget import Budget, Wait
+from fastload.lending.budget import Budget
 from fastload.lending.lender import Lender
 from fastload.lending.pages import MappedPages, Pages, ReadPages
+from fastload.lending.places import Wait
 from fastload.lending.plan import SMALL_BYTES, Plan, plan_of
 from fastload.lending.read_ahead import ReadAhead
 from tests.lending.weights import FakePages, check_sums, ref

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from fastload.lending.budget import Budget, Shelf, Wait
+from fastload.lending.budget import Budget
+from fastload.lending.places import Shelf, Wait
 from fastload.lending.read_ahead import ReadAhead
 from tests.lending.weights import PAGE, check_sums, here, shelf_of
 

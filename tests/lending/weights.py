@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from fastload.lending.budget import Budget, Place, Shelf
+from fastload.lending.budget import Budget
 from fastload.lending.order import NeedOrder
+from fastload.lending.places import Place, Shelf
 from fastload.lending.plan import LazyWeight, layer_of
 from fastload.twin.format import WeightRef
 

@@ -12,9 +12,10 @@ from unittest import mock
 
 import numpy as np
 
-from fastload.lending.budget import Budget, Wait
+from fastload.lending.budget import Budget
 from fastload.lending.lender import Lender, array_over
 from fastload.lending.pages import MappedPages
+from fastload.lending.places import Wait
 from fastload.lending.plan import plan_of
 from fastload.lending.read_ahead import ReadAhead
 from fastload.runtime import deliveries

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fastload.errors import MemoryBudgetError
-from fastload.lending.budget import Wait
+from fastload.lending.places import Wait
 from fastload.runtime import deliveries
 from fastload.runtime.deliveries import delivered
 from tests.runtime.lent_variables import end_deliveries
