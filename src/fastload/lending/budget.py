@@ -121,14 +121,8 @@ class Budget:
                 return False
             self._bring(place)
             owner, piece = self._lent(place)
-        try:
-            piece.read()
-        except OSError:
-            self.forget(place)
-            raise
-        finally:
-            del owner
-            self._tell()
+        self._read(place, piece)
+        del owner
         return True
 
     def forget(self, place: Place) -> None:
@@ -199,17 +193,11 @@ class Budget:
     def _get_ready(self, place: Place, piece: Piece, *, is_new: bool) -> None:
         """Read what nobody reads, or wait for who does; the weight is lent to this thread."""
         if is_new:
-            try:
-                piece.read()
-            except OSError:
-                self.forget(place)
-                raise
-            finally:
-                self._tell()
+            self._read(place, piece)
         elif not piece.is_ready:
             with self.changed:
                 place.shelf.counts.stalls += 1
-                self.changed.wait_for(lambda: piece.is_ready or place.is_forgotten)
+                self.changed.wait_for(lambda: piece.is_ready or place.broken is piece)
             if not piece.is_ready:
                 raise OSError(f"{place.weight.name!r} could not be read")
 
@@ -295,6 +283,14 @@ class Budget:
         self.used += nbytes
         self.high_water = max(self.high_water, self.used)
 
-    def _tell(self) -> None:
-        with self.changed:
-            self.changed.notify_all()
+    def _read(self, place: Place, piece: Piece) -> None:
+        """Read a weight that is lent to this thread, without the lock; tell those that wait."""
+        try:
+            piece.read()
+        except OSError:
+            place.broken = piece
+            self.forget(place)
+            raise
+        finally:
+            with self.changed:
+                self.changed.notify_all()

@@ -68,7 +68,9 @@ class Lender:
         return owner, place.weight
 
     def own(self, name: str) -> Array:
-        """Return a weight in ordinary memory, and lend it no more: somebody is to change it.
+        """Return a weight in ordinary memory, with room for it: somebody is to change it.
+
+        It is lent as before until `forget`.
 
         Raises:
             MemoryBudgetError: there is no room for it.
@@ -77,9 +79,13 @@ class Lender:
         weight = self.shelf.places[name].weight
         self.budget.forget(self.shelf.places[name])
         self.budget.keep(weight.ref.nbytes, f"keeping {name!r} in memory")
+        try:
+            array = self.content(weight)
+        except OSError:
+            self.budget.release(weight.ref.nbytes)
+            raise
         self.owned[name] = weight.ref.nbytes
-        del self.shelf.places[name]
-        return self.content(weight)
+        return array
 
     def forget(self, name: str) -> None:
         """Lend a weight no more."""
@@ -105,6 +111,8 @@ def as_array(content: Any, weight: LazyWeight) -> Array:
 
 def _give_back(budget: Budget, shelf: Shelf, owned: dict[str, int]) -> None:
     """Leave the budget as if the model had never been in it."""
-    for place in list(shelf.places.values()):
+    places = list(shelf.places.values())
+    shelf.places.clear()  # nothing of it is read ahead any more
+    for place in places:
         budget.forget(place)
     budget.release(sum(owned.values()))

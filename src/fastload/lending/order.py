@@ -35,9 +35,11 @@ class NeedOrder:
         """Take down that *name* is needed now; again and again in a row is once."""
         if self._round and name == self._round[-1]:
             return
-        if self._round and name == self._round[0] and self._is_whole():
-            self._learn(self._round)
-            self._round, self._at = [], -1
+        if self._round and name == self._round[0] and set(self._round) >= self._places.keys():
+            self._begin_round(self._round)
+        elif len(self._round) > _PATIENCE * len(self._order) and name in self._round:
+            last = len(self._round) - 1 - self._round[::-1].index(name)
+            self._begin_round(self._round[last:])
         self._round.append(name)
         if name in self._places:
             self._at = (self._at + self.distance(name)) % len(self._order)
@@ -57,9 +59,10 @@ class NeedOrder:
         yield from self._order[self._at + 1 :]
         yield from self._order[: self._at + 1]
 
-    def _is_whole(self) -> bool:
-        seen = set(self._round)
-        return seen >= self._places.keys() or len(self._round) >= _PATIENCE * len(self._order)
+    def _begin_round(self, order: list[str]) -> None:
+        """Expect *order* from now on: as it was since the weight that is needed now was needed."""
+        self._learn(order)
+        self._round, self._at = [], -1
 
     def _learn(self, order: list[str]) -> None:
         self._order = order

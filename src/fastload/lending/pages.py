@@ -206,7 +206,7 @@ class _Buffer:
         return False  # it would not be known
 
     def close(self) -> None:
-        self.memory.close()
+        return None  # it goes with the last that refers to it
 
 
 @functools.cache

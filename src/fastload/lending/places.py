@@ -78,6 +78,7 @@ class Place:
         is_held: it stays: somebody wrote into its pages.
         is_suspended: it is lent, but who borrowed it cannot use it yet; it has no room.
         is_forgotten: it goes when its loans end.
+        broken: memory of it that could not be filled.
     """
 
     weight: LazyWeight
@@ -87,6 +88,7 @@ class Place:
     is_held: bool = False
     is_suspended: bool = False
     is_forgotten: bool = False
+    broken: Piece | None = None
 
     @property
     def is_here(self) -> bool:

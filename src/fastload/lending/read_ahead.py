@@ -30,6 +30,7 @@ class ReadAhead:
         self._budget = weakref.ref(budget)
         self._window = min(_WINDOW_BYTES, budget.limit // _BUDGET_PARTS)
         self._wakes: SimpleQueue[bool] = SimpleQueue()
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         weakref.finalize(budget, self._wakes.put, False).atexit = False
 
@@ -43,10 +44,11 @@ class ReadAhead:
 
     def wake(self) -> None:
         """Look again: something was needed."""
-        if self._thread is None or not self._thread.is_alive():  # a fork has none
-            name = "fastload read-ahead"
-            self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-            self._thread.start()
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():  # a fork has none
+                name = "fastload read-ahead"
+                self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+                self._thread.start()
         if self._wakes.empty():
             self._wakes.put(True)
 

@@ -116,20 +116,25 @@ def make_ordinary(variable: Any) -> None:
         if loan is None:  # another thread was faster
             return
         array = loan.lender.own(loan.name)
-        if loan.near is not None:
-            loan.near.forget(loan.name)
+        _fill(loan.handle, array)
         kind = type(variable).__bases__[1]
         del vars(variable)[_LOAN]
         variable.__class__ = kind
         variable._handle = loan.handle
-        own_memory(variable, array)
+        for lender in (loan.lender, loan.near):
+            if lender is not None:
+                lender.forget(loan.name)
 
 
 def own_memory(variable: Any, array: np.ndarray[Any, Any]) -> None:
     """Give *variable* a copy of *array* in memory of TensorFlow's."""
+    _fill(variable.handle, array)
+
+
+def _fill(handle: Any, array: np.ndarray[Any, Any]) -> None:
     operations = _parts().variables.gen_resource_variable_ops
     with tensorflow().init_scope():
-        operations.assign_variable_op(variable.handle, tensorflow().constant(array))
+        operations.assign_variable_op(handle, tensorflow().constant(array))
 
 
 def is_lazy(variable: Any) -> bool:
@@ -143,12 +148,15 @@ def is_plain(variable: Any) -> bool:
 
 
 _lock: Final = threading.RLock()
-#: Functions of TensorFlow that take a handle for a name, when a tape or a graph watches a variable.
-_WATCHERS: Final = frozenset({"variable_accessed", "watch_variable", "_handle_or_self"})
+#: Functions of TensorFlow that take a handle for a name, and neither read nor write.
+_WATCHERS: Final = frozenset(
+    {"variable_accessed", "watch_variable", "watch", "_handle_or_self"}  # gradients
+    | {"graph", "_op_to_colocate_with"}  # where operations go
+)
 
 
 def _is_watching(frame: FrameType) -> bool:
-    """Say whether the code in *frame* reads a handle only to watch its variable."""
+    """Say whether the code in *frame* takes a handle for no more than a name."""
     is_tensorflow = str(frame.f_globals.get("__name__")).startswith("tensorflow.")
     return is_tensorflow and frame.f_code.co_name in _WATCHERS
 
