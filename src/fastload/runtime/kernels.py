@@ -41,7 +41,7 @@ def _tap(stock: Callable[..., Any]) -> Callable[..., Any]:
         if rebuild.wrapping is None:
             rebuild.wrapping = _wrapping_switch() or _nothing
         switch = rebuild.wrapping
-        if switch is _nothing or threading.active_count() > 1:
+        if switch is _nothing or _others_run():
             return stock(*args, **kwargs)
         switch(False)
         try:
@@ -50,6 +50,12 @@ def _tap(stock: Callable[..., Any]) -> Callable[..., Any]:
             switch(True)
 
     return operation
+
+
+def _others_run() -> bool:
+    """Say whether there is a thread besides this one that could run an operation of its own."""
+    # Those of fastload run operations that no wrapping concerns.
+    return sum(not each.name.startswith("fastload ") for each in threading.enumerate()) > 1
 
 
 def _nothing(position: bool) -> None:  # noqa: FBT001
