@@ -218,10 +218,14 @@ class Budget:
             if not self._borrowers[borrower]:
                 del self._borrowers[borrower]
             self._returns += 1
-            if not place.loans and (place.is_forgotten or self._suspended):
+            if not place.loans and (place.is_forgotten or self._is_to_go_at_once(place)):
                 self._drop(place)
                 self._resume()
             self.changed.notify_all()
+
+    def _is_to_go_at_once(self, place: Place) -> bool:
+        """Say whether suspended weights, which may be used from now on, need the room of this."""
+        return bool(self._suspended) and place.piece is not None and not place.piece.was_written()
 
     def _bring(self, place: Place) -> bool:
         """Give a weight memory, in room that there is; say whether it is still to be read."""

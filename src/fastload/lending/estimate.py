@@ -21,7 +21,7 @@ def expected_bytes_read(plan: Plan, limit: int) -> int:
     Some rounds over the weights are played through with the engine itself: a layer's weights are
     lent together, and those that follow are read ahead. A model may need its layers in another
     order, or one of them twice, and the thread that reads ahead may be behind: an eager call
-    differs by a few weights. A graph borrows further ahead, and may read all.
+    differs by a few weights. A graph borrows ahead, and differs by some more.
 
     Args:
         plan: the weights.
