@@ -19,6 +19,7 @@ from fastload.lending.budget import Wait
 from fastload.lending.lender import Lender
 from fastload.restore.residency import _lenders
 from fastload.runtime import deliveries
+from tests.runtime.lent_variables import end_threads
 from tests.small_models import FORMS, KERAS2_ARCHIVE, KERAS3_ARCHIVE, Form, assert_same_arrays
 
 tf = pytest.importorskip("tensorflow")
@@ -42,6 +43,7 @@ def tidy(cache_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     counter = deliveries._Counter()
     monkeypatch.setattr(deliveries, "_counter", lambda: counter)
     yield
+    end_threads()
     fastload.set_memory_budget(None)
     gc.collect()
 

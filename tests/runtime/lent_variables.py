@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
-from fastload.lending.budget import Budget
+from fastload.lending.budget import Budget, Wait
 from fastload.lending.lender import Lender, array_over
 from fastload.lending.pages import MappedPages
 from fastload.lending.plan import plan_of
-from fastload.lending.read_ahead import ReadAhead
+from fastload.runtime import deliveries
 from fastload.runtime.lazy_variables import make_lazy
 from fastload.runtime.tensorflow import tensorflow
 from fastload.runtime.zero_copy import tensor_over
 from fastload.twin.format import ALIGNMENT_BYTES, WeightRef
+from tests.lending.weights import end_readers
 
 ROWS, COLUMNS = 160, 128
 NBYTES = ROWS * COLUMNS * 4
@@ -54,11 +57,8 @@ class Lent:
         return False
 
     def close(self) -> None:
-        """End the reader ahead, and close the file."""
-        reader = ReadAhead.of(self.budget)
-        reader._wakes.put(False)
-        if reader._thread is not None:
-            reader._thread.join()
+        """End the threads, and close the file."""
+        end_threads()
         self.lender.shelf.pages._file.close()
 
     def same_values(self) -> bool:
@@ -93,3 +93,17 @@ def lend_variables(path: Path, count: int = 3, room: int = 2, dtype: str = "floa
         make_lazy(lazy[-1], lender, weight.name)
     ordinary = [tf.Variable(value) for value in values]
     return Lent(lazy=lazy, ordinary=ordinary, lender=lender)
+
+
+def end_threads() -> None:
+    """End the threads that read ahead and deliver: other tests are about processes with one."""
+    end_readers()
+
+    def leave(wait: Wait) -> Any:
+        raise SystemExit
+
+    counter = deliveries._counter()
+    if counter._thread is not None and counter._thread.is_alive():
+        with mock.patch.object(threading, "excepthook"):
+            counter._waiting.put(deliveries._Order(read=leave, dtype=None, queue=mock.Mock()))
+            counter._thread.join(SOON_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from fastload.errors import MemoryBudgetError
 from fastload.lending.budget import Wait
 from fastload.runtime import deliveries
 from fastload.runtime.deliveries import delivered
+from tests.runtime.lent_variables import end_threads
 
 tf = pytest.importorskip("tensorflow")
 
@@ -20,11 +21,12 @@ ERROR = MemoryBudgetError("reading 'w'", 1, 2)
 
 
 @pytest.fixture(autouse=True)
-def counter(monkeypatch: pytest.MonkeyPatch) -> Any:
+def counter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A counter of the test's own."""
     made = deliveries._Counter()
     monkeypatch.setattr(deliveries, "_counter", lambda: made)
-    return made
+    yield made
+    end_threads()
 
 
 class Source:
