@@ -19,7 +19,7 @@ from fastload.lending.lender import Lender
 from fastload.lending.places import Wait
 from fastload.restore.residency import _lenders
 from fastload.runtime import deliveries
-from tests.runtime.lent_variables import end_deliveries
+from tests.runtime.lent_variables import end_threads
 from tests.small_models import FORMS, KERAS2_ARCHIVE, KERAS3_ARCHIVE, Form, assert_same_arrays
 
 tf = pytest.importorskip("tensorflow")
@@ -43,7 +43,7 @@ def tidy(cache_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     counter = deliveries._Counter()
     monkeypatch.setattr(deliveries, "_counter", lambda: counter)
     yield
-    end_deliveries()
+    end_threads()
     fastload.set_memory_budget(None)
     gc.collect()
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from fastload.lending.budget import Budget
+from fastload.lending import read_ahead
+from fastload.lending.budget import Budget, Place, Shelf
 from fastload.lending.order import NeedOrder
 from fastload.lending.places import Place, Shelf
 from fastload.lending.plan import LazyWeight, layer_of
@@ -141,3 +142,12 @@ def check_sums(budget: Budget, *shelves: Shelf, kept: int = 0) -> None:
         assert budget.used <= budget.high_water <= budget.limit
         assert all(place.piece is not None for place in budget._here)
         assert all(shelf.counts.high_water <= budget.limit for shelf in shelves)
+
+
+def end_readers() -> None:
+    """End the threads that read ahead; each starts again when it is needed."""
+    for reader in list(read_ahead._known.values()):
+        thread = reader._thread
+        while thread is not None and thread.is_alive():
+            reader._wakes.put(False)
+            thread.join(0.1)

@@ -12,17 +12,17 @@ from unittest import mock
 
 import numpy as np
 
-from fastload.lending.budget import Budget
+from fastload.lending.budget import Budget, Wait
 from fastload.lending.lender import Lender, array_over
 from fastload.lending.pages import MappedPages
 from fastload.lending.places import Wait
 from fastload.lending.plan import plan_of
-from fastload.lending.read_ahead import ReadAhead
 from fastload.runtime import deliveries
 from fastload.runtime.lazy_variables import make_lazy
 from fastload.runtime.tensorflow import tensorflow
 from fastload.runtime.zero_copy import tensor_over
 from fastload.twin.format import ALIGNMENT_BYTES, WeightRef
+from tests.lending.weights import end_readers
 
 ROWS, COLUMNS = 160, 128
 NBYTES = ROWS * COLUMNS * 4
@@ -59,11 +59,7 @@ class Lent:
 
     def close(self) -> None:
         """End the threads, and close the file."""
-        end_deliveries()
-        reader = ReadAhead.of(self.budget)
-        reader._wakes.put(False)
-        if reader._thread is not None:
-            reader._thread.join()
+        end_threads()
         self.lender.shelf.pages._file.close()
 
     def same_values(self) -> bool:
@@ -100,8 +96,9 @@ def lend_variables(path: Path, count: int = 3, room: int = 2, dtype: str = "floa
     return Lent(lazy=lazy, ordinary=ordinary, lender=lender)
 
 
-def end_deliveries() -> None:
-    """End the thread that delivers to graphs: other tests are about processes with one thread."""
+def end_threads() -> None:
+    """End the threads that read ahead and deliver: other tests are about processes with one."""
+    end_readers()
 
     def leave(wait: Wait) -> Any:
         raise SystemExit

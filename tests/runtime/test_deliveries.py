@@ -13,7 +13,7 @@ from fastload.errors import MemoryBudgetError
 from fastload.lending.places import Wait
 from fastload.runtime import deliveries
 from fastload.runtime.deliveries import delivered
-from tests.runtime.lent_variables import end_deliveries
+from tests.runtime.lent_variables import end_threads
 
 tf = pytest.importorskip("tensorflow")
 
@@ -26,7 +26,7 @@ def counter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     made = deliveries._Counter()
     monkeypatch.setattr(deliveries, "_counter", lambda: made)
     yield made
-    end_deliveries()
+    end_threads()
 
 
 class Source:
