@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastload.lending import read_ahead
-from fastload.lending.budget import Budget, Place, Shelf
+from fastload.lending.budget import Budget
 from fastload.lending.order import NeedOrder
 from fastload.lending.places import Place, Shelf
 from fastload.lending.plan import LazyWeight, layer_of

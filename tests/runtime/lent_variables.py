@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 
-from fastload.lending.budget import Budget, Wait
+from fastload.lending.budget import Budget
 from fastload.lending.lender import Lender, array_over
 from fastload.lending.pages import MappedPages
 from fastload.lending.places import Wait
