@@ -87,21 +87,21 @@ def test_a_reader_ends_with_its_budget() -> None:
     assert eventually(lambda: not thread.is_alive())
 
 
-@pytest.mark.xfail(reason="`wake` starts its thread without a lock, and one end is told")
 def test_threads_that_wake_a_reader_at_once_start_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second comes while the first starts a thread; there would be one that never ends."""
     before, budget = readers(), Budget(PAGE)
     reader, stock = ReadAhead.of(budget), threading.Thread
+    second = stock(target=reader.wake, daemon=True)
 
     def thread(**arguments: Any) -> threading.Thread:
         monkeypatch.setattr(threading, "Thread", stock)
-        second = stock(target=reader.wake, daemon=True)
         second.start()
-        second.join(0.5)
+        second.join(0.2)
         return stock(**arguments)
 
     monkeypatch.setattr(threading, "Thread", thread)
     reader.wake()
+    second.join(SOON_S)
     del budget
     gc.collect()
     have_ended = eventually(lambda: readers() <= before, within_s=1)

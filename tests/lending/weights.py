@@ -54,15 +54,19 @@ class FakePiece:
     memory: Any
     pages: FakePages
     is_ready: bool = False
+    can_be_watched = False
 
     def read(self) -> None:
-        if self.pages.error is not None:
-            raise self.pages.error
+        self.pages.check()
         self.pages.gate.wait(10)
         self.pages.reads += 1
         self.is_ready = True
 
-    read_ahead = read
+    def drop_pages(self) -> None:
+        raise NotImplementedError
+
+    def is_touched(self) -> bool:
+        return True
 
     def owner(self) -> Any:
         return (ctypes.c_ubyte * len(self.memory)).from_buffer(self.memory)
@@ -107,9 +111,13 @@ class FakePages:
         self.advised.append(weight.name)
 
     def content(self, weight: LazyWeight) -> bytes:
-        if self.error is not None:
-            raise self.error
+        self.check()
         return bytes(weight.ref.nbytes)
+
+    def check(self) -> None:
+        """Raise the error, if there is one: a new one, whose frames nobody keeps."""
+        if self.error is not None:
+            raise type(self.error)(*self.error.args)
 
     @property
     def nbytes(self) -> int:
