@@ -47,6 +47,11 @@ class Lent:
     def budget(self) -> Budget:
         return self.lender.budget
 
+    @property
+    def owned(self) -> dict[str, int]:
+        """Bytes of what became ordinary memory, by name."""
+        return {name: nbytes for name, nbytes in self.lender.owned.items() if nbytes}
+
     def all_is_given_back(self) -> bool:
         """Say whether nobody has a loan; kernels of a graph may end a little later than it."""
         deadline = time.monotonic() + SOON_S
