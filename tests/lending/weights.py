@@ -6,7 +6,8 @@ import ctypes
 import gc
 import mmap
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,24 @@ def check_sums(budget: Budget, *shelves: Shelf, kept: int = 0) -> None:
         assert budget.used <= budget.high_water <= budget.limit
         assert all(place.piece is not None for place in budget._here)
         assert all(shelf.counts.high_water <= budget.limit for shelf in shelves)
+
+
+@contextmanager
+def in_use(array: np.ndarray) -> Iterator[None]:
+    """Have a thread look at all of an array, again and again, while the block runs."""
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            array.sum()
+
+    user = threading.Thread(target=look, daemon=True)
+    user.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        user.join()
 
 
 def end_readers() -> None:
