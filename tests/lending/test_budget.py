@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastload.errors import MemoryBudgetError
-from fastload.lending import budget as budget_module
+from fastload.lending import patience
 from fastload.lending.budget import Budget
 from fastload.lending.places import Place, Shelf, Wait
 from tests.lending.weights import PAGE, check_sums, here, shelf_of
@@ -23,7 +23,7 @@ from tests.lending.weights import PAGE, check_sums, here, shelf_of
 SOON_S = 10.0
 
 
-def lend(budget: Budget, shelf: Shelf, name: str, wait: Wait = Wait.NEVER) -> Any:
+def lend(budget: Budget, shelf: Shelf, name: str, wait: Wait = Wait.FOR_OTHERS) -> Any:
     return budget.lend(shelf.places[name], wait)
 
 
@@ -62,7 +62,7 @@ class Borrower:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing comes back, nobody waits for long."""
-    monkeypatch.setattr(budget_module, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.3)
 
 
 def waiting(budget: Budget) -> Iterator[bool]:
@@ -213,7 +213,6 @@ def test_a_weight_that_another_thread_reads_is_waited_for() -> None:
     assert (shelf.pages.reads, shelf.counts.hits, shelf.counts.stalls) == (1, 1, 1)
 
 
-@pytest.mark.xfail(reason="who waits for a weight takes a forgotten one for one that failed")
 def test_a_weight_that_is_forgotten_while_it_is_read_is_lent_all_the_same() -> None:
     """One thread assigns, one reads, one waits for what the other reads."""
     budget, shelf = Budget(PAGE), shelf_of("a")
@@ -396,7 +395,7 @@ def hammer(budget: Budget, shelf: Shelf, seed: int, errors: list[BaseException])
 @pytest.mark.parametrize("seed", range(4))
 def test_threads_never_exceed_the_budget(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has one loan at a time, so there is always somebody who gives one back."""
-    monkeypatch.setattr(budget_module, "PATIENCE_S", SOON_S)
+    monkeypatch.setattr(patience, "PATIENCE_S", SOON_S)
     sizes = {f"w{number}": 1 + (number * 7 + seed) % 5 for number in range(12)}
     budget, shelves = Budget((5 + seed) * PAGE), [shelf_of(sizes), shelf_of(sizes)]
     errors: list[BaseException] = []
@@ -420,7 +419,8 @@ def test_threads_never_exceed_the_budget(seed: int, monkeypatch: pytest.MonkeyPa
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["lend", "give back", "fetch", "forget", "resize"]), st.integers(0, 7)
+        st.sampled_from(["lend", "lend ahead", "give back", "fetch", "forget", "resize"]),
+        st.integers(0, 7),
     ),
     max_size=60,
 )
@@ -438,6 +438,8 @@ def test_no_sequence_of_steps_exceeds_the_budget(
         place = shelf.places[str(number)]
         try:
             if step == "lend":
+                owners[number] = budget.lend(place, Wait.FOR_OTHERS)
+            elif step == "lend ahead":
                 owners[number] = budget.lend(place, Wait.NEVER)
             elif step == "give back":
                 owners.pop(number, None)
@@ -448,7 +450,8 @@ def test_no_sequence_of_steps_exceeds_the_budget(
             else:
                 budget.resize((8 + number) * PAGE)
         except MemoryBudgetError as error:
-            assert error.needed > error.limit  # noqa: PT017 - either way is right
+            is_full = error.needed > error.limit
+            assert is_full or step == "lend ahead"
         with budget.changed:
             assert budget.used == sum(each.weight.nbytes for each in budget._here)
             assert budget.used == shelf.pages.nbytes == shelf.counts.resident <= budget.limit

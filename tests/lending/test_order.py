@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,7 +80,6 @@ def test_no_weights_have_no_order() -> None:
     assert order.distance("a") == 1
 
 
-@pytest.mark.xfail(reason="a round whose first weight is not needed again never ends")
 def test_a_weight_that_is_needed_once_ends_no_learning() -> None:
     """`get_weights` of a layer, and then calls of a part of the model: what is noted is bounded."""
     order = noted(NeedOrder("abc"), "a" + "cb" * 1000)

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fastload.lending import page_table
 from fastload.lending import pages as pages_module
 from fastload.lending.lender import array_over
-from fastload.lending.pages import MappedPages, Pages, ReadPages, pages_of, was_written
+from fastload.lending.page_table import was_written
+from fastload.lending.pages import MappedPages, Pages, ReadPages, pages_of
 from tests.lending.weights import PAGE, random_file, weight
 
 FILE_NBYTES = 5 * PAGE + 777
@@ -71,13 +73,13 @@ def test_a_file_that_is_gone_is_read_all_the_same(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_reading_ahead_gets_a_piece_ready(path: Path, kind: Callable[[Path], Pages]) -> None:
+def test_reading_gets_a_piece_ready(path: Path, kind: Callable[[Path], Pages]) -> None:
     """The system is told besides; it may do nothing."""
     content, pages = random_file(path, FILE_NBYTES), kind(path)
     found = weight("w", 2 * PAGE)
     piece = pages.piece(found)
     pages.advise(found)
-    piece.read_ahead()
+    piece.read()
 
     assert piece.is_ready
     assert bytes(piece.owner()) == content[: 2 * PAGE]
@@ -118,6 +120,42 @@ def test_a_written_page_is_noticed(path: Path) -> None:
 
 
 @on_linux
+def test_a_piece_that_is_used_touches_its_pages(path: Path) -> None:
+    """They are dropped to see whether they come again; the bytes are the same then."""
+    content = random_file(path, FILE_NBYTES)
+    piece = MappedPages(path).piece(weight("w", FILE_NBYTES))
+    piece.read()
+    owner = piece.owner()
+    before = piece.is_touched()
+    piece.drop_pages()
+    dropped = piece.is_touched()
+    assert owner[PAGE] == content[PAGE]
+
+    assert piece.can_be_watched
+    assert (before, dropped, piece.is_touched()) == (True, False, True)
+    assert bytes(owner[:FILE_NBYTES]) == content
+
+
+@on_linux
+def test_what_was_written_is_not_watched(path: Path) -> None:
+    """Its pages must not be dropped: nothing else has what is in them."""
+    random_file(path, FILE_NBYTES)
+    piece = MappedPages(path).piece(weight("w", FILE_NBYTES))
+    piece.owner()[0] ^= 1
+
+    assert not piece.can_be_watched
+
+
+def test_memory_of_its_own_is_not_watched(path: Path) -> None:
+    """It cannot be dropped."""
+    random_file(path, PAGE)
+    piece = ReadPages(path).piece(weight("w"))
+
+    assert not piece.can_be_watched
+    assert piece.is_touched()
+
+
+@on_linux
 def test_a_piece_is_bounded_by_its_own_mapping(path: Path) -> None:
     """The kernel brings in pages around the one that is touched, but none beyond."""
     random_file(path, 64 * PAGE)
@@ -139,12 +177,13 @@ def test_where_nobody_tells_nothing_was_written(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No such file in /proc."""
-    monkeypatch.setattr(pages_module, "_PAGEMAP", tmp_path / "none")
+    monkeypatch.setattr(page_table, "_PAGEMAP", tmp_path / "none")
     random_file(path, PAGE)
     piece = MappedPages(path).piece(weight("w"))
     piece.owner()[0] ^= 1
 
     assert not piece.was_written()
+    assert not piece.can_be_watched
 
 
 def test_pages_are_read_where_they_cannot_be_mapped(

@@ -6,13 +6,15 @@ import ctypes
 import gc
 import mmap
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastload.lending import read_ahead
 from fastload.lending.budget import Budget
 from fastload.lending.order import NeedOrder
 from fastload.lending.places import Place, Shelf
@@ -53,15 +55,19 @@ class FakePiece:
     memory: Any
     pages: FakePages
     is_ready: bool = False
+    can_be_watched = False
 
     def read(self) -> None:
-        if self.pages.error is not None:
-            raise self.pages.error
+        self.pages.check()
         self.pages.gate.wait(10)
         self.pages.reads += 1
         self.is_ready = True
 
-    read_ahead = read
+    def drop_pages(self) -> None:
+        raise NotImplementedError
+
+    def is_touched(self) -> bool:
+        return True
 
     def owner(self) -> Any:
         return (ctypes.c_ubyte * len(self.memory)).from_buffer(self.memory)
@@ -106,9 +112,13 @@ class FakePages:
         self.advised.append(weight.name)
 
     def content(self, weight: LazyWeight) -> bytes:
-        if self.error is not None:
-            raise self.error
+        self.check()
         return bytes(weight.ref.nbytes)
+
+    def check(self) -> None:
+        """Raise the error, if there is one: a new one, whose frames nobody keeps."""
+        if self.error is not None:
+            raise type(self.error)(*self.error.args)
 
     @property
     def nbytes(self) -> int:
@@ -141,3 +151,30 @@ def check_sums(budget: Budget, *shelves: Shelf, kept: int = 0) -> None:
         assert budget.used <= budget.high_water <= budget.limit
         assert all(place.piece is not None for place in budget._here)
         assert all(shelf.counts.high_water <= budget.limit for shelf in shelves)
+
+
+@contextmanager
+def in_use(array: np.ndarray) -> Iterator[None]:
+    """Have a thread look at all of an array, again and again, while the block runs."""
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            array.sum()
+
+    user = threading.Thread(target=look, daemon=True)
+    user.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        user.join()
+
+
+def end_readers() -> None:
+    """End the threads that read ahead; each starts again when it is needed."""
+    for reader in list(read_ahead._known.values()):
+        thread = reader._thread
+        while thread is not None and thread.is_alive():
+            reader._wakes.put(False)
+            thread.join(0.1)

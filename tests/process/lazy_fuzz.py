@@ -27,7 +27,7 @@ from random_models import RandomModels
 import fastload
 from fastload.errors import MemoryBudgetError
 from fastload.lending.budget import Budget
-from fastload.restore.residency import _lenders
+from fastload.restore.residency import _known
 
 INTERVAL_S = 0.005
 _MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ ")
@@ -105,7 +105,7 @@ def chosen_budget(path: Path, keras: str, random: np.random.Generator) -> int:
         fastload.load_model(path, memory_budget=1, keras=keras)
     except MemoryBudgetError as error:
         smallest = error.needed
-    lender = _lenders[fastload.load_model(path, memory_budget=smallest, keras=keras)]
+    lender = _known[fastload.load_model(path, memory_budget=smallest, keras=keras)]
     if random.random() < 0.4:
         return smallest
     return int(random.integers(smallest, lender.plan.total_nbytes))
@@ -124,7 +124,7 @@ def faults(folder: Path, keras: str, seed: int) -> list[str]:
     expected = answers(fastload.load_model(path, keras=keras, weights="eager"), inputs)
     limit = chosen_budget(path, keras, random)
     lazy = fastload.load_model(path, keras=keras, memory_budget=limit)
-    lender = _lenders[lazy]
+    lender = _known[lazy]
     residency = Residency(folder, lender.budget)
     with residency.watched():
         actual = answers(lazy, inputs)

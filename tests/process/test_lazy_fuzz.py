@@ -25,15 +25,7 @@ _PROGRAM = Path(__file__).with_name("lazy_fuzz.py")
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is in memory")
 @pytest.mark.timeout(60 + ROUNDS * MOST_SECONDS)
 @pytest.mark.parametrize("threads", [1, 2, 8])
-@pytest.mark.parametrize(
-    "generation",
-    [
-        pytest.param(
-            2, marks=pytest.mark.xfail(reason="an embedding becomes ordinary memory in a graph")
-        ),
-        3,
-    ],
-)
+@pytest.mark.parametrize("generation", [2, 3])
 def test_random_models_stay_within_random_budgets(
     generation: int, threads: int, tmp_path: Path
 ) -> None:

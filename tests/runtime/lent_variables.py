@@ -17,12 +17,12 @@ from fastload.lending.lender import Lender, array_over
 from fastload.lending.pages import MappedPages
 from fastload.lending.places import Wait
 from fastload.lending.plan import plan_of
-from fastload.lending.read_ahead import ReadAhead
 from fastload.runtime import deliveries
 from fastload.runtime.lazy_variables import make_lazy
 from fastload.runtime.tensorflow import tensorflow
 from fastload.runtime.zero_copy import tensor_over
 from fastload.twin.format import ALIGNMENT_BYTES, WeightRef
+from tests.lending.weights import end_readers
 
 ROWS, COLUMNS = 160, 128
 NBYTES = ROWS * COLUMNS * 4
@@ -47,6 +47,11 @@ class Lent:
     def budget(self) -> Budget:
         return self.lender.budget
 
+    @property
+    def owned(self) -> dict[str, int]:
+        """Bytes of what became ordinary memory, by name."""
+        return {name: nbytes for name, nbytes in self.lender.owned.items() if nbytes}
+
     def all_is_given_back(self) -> bool:
         """Say whether nobody has a loan; kernels of a graph may end a little later than it."""
         deadline = time.monotonic() + SOON_S
@@ -59,11 +64,7 @@ class Lent:
 
     def close(self) -> None:
         """End the threads, and close the file."""
-        end_deliveries()
-        reader = ReadAhead.of(self.budget)
-        reader._wakes.put(False)
-        if reader._thread is not None:
-            reader._thread.join()
+        end_threads()
         self.lender.shelf.pages._file.close()
 
     def same_values(self) -> bool:
@@ -100,8 +101,9 @@ def lend_variables(path: Path, count: int = 3, room: int = 2, dtype: str = "floa
     return Lent(lazy=lazy, ordinary=ordinary, lender=lender)
 
 
-def end_deliveries() -> None:
-    """End the thread that delivers to graphs: other tests are about processes with one thread."""
+def end_threads() -> None:
+    """End the threads that read ahead and deliver: other tests are about processes with one."""
+    end_readers()
 
     def leave(wait: Wait) -> Any:
         raise SystemExit

@@ -13,7 +13,7 @@ from fastload.errors import MemoryBudgetError
 from fastload.lending.places import Wait
 from fastload.runtime import deliveries
 from fastload.runtime.deliveries import delivered
-from tests.runtime.lent_variables import end_deliveries
+from tests.runtime.lent_variables import end_threads
 
 tf = pytest.importorskip("tensorflow")
 
@@ -26,7 +26,7 @@ def counter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     made = deliveries._Counter()
     monkeypatch.setattr(deliveries, "_counter", lambda: made)
     yield made
-    end_deliveries()
+    end_threads()
 
 
 class Source:
@@ -44,7 +44,7 @@ class Source:
 
 
 def function_of(source: Callable[[Wait], Any]) -> Any:
-    return tf.function(lambda: delivered(source, [tf.constant(0)], tf.float32) * 10.0)
+    return tf.function(lambda: delivered(source, [tf.constant(0)], tf.float32, ()) * 10.0)
 
 
 def test_a_delivery_is_asked_for_each_time_a_graph_runs() -> None:
@@ -109,53 +109,61 @@ def test_queues_are_used_again(counter: Any) -> None:
 def test_another_dtype_has_a_queue_of_its_own() -> None:
     """One that was used for numbers takes no halves."""
     function_of(Source())()
-    halves = tf.function(
-        lambda: delivered(lambda _: tf.constant(0.5, tf.float16), [tf.constant(0)], tf.float16)
-    )
+    half = tf.constant(0.5, tf.float16)
+    halves = tf.function(lambda: delivered(lambda _: half, [tf.constant(0)], tf.float16, ()))
 
     assert halves().dtype == tf.float16
     assert float(function_of(Source())()) == 10.0
 
 
-def test_a_refusal_ends_the_call(caplog: pytest.LogCaptureFixture) -> None:
-    """And the log says why."""
+def test_a_refusal_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    """The log does; the call ends with a wrong shape, and not as if it had run out of data.
+
+    Keras 2 takes that for the end of a `predict` in good order, with what it has until then.
+    """
     source = Source()
     source.refuses = set(Wait)
-    with pytest.raises(tf.errors.OpError):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="shape"):
         function_of(source)()
 
-    assert "[FL406] reading 'w' needs 2 bytes" in caplog.text
+    assert source.asked == [Wait.NEVER, Wait.ALWAYS]
+    assert "a graph stops: [FL406] reading 'w' needs 2 bytes" in caplog.text
 
 
-@pytest.mark.xfail(reason="the call says that a queue is closed; only the log says why")
-def test_a_refusal_says_why() -> None:
-    """To who called, as it would without a graph."""
-    source = Source()
-    source.refuses = set(Wait)
-    with pytest.raises(Exception, match="FL406"):
-        function_of(source)()
+def test_any_other_error_is_raised_where_it_happens(counter: Any) -> None:
+    """No other thread is asked, and the next call works."""
+    asked: list[Wait] = []
+
+    def broken(wait: Wait) -> Any:
+        asked.append(wait)
+        raise OSError(5, "the disk is gone")
+
+    with pytest.raises(tf.errors.OpError, match="the disk is gone"):
+        function_of(broken)()
+
+    assert asked == [Wait.NEVER]
+    assert counter._undelivered == 0
+    assert float(function_of(Source())()) == 10.0
 
 
-@pytest.mark.xfail(reason="who runs out of a queue has run out of data, says Keras 2")
-def test_a_refusal_is_not_the_end_of_the_data() -> None:
-    """Keras 2 ends a `predict` in good order when it is told so, with what it has until then."""
-    source = Source()
-    source.refuses = set(Wait)
-    try:
-        function_of(source)()
-    except Exception as error:
-        told = error
+def test_an_error_of_another_thread_ends_the_call(caplog: pytest.LogCaptureFixture) -> None:
+    """As a refusal does."""
 
-    assert not isinstance(told, tf.errors.OutOfRangeError | StopIteration)
+    def broken(wait: Wait) -> Any:
+        raise ERROR if wait is Wait.NEVER else OSError(5, "the disk is gone")
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="shape"):
+        function_of(broken)()
+
+    assert "a graph stops: [Errno 5] the disk is gone" in caplog.text
 
 
-@pytest.mark.xfail(reason="a queue that was closed is used again", raises=tf.errors.OpError)
 def test_the_call_after_a_refusal_works() -> None:
     """As often as it is made."""
     source = Source()
     run = function_of(source)
     source.refuses = set(Wait)
-    with pytest.raises(tf.errors.OpError):
+    with pytest.raises(tf.errors.InvalidArgumentError):
         run()
     source.refuses = set()
 
@@ -166,7 +174,7 @@ def test_what_a_failed_call_left_is_dropped(counter: Any, monkeypatch: pytest.Mo
     """It was delivered, and nobody came; after a while its room is needed."""
     monkeypatch.setattr(deliveries, "STALE_S", 0.0)
     order = deliveries._Order(read=Source(), dtype=tf.float32, queue=counter._queue(tf.float32))
-    assert counter._deliver(order, Wait.NEVER)
+    counter._deliver(order, tf.constant(1.0))
     assert len(counter._delivered) == 1
 
     assert counter._drop_stale()

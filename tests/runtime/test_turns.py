@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastload.lending import budget as budget_module
+from fastload.lending import patience
 from fastload.runtime.lazy_variables import is_lazy
 from tests.runtime.lent_variables import COLUMNS, ROWS, Lent, lend_variables
 
@@ -21,7 +21,7 @@ Network = Callable[[list[Any], Any], Any]
 @pytest.fixture
 def lent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lent]:
     """Four variables in a budget for one."""
-    monkeypatch.setattr(budget_module, "PATIENCE_S", 5.0)
+    monkeypatch.setattr(patience, "PATIENCE_S", 5.0)
     found = lend_variables(tmp_path / "weights", count=4, room=1)
     yield found
     found.close()
@@ -166,15 +166,15 @@ def test_room_for_one_weight_is_enough(lent: Lent, network: Network) -> None:
 
 
 def test_a_read_comes_after_the_one_before(lent: Lent) -> None:
-    """Both are operations that call back; the second has an edge from the first."""
+    """Both are operations that call back; the second has an edge from what the first gave."""
     run = tf.function(lambda given: chain(lent.lazy[:2], given))
     graph = run.get_concrete_function(tf.ones((2, COLUMNS))).graph
     reads = [each for each in graph.get_operations() if each.type == "EagerPyFunc"]
     before = [{each.name for each in read.control_inputs} for read in reads]
-    waits = [each.name for each in graph.get_operations() if each.type == "QueueDequeueV2"]
+    given = [each.name for each in graph.get_operations() if each.type == "EnsureShape"]
 
-    assert len(reads) == len(waits) == 4
-    assert [bool(names & {waits[n]}) for n, names in enumerate(before[1:])] == [True] * 3
+    assert len(reads) == len(given) == 4
+    assert [bool(names & {given[n]}) for n, names in enumerate(before[1:])] == [True] * 3
 
 
 def test_no_kernel_waits_for_anything_but_its_inputs(lent: Lent) -> None:

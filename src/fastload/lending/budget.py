@@ -143,7 +143,7 @@ class Budget:
                 purpose = f"reading {place.weight.name!r}"
                 raise MemoryBudgetError(purpose, self.limit, self.used + nbytes)
             place.shelf.counts.stalls += 1
-            if self._is_at_a_standstill(patience):
+            if self._is_at_a_standstill(patience) and not place.is_here:
                 if not self._make_room(nbytes, lambda _: True):
                     self._suspend_all()
                 if self._make_room(nbytes, lambda _: True):
@@ -218,14 +218,11 @@ class Budget:
             if not self._borrowers[borrower]:
                 del self._borrowers[borrower]
             self._returns += 1
-            if not place.loans and (place.is_forgotten or self._is_to_go_at_once(place)):
-                self._drop(place)
+            if not place.loans:
+                if place.is_forgotten or (self._suspended and not self._is_written(place)):
+                    self._drop(place)
                 self._resume()
             self.changed.notify_all()
-
-    def _is_to_go_at_once(self, place: Place) -> bool:
-        """Say whether suspended weights, which may be used from now on, need the room of this."""
-        return bool(self._suspended) and place.piece is not None and not place.piece.was_written()
 
     def _bring(self, place: Place) -> bool:
         """Give a weight memory, in room that there is; say whether it is still to be read."""
@@ -245,21 +242,24 @@ class Budget:
     def _make_room(self, nbytes: int, may_go: Callable[[Place], bool]) -> bool:
         """Drop what *may_go* until *nbytes* more fit; say whether they do."""
         while self.used + nbytes > self.limit:
-            idle = [place for place in self._here if not place.loans and not place.is_held]
-            idle = [place for place in idle if may_go(place)]
+            here = filter(may_go, self._here)
+            idle = [place for place in here if not (place.loans or place.is_held)]
             if not idle:
                 return False
             last = max(idle, key=self._needed_after)
-            last.is_held = last.piece is not None and last.piece.was_written()
-            if not last.is_held:
+            if not self._is_written(last):
                 self._drop(last)
                 last.shelf.counts.evictions += 1
         return True
 
+    def _is_written(self, place: Place) -> bool:
+        """Say whether somebody wrote into the pages of a weight; then it stays from now on."""
+        place.is_held = place.is_held or (place.piece is not None and place.piece.was_written())
+        return place.is_held
+
     def _needed_after(self, place: Place) -> tuple[bool, int]:
         """Return what sorts weights by when they are needed; other models' come last."""
-        shelf = place.shelf
-        return shelf is not self.current, shelf.order.distance(place.weight.name)
+        return place.shelf is not self.current, place.shelf.order.distance(place.weight.name)
 
     def _drop(self, place: Place) -> None:
         """Take a weight that nobody uses out of memory."""

@@ -151,7 +151,7 @@ _lock: Final = threading.RLock()
 #: Functions of TensorFlow that take a handle for a name, and neither read nor write.
 _WATCHERS: Final = frozenset(
     {"variable_accessed", "watch_variable", "watch", "_handle_or_self"}  # gradients
-    | {"graph", "_op_to_colocate_with"}  # where operations go
+    | {"graph", "_op_to_colocate_with", "_colocate_with"}  # where operations go
 )
 
 
