@@ -176,8 +176,31 @@ class ReadPages(_OpenFile):
         return _Buffer(file=self, weight=weight, memory=mmap.mmap(-1, weight.nbytes))
 
 
+class Unwatched:
+    """Memory that the system tells nothing of."""
+
+    __slots__ = ()
+
+    @property
+    def can_be_watched(self) -> bool:
+        """Whether its pages can be dropped while it is lent: no."""
+        return False
+
+    def drop_pages(self) -> None:
+        """Not to be had."""
+        raise NotImplementedError
+
+    def is_touched(self) -> bool:
+        """Say whether it may be in use: that is not known."""
+        return True
+
+    def was_written(self) -> bool:
+        """Say whether somebody wrote into it: it would not be known."""
+        return False
+
+
 @dataclass(slots=True, kw_only=True)
-class _Buffer:
+class _Buffer(Unwatched):
     file: ReadPages
     weight: LazyWeight
     memory: mmap.mmap
@@ -191,19 +214,6 @@ class _Buffer:
 
     def owner(self) -> Any:
         return (ctypes.c_ubyte * len(self.memory)).from_buffer(self.memory)
-
-    @property
-    def can_be_watched(self) -> bool:
-        return False
-
-    def drop_pages(self) -> None:
-        raise NotImplementedError
-
-    def is_touched(self) -> bool:
-        return True
-
-    def was_written(self) -> bool:
-        return False  # it would not be known
 
     def close(self) -> None:
         return None  # it goes with the last that refers to it

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastload.lending.lender import as_array
-from fastload.lending.pages import Pages
+from fastload.lending.pages import Pages, Unwatched
 from fastload.lending.plan import LazyWeight
 from fastload.runtime.flat_call import placed
 from fastload.runtime.tensorflow import tensorflow
@@ -40,7 +40,7 @@ class DevicePages:
 
 
 @dataclass(slots=True, kw_only=True)
-class DeviceCopy:
+class DeviceCopy(Unwatched):
     """A weight on a device.
 
     Attributes:
@@ -67,23 +67,6 @@ class DeviceCopy:
     def owner(self) -> DeviceLoan:
         """Return what stands for one use."""
         return DeviceLoan(self)
-
-    @property
-    def can_be_watched(self) -> bool:
-        """Whether its pages can be dropped while it is lent."""
-        return False
-
-    def drop_pages(self) -> None:
-        """Not to be had."""
-        raise NotImplementedError
-
-    def is_touched(self) -> bool:
-        """Say whether it may be in use."""
-        return True
-
-    def was_written(self) -> bool:
-        """Say whether somebody wrote into it: TensorFlow writes into no tensor."""
-        return False
 
     def close(self) -> None:
         """Give its memory back."""
