@@ -180,3 +180,36 @@ def test_what_a_failed_call_left_is_dropped(counter: Any, monkeypatch: pytest.Mo
     assert counter._drop_stale()
     assert len(counter._delivered) == 0
     assert not counter._drop_stale()
+
+
+def left_behind(counter: Any) -> Any:
+    """Deliver something for which nobody comes."""
+    order = deliveries._Order(read=Source(), dtype=tf.float32, queue=counter._queue(tf.float32))
+    counter._undelivered += 1
+    counter._deliver(order, tf.constant(1.0))
+    return order
+
+
+def test_what_a_failed_call_left_goes_by_itself(
+    counter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only where its room is needed: it takes part of the budget, and later calls wait."""
+    order = left_behind(counter)
+    run = function_of(Source())
+    run()
+    assert order in counter._delivered
+    monkeypatch.setattr(deliveries, "STALE_S", 0.0)
+    run()
+
+    assert order not in counter._delivered
+
+
+def test_what_nobody_took_makes_no_more_queues_than_it_must(counter: Any) -> None:
+    """The others are used again."""
+    for _ in range(3):
+        left_behind(counter)
+    run = function_of(Source())
+    for _ in range(50):
+        run()
+
+    assert len(counter._delivered) <= 5

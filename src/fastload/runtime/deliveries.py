@@ -89,6 +89,11 @@ class _Order:
         """Whether the graph has what was delivered; its queue can be used again."""
         return not int(self.queue.size())
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether it was delivered so long ago that nobody comes for it: the call has failed."""
+        return time.monotonic() - self.delivered_at > STALE_S
+
 
 class _Counter:
     """Where tensors are asked for and handed out, in the order of asking."""
@@ -122,14 +127,14 @@ class _Counter:
         return reference
 
     def _queue(self, dtype: Any) -> Any:
-        """Return an empty queue: one that was used before, or a new one."""
+        """Return an empty queue: one that was used before, or a new one. Drop what is stale."""
         with self._lock:
-            oldest = self._delivered.popleft() if self._delivered else None
-        if oldest is not None and oldest.is_taken and oldest.dtype == dtype:
-            return oldest.queue
-        if oldest is not None and not oldest.is_taken:
-            with self._lock:
-                self._delivered.append(oldest)
+            for _ in range(len(self._delivered)):
+                oldest = self._delivered.popleft()
+                if oldest.dtype == dtype and oldest.is_taken:
+                    return oldest.queue
+                if not oldest.is_stale:
+                    self._delivered.append(oldest)
         with tensorflow().device(_HOST):
             return tensorflow().queue.FIFOQueue(1, [dtype])
 
@@ -163,9 +168,8 @@ class _Counter:
 
     def _drop_stale(self) -> bool:
         """Drop what nobody came for: the call that asked has failed. Say whether there was any."""
-        limit = time.monotonic() - STALE_S
         with self._lock:
-            stale = [each for each in self._delivered if each.delivered_at < limit]
+            stale = [each for each in self._delivered if each.is_stale]
             for each in stale:
                 self._delivered.remove(each)
         return any(not each.is_taken for each in stale)
