@@ -26,7 +26,10 @@ SIZE = "small"
 BUDGET = BUDGETS[SIZE]
 CALLS = [Call(how=how) for how in (CALL, PREDICT) for _ in range(2)]
 
-pytestmark = pytest.mark.skipif(not is_told(), reason="the system does not tell what is in memory")
+pytestmark = [
+    pytest.mark.skipif(not is_told(), reason="the system does not tell what is in memory"),
+    pytest.mark.skipif(version("keras") < "3", reason="benchmarks take Keras 3 or tf-keras"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +40,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def subject(work: Path) -> Subject:
-    """A network of 256 MiB, saved by the Keras that is TensorFlow's own."""
-    is_third = version("keras").startswith("3.")
-    return prepare(SIZE, Flavour.KERAS3 if is_third else Flavour.KERAS2, work)
+    """A network of 256 MiB."""
+    return prepare(SIZE, Flavour.KERAS3, work)
 
 
 @pytest.fixture(scope="module")
