@@ -234,6 +234,18 @@ def test_what_comes_back_is_waited_for(lender: Lender, content: bytes) -> None:
     assert used.tobytes() == bytes_of(content, 0)
 
 
+def test_room_that_there_is_is_not_waited_for_in_vain(lender: Lender, content: bytes) -> None:
+    """A graph leaves some for the next round, but not for ever: another weight is in use."""
+    used = lent(lender, 0)
+    with in_use(used):
+        asker = Asker(lender, 2)
+        assert asker.has_it.wait(10)
+    asker.give_back()
+
+    assert asker.content == bytes_of(content, 2)
+    assert not lender.budget._suspended
+
+
 def test_what_was_written_is_never_suspended(
     lender: Lender, monkeypatch: pytest.MonkeyPatch
 ) -> None:

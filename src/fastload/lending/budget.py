@@ -137,7 +137,7 @@ class Budget:
         patience = Patience(self._returns)
         nbytes = place.weight.nbytes
         while not place.is_here:
-            if self._is_in_turn(nbytes, wait) and self._make_room(nbytes, lambda _: True):
+            if self._is_in_turn(nbytes, wait, patience) and self._make_room(nbytes, lambda _: True):
                 return self._bring(place)
             if not self._may_wait(wait) or patience.is_over(self._returns):
                 purpose = f"reading {place.weight.name!r}"
@@ -150,15 +150,15 @@ class Budget:
                     return self._bring(place)
         return False
 
-    def _is_in_turn(self, nbytes: int, wait: Wait) -> bool:
+    def _is_in_turn(self, nbytes: int, wait: Wait, patience: Patience) -> bool:
         """Say whether a weight may be brought now, if there is room.
 
         What a graph borrows long before its need takes room from what the next round begins with.
         """
-        if self._suspended:
-            return False
         lent = sum(place.weight.nbytes for place in self._here if place.loans)
-        return wait is Wait.FOR_OTHERS or not lent or lent + nbytes <= self.limit // _PARTS
+        part = self.limit // (1 if patience.is_worn else _PARTS)
+        is_soon = wait is Wait.FOR_OTHERS or not lent or lent + nbytes <= part
+        return is_soon and not self._suspended
 
     def _may_wait(self, wait: Wait) -> bool:
         others = sum(self._borrowers.values()) - self._borrowers[threading.get_ident()]
