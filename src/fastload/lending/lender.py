@@ -44,7 +44,9 @@ class Lender:
         self.shelf.places.update({place.weight.name: place for place in places})
         self._read_ahead = ReadAhead.of(budget)
         budget.keep(plan.kept_nbytes + besides, "keeping small weights")
-        self.owned.update({weight.name: weight.ref.nbytes for weight in plan.kept}, **{"": besides})
+        self.owned.update({weight.name: weight.ref.nbytes for weight in plan.kept})
+        if besides:
+            self.owned[""] = besides
         weakref.finalize(self, _give_back, budget, self.shelf, self.owned).atexit = False
 
     def lend(self, name: str, wait: Wait) -> tuple[Any, LazyWeight]:
