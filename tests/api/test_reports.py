@@ -149,8 +149,8 @@ def test_a_bad_setting_is_a_value_error(
 
 def test_a_bad_weights_argument_is_a_value_error(saved_model: SavedModel, cache_root: Path) -> None:
     """A misspelled mode must not be taken for another."""
-    with pytest.raises(ValueError, match="weights='lazy' is not understood"):
-        load(saved_model, weights="lazy")
+    with pytest.raises(ValueError, match="weights='lasy' is not understood"):
+        load(saved_model, weights="lasy")
 
 
 def test_warm_makes_the_first_load_a_hit(model: SavedModel, cache_root: Path) -> None:
