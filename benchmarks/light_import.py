@@ -26,7 +26,7 @@ _IMPORT: Final = """
 import sys, time
 start, start_cpu = time.perf_counter(), time.process_time()
 if sys.argv[1] == "light":
-    from fastload.hooks import light_import
+    from fastload.imports import light_import
     light_import.add()
 import tensorflow
 kept = [[] for _ in range(1000)]

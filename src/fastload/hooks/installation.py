@@ -10,7 +10,8 @@ from typing import Final
 
 from fastload import switch
 from fastload.flags import DISABLE, LAZY_IMPORT, OPT_IN, flag
-from fastload.hooks import light_import, patching
+from fastload.hooks import patching
+from fastload.imports import light_import
 
 _lock: Final = threading.RLock()
 _installed = False

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-ADD = "from fastload.hooks import light_import; light_import.add()\n"
+ADD = "from fastload.imports import light_import; light_import.add()\n"
 #: What deferring may leave out, by the path of the container: names that only `tf.lite` defines,
 #: and what matplotlib's own modules note about themselves as they are imported.
 MAY_LACK = {

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from fastload.hooks import light_import
-from tests.hooks.light_and_stock import (
+from fastload.imports import light_import
+from tests.imports.light_and_stock import (
     ADD,
     Outputs,
     Snapshot,

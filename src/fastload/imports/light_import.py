@@ -8,10 +8,10 @@ docs/decisions/0013-lighter-import.md for what is done, and why nothing else dif
 import sys
 from _thread import get_ident
 
-from fastload.hooks import lazy_module
-from fastload.hooks.collector import without_collections
-from fastload.hooks.stand_in_loader import StandInLoader
-from fastload.hooks.typing_memo import with_memo
+from fastload.imports import lazy_module
+from fastload.imports.collector import without_collections
+from fastload.imports.stand_in_loader import StandInLoader
+from fastload.imports.typing_memo import with_memo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -125,7 +125,7 @@ def finder_name(finder: Any) -> str:
 
 def main() -> None:
     if sys.argv[1] == "light":
-        from fastload.hooks import light_import
+        from fastload.imports import light_import
 
         light_import.add()
     import tensorflow as tf

@@ -13,7 +13,7 @@ NAME = "tensorflow._api.v2.lite"
 #: Each program starts so: what is deferred is bound, and has not run.
 START = f"""
 import pickle, sys, threading, types
-from fastload.hooks import lazy_module, light_import
+from fastload.imports import lazy_module, light_import
 light_import.add()
 import tensorflow as tf
 lite = sys.modules[{NAME!r}]
@@ -202,7 +202,7 @@ def test_what_cannot_be_loaded_in_its_stead_undoes_the_deferral(run: Run) -> Non
 def test_what_other_threads_import_meanwhile_is_not_deferred(run: Run) -> None:
     program = """
 import sys
-from fastload.hooks import light_import
+from fastload.imports import light_import
 light_import.DEFERRED["2.21"] = {"json.tool": ()}
 light_import.add()
 import tensorflow
@@ -221,7 +221,7 @@ def test_adding_twice_adds_once_and_the_finder_stays_where_it_is(run: Run) -> No
     """A thread that walks the list would skip a finder behind one that is taken out."""
     program = """
 import sys
-from fastload.hooks import light_import
+from fastload.imports import light_import
 before = list(sys.meta_path)
 light_import.add(); light_import.add()
 finder, *others = added = list(sys.meta_path)
@@ -249,7 +249,8 @@ def test_adding_while_tensorflow_is_about_to_run(run: Run) -> None:
     program = """
 import os, sys
 os.environ.update(FASTLOAD="1")
-from fastload.hooks import bootstrap, lazy_module
+from fastload.hooks import bootstrap
+from fastload.imports import lazy_module
 bootstrap.start()
 import tensorflow
 print(type(sys.modules["tensorflow._api.v2.lite"]) is lazy_module.LazyModule)
@@ -261,7 +262,7 @@ print(type(tensorflow.__loader__).__name__, tensorflow.__spec__.loader is tensor
 def test_an_import_that_fails_can_be_tried_again(run: Run) -> None:
     program = """
 import builtins, gc, sys
-from fastload.hooks import lazy_module, light_import
+from fastload.imports import lazy_module, light_import
 light_import.DEFERRED["2.21"] = {"json.tool": ()}
 light_import.add()
 try: import tensorflow
@@ -298,7 +299,7 @@ def test_no_collection_runs_during_the_import(run: Run) -> None:
     program = (
         "import builtins, gc\nbuiltins.starts = []\n"
         "gc.callbacks.append(lambda phase, info: starts.append(phase))\n"
-        "from fastload.hooks import light_import\nlight_import.add()\n"
+        "from fastload.imports import light_import\nlight_import.add()\n"
         "light_import.DEFERRED['2.21'].clear()\nstarts.clear()\nimport tensorflow\n"
         "print(tensorflow.lite.runs)"
     )
@@ -310,9 +311,9 @@ def test_the_hook_imports_what_a_bare_interpreter_has(run: Run) -> None:
     program = """
 import fastload, sys
 before = set(sys.modules)
-from fastload.hooks import light_import
+from fastload.imports import light_import
 print(sorted(set(sys.modules) - before))
 """
     names = ["collector", "lazy_module", "light_import", "stand_in_loader", "typing_memo"]
-    expected = ["fastload.hooks", *(f"fastload.hooks.{name}" for name in names)]
+    expected = ["fastload.imports", *(f"fastload.imports.{name}" for name in names)]
     assert run(program) == str(expected)

@@ -1,0 +1,1 @@
+"""How TensorFlow is imported: in less time, and only as much of it as is needed."""
