@@ -13,6 +13,8 @@ OPT_IN = "FASTLOAD"
 DISABLE = "FASTLOAD_DISABLE"
 #: `import tensorflow` leaves for later what is not used yet; on in programs that are served.
 LAZY_IMPORT = "FASTLOAD_LAZY_IMPORT"
+#: A process that only predicts leaves TensorFlow's package to its first touch.
+DEFER = "FASTLOAD_DEFER"
 
 
 def flag(environ: "Mapping[str, str]", name: str, *, unset: bool = False) -> bool:

@@ -27,6 +27,7 @@ from fastload.loading import Identity
 from fastload.restore.objects import uses_only_builtins
 from fastload.restore.predictor import Run
 from fastload.restore.saved_model import restore_saved_model
+from fastload.runtime import eager
 from fastload.runtime.flat_call import ConcreteCall, FlatCall, has_accelerators
 from fastload.runtime.flat_entry import FLAT_VERSION, read_flat, write_flat, write_refusal
 from fastload.runtime.flattening import Capturing, FlatFunction, Value, flatten
@@ -34,7 +35,6 @@ from fastload.runtime.flavour import Flavour, tracing_choices
 from fastload.runtime.inference import capturing, inference_of
 from fastload.runtime.lazy_flat import LazyFlatCall
 from fastload.runtime.lazy_models import lend_weights, variables_of
-from fastload.runtime.tensorflow import tensorflow
 from fastload.runtime.weight_readers import NotFlatError
 from fastload.runtime.zero_copy import tensor_over
 from fastload.signature import DEFAULT_SIGNATURE, Signature
@@ -208,7 +208,7 @@ class _FlatEntry:
 
     @property
     def _versions(self) -> tuple[str, str]:
-        return tensorflow().__version__, str(FLAT_VERSION)
+        return eager.version(), str(FLAT_VERSION)
 
     @property
     def path(self) -> Path:

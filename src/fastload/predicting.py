@@ -18,6 +18,7 @@ from fastload.rebuilding import rebuild
 from fastload.report import PhaseClock
 from fastload.restore.predictor import Predictor, Run
 from fastload.restore.residency import Terms, lender_of, remember, whole
+from fastload.runtime import early
 from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
     KERAS2,
@@ -113,6 +114,7 @@ def _load(call: PredictorCall, clock: PhaseClock) -> Served:
 
 def _of_saved_model(call: PredictorCall, clock: PhaseClock, source: ModelSource) -> Served:
     with clock.phase("import"):
+        early.start(may_defer=call.settings.defer)
         require_plain_tensorflow()
     with clock.phase("identify"):
         cache = CacheDir.locate(call.settings)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from fastload.flags import flag
+from fastload.flags import DEFER, flag
 
 WeightsMode = Literal["auto", "mapped", "eager", "lazy"]
 
@@ -42,6 +42,8 @@ class Settings:
         weights: `FASTLOAD_WEIGHTS`: `auto`, `mapped`, `eager` or `lazy`.
         memory_budget_bytes: `FASTLOAD_MEMORY_BUDGET` (`256MiB`): of lazy weights, which it makes
             the default; None for all that fits.
+        defer: `FASTLOAD_DEFER`: a process that only predicts leaves TensorFlow's package to its
+            first touch; on unless it is `0`.
         progress: `FASTLOAD_PROGRESS`: show the first pass over lazy weights.
         run: `FASTLOAD_RUN`, which `fastload run --stats` sets: its name in the statistics.
         log_level: `FASTLOAD_LOG` (`info`, `debug`, ...), or None to leave `logging` alone.
@@ -54,6 +56,7 @@ class Settings:
     lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
     weights: WeightsMode = "auto"
     memory_budget_bytes: int | None = None
+    defer: bool = True
     progress: bool = False
     run: str | None = None
     log_level: str | None = None
@@ -79,6 +82,7 @@ class Settings:
             lock_timeout_s=_seconds(environ, "FASTLOAD_LOCK_TIMEOUT", DEFAULT_LOCK_TIMEOUT_S),
             weights=_weights(environ, "lazy" if budget else "auto"),
             memory_budget_bytes=budget,
+            defer=flag(environ, DEFER, unset=True),
             progress=flag(environ, "FASTLOAD_PROGRESS"),
             run=environ.get("FASTLOAD_RUN") or None,
             log_level=environ.get("FASTLOAD_LOG", "").strip().upper() or None,

@@ -9,6 +9,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
@@ -82,6 +83,49 @@ def defer(module: ModuleType, spec: "ModuleSpec") -> None:
     """Leave running *module*, as `spec.loader` does it, to the first touch."""
     spec.loader_state = _Pending(dict(module.__dict__), spec.loader_state)
     module.__class__ = LazyModule
+
+
+def defer_after(spec: "ModuleSpec", work: "Callable[[], None]") -> "ModuleType | None":
+    """Make the module of *spec*, do *work*, and leave running the module to its first touch.
+
+    To *work* the module seems to be running, and other threads wait as they do for an import of it.
+
+    Returns:
+        The module; None if another thread has imported it by now. If *work* raises, there is none.
+    """
+    from importlib.util import module_from_spec
+
+    lock = _get_import_lock(spec.name)
+    lock.acquire()
+    try:
+        if spec.name in sys.modules:
+            return None
+        module = sys.modules[spec.name] = module_from_spec(spec)
+        try:
+            _do_before(module, spec, work)
+        except BaseException:
+            del sys.modules[spec.name]
+            raise
+        return module
+    finally:
+        lock.release()
+
+
+def _do_before(module: ModuleType, spec: "Any", work: "Callable[[], None]") -> None:
+    defer(module, spec)
+    pending = spec.loader_state
+    pending.running = spec._initializing = True
+    try:
+        work()
+    finally:
+        pending.running = spec._initializing = False
+    pending.before = dict(_plain_get(module, "__dict__"))
+
+
+def run(module: ModuleType) -> None:
+    """Run *module* now, if it has not run yet."""
+    if type(module) is LazyModule:
+        _run(module)
 
 
 def _run(module: LazyModule) -> None:

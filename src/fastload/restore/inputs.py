@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastload.runtime.tensorflow import tensorflow
+from fastload.runtime import eager
 from fastload.signature import Signature, TensorSpec, shown_shape
 from fastload.twin.format import dtype_of
 
@@ -94,10 +94,9 @@ def _unpacked(spec: TensorSpec, given: Any) -> Any:
 
 def _checked_tensor(signature: Signature, spec: TensorSpec, value: Any) -> Any:
     """Return *value* if it is a tensor or variable, None if it is anything else."""
-    tf = tensorflow()
-    if isinstance(value, tf.Variable):
+    if eager.is_variable(value):
         value = value.read_value()
-    if not isinstance(value, tf.Tensor):
+    if not eager.is_tensor(value):
         return None
     if not hasattr(value, "numpy"):
         raise TypeError(
@@ -144,14 +143,13 @@ def _can_cast(given: np.dtype[Any], wanted: str) -> bool:
 
 
 def _converted(signature: Signature, spec: TensorSpec, array: np.ndarray[Any, Any]) -> Any:
-    tf = tensorflow()
     if spec.dtype not in {"string", array.dtype.name}:
         cast = array.astype(dtype_of(spec.dtype))
         if array.dtype.kind in "iu" and cast.dtype.kind in "iu" and not np.array_equal(cast, array):
             raise ValueError(f"{_takes(signature, spec)}; it was given numbers that do not fit")
         array = cast
     try:
-        return tf.convert_to_tensor(array, dtype=spec.dtype)
+        return eager.tensor_of(array, spec.dtype)
     except Exception as error:
         raise TypeError(f"{_takes(signature, spec)}: {error}") from error
 

@@ -6,11 +6,11 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
+from fastload.runtime import eager
+from fastload.runtime.eager import placed
 from fastload.runtime.flattening import FlatFunction
-from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.runtime.transplant import require
 
 
@@ -24,27 +24,20 @@ class FlatCall:
     """
 
     def __init__(self, function: FlatFunction, weights: Sequence[Any], device: str | None) -> None:
-        tf = tensorflow()
-        self._context = import_module("tensorflow.python.eager.context")
-        self._execute = import_module("tensorflow.python.eager.execute")
-        require(self._context, ["context"])
-        require(self._execute, ["execute"])
-        require(self._context.context(), ["add_function_def", "remove_function"])
-        require(self._context.context(), ["function_call_options"])
         # Checked now: when the function is called, it is too late to leave the load to stock.
-        options = self._context.context().function_call_options
+        options = eager.context().function_call_options
         require(options, ["executor_type", "config_proto_serialized"])
         self._function = function
         self._device = device
-        if device is not None or tf.config.list_logical_devices("GPU"):
+        if device is not None or eager.logical_devices("GPU"):
             with placed(device):
-                weights = [tf.identity(weight) for weight in weights]
+                weights = [eager.copied(weight) for weight in weights]
         self._weights = list(weights)
         registered(function, self)
 
     def __call__(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run the function on tensors by name; nothing here looks at their shapes."""
-        context = self._context.context()
+        context = eager.context()
         options = context.function_call_options
         attributes = (
             "executor_type",
@@ -54,7 +47,7 @@ class FlatCall:
         )
         function = self._function
         with placed(self._device):
-            tensors = self._execute.execute(
+            tensors = eager.runtime().execute.execute(
                 function.name.encode(),
                 len(function.results),
                 [*(inputs[name] for name in function.arguments), *self._weights],
@@ -83,18 +76,6 @@ class ConcreteCall:
         return found
 
 
-def placed(device: str | None) -> AbstractContextManager[Any]:
-    """Return a scope in which operations run on *device*.
-
-    Raises:
-        ValueError: TensorFlow has no such device.
-    """
-    if device is None:
-        return nullcontext()
-    scope: AbstractContextManager[Any] = tensorflow().device(device)
-    return scope
-
-
 _users: Final[Counter[str]] = Counter()
 _lock: Final = threading.RLock()
 
@@ -107,9 +88,7 @@ def registered(function: FlatFunction, owner: Any) -> None:
 
 def _register(function: FlatFunction) -> None:
     """Add *function*, and those that it calls, to TensorFlow's, unless they are there."""
-    from tensorflow.core.framework import function_pb2
-
-    context = import_module("tensorflow.python.eager.context").context()
+    context, function_pb2 = eager.context(), eager.runtime().function_pb2
     with _lock:
         _users[function.name] += 1
         if _users[function.name] == 1:
@@ -119,9 +98,7 @@ def _register(function: FlatFunction) -> None:
 
 def _unregister(function: FlatFunction) -> None:
     """Remove *function*, and those that it calls, when its last user is gone."""
-    from tensorflow.core.framework import function_pb2
-
-    context = import_module("tensorflow.python.eager.context").context()
+    context, function_pb2 = eager.context(), eager.runtime().function_pb2
     with _lock:
         _users[function.name] -= 1
         if not _users[function.name]:
@@ -133,7 +110,7 @@ def _unregister(function: FlatFunction) -> None:
 
 def has_accelerators() -> bool:
     """Say whether TensorFlow has any other kind of device than the CPU."""
-    return any(device.device_type != "CPU" for device in tensorflow().config.list_logical_devices())
+    return any(device.device_type != "CPU" for device in eager.logical_devices())
 
 
 def require_device(device: str | None) -> None:
@@ -142,14 +119,11 @@ def require_device(device: str | None) -> None:
     Raises:
         ValueError: it has not.
     """
-    tf = tensorflow()
-    module = import_module("tensorflow.python.eager.context")
-    require(module, ["context"])
-    require(module.context(), ["device_name"])
-    there = [each.name for each in tf.config.list_logical_devices()]
+    require(eager.context(), ["device_name"])
+    there = [each.name for each in eager.logical_devices()]
     try:
         with placed(device):
-            name = str(module.context().device_name or there[0])
+            name = str(eager.context().device_name or there[0])
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"device={device!r} is not understood: {error}") from error
     if not name.endswith(tuple(there)):

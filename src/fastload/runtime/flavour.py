@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import Any, Final, Literal
 
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
+from fastload.runtime import eager
 from fastload.runtime.tensorflow import first_module, import_module, tensorflow
 from fastload.switch import as_stock
 
@@ -126,10 +127,9 @@ def require_plain_tensorflow() -> None:
         MissingTensorFlowError: TensorFlow is not installed.
         UnsupportedRequestError: eager execution is off, or a distribution is active.
     """
-    tf = tensorflow()
-    if not tf.executing_eagerly():
+    if not eager.executing_eagerly():
         raise UnsupportedRequestError("eager execution is off, or the load is inside a graph")
-    if tf.distribute.has_strategy():
+    if eager.has_strategy():
         raise UnsupportedRequestError("a distribution strategy is active")
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fastload.runtime import eager
 from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.twin.format import ALIGNMENT_BYTES
 
@@ -49,20 +50,20 @@ def tensor_over(array: np.ndarray[Any, Any]) -> Any:
     The address is checked first: TensorFlow aborts the process when it is handed one that is not a
     multiple of 64.
     """
-    tf = tensorflow()
     plain = np.asarray(array)
     if not _can_alias(plain):
-        return tf.convert_to_tensor(plain)
+        return eager.tensor_of(plain)
     if _NUMPY_ABORTS:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(_owner(plain)))
     carrier = _EXTENSION_CARRIERS.get(plain.dtype.name)
+    from_dlpack = eager.runtime().dlpack.from_dlpack
     try:
         if carrier is not None:
-            carried = tf.experimental.dlpack.from_dlpack(plain.view(carrier).__dlpack__())
-            return tf.bitcast(carried, plain.dtype.name)
-        return tf.experimental.dlpack.from_dlpack(plain.__dlpack__())
-    except tf.errors.InvalidArgumentError:  # TensorFlow 2.8 takes no complex128
-        return tf.convert_to_tensor(plain)
+            carried = from_dlpack(plain.view(carrier).__dlpack__())
+            return eager.bitcast(carried, plain.dtype.name)
+        return from_dlpack(plain.__dlpack__())
+    except eager.runtime().errors_impl.InvalidArgumentError:  # TensorFlow 2.8 takes no complex128
+        return eager.tensor_of(plain)
 
 
 #: numpy before 1.24 frees what it lent through DLPack without holding Python's lock, and a mapping

@@ -1,0 +1,142 @@
+"""The eager runtime before the rest of TensorFlow: see docs/decisions/0016-deferred-tensorflow.md.
+
+`start` has `runtime.eager` at hand in a fifth of the time of `import tensorflow`; the package
+itself runs when somebody touches it. Only for versions whose import was compared with what is left
+behind when a start came first; others are imported as ever.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import site
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from fastload.imports import deferred, light_import
+from fastload.runtime import eager
+from fastload.runtime.tensorflow import tensorflow
+
+#: For each version: what TensorFlow puts into the environment before all else, where it is not
+#: there already.
+_SET_FIRST: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {"2.15": {}, "2.21": {"ENABLE_RUNTIME_UPTIME_TELEMETRY": "1"}}
+)
+#: TensorFlow loads what these name before it can be used; that is left to its own import.
+_PLUGIN_VARIABLES: Final = ("TF_PLUGGABLE_DEVICE_LIBRARY_PATH", "TF_USE_MODULAR_FILESYSTEM")
+_PLUGINS: Final = "tensorflow-plugins"
+#: Kernels of its own, which some versions load from here.
+_KERNELS: Final = "core/kernels"
+_DISTRIBUTION: Final = re.compile(r"tensorflow(?:_cpu|_macos)?-(\d+\.\d+)[^-]*\.dist-info")
+
+
+def start(*, may_defer: bool) -> None:
+    """Have the eager runtime at hand, with all of TensorFlow or without.
+
+    Args:
+        may_defer: TensorFlow may be left to its first touch, where that is known to work.
+
+    Raises:
+        MissingTensorFlowError: TensorFlow is not installed.
+        UnsupportedRuntimeError: it lacks what is used of it.
+    """
+    if "tensorflow" not in sys.modules and may_defer:
+        variables = _variables_of_a_known_version()
+        if variables is not None:
+            light_import.add()
+            deferred.defer("tensorflow", _EagerRuntime(variables))
+    if "tensorflow" not in sys.modules:
+        tensorflow()
+    eager.runtime()
+
+
+def _variables_of_a_known_version() -> Mapping[str, str] | None:
+    """Return what the installed version sets first; None if it is not to be deferred."""
+    spec = find_spec("tensorflow")
+    if spec is None or spec.origin is None or _has_plugins(Path(spec.origin).parents[1]):
+        return None
+    return _SET_FIRST.get(_version_in(Path(spec.origin).parents[1]))
+
+
+def _version_in(folder: Path) -> str:
+    """Return the version, as `2.21`, of the TensorFlow that is installed in *folder*."""
+    found = {match[1] for name in os.listdir(folder) if (match := _DISTRIBUTION.fullmatch(name))}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _has_plugins(folder: Path) -> bool:
+    """Say whether TensorFlow's import would load libraries of others, devices for instance."""
+    folders = {str(folder), *site.getsitepackages(), site.getusersitepackages(), *sys.path}
+    return any(os.environ.get(name) for name in _PLUGIN_VARIABLES) or any(
+        Path(each, _PLUGINS).exists() for each in folders if each
+    )
+
+
+class _EagerRuntime:
+    """The part of TensorFlow that comes early."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self._operators = _Operators()
+
+    def begin(self) -> None:
+        """Import it, in the order of TensorFlow's own import."""
+        for name, value in self._variables.items():
+            os.environ.setdefault(name, value)
+        import_module("tensorflow.python.pywrap_tensorflow")
+        os.environ["TF2_BEHAVIOR"] = "1"
+        import_module("tensorflow.python.tf2").enable()
+        eager.runtime()
+        kernels = Path(sys.modules["tensorflow"].__path__[0], _KERNELS)
+        if kernels.exists():
+            import_module("tensorflow.python.framework.load_library").load_library(str(kernels))
+        self._operators.put_in_place()
+
+    def give_way(self) -> None:
+        """Make room for TensorFlow's operators."""
+        self._operators.take_out()
+
+    def come_back(self) -> None:
+        """Stand in for them again."""
+        self._operators.put_in_place()
+
+
+class _Operators:
+    """Operators of tensors that bring TensorFlow's own: `+` must work on the first result."""
+
+    def __init__(self) -> None:
+        self._ours: dict[str, Callable[..., Any]] = {}
+
+    def put_in_place(self) -> None:
+        kind = eager.tensor_class()
+        for name in (*kind.OVERLOADABLE_OPERATORS, *_ALSO_LATER):
+            if name not in vars(kind):
+                self._ours[name] = _bringing(name)
+                setattr(kind, name, self._ours[name])
+
+    def take_out(self) -> None:
+        for name, ours in self._taken():
+            kind = eager.tensor_class()
+            if vars(kind).get(name) is ours:
+                delattr(kind, name)
+
+    def _taken(self) -> Iterator[tuple[str, Callable[..., Any]]]:
+        while self._ours:
+            yield self._ours.popitem()
+
+
+#: Set by TensorFlow's modules beside `OVERLOADABLE_OPERATORS`.
+_ALSO_LATER: Final = ("__round__",)
+
+
+def _bringing(name: str) -> Callable[..., Any]:
+    def operator(self: Any, *others: Any) -> Any:
+        tensorflow().Tensor  # noqa: B018 - the touch that brings the operators
+        return getattr(self, name)(*others)
+
+    return operator
