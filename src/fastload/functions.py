@@ -160,9 +160,11 @@ def _traced(
     model: Any, twin: Twin, device: str | None, lender: Lender | None, reason: str
 ) -> tuple[Signature, Run, str]:
     if lender is not None:
+        from fastload.restore.residency import reading
         from fastload.runtime.lazy_models import lend_weights, variables_of
 
-        lend_weights(variables_of(model, twin), lender)
+        with reading(twin):
+            lend_weights(variables_of(model, twin), lender)
     inference = inference_of(model)
     return inference.signature, ConcreteCall(inference, model, device), reason
 
@@ -172,9 +174,11 @@ def _bound(flat: FlatFunction, twin: Twin, device: str | None, lender: Lender | 
     if flat.varies and has_accelerators():
         raise NotFlatError("what it computes depends on the device")
     if lender is not None:
+        from fastload.restore.residency import reading
         from fastload.runtime.lazy_flat import LazyFlatCall
 
-        values = [_kept(each, twin, lender) for each in flat.captures]
+        with reading(twin):
+            values = [_kept(each, twin, lender) for each in flat.captures]
         return LazyFlatCall(flat, lender, values, device)
     arrays = (twin.array(each) if isinstance(each, str) else each for each in flat.captures)
     return FlatCall(flat, [tensor_over(array) for array in arrays], device)
