@@ -12,7 +12,8 @@ from typing import Any, Final
 from fastload import registry, switch
 from fastload.errors import UnconvertibleModelError, UnsupportedRequestError
 from fastload.restore.predictor import Predictor, Reference, Run, Signatures, chosen_signature
-from fastload.runtime.flat_call import ConcreteCall, placed
+from fastload.runtime.eager import placed
+from fastload.runtime.flat_call import ConcreteCall
 from fastload.runtime.flavour import KerasChoice, flavour
 from fastload.runtime.inference import inference_of, signature_of
 from fastload.runtime.tensorflow import load_saved_model

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastload.cache.publish import replacing
 from fastload.errors import (
@@ -22,7 +22,6 @@ from fastload.errors import (
     UnconvertibleModelError,
     UnsupportedRequestError,
 )
-from fastload.lending.lender import Lender
 from fastload.loading import Identity
 from fastload.restore.objects import uses_only_builtins
 from fastload.restore.predictor import Run
@@ -33,13 +32,14 @@ from fastload.runtime.flat_entry import FLAT_VERSION, read_flat, write_flat, wri
 from fastload.runtime.flattening import Capturing, FlatFunction, Value, flatten
 from fastload.runtime.flavour import Flavour, tracing_choices
 from fastload.runtime.inference import capturing, inference_of
-from fastload.runtime.lazy_flat import LazyFlatCall
-from fastload.runtime.lazy_models import lend_weights, variables_of
 from fastload.runtime.weight_readers import NotFlatError
 from fastload.runtime.zero_copy import tensor_over
 from fastload.signature import DEFAULT_SIGNATURE, Signature
 from fastload.twin.documents import SESSION_GRAPH, SIGNATURES
 from fastload.twin.reader import Twin
+
+if TYPE_CHECKING:  # what a load without lazy weights does without is imported where it is used
+    from fastload.lending.lender import Lender
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -160,7 +160,11 @@ def _traced(
     model: Any, twin: Twin, device: str | None, lender: Lender | None, reason: str
 ) -> tuple[Signature, Run, str]:
     if lender is not None:
-        lend_weights(variables_of(model, twin), lender)
+        from fastload.restore.residency import reading
+        from fastload.runtime.lazy_models import lend_weights, variables_of
+
+        with reading(twin):
+            lend_weights(variables_of(model, twin), lender)
     inference = inference_of(model)
     return inference.signature, ConcreteCall(inference, model, device), reason
 
@@ -170,7 +174,11 @@ def _bound(flat: FlatFunction, twin: Twin, device: str | None, lender: Lender | 
     if flat.varies and has_accelerators():
         raise NotFlatError("what it computes depends on the device")
     if lender is not None:
-        values = [_kept(each, twin, lender) for each in flat.captures]
+        from fastload.restore.residency import reading
+        from fastload.runtime.lazy_flat import LazyFlatCall
+
+        with reading(twin):
+            values = [_kept(each, twin, lender) for each in flat.captures]
         return LazyFlatCall(flat, lender, values, device)
     arrays = (twin.array(each) if isinstance(each, str) else each for each in flat.captures)
     return FlatCall(flat, [tensor_over(array) for array in arrays], device)

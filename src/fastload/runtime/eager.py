@@ -137,6 +137,7 @@ def is_variable(value: Any) -> bool:
 
 @functools.cache
 def tensor_class() -> Any:
+    """Return `tf.Tensor`."""
     module: Any = first_module(f"{_FRAMEWORK}.tensor", f"{_FRAMEWORK}.ops")
     require(module, ["Tensor"])
     return module.Tensor
@@ -154,7 +155,5 @@ def bitcast(tensor: Any, dtype: str) -> Any:
 
 
 def _unary(operation: str, tensor: Any, *attributes: Any) -> Any:
-    (result,) = runtime().execute.execute(
-        operation.encode(), 1, [tensor], attributes, context()
-    )
+    (result,) = runtime().execute.execute(operation.encode(), 1, [tensor], attributes, context())
     return result
