@@ -13,7 +13,7 @@ from fastload.lending.places import Wait
 from fastload.runtime.deliveries import delivered
 from fastload.runtime.eager import placed
 from fastload.runtime.flat_call import registered
-from fastload.runtime.flattening import FlatFunction
+from fastload.runtime.flat_function import FlatFunction
 from fastload.runtime.inlining import shape_of_argument
 from fastload.runtime.lent_tensors import lent_tensor
 from fastload.runtime.tensorflow import import_module, tensorflow
