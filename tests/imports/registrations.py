@@ -1,4 +1,4 @@
-"""Prints, as JSON, what an import of TensorFlow left behind: `registrations.py stock|light [text]`.
+"""Prints, as JSON, what an import of TensorFlow left behind: `registrations.py stock|light|deferred [text]`.
 
 The text is a program that runs after the import. What is left behind is the contents of every
 container which a module, a class of it or an object in it holds, by the names of what is in there;
@@ -26,6 +26,7 @@ CONTAINERS = (*TABLES, *ORDERED, set, frozenset, weakref.WeakSet)
 LEAVES = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, str, bytes, int, float)
 #: Deeper than this nothing is registered: a module's object, its table, an entry, its table.
 DEEPEST = 4
+_OUR_FINDERS = {"_LightImport", "_Rest"}
 _plain_get = types.ModuleType.__getattribute__
 
 
@@ -110,7 +111,7 @@ def process() -> dict[str, Any]:
     return {
         "environment": dict(os.environ),
         "path": sys.path,
-        "meta_path": [name for name in map(finder_name, sys.meta_path) if name != "_LightImport"],
+        "meta_path": [name for name in map(finder_name, sys.meta_path) if name not in _OUR_FINDERS],
         "exit functions": atexit._ncallbacks(),
         "signals": {str(s): label(signal.getsignal(s)) for s in signal.valid_signals()},
         "collector": [gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()],
@@ -128,7 +129,13 @@ def main() -> None:
         from fastload.imports import light_import
 
         light_import.add()
+    if sys.argv[1] == "deferred":
+        from fastload.runtime import early
+
+        early.start(may_defer=True)
     import tensorflow as tf
+
+    tf.constant  # noqa: B018 - the first touch
 
     exec("".join(sys.argv[2:]), {"tf": tf})
     gc.collect()  # or what waits to be freed would seem to be registered

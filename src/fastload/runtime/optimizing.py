@@ -4,7 +4,7 @@ When a function first runs, Grappler rewrites its graph: half of the time to a n
 prediction. The graph that TensorFlow then executes can be asked for. A function with that graph as
 its body, run with Grappler off, executes the same graph: the same kernels on the same values, so
 the same bits. That holds for as long as all that Grappler looks at is the same: see `conditions`.
-docs/decisions/0017-optimized-functions.md has the measurements, and what is refused.
+docs/decisions/0019-optimized-functions.md has the measurements, and what is refused.
 """
 
 from __future__ import annotations
