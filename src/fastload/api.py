@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
     memory_budget: int | str | None = None,
     device: str | None = None,
     keras: KerasChoice = "auto",
+    defer: bool | None = None,
     strict: bool | None = None,
     **stock_only: Any,
 ) -> Any:
@@ -85,6 +87,8 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
         device: where the model's weights are to be, as for `tf.device` (`"/GPU:0"`); by default
             where TensorFlow would put them.
         keras: `auto` for the Keras that `tf.keras` is, or `keras` or `tf_keras`.
+        defer: return an object that predicts at once, and becomes the model when anything else is
+            asked of it (default: `FASTLOAD_DEFER_MODEL`, or no).
         strict: raise the reason instead of going to the stock loader (default:
             `FASTLOAD_STRICT`).
         **stock_only: further arguments of the stock loader (`options=`); a load that has any is
@@ -124,6 +128,7 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
         weights=mode,
         memory_budget=budget,
         device=device,
+        defer=settings.defer_model if defer is None else defer,
         strict=settings.strict if strict is None else strict,
         settings=settings,
     )
@@ -150,8 +155,18 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
         make = rebuild_lazy if call.weights == "lazy" else rebuild
-        model = make(call, identity, twin, chosen)
-    return Served(model=model, outcome=outcome, twin=twin)
+        build = functools.partial(make, call, identity, twin, chosen)
+        model, reason = (
+            _deferred(call, identity, twin, chosen, build) if call.defer else (build(), None)
+        )
+    return Served(model=model, outcome=outcome, twin=twin, reason=reason)
+
+
+def _deferred(*stages: Any) -> tuple[Any, str | None]:
+    # Imported here: a load that is not deferred does without.
+    from fastload.deferring import deferred
+
+    return deferred(*stages)
 
 
 def _require_ours(call: ModelCall) -> None:

@@ -1,4 +1,6 @@
-"""Prints, as JSON, what an import of TensorFlow left behind: `registrations.py stock|light|deferred [text]`.
+"""Prints, as JSON, what an import of TensorFlow left behind: `registrations.py MODE [text]`.
+
+The mode is `stock`, `light` or `deferred`.
 
 The text is a program that runs after the import. What is left behind is the contents of every
 container which a module, a class of it or an object in it holds, by the names of what is in there;

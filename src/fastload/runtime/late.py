@@ -18,6 +18,7 @@ _AFTER: Final = "_fastload_after"
 _IN_WORK: Final = "_fastload_in_work"
 #: One lock for all: making one late object may bring others to life.
 _lock: Final = threading.RLock()
+_true_class: Final[Any] = vars(object)["__class__"]
 
 
 def late(
@@ -26,6 +27,7 @@ def late(
     attributes: Mapping[str, Any],
     *,
     becomes_callable: bool = False,
+    methods: tuple[tuple[str, Callable[..., Any]], ...] = (),
 ) -> Any:
     """Return an object of class *final* that gets its state when it is needed.
 
@@ -35,17 +37,19 @@ def late(
             that look meanwhile wait.
         attributes: what it has from the beginning; a look at these is none.
         becomes_callable: *revive* makes *final* callable.
+        methods: methods that it has until then, by name. Where there are any, what `__new__` of
+            *final* does is left to *revive*.
     """
-    kind: Any = _late_class(final, becomes_callable)
-    made = kind.__new__(kind)
-    _true_dict(made).update(attributes, **{_REVIVE: revive})
+    kind: Any = _late_class(final, becomes_callable, methods)
+    made = object.__new__(kind) if methods else kind.__new__(kind)
+    true_dict(made).update(attributes, **{_REVIVE: revive})
     return made
 
 
 def once_alive(self: Any, action: Callable[[], None]) -> None:
     """Do *action* as soon as *self* has its state; now, if it is no late object."""
     with _lock:
-        state = _true_dict(self)
+        state = true_dict(self)
         if _REVIVE in state:
             state.setdefault(_AFTER, []).append(action)
         else:
@@ -56,7 +60,7 @@ def taking_state(make: Callable[[], Any]) -> Callable[[Any], None]:
     """Return what revives an object with the state of the one that *make* returns."""
 
     def revive(self: Any) -> None:
-        state = _true_dict(self)
+        state = true_dict(self)
         # What somebody set in the meantime stays.
         own = dict(state)
         state.update(vars(make()))
@@ -66,7 +70,11 @@ def taking_state(make: Callable[[], Any]) -> Callable[[Any], None]:
 
 
 @functools.lru_cache(maxsize=8)
-def _late_class(final: Any, becomes_callable: bool) -> Any:  # noqa: FBT001
+def _late_class(
+    final: Any,
+    becomes_callable: bool,  # noqa: FBT001 - the arguments of a cache have no names
+    methods: tuple[tuple[str, Callable[..., Any]], ...],
+) -> Any:
     def look(self: Any, name: str) -> Any:
         _come_to_life(self, final)
         if type(self) is final:
@@ -83,7 +91,7 @@ def _late_class(final: Any, becomes_callable: bool) -> Any:  # noqa: FBT001
 
     def state(self: Any) -> dict[str, Any]:
         _come_to_life(self, final)
-        return _true_dict(self)
+        return true_dict(self)
 
     def reduce(self: Any, protocol: Any) -> Any:
         _come_to_life(self, final)
@@ -92,12 +100,20 @@ def _late_class(final: Any, becomes_callable: bool) -> Any:  # noqa: FBT001
     told = {name: getattr(final, name) for name in ("__module__", "__qualname__", "__doc__")}
     hooks = {"__getattr__": look, "__dir__": names, "__dict__": property(state)}
     hooks["__reduce_ex__"] = reduce  # copies and pickles ask the class first
+    hooks["__class__"] = property(lambda _: final)
     if becomes_callable:
         hooks["__call__"] = call
-    return type(final.__name__, (final,), {**told, **hooks})
+    return type(final.__name__, (final,), {**told, **hooks, **dict(methods)})
 
 
-def _true_dict(self: Any) -> dict[str, Any]:
+def come_to_life(self: Any) -> None:
+    """Give a late object its state now."""
+    kind = type(self)
+    if _REVIVE in true_dict(self):
+        _come_to_life(self, kind.__base__)
+
+
+def true_dict(self: Any) -> dict[str, Any]:
     """Return the `__dict__` of an object that may be late."""
     kinds = type(self).__mro__
     slot: Any = next(
@@ -112,7 +128,7 @@ def _true_dict(self: Any) -> dict[str, Any]:
 def _come_to_life(self: Any, final: Any) -> None:
     """Give *self* its state, if another thread has not, or this one is not at it."""
     with _lock:
-        state = _true_dict(self)
+        state = true_dict(self)
         if type(self) is final or state.get(_IN_WORK):
             return
         before = dict(state)
@@ -127,4 +143,4 @@ def _come_to_life(self: Any, final: Any) -> None:
             state.update(before)
             raise
         del state[_IN_WORK]
-        object.__setattr__(self, "__class__", final)
+        _true_class.__set__(self, final)

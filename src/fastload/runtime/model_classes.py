@@ -1,0 +1,44 @@
+"""Keras's own classes of models that predict by their function alone."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastload.runtime.flavour import KERAS2, Flavour
+from fastload.runtime.tensorflow import first_module
+
+_FUNCTIONAL: Final = {
+    "keras2": ("{package}.src.engine.functional", "{package}.engine.functional"),
+    "keras3": ("{package}.src.models.functional",),
+}
+
+
+def plain_class(chosen: Flavour, name: str) -> Any:
+    """Return Keras's class of models called *name*; None if it has none."""
+    return _classes(chosen).get(name)
+
+
+def plain_class_name(chosen: Flavour, model: Any) -> str:
+    """Return the name of the class of *model*; a sentence if its `predict` does more than that."""
+    names = [name for name, kind in _classes(chosen).items() if type(model) is kind]
+    if not names:
+        return f"it is a {type(model).__name__}"
+    if model.run_eagerly or model.jit_compile:
+        return "it runs eagerly, or is compiled by XLA"
+    if int(_steps_per_execution(chosen, model)) != 1:
+        return "it predicts several steps at a time"
+    return names[0]
+
+
+def _steps_per_execution(chosen: Flavour, model: Any) -> Any:
+    steps = getattr(
+        model, "_steps_per_execution" if chosen.name == KERAS2 else "steps_per_execution"
+    )
+    return 1 if steps is None else steps
+
+
+def _classes(chosen: Flavour) -> dict[str, Any]:
+    names = (name.format(package=chosen.package) for name in _FUNCTIONAL[chosen.name])
+    functional = getattr(first_module(*names), "Functional", None)
+    found = {"Sequential": chosen.keras.Sequential}
+    return found if functional is None else {**found, "Functional": functional}
