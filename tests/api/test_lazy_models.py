@@ -1,4 +1,4 @@
-"""Models whose weights come and go do what the same models do that have theirs."""
+"""Models whose weights come and go do what those of the stock loader do."""
 
 from __future__ import annotations
 
@@ -100,21 +100,20 @@ def smallest_budget(path: Path, form: Form) -> int:
     return told.value.needed
 
 
-def without_xla(model: Any) -> Any:
+def of_stock(path: Path, form: Form) -> Any:
+    """Load a model with stock, without XLA: what that computes differs in the last bits."""
+    model = form.stock.models.load_model(path)
     if getattr(model, "jit_compile", None):
         model.jit_compile = False
     return model
 
 
-def eager_and_lazy(path: Path, form: Form, budget: int | None = None, **arguments: Any) -> Any:
-    """Load a model twice; the second within a budget, the smallest if none is given."""
+def stock_and_lazy(path: Path, form: Form, budget: int | None = None) -> Any:
+    """Load a model with stock, and within a budget: the smallest, if none is given."""
     budget = budget or smallest_budget(path, form)
-    eager = fastload.load_model(path, keras=form.package, weights="eager", strict=True, **arguments)
-    lazy = fastload.load_model(
-        path, keras=form.package, memory_budget=budget, strict=True, **arguments
-    )
+    lazy = fastload.load_model(path, keras=form.package, memory_budget=budget, strict=True)
     assert fastload.residency(lazy).is_lazy
-    return without_xla(eager), lazy
+    return of_stock(path, form), lazy
 
 
 def lender_of(model: Any) -> Lender:
@@ -142,12 +141,12 @@ def assert_same(expected: Any, actual: Any) -> None:
 def test_each_form_is_served_within_the_smallest_budget(form: Form, tmp_path: Path) -> None:
     """Calls, predictions, evaluation: the same to the bit."""
     path = saved(dense_chain(form.stock), tmp_path, form)
-    eager, lazy = eager_and_lazy(path, form)
+    stock, lazy = stock_and_lazy(path, form)
 
-    assert_same(eager(INPUTS), lazy(INPUTS))
-    assert_same(eager.predict(INPUTS, verbose=0), lazy.predict(INPUTS, verbose=0))
-    assert eager.evaluate(INPUTS, TARGETS, verbose=0) == lazy.evaluate(INPUTS, TARGETS, verbose=0)
-    assert_same_arrays(eager.layers[2].get_weights(), lazy.layers[2].get_weights())
+    assert_same(stock(INPUTS), lazy(INPUTS))
+    assert_same(stock.predict(INPUTS, verbose=0), lazy.predict(INPUTS, verbose=0))
+    assert stock.evaluate(INPUTS, TARGETS, verbose=0) == lazy.evaluate(INPUTS, TARGETS, verbose=0)
+    assert_same_arrays(stock.layers[2].get_weights(), lazy.layers[2].get_weights())
     check_budget(lazy)
 
 
@@ -156,17 +155,17 @@ def test_each_form_is_served_within_the_smallest_budget(form: Form, tmp_path: Pa
 def test_each_kind_of_model_answers_the_same(name: str, form: Form, tmp_path: Path) -> None:
     """Eagerly and in a graph, batch by batch, with and without several steps at once."""
     path = saved(BUILDERS[name](form.stock), tmp_path, form)
-    eager, lazy = eager_and_lazy(path, form)
+    stock, lazy = stock_and_lazy(path, form)
     for _ in range(2):
-        assert_same(eager(INPUTS), lazy(INPUTS))
+        assert_same(stock(INPUTS), lazy(INPUTS))
         for batch_size in (3, 8):
             given = {"batch_size": batch_size, "verbose": 0}
-            assert_same(eager.predict(INPUTS, **given), lazy.predict(INPUTS, **given))
-    assert_same(eager.losses, lazy.losses)
-    for each in (eager, lazy):
+            assert_same(stock.predict(INPUTS, **given), lazy.predict(INPUTS, **given))
+    assert_same(stock.losses, lazy.losses)
+    for each in (stock, lazy):
         each.compile("sgd", "mse", steps_per_execution=2, jit_compile=False)
     assert_same(
-        eager.predict(INPUTS, batch_size=2, verbose=0),
+        stock.predict(INPUTS, batch_size=2, verbose=0),
         lazy.predict(INPUTS, batch_size=2, verbose=0),
     )
     check_budget(lazy)
@@ -175,11 +174,11 @@ def test_each_kind_of_model_answers_the_same(name: str, form: Form, tmp_path: Pa
 @pytest.mark.parametrize("form", ARCHIVES, ids=lambda form: form.id)
 def test_a_model_that_runs_eagerly_answers_the_same(form: Form, tmp_path: Path) -> None:
     """Without any graph."""
-    eager, lazy = eager_and_lazy(saved(dense_chain(form.stock), tmp_path, form), form)
-    for each in (eager, lazy):
+    stock, lazy = stock_and_lazy(saved(dense_chain(form.stock), tmp_path, form), form)
+    for each in (stock, lazy):
         each.compile("sgd", "mse", run_eagerly=True)
 
-    assert_same(eager.predict(INPUTS, verbose=0), lazy.predict(INPUTS, verbose=0))
+    assert_same(stock.predict(INPUTS, verbose=0), lazy.predict(INPUTS, verbose=0))
     check_budget(lazy)
 
 
@@ -191,13 +190,13 @@ def test_a_stateful_model_keeps_its_state(form: Form, tmp_path: Path) -> None:
     inputs = keras.Input(batch_shape=(2, 4, 64))
     value = keras.layers.LSTM(128, stateful=True, return_sequences=True)(inputs)
     model = keras.Model(inputs, keras.layers.GRU(128, stateful=True)(value))
-    eager, lazy = eager_and_lazy(saved(model, tmp_path, form), form)
+    stock, lazy = stock_and_lazy(saved(model, tmp_path, form), form)
     steps = np.random.default_rng(3).normal(size=(2, 4, 64)).astype("f4")
     for _ in range(3):
-        assert_same(eager(steps), lazy(steps))
+        assert_same(stock(steps), lazy(steps))
     for _ in range(2):
         assert_same(
-            eager.predict(steps, batch_size=2, verbose=0),
+            stock.predict(steps, batch_size=2, verbose=0),
             lazy.predict(steps, batch_size=2, verbose=0),
         )
     check_budget(lazy)
@@ -208,7 +207,7 @@ def test_a_prediction_that_lacks_room_half_way_is_no_prediction(
     form: Form, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It must not end in good order with the rows that it has; the log says why."""
-    _, lazy = eager_and_lazy(saved(dense_chain(form.stock), tmp_path, form), form)
+    _, lazy = stock_and_lazy(saved(dense_chain(form.stock), tmp_path, form), form)
     lazy.predict(INPUTS, batch_size=2, verbose=0)
     loans, stock = lender_of(lazy).shelf.counts, Lender.lend
 
@@ -230,7 +229,7 @@ def test_after_a_refusal_the_next_call_works(
 ) -> None:
     """Once there is room again: somebody else used a weight all the time."""
     monkeypatch.setattr(patience, "PATIENCE_S", 0.5)
-    eager, lazy = eager_and_lazy(saved(dense_chain(form.stock), tmp_path, form), form)
+    stock, lazy = stock_and_lazy(saved(dense_chain(form.stock), tmp_path, form), form)
     lazy.predict(INPUTS, verbose=0)
     lender = lender_of(lazy)
     held = array_over(*lender.lend(next(iter(lender.shelf.places)), Wait.FOR_OTHERS))
@@ -239,18 +238,18 @@ def test_after_a_refusal_the_next_call_works(
     del held
 
     for _ in range(4):
-        assert_same(eager.predict(INPUTS, verbose=0), lazy.predict(INPUTS, verbose=0))
+        assert_same(stock.predict(INPUTS, verbose=0), lazy.predict(INPUTS, verbose=0))
 
 
 @pytest.mark.parametrize("form", ARCHIVES, ids=lambda form: form.id)
 def test_a_weight_that_a_user_keeps_gives_way_to_a_call(form: Form, tmp_path: Path) -> None:
     """Nobody looks at it meanwhile; it has its values afterwards."""
-    eager, lazy = eager_and_lazy(saved(dense_chain(form.stock), tmp_path, form), form)
+    stock, lazy = stock_and_lazy(saved(dense_chain(form.stock), tmp_path, form), form)
     lender = lender_of(lazy)
     held = array_over(*lender.lend(next(iter(lender.shelf.places)), Wait.FOR_OTHERS))
     expected = held.copy()
 
-    assert_same(eager.predict(INPUTS, verbose=0), lazy.predict(INPUTS, verbose=0))
+    assert_same(stock.predict(INPUTS, verbose=0), lazy.predict(INPUTS, verbose=0))
     assert_same_arrays([expected], [held])
     del held
     check_budget(lazy)
@@ -261,15 +260,15 @@ def test_a_head_is_trained_over_lazy_layers(form: Form, tmp_path: Path) -> None:
     """The weights are those of stock's training, and the frozen ones are lent as before."""
     path = saved(dense_chain(form.stock), tmp_path, form)
     room = smallest_budget(path, form) + 2 * WIDTH * WIDTH * 4
-    eager, lazy = eager_and_lazy(path, form, room)
-    for each in (eager, lazy):
+    stock, lazy = stock_and_lazy(path, form, room)
+    for each in (stock, lazy):
         for layer in each.layers[:-1]:
             layer.trainable = False
         each.compile(form.stock.optimizers.Adam(0.01), "mse", jit_compile=False)
         each.fit(INPUTS, TARGETS, batch_size=4, epochs=2, shuffle=False, verbose=0)
 
-    assert_same_arrays(eager.get_weights(), lazy.get_weights())
-    assert_same(eager(INPUTS), lazy(INPUTS))
+    assert_same_arrays(stock.get_weights(), lazy.get_weights())
+    assert_same(stock(INPUTS), lazy(INPUTS))
     owned = lender_of(lazy).owned
     assert [name for name, nbytes in owned.items() if nbytes == WIDTH * WIDTH * 4] == [
         next(name for name in owned if name.endswith("/vars/0"))
@@ -280,17 +279,17 @@ def test_a_head_is_trained_over_lazy_layers(form: Form, tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ARCHIVES, ids=lambda form: form.id)
 def test_a_lazy_model_is_saved_as_it_is(form: Form, tmp_path: Path) -> None:
     """Layer by layer."""
-    eager, lazy = eager_and_lazy(saved(dense_chain(form.stock), tmp_path, form), form)
+    stock, lazy = stock_and_lazy(saved(dense_chain(form.stock), tmp_path, form), form)
     lazy.save(tmp_path / f"again{form.suffix}")
     again = form.stock.models.load_model(tmp_path / f"again{form.suffix}")
 
-    assert_same_arrays(eager.get_weights(), again.get_weights())
+    assert_same_arrays(stock.get_weights(), again.get_weights())
     check_budget(lazy)
 
 
 def test_an_export_is_refused(tmp_path: Path) -> None:
     """With what to do instead."""
-    _, lazy = eager_and_lazy(
+    _, lazy = stock_and_lazy(
         saved(dense_chain(KERAS3_ARCHIVE.stock), tmp_path, KERAS3_ARCHIVE), KERAS3_ARCHIVE
     )
     with pytest.raises(UnsupportedRequestError, match="weights='mapped'"):
@@ -301,8 +300,8 @@ def test_an_export_is_refused(tmp_path: Path) -> None:
 def test_threads_call_one_model(form: Form, tmp_path: Path) -> None:
     """Each gets the right answer, within one budget."""
     path = saved(dense_chain(form.stock), tmp_path, form)
-    eager, lazy = eager_and_lazy(path, form, smallest_budget(path, form) + 3 * WIDTH * WIDTH * 4)
-    expected, found = np.asarray(eager(INPUTS)), []
+    stock, lazy = stock_and_lazy(path, form, smallest_budget(path, form) + 3 * WIDTH * WIDTH * 4)
+    expected, found = np.asarray(stock(INPUTS)), []
 
     def call() -> None:
         found.extend(np.asarray(lazy(INPUTS)) for _ in range(10))
@@ -326,11 +325,11 @@ def test_two_models_share_one_budget(tmp_path: Path) -> None:
     models = [
         fastload.load_model(path, keras=form.package, weights="lazy", strict=True) for _ in range(2)
     ]
-    eager = fastload.load_model(path, keras=form.package, weights="eager")
+    stock = of_stock(path, form)
 
     for _ in range(3):
         for model in models:
-            assert_same(eager(INPUTS), model(INPUTS))
+            assert_same(stock(INPUTS), model(INPUTS))
     assert lender_of(models[0]).budget is lender_of(models[1]).budget
     check_budget(models[0])
 
@@ -368,7 +367,7 @@ def test_programs_are_served_lazily(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """By the environment alone."""
     form = KERAS3_ARCHIVE
     path = saved(dense_chain(form.stock), tmp_path, form)
-    eager = without_xla(form.stock.models.load_model(path))
+    stock = of_stock(path, form)
     monkeypatch.setenv("FASTLOAD_WEIGHTS", "lazy")
     monkeypatch.setenv("FASTLOAD_MEMORY_BUDGET", str(smallest_budget(path, form)))
     monkeypatch.setenv("FASTLOAD_STRICT", "1")
@@ -379,5 +378,5 @@ def test_programs_are_served_lazily(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         fastload.uninstall()
 
     assert fastload.residency(lazy).is_lazy
-    assert_same(eager.predict(INPUTS, verbose=0), lazy.predict(INPUTS, verbose=0))
+    assert_same(stock.predict(INPUTS, verbose=0), lazy.predict(INPUTS, verbose=0))
     check_budget(lazy)

@@ -1,4 +1,4 @@
-"""Predictors whose weights come and go compute what those do that have theirs."""
+"""Predictors whose weights come and go compute what stock computes."""
 
 from __future__ import annotations
 
@@ -49,6 +49,12 @@ def load(model: SavedModel, **arguments: Any) -> Any:
     return fastload.load_predictor(model.path, keras=model.form.package, strict=True, **arguments)
 
 
+def stock_of(model: SavedModel) -> Any:
+    """Return the stock loader's model as a function, which is a graph as a predictor is."""
+    loaded = model.load_stock(compile=False)
+    return tf.function(lambda inputs: loaded(inputs, training=False))
+
+
 def smallest_budget(path: Path | str, **arguments: Any) -> int:
     with pytest.raises(MemoryBudgetError) as refused:
         fastload.load_predictor(path, memory_budget=1, **arguments)
@@ -73,12 +79,12 @@ def check_budget(predictor: Any) -> None:
 
 def test_the_smallest_budget_gives_the_same_bits(deep: SavedModel) -> None:
     """Called, and row by row: the largest layer has room, and no other one beside it."""
-    mapped, lazy = load(deep), tight(deep)
+    stock, lazy = stock_of(deep), tight(deep)
     for _ in range(3):
-        assert np.array_equal(mapped(INPUTS), lazy(INPUTS))
-        for batch_size in (3, 8):
-            expected = mapped.predict(INPUTS, batch_size=batch_size)
-            assert np.array_equal(expected, lazy.predict(INPUTS, batch_size=batch_size))
+        assert np.array_equal(stock(INPUTS), lazy(INPUTS))
+        for size in (3, 8):
+            expected = np.concatenate([stock(INPUTS[at : at + size]) for at in range(0, 8, size)])
+            assert np.array_equal(expected, lazy.predict(INPUTS, batch_size=size))
 
     check_budget(lazy)
     assert fastload.residency(lazy).evictions > DEPTH
@@ -103,7 +109,7 @@ def test_a_predictor_that_fits_is_whole(deep: SavedModel) -> None:
 
     assert not told_of_it.is_lazy
     assert told_of_it.resident_bytes == told_of_it.total_bytes > DEPTH * WIDTH * WIDTH * 4
-    assert np.array_equal(whole(INPUTS), mapped(INPUTS))
+    assert np.array_equal(whole(INPUTS), stock_of(deep)(INPUTS))
     with pytest.raises(ValueError, match=r"^this Predictor was not loaded with lazy weights"):
         fastload.residency(mapped)
 
@@ -170,7 +176,7 @@ def test_a_pickle_has_the_budget_too(deep: SavedModel) -> None:
 def test_threads_share_a_lazy_predictor(deep: SavedModel) -> None:
     """Each gets the right answer, within one budget for all."""
     lazy = tight(deep)
-    expected = np.asarray(load(deep)(INPUTS))
+    expected = np.asarray(stock_of(deep)(INPUTS))
     with ThreadPoolExecutor(3) as threads:
         found = list(threads.map(lambda _: np.asarray(lazy(INPUTS)), range(12)))
 
@@ -187,18 +193,18 @@ def all_are_lent(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "name", sorted(name for name, signed in SIGNED.items() if signed.reason is None)
 )
-def test_signatures_compute_what_mapped_ones_compute(
+def test_signatures_compute_what_stock_computes(
     name: str, tmp_path: Path, all_are_lent: None
 ) -> None:
     """In every way in which a function can use variables, in the smallest budget for them."""
     path = save_signed(name, tmp_path / "model")
-    mapped = fastload.load_predictor(path, strict=True).signatures["serving_default"]
+    stock = tf.saved_model.load(path).signatures["serving_default"]
     lazy = fastload.load_predictor(path, memory_budget=smallest_budget(path), strict=True)
     ours = lazy.signatures["serving_default"]
     for _ in range(2):
         for inputs in SIGNED[name].inputs:
             expected, found = (
-                told(tf, functools.partial(each, **inputs)) for each in (mapped, ours)
+                told(tf, functools.partial(each, **inputs)) for each in (stock, ours)
             )
             if isinstance(expected, tuple):  # an error, with another function's name
                 expected, found = expected[0], found[0]
@@ -226,7 +232,7 @@ def test_a_function_that_is_not_flat_is_refused_with_a_budget(
 def test_a_second_device_gets_its_weights(deep: SavedModel, run_python: RunPython) -> None:
     """Models and predictors, in a process of their own: devices are made when TensorFlow starts."""
     program = """
-import sys, numpy as np, tensorflow as tf
+import importlib, sys, numpy as np, tensorflow as tf
 path, keras = sys.argv[1:]
 cpu, = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -238,13 +244,16 @@ def smallest(load):
         load(path, keras=keras, memory_budget=1)
     except MemoryBudgetError as error:
         return error.needed
-for load in (fastload.load_predictor, fastload.load_model):
-    there = {"keras": keras, "device": "/CPU:1", "strict": True}
-    mapped = load(path, **there)
-    lazy = load(path, memory_budget=smallest(load), **there)
+with tf.device("/CPU:1"):
+    stock = importlib.import_module(keras).models.load_model(path)
+    in_graph = tf.function(lambda x: stock(x, training=False))
+for load, stock_call in ((fastload.load_predictor, in_graph), (fastload.load_model, stock)):
+    lazy = load(
+        path, keras=keras, device="/CPU:1", strict=True, memory_budget=smallest(load)
+    )
     for _ in range(3):
         with tf.device("/CPU:1"):
-            expected, found = mapped(x), lazy(x)
+            expected, found = stock_call(x), lazy(x)
         assert np.array_equal(expected, found)
         assert found.device.endswith("CPU:1"), found.device
         del found

@@ -121,7 +121,7 @@ def faults(folder: Path, keras: str, seed: int) -> list[str]:
     model = models.model(int(random.integers(2, 9)))
     model.save(path)
     inputs = models.sample(model)
-    expected = answers(fastload.load_model(path, keras=keras, weights="eager"), inputs)
+    expected = answers(module.models.load_model(path), inputs)
     limit = chosen_budget(path, keras, random)
     lazy = fastload.load_model(path, keras=keras, memory_budget=limit)
     lender = _known[lazy]

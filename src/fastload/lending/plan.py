@@ -12,7 +12,7 @@ from typing import Final
 from fastload.twin.format import WeightRef
 from fastload.twin.weights import STRING
 
-#: Weights below this size are kept: they are a thousandth of a model, and most of its variables.
+#: Weights below this size are kept: they are most of a model's variables, and few of its bytes.
 SMALL_BYTES: Final = 64 * 2**10
 _ROOTS: Final = ("model_weights/", "state/")
 _OPTIMIZERS: Final = ("optimizer_weights/", "state/optimizer/")
