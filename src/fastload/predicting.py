@@ -16,6 +16,7 @@ from fastload.functions import SavedFunctions, keras_function
 from fastload.loading import dropping_corrupt, identify, open_twin
 from fastload.rebuilding import rebuild
 from fastload.report import PhaseClock
+from fastload.restore.collector import paused_collector
 from fastload.restore.predictor import Predictor, Run
 from fastload.runtime import early
 from fastload.runtime.flat_call import require_device
@@ -111,9 +112,9 @@ def _load(call: PredictorCall, clock: PhaseClock) -> Served:
     require_enabled(call.settings)
     with clock.phase("detect"):
         source = detect(call.filepath)
-    if source.kind is SourceKind.SAVED_MODEL:
-        return _of_saved_model(call, clock, source)
-    return _of_keras_file(call, clock, source)
+    of_its_kind = _of_saved_model if source.kind is SourceKind.SAVED_MODEL else _of_keras_file
+    with paused_collector():
+        return of_its_kind(call, clock, source)
 
 
 def _of_saved_model(call: PredictorCall, clock: PhaseClock, source: ModelSource) -> Served:

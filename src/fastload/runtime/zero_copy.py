@@ -55,7 +55,9 @@ def tensor_over(array: np.ndarray[Any, Any]) -> Any:
         return eager.tensor_of(plain)
     if _NUMPY_ABORTS:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(_owner(plain)))
-    carrier = _EXTENSION_CARRIERS.get(plain.dtype.name)
+    # The name of a dtype takes numpy longer than all else here.
+    is_numpys_own = plain.dtype.isbuiltin == 1
+    carrier = None if is_numpys_own else _EXTENSION_CARRIERS.get(plain.dtype.name)
     from_dlpack = eager.runtime().dlpack.from_dlpack
     try:
         if carrier is not None:
