@@ -12,13 +12,14 @@ from fastload.api import Served, load_model, serve
 from fastload.cache.directory import CacheDir
 from fastload.call import ModelCall, PredictorCall, current_settings, require_enabled
 from fastload.errors import BypassError, CacheError, ModelChangedError
-from fastload.functions import SavedFunctions, keras_function
+from fastload.functions import SavedFunctions, kept_keras_function, keras_function
 from fastload.loading import dropping_corrupt, identify, open_twin
 from fastload.rebuilding import rebuild
 from fastload.report import PhaseClock
 from fastload.restore.collector import paused_collector
 from fastload.restore.predictor import Predictor, Run
 from fastload.runtime import early
+from fastload.runtime.expected_keras import expected_keras
 from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
     KERAS2,
@@ -27,7 +28,7 @@ from fastload.runtime.flavour import (
     require_plain_moment,
     require_plain_tensorflow,
 )
-from fastload.runtime.loaders import require_opens
+from fastload.runtime.loaders import opens, require_opens
 from fastload.settings import WeightsMode, weights_choice
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
@@ -163,7 +164,38 @@ def _or_stock(call: PredictorCall, run: Callable[[str], Run]) -> Callable[[str],
     return get_ready
 
 
+def _before_keras(call: PredictorCall, clock: PhaseClock, source: ModelSource) -> Served | None:
+    """Serve a hit without importing Keras, and TensorFlow's package with it; None if it needs them.
+
+    A function that is kept is of Keras's own classes; see `keras_function`.
+    """
+    expected = expected_keras(call.keras) if call.settings.defer else None
+    if expected is None or call.weights == "lazy" or not opens(expected.name, source):
+        return None
+    with clock.phase("identify"):
+        identity = identify(CacheDir.locate(call.settings), source, expected.name)
+    if not identity.entry.path.exists():
+        return None
+    with clock.phase("import"):
+        early.start(may_defer=True)
+        require_plain_tensorflow()
+    with clock.phase("twin"):
+        twin, outcome = open_twin(identity, call.settings, call.weights)
+    with clock.phase("restore"), dropping_corrupt(identity.entry):
+        found = kept_keras_function(identity, twin, expected.choices, call.device)
+        if found is None:
+            return None
+        signature, run = found
+        predictor = call.predictor(
+            {signature.name: signature}, lambda _: run, identity.content.digest
+        )
+    return Served(model=predictor, outcome=outcome, twin=twin)
+
+
 def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) -> Served:
+    served = _before_keras(call, clock, source)
+    if served is not None:
+        return served
     with clock.phase("import"):
         chosen = flavour(call.keras)
         require_plain_moment(chosen)
