@@ -18,9 +18,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from fastload.imports import deferred, light_import
+from fastload.imports import deferred
 from fastload.runtime import eager
-from fastload.runtime.tensorflow import tensorflow
+from fastload.runtime.tensorflow import make_lighter, tensorflow
 
 #: For each version: what TensorFlow puts into the environment before all else, where it is not
 #: there already.
@@ -48,7 +48,7 @@ def start(*, may_defer: bool) -> None:
     if "tensorflow" not in sys.modules and may_defer:
         variables = _variables_of_a_known_version()
         if variables is not None:
-            light_import.add()
+            make_lighter()
             deferred.defer("tensorflow", _EagerRuntime(variables))
     if "tensorflow" not in sys.modules:
         tensorflow()
