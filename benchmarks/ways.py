@@ -112,6 +112,11 @@ class Way:
     is_ours: bool = False
 
     @property
+    def is_predictor(self) -> bool:
+        """It is `fastload.load_predictor`."""
+        return self.program is _PREDICTOR
+
+    @property
     def is_converted(self) -> bool:
         """It runs without TensorFlow."""
         return self.kind in {ONNX, LITE}
