@@ -20,7 +20,6 @@ from fastload.fallback import load_stock
 from fastload.loading import dropping_corrupt, identify, open_twin
 from fastload.rebuilding import rebuild, rebuild_lazy
 from fastload.report import Outcome, PhaseClock
-from fastload.restore.saved_model import restore_saved_model
 from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
     KERAS2,
@@ -253,5 +252,8 @@ def _load_objects(call: SavedModelCall, clock: PhaseClock) -> Served:
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
+        # Imported here: other loads do without.
+        from fastload.restore.saved_model import restore_saved_model
+
         model = restore_saved_model(twin, os.fspath(call.filepath), call.tags)
     return Served(model=model, outcome=outcome, twin=twin)

@@ -12,9 +12,9 @@ from typing import Any, Final
 from fastload import registry, switch
 from fastload.errors import UnconvertibleModelError, UnsupportedRequestError
 from fastload.restore.predictor import Predictor, Reference, Run, Signatures, chosen_signature
-from fastload.runtime.flat_call import ConcreteCall, placed
+from fastload.runtime.eager import placed
+from fastload.runtime.flat_call import ConcreteCall
 from fastload.runtime.flavour import KerasChoice, flavour
-from fastload.runtime.inference import inference_of, signature_of
 from fastload.runtime.tensorflow import load_saved_model
 from fastload.settings import Settings, WeightsMode
 from fastload.signature import Signature
@@ -178,6 +178,9 @@ class PredictorCall(Call):
         return Predictor(signatures, name, reference, self.load_model)
 
     def _over_saved_model(self, loaded: Any) -> Predictor:
+        # Imported here, as below: a hit does without.
+        from fastload.runtime.inference import signature_of
+
         told = _told_by_the_file(Path(self.filepath))
         found = {
             name: told.get(name) or signature_of(name, loaded.signatures[name])
@@ -188,6 +191,8 @@ class PredictorCall(Call):
         )
 
     def _over_model(self, model: Any) -> Predictor:
+        from fastload.runtime.inference import inference_of
+
         inference = inference_of(model)
         found = {inference.signature.name: inference.signature}
         return self.predictor(found, lambda _: ConcreteCall(inference, model, self.device), None)

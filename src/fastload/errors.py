@@ -114,7 +114,7 @@ class TwinVersionError(CacheError):
 
 
 class RestoreError(CacheError):
-    """The twin is sound, but the Keras in use could not be driven from it."""
+    """The twin is sound, but the Keras in use could not be driven from it; or it went meanwhile."""
 
     code = "FL105"
 

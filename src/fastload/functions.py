@@ -5,41 +5,31 @@ A flat function is made once, by the first predictor that needs it, and kept bes
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import json
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from fastload.cache.publish import replacing
 from fastload.errors import (
-    BypassError,
-    CacheError,
-    CacheUnwritableError,
     UnconvertibleModelError,
     UnsupportedRequestError,
 )
-from fastload.lending.lender import Lender
+from fastload.flat_entries import FlatEntry
 from fastload.loading import Identity
 from fastload.restore.objects import uses_only_builtins
 from fastload.restore.predictor import Run
-from fastload.restore.saved_model import restore_saved_model
-from fastload.runtime import eager
 from fastload.runtime.flat_call import ConcreteCall, FlatCall, has_accelerators
-from fastload.runtime.flat_entry import FLAT_VERSION, read_flat, write_flat, write_refusal
-from fastload.runtime.flattening import Capturing, FlatFunction, Value, flatten
+from fastload.runtime.flat_function import FlatFunction, NotFlatError, Value
 from fastload.runtime.flavour import Flavour, tracing_choices
-from fastload.runtime.inference import capturing, inference_of
-from fastload.runtime.lazy_flat import LazyFlatCall
-from fastload.runtime.lazy_models import lend_weights, variables_of
-from fastload.runtime.weight_readers import NotFlatError
 from fastload.runtime.zero_copy import tensor_over
 from fastload.signature import DEFAULT_SIGNATURE, Signature
 from fastload.twin.documents import SESSION_GRAPH, SIGNATURES
 from fastload.twin.reader import Twin
+
+if TYPE_CHECKING:  # what a load without lazy weights does without is imported where it is used
+    from fastload.lending.lender import Lender
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -88,31 +78,38 @@ class SavedFunctions:
             self.reasons[name] = str(error)
             _logger.info("%s: %r keeps its variables: %s", self.path, name, error)
         if self._objects is None:
+            # Imported here: a hit with flat functions does without.
+            from fastload.restore.saved_model import restore_saved_model
+
             self._objects = restore_saved_model(self.twin, self.path, None)
         return ConcreteCall(self._objects.signatures[name], self._objects, self.device)
 
     def _flat(self, name: str) -> Run:
-        return _bound(self.flat(name), self.twin, self.device, self.lender)
+        entry = FlatEntry(identity=self.identity, signature=name)
+        make = functools.partial(self._plain, entry)
+        return _bound(entry, make, self.twin, self.device, self.lender)[1]
 
-    def flat(self, name: str) -> FlatFunction:
-        """Return the flat function of the signature called *name*, made first if it never was.
+    def make(self, name: str) -> None:
+        """Have the flat function of the signature called *name* made, if it never was.
 
         Raises:
             NotFlatError: it cannot be made flat.
             BypassError: TensorFlow is not as expected.
         """
-        entry = _FlatEntry(identity=self.identity, signature=name)
+        self._flat(name)
+
+    def _plain(self, entry: FlatEntry) -> tuple[FlatFunction, Signature]:
         kept = entry.read(self.twin)
         if kept is not None:
-            return kept[0]
+            return kept
         # Imported here: a hit does without.
         from fastload.convert.saved_function import saved_function
         from fastload.convert.session_function import session_function
 
-        signature = self.signatures[name]
+        signature = self.signatures[entry.signature]
         is_session = SESSION_GRAPH in self.twin.manifest.documents
         capturing = session_function if is_session else saved_function
-        return entry.make(lambda: capturing(self.twin, signature), signature)
+        return entry.make(lambda: capturing(self.twin, signature), signature), signature
 
 
 def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they found
@@ -140,18 +137,23 @@ def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they
     """
     if not uses_only_builtins(twin, chosen):
         return _traced(build(), twin, device, lender, "its classes are custom, and may change")
-    entry = _FlatEntry(
+    entry = FlatEntry(
         identity=identity, signature=DEFAULT_SIGNATURE, keras=" ".join(tracing_choices(chosen))
     )
-    try:
+
+    def make() -> tuple[FlatFunction, Signature]:
         kept = entry.read(twin)
         if kept is not None:
-            flat, signature = kept
-            return signature, _bound(flat, twin, device, lender), None
-        model = build()
-        inference = inference_of(model)
-        flat = entry.make(lambda: capturing(inference, twin), inference.signature)
-        return inference.signature, _bound(flat, twin, device, lender), None
+            return kept
+        # Imported here: a hit does without.
+        from fastload.runtime.inference import capturing, inference_of
+
+        inference = inference_of(build())
+        signature = inference.signature
+        return entry.make(lambda: capturing(inference, twin), signature), signature
+
+    try:
+        return *_bound(entry, make, twin, device, lender), None
     except NotFlatError as error:
         return _traced(build(), twin, device, lender, str(error))
 
@@ -160,20 +162,61 @@ def _traced(
     model: Any, twin: Twin, device: str | None, lender: Lender | None, reason: str
 ) -> tuple[Signature, Run, str]:
     if lender is not None:
-        lend_weights(variables_of(model, twin), lender)
+        from fastload.restore.residency import reading
+        from fastload.runtime.lazy_models import lend_weights, variables_of
+
+        with reading(twin):
+            lend_weights(variables_of(model, twin), lender)
+    # Imported here: a hit with flat functions does without.
+    from fastload.runtime.inference import inference_of
+
     inference = inference_of(model)
     return inference.signature, ConcreteCall(inference, model, device), reason
 
 
-def _bound(flat: FlatFunction, twin: Twin, device: str | None, lender: Lender | None) -> Run:
-    """Give a flat function its weights."""
-    if flat.varies and has_accelerators():
+def _bound(
+    entry: FlatEntry,
+    make: Callable[[], tuple[FlatFunction, Signature]],
+    twin: Twin,
+    device: str | None,
+    lender: Lender | None,
+) -> tuple[Signature, Run]:
+    """Return the flat function of *entry* with its weights, and what it takes and gives.
+
+    Args:
+        entry: where the function is kept.
+        make: returns it as it is before it is optimized.
+        twin: has its weights.
+        device: where it runs; None for where TensorFlow would run it.
+        lender: lends its weights; None where they are mapped.
+    """
+    is_plain = device is not None or lender is not None
+    kept = None if is_plain else entry.read_optimized(twin)
+    if kept is not None:
+        flat, signature = kept
+        return signature, FlatCall(flat, _tensors(flat, twin), None, lambda: make()[0])
+    plain, signature = make()
+    if plain.varies and has_accelerators():
         raise NotFlatError("what it computes depends on the device")
     if lender is not None:
-        values = [_kept(each, twin, lender) for each in flat.captures]
-        return LazyFlatCall(flat, lender, values, device)
+        return signature, _lazy(plain, twin, lender, device)
+    weights = _tensors(plain, twin)
+    better = None if is_plain else entry.optimize(plain, signature, weights)
+    return signature, FlatCall(better or plain, weights, device, lambda: plain)
+
+
+def _tensors(flat: FlatFunction, twin: Twin) -> list[Any]:
     arrays = (twin.array(each) if isinstance(each, str) else each for each in flat.captures)
-    return FlatCall(flat, [tensor_over(array) for array in arrays], device)
+    return [tensor_over(array) for array in arrays]
+
+
+def _lazy(flat: FlatFunction, twin: Twin, lender: Lender, device: str | None) -> Run:
+    from fastload.restore.residency import reading
+    from fastload.runtime.lazy_flat import LazyFlatCall
+
+    with reading(twin):
+        values = [_kept(each, twin, lender) for each in flat.captures]
+    return LazyFlatCall(flat, lender, values, device)
 
 
 def _kept(value: Value, twin: Twin, lender: Lender) -> Any:
@@ -184,88 +227,3 @@ def _kept(value: Value, twin: Twin, lender: Lender) -> Any:
         return None
     weight = lender.plan.weight(value)
     return tensor_over(twin.array(value) if weight is None else lender.content(weight))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _FlatEntry:
-    """Where a flat function is kept: by model, function and TensorFlow.
-
-    Attributes:
-        identity: the model.
-        signature: the name of the function.
-        keras: the Keras that traced it, with its choices; empty for a function of the file.
-    """
-
-    identity: Identity
-    signature: str
-    keras: str = ""
-
-    @property
-    def key(self) -> str:
-        """What no other function has: 24 hexadecimal digits."""
-        parts = (self.identity.content.digest, self.signature, self.keras, *self._versions)
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
-
-    @property
-    def _versions(self) -> tuple[str, str]:
-        return eager.version(), str(FLAT_VERSION)
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self.identity.entry.flat_path(self.key)
-
-    def read(self, twin: Twin) -> tuple[FlatFunction, Signature] | None:
-        """Read the function.
-
-        Args:
-            twin: what has its weights.
-
-        Returns:
-            The function, and what it takes and gives; None if it has to be made.
-
-        Raises:
-            NotFlatError: it was found that it cannot be made.
-        """
-        try:
-            flat, signature = read_flat(self.path)
-        except FileNotFoundError:
-            return None
-        except (OSError, CacheError) as error:
-            _logger.warning("a flat function is made again: %s", error)
-            with suppress(OSError):
-                self.path.unlink(missing_ok=True)
-            return None
-        known = all(each in twin.refs for each in flat.captures if isinstance(each, str))
-        return (flat, signature) if known else None  # of a twin that named its weights otherwise
-
-    def make(self, function: Callable[[], Capturing], signature: Signature) -> FlatFunction:
-        """Make the function, and keep it.
-
-        Raises:
-            NotFlatError: it cannot be made; that is kept too.
-            BypassError: TensorFlow is not as expected.
-        """
-        digest = self.identity.content.digest
-        try:
-            flat = flatten(function(), f"fastload_{self.key}")
-        except NotFlatError as error:
-            reason = str(error)
-            self._keep(lambda path: write_refusal(path, reason, digest))
-            raise
-        except (BypassError, CacheError, MemoryError):
-            raise
-        except Exception as error:  # a graph that nobody foresaw has another way to be run
-            _logger.warning("%s cannot be made flat; please report this", self.path, exc_info=True)
-            reason = f"{type(error).__name__}: {error}"
-            self._keep(lambda path: write_refusal(path, reason, digest))
-            raise NotFlatError(reason) from error
-        self._keep(lambda path: write_flat(path, flat, signature, digest))
-        return flat
-
-    def _keep(self, write: Callable[[Path], None]) -> None:
-        try:
-            with replacing(self.path, durable=False) as partial:
-                write(partial)
-        except CacheUnwritableError as error:
-            _logger.info("the flat function is not kept: %s", error)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from fastload.api import Served, load_model, serve
 from fastload.cache.directory import CacheDir
@@ -17,7 +17,6 @@ from fastload.loading import dropping_corrupt, identify, open_twin
 from fastload.rebuilding import rebuild
 from fastload.report import PhaseClock
 from fastload.restore.predictor import Predictor, Run
-from fastload.restore.residency import Terms, lender_of, remember, whole
 from fastload.runtime import early
 from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
@@ -32,6 +31,11 @@ from fastload.settings import WeightsMode, weights_choice
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
 from fastload.twin.documents import PREDICTION_SECTION
+from fastload.twin.reader import Twin
+
+if TYPE_CHECKING:  # what a load without lazy weights does without is imported where it is used
+    from fastload.lending.accounts import Residency
+    from fastload.lending.lender import Lender
 
 _logger: Final = logging.getLogger("fastload")
 
@@ -122,24 +126,19 @@ def _of_saved_model(call: PredictorCall, clock: PhaseClock, source: ModelSource)
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
-        terms = _terms(call)
-        lender = None if terms is None else lender_of(twin, terms)
         functions = SavedFunctions(
-            identity=identity,
-            twin=twin,
-            path=os.fspath(call.filepath),
-            device=call.device,
-            lender=lender,
+            identity=identity, twin=twin, path=os.fspath(call.filepath), device=call.device
         )
         signatures = functions.signatures
         if not signatures and call.signature is None:
             # Saved without any; the model itself may have one.
             return replace(_of_keras_file(call, clock, source), outcome=outcome)
+        weights = _Weights.of(call, twin)
+        functions.lender = weights.lender
         predictor = call.predictor(
             signatures, _or_stock(call, functions.run), identity.content.digest
         )
-        if terms is not None:
-            remember(predictor, lender or whole(twin, terms))
+        weights.remember(predictor)
     reason = functions.reasons.get(predictor.signature)
     return Served(model=predictor, outcome=outcome, twin=twin, reason=reason)
 
@@ -173,8 +172,7 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
-        terms = _terms(call)
-        lender = None if terms is None else lender_of(twin, terms)
+        weights = _Weights.of(call, twin)
         model_call = ModelCall(
             filepath=call.filepath, compile=False, stock_only={}, settings=call.settings
         )
@@ -184,21 +182,49 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
             chosen,
             lambda: rebuild(model_call, identity, twin, chosen),
             call.device,
-            lender,
+            weights.lender,
         )
         predictor = call.predictor(
             {signature.name: signature}, lambda _: run, identity.content.digest
         )
-        if terms is not None:
-            remember(predictor, lender or whole(twin, terms))
+        weights.remember(predictor)
     return Served(model=predictor, outcome=outcome, twin=twin, reason=reason)
 
 
-def _terms(call: PredictorCall) -> Terms | None:
-    """Return the terms on which weights are lent; None where they are mapped."""
-    if call.weights != "lazy":
-        return None
-    return Terms.of(call.memory_budget, call.device, progress=call.settings.progress)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Weights:
+    """How a predictor gets its weights.
+
+    Attributes:
+        lender: lends them; None where they are mapped, or all of them fit.
+        account: what `fastload.residency` tells of; None where they are mapped.
+    """
+
+    lender: Lender | None = None
+    account: Lender | Residency | None = None
+
+    @classmethod
+    def of(cls, call: PredictorCall, twin: Twin) -> _Weights:
+        """Return how *call* wants the weights of *twin*.
+
+        Raises:
+            MemoryBudgetError: the budget is smaller than the model's largest layer.
+            BypassError: TensorFlow cannot be driven as expected.
+        """
+        if call.weights != "lazy":
+            return cls()
+        from fastload.restore.residency import Terms, lender_of, whole
+
+        terms = Terms.of(call.memory_budget, call.device, progress=call.settings.progress)
+        lender = lender_of(twin, terms)
+        return cls(lender=lender, account=lender or whole(twin, terms))
+
+    def remember(self, predictor: Predictor) -> None:
+        """Have `fastload.residency` tell of *predictor*."""
+        if self.account is not None:
+            from fastload.restore.residency import remember
+
+            remember(predictor, self.account)
 
 
 def _reopen(  # noqa: PLR0913, PLR0917 - the arguments of a pickle have no names

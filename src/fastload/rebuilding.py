@@ -11,8 +11,7 @@ from fastload.loading import Identity
 from fastload.restore.keras_model import restore_keras_model
 from fastload.restore.objects import custom_objects as objects_for
 from fastload.restore.objects import require_resolved
-from fastload.restore.residency import Terms, lend_weights_of, require_budget
-from fastload.runtime.flat_call import placed
+from fastload.runtime.eager import placed
 from fastload.runtime.flavour import Flavour
 from fastload.runtime.request import RestoreRequest
 from fastload.twin.reader import Twin
@@ -51,6 +50,9 @@ def rebuild_lazy(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavou
         CacheError: Keras cannot make it of this twin.
         BypassError: a custom class is missing, or Keras or TensorFlow is not as expected.
     """
+    # Imported here: other loads do without.
+    from fastload.restore.residency import Terms, lend_weights_of, require_budget
+
     terms = Terms.of(call.memory_budget, call.device, progress=call.settings.progress)
     require_budget(twin, terms)
     model = rebuild(call, identity, twin, chosen)

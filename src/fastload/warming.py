@@ -13,9 +13,9 @@ from fastload.functions import SavedFunctions, keras_function
 from fastload.loading import Identity, build, identify, require_section
 from fastload.rebuilding import rebuild
 from fastload.report import LoadReport, Outcome, PhaseClock
+from fastload.runtime.flat_function import NotFlatError
 from fastload.runtime.flavour import KERAS2, Flavour, KerasChoice, flavour, require_plain_moment
 from fastload.runtime.loaders import require_opens
-from fastload.runtime.weight_readers import NotFlatError
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
 from fastload.twin.documents import PREDICTION_SECTION, SIGNATURES
@@ -127,6 +127,6 @@ def _make_saved_functions(call: ModelCall, identity: Identity, twin: Twin) -> No
     )
     for name in functions.signatures:
         try:
-            functions.flat(name)
+            functions.make(name)
         except NotFlatError as error:
             _logger.info("%s: %r keeps its variables: %s", call.filepath, name, error)

@@ -1,11 +1,17 @@
-"""What tests of predictors share."""
+"""What tests of predictors, and of lazy weights, share."""
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import fastload
+from fastload.lending import patience
+from fastload.runtime import deliveries
+from tests.runtime.lent_variables import end_threads
 from tests.signature_modules import save_signed
 
 
@@ -13,3 +19,15 @@ from tests.signature_modules import save_signed
 def dense(tmp_path: Path, cache_root: Path) -> str:
     """A SavedModel whose signature can be made flat."""
     return save_signed("dense", tmp_path / "model")
+
+
+@pytest.fixture
+def tidy(cache_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lazy weights have a cache of their own and little patience, and leave nothing."""
+    monkeypatch.setattr(patience, "PATIENCE_S", 5.0)
+    counter = deliveries._Counter()
+    monkeypatch.setattr(deliveries, "_counter", lambda: counter)
+    yield
+    end_threads()
+    fastload.set_memory_budget(None)
+    gc.collect()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import importlib
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,7 @@ from fastload.lending import patience
 from fastload.lending.lender import Lender, array_over
 from fastload.lending.places import Wait
 from fastload.restore.residency import _known
-from fastload.runtime import deliveries
 from tests.lending.weights import in_use
-from tests.runtime.lent_variables import end_threads
 from tests.small_models import FORMS, KERAS2_ARCHIVE, KERAS3_ARCHIVE, Form, assert_same_arrays
 
 tf = pytest.importorskip("tensorflow")
@@ -30,23 +27,7 @@ INPUTS = np.random.default_rng(1).normal(size=(8, WIDTH)).astype("f4")
 TARGETS = np.random.default_rng(2).normal(size=(8, WIDTH)).astype("f4")
 ARCHIVES = [KERAS2_ARCHIVE, KERAS3_ARCHIVE]
 
-pytestmark = [
-    # The file is closed when its object goes, and says so.
-    pytest.mark.filterwarnings("ignore:.*FileIO:pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def tidy(cache_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test has a cache of its own, little patience, and leaves nothing."""
-    monkeypatch.setattr(patience, "PATIENCE_S", 5.0)
-    counter = deliveries._Counter()
-    monkeypatch.setattr(deliveries, "_counter", lambda: counter)
-    yield
-    end_threads()
-    fastload.set_memory_budget(None)
-    gc.collect()
+pytestmark = pytest.mark.usefixtures("tidy")
 
 
 def dense_chain(keras: Any, count: int = 5) -> Any:

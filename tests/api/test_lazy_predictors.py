@@ -6,7 +6,6 @@ import functools
 import gc
 import pickle
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,11 @@ import pytest
 
 import fastload
 from fastload.errors import MemoryBudgetError, UnsupportedRequestError
-from fastload.lending import patience, plan
+from fastload.lending import plan
 from fastload.lending.lender import Lender
 from fastload.restore.residency import _known
-from fastload.runtime import deliveries
 from tests.conftest import RunPython
 from tests.contract.saved_objects import told
-from tests.runtime.lent_variables import end_threads
 from tests.signature_modules import SIGNED, save_signed
 from tests.small_models import KERAS3_ARCHIVE, SAVED_MODEL, Form, SavedModel, save
 
@@ -31,22 +28,7 @@ tf = pytest.importorskip("tensorflow")
 WIDTH, DEPTH = 192, 6
 INPUTS = np.random.default_rng(1).normal(size=(8, WIDTH)).astype("f4")
 
-pytestmark = [
-    # The file is closed when its object goes, and says so.
-    pytest.mark.filterwarnings("ignore:.*FileIO:pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def tidy(cache_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test has a cache of its own, little patience, and leaves nothing."""
-    monkeypatch.setattr(patience, "PATIENCE_S", 5.0)
-    counter = deliveries._Counter()
-    monkeypatch.setattr(deliveries, "_counter", lambda: counter)
-    yield
-    end_threads()
-    gc.collect()
+pytestmark = pytest.mark.usefixtures("tidy")
 
 
 @pytest.fixture(scope="module", params=[SAVED_MODEL, KERAS3_ARCHIVE], ids=lambda form: form.id)
@@ -136,6 +118,23 @@ def test_too_small_a_budget_is_refused_at_load(deep: SavedModel, strict: bool) -
         )
 
     assert refused.value.limit == smallest - 1
+
+
+def test_a_saved_model_without_signatures_keeps_its_small_weights_once(tmp_path: Path) -> None:
+    """Its function is traced of its model; they share a budget with others."""
+    keras = SAVED_MODEL.stock
+    layers = [keras.layers.Dense(WIDTH, name=f"d{number}") for number in range(2)]
+    model = keras.Sequential([keras.Input((WIDTH,)), *layers])
+    model.save(tmp_path / "model", save_traces=False)
+    fastload.set_memory_budget("1MiB")
+
+    lazy = fastload.load_predictor(
+        tmp_path / "model", keras=SAVED_MODEL.package, weights="lazy", strict=True
+    )
+    weights = fastload.residency(lazy)
+
+    assert weights.is_lazy
+    assert weights.high_water_bytes == weights.kept_bytes == 2 * WIDTH * 4
 
 
 def test_a_closed_predictor_gives_its_room_back(deep: SavedModel) -> None:

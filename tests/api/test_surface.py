@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import fastload
-from tests.conftest import SRC, RunPython
-from tests.small_models import FORMS
+from tests.conftest import SRC, RunPython, SavedOnce
+from tests.small_models import FORMS, KERAS3_ARCHIVE, SAVED_MODEL
 
 BLOCKED = """
 import sys
@@ -41,6 +41,35 @@ def test_the_import_is_light(run_python: RunPython) -> None:
 
     assert heavy & set(loaded) == set()
     assert "fastload" in loaded
+
+
+def test_weights_that_are_mapped_bring_nothing_of_lending(
+    run_python: RunPython, saved_once: SavedOnce, cache_root: Path
+) -> None:
+    """Whatever is loaded, whether the twin was there or not."""
+    pytest.importorskip("tensorflow")
+    program = """
+import sys, fastload
+archive, folder = sys.argv[1:]
+for _ in range(2):
+    for load, path, keras in [
+        (fastload.load_model, archive, {"keras": "keras"}),
+        (fastload.load_model, folder, {"keras": "tf_keras"}),
+        (fastload.load_predictor, archive, {"keras": "keras"}),
+        (fastload.load_predictor, folder, {}),
+        (fastload.load_saved_model, folder, {}),
+    ]:
+        load(path, weights="mapped", strict=True, **keras)
+        print(fastload.last_load().outcome.value)
+ours = sorted(name for name in sys.modules if name.startswith("fastload."))
+print([name for name in ours if name.startswith(("fastload.lending", "fastload.runtime.lazy"))])
+"""
+    archive, folder = saved_once(KERAS3_ARCHIVE), saved_once(SAVED_MODEL)
+
+    *outcomes, imported = run_python(program, archive, folder).splitlines()
+
+    assert outcomes[-5:] == ["hit"] * 5
+    assert imported == "[]"
 
 
 #: What `%load_ext fastload` and `%unload_ext fastload` call; not for anybody else.

@@ -22,12 +22,6 @@ LARGE = 2 * SMALL_BYTES
 NAMES = [f"state/layers/d{number}/vars/0" for number in range(4)]
 BIAS = "state/layers/d0/vars/1"
 
-pytestmark = [
-    # The file is closed when its object goes, and says so.
-    pytest.mark.filterwarnings("ignore:.*FileIO:pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-]
-
 
 @pytest.fixture
 def values() -> dict[str, np.ndarray]:

@@ -24,11 +24,6 @@ FILE_NBYTES = 5 * PAGE + 777
 EXTENTS = [(0, PAGE), (64, 100), (PAGE - 64, 200), (3 * PAGE, 2 * PAGE + 777), (5 * PAGE, 777)]
 KINDS = [MappedPages, ReadPages]
 
-pytestmark = [
-    # The file is closed when its object goes, and says so.
-    pytest.mark.filterwarnings("ignore:.*FileIO:pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-]
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 
 

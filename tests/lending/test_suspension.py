@@ -29,12 +29,7 @@ ROOM = 2 * SMALL_BYTES
 #: Where nothing is used, nobody waits for longer.
 SOON_S = 1.0
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux" or not is_told(), reason="only Linux tells"),
-    # The file is closed when its object goes, and says so.
-    pytest.mark.filterwarnings("ignore:.*FileIO:pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux" or not is_told(), reason="only Linux tells")
 
 
 @pytest.fixture(autouse=True)

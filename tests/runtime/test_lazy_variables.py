@@ -11,12 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastload.errors import (
-    MemoryBudgetError,
-    UnsupportedRequestError,
-    UnsupportedRuntimeError,
-)
-from fastload.runtime import lazy_trial
+from fastload.errors import MemoryBudgetError, UnsupportedRequestError
 from fastload.runtime.lazy_trial import require_lazy_variables
 from fastload.runtime.lazy_variables import is_lazy
 from tests.runtime.lent_variables import COLUMNS, ROWS, Lent, lend_variables
@@ -321,14 +316,3 @@ def test_a_graph_of_tensorflow_1_takes_no_variable_of_tensorflow_2(lent: Lent) -
             variable.value()
 
     np.testing.assert_array_equal(lent.lazy[0].numpy(), lent.ordinary[0].numpy())
-
-
-def test_a_tensorflow_that_reads_in_another_way_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before any variable is lazy."""
-    monkeypatch.setattr(lazy_trial._Reads, "count", 5)
-    require_lazy_variables.cache_clear()
-    with pytest.raises(UnsupportedRuntimeError, match="reads variables"):
-        require_lazy_variables()
-    monkeypatch.undo()
-
-    require_lazy_variables()

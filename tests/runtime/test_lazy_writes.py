@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from fastload.errors import MemoryBudgetError
 from fastload.lending.pages import MappedPages
-from fastload.runtime.lazy_variables import is_lazy
+from fastload.runtime.lazy_variables import is_lazy, make_ordinary
 from tests.runtime.lent_variables import COLUMNS, NBYTES, ROWS, Lent, lend_variables
 from tests.small_models import package_of
 
@@ -30,6 +31,15 @@ def lent(tmp_path: Path) -> Iterator[Lent]:
     found.close()
     assert found.all_is_given_back()
     assert found.budget.high_water <= found.budget.limit
+
+
+@pytest.fixture
+def quick_switches() -> Iterator[None]:
+    """Threads take turns as often as Python can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 def filled(value: float) -> Any:
@@ -179,3 +189,32 @@ def test_threads_that_write_at_once_agree(lent: Lent) -> None:
 
     np.testing.assert_allclose(lent.lazy[0].numpy(), lent.ordinary[0].numpy() + 8, rtol=1e-5)
     assert list(lent.owned.values()) == [NBYTES]
+
+
+def test_threads_read_what_becomes_ordinary_in_that_moment(
+    tmp_path: Path, quick_switches: None
+) -> None:
+    """Each way to read, at any point of the change, in many variables one after the other."""
+    lent = lend_variables(tmp_path / "weights", count=100, room=202)
+    current, faults, is_over = [lent.lazy[0]], [], threading.Event()
+
+    def read(how: Callable[[Any], Any]) -> None:
+        while not (is_over.is_set() or faults):
+            try:
+                how(current[0])
+            except Exception as error:
+                faults.append(error)
+
+    ways = [lambda v: v.device, lambda v: v.value(), lambda v: v._handle.dtype]
+    readers = [threading.Thread(target=read, args=[how]) for how in ways]
+    for reader in readers:
+        reader.start()
+    for current[0] in lent.lazy:
+        make_ordinary(current[0])
+    is_over.set()
+    for reader in readers:
+        reader.join()
+
+    assert faults == []
+    assert lent.same_values()
+    lent.close()

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastload.convert.signature_specs import signature_nodes
+from fastload.runtime.flat_function import NotFlatError
 from fastload.runtime.flattening import Capture, Capturing
 from fastload.runtime.inlining import inlined, reached
 from fastload.runtime.tensorflow import parse_saved_model, tensorflow
-from fastload.runtime.weight_readers import NotFlatError, Weight
+from fastload.runtime.weight_readers import Weight
 from fastload.signature import Signature
 from fastload.twin.documents import (
     FUNCTION_INDEX,

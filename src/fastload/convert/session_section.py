@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fastload.convert.conversion import Section
 from fastload.errors import UnconvertibleModelError
+from fastload.runtime.flat_function import NotFlatError
 from fastload.runtime.session_graph import (
     Variable,
     feeds,
@@ -17,7 +18,6 @@ from fastload.runtime.session_graph import (
     variables_of,
 )
 from fastload.runtime.tensorflow import Checkpoint, parse_saved_model
-from fastload.runtime.weight_readers import NotFlatError
 from fastload.twin.documents import SESSION_GRAPH, SESSION_VARIABLES, SIGNATURES
 from fastload.twin.format import WeightSpec
 

@@ -38,15 +38,17 @@ def model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[
         from fastload.api import serve_model
         from fastload.call import ModelCall, current_settings
         from fastload.report import PhaseClock
+        from fastload.settings import weights_choice
 
         clock = PhaseClock()
         settings = current_settings()
+        weights, budget = weights_choice(settings, None, None)
         call = ModelCall(
             **{name: value for name, value in arguments.items() if name in _OURS},
             stock_only={name: value for name, value in arguments.items() if name not in _OURS},
             keras=_package(stock),
-            weights=settings.weights,
-            memory_budget=settings.memory_budget_bytes,
+            weights=weights,
+            memory_budget=budget,
             strict=settings.strict,
             settings=settings,
             stock=stock,

@@ -114,11 +114,11 @@ def defer_after(spec: "ModuleSpec", work: "Callable[[], None]") -> "ModuleType |
 def _do_before(module: ModuleType, spec: "Any", work: "Callable[[], None]") -> None:
     defer(module, spec)
     pending = spec.loader_state
-    pending.running = spec._initializing = True
+    pending.running = spec._initializing = True  # noqa: SLF001 - other threads wait where it is set
     try:
         work()
     finally:
-        pending.running = spec._initializing = False
+        pending.running = spec._initializing = False  # noqa: SLF001
     pending.before = dict(_plain_get(module, "__dict__"))
 
 

@@ -78,7 +78,7 @@ class Pages(Protocol):
         """
 
 
-def pages_of(path: Path, *, mapped: bool = True) -> Pages:
+def pages_of(path: Path, *, mapped: bool = True) -> MappedPages | ReadPages:
     """Open the file at *path*, to be mapped where the system can and *mapped* asks for it.
 
     Raises:
@@ -96,6 +96,12 @@ class _OpenFile:
         self._file = path.open("rb", buffering=0)
         self._lock = threading.Lock()
         weakref.finalize(self, self._file.close).atexit = False
+
+    def head(self, nbytes: int) -> bytes:
+        """Return the first bytes of the file."""
+        with self._lock:
+            self._file.seek(0)
+            return self._file.read(nbytes)
 
     def advise(self, weight: LazyWeight) -> None:
         """Have the system read *weight* from disk soon, into memory of its own."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from fastload.cache.mounts import is_network_filesystem
-from fastload.errors import MemoryBudgetError
+from fastload.errors import MemoryBudgetError, RestoreError
 from fastload.lending.accounts import Residency, residency_of, residency_of_whole
 from fastload.lending.available import available_bytes
 from fastload.lending.budget import Budget
 from fastload.lending.first_pass import WatchedLender
 from fastload.lending.lender import Lender
 from fastload.lending.page_table import was_written
-from fastload.lending.pages import pages_of
+from fastload.lending.pages import Pages, pages_of
 from fastload.lending.plan import Plan, plan_of, plan_of_functions
 from fastload.lending.shared import shared_budget
 from fastload.runtime.device_pages import DevicePages
@@ -25,6 +27,7 @@ from fastload.runtime.lazy_models import (
     variables_of,
 )
 from fastload.runtime.lazy_trial import require_lazy_variables
+from fastload.twin.format import USER_BLOCK_BYTES
 from fastload.twin.reader import Twin
 
 #: Of the memory that is left, this much is for what a model computes.
@@ -88,6 +91,7 @@ def lend_weights_of(model: Any, twin: Twin, terms: Terms) -> None:
 
     Raises:
         MemoryBudgetError: the budget is smaller than the model's largest layer.
+        RestoreError: the twin cannot be read any more.
         BypassError: TensorFlow cannot be driven as expected.
     """
     variables = variables_of(model, twin)
@@ -97,7 +101,8 @@ def lend_weights_of(model: Any, twin: Twin, terms: Terms) -> None:
         remember(model, residency_of_whole(plan, terms.limit))
         return
     near = None if terms.device is None else _near(plan, twin, terms)
-    lend_weights(variables, lender, near)
+    with reading(twin):
+        lend_weights(variables, lender, near)
     if not was_written(*twin.extent):
         twin.release_pages()
     refuse_compilation(model)
@@ -109,6 +114,7 @@ def lender_of(twin: Twin, terms: Terms) -> Lender | None:
 
     Raises:
         MemoryBudgetError: the budget is smaller than the model's largest layer.
+        RestoreError: the twin cannot be read any more.
         BypassError: TensorFlow cannot be driven as expected.
     """
     return _lender(plan_of_functions(twin.refs.values()), twin, terms)
@@ -124,13 +130,26 @@ def remember(owner: Any, weights: Lender | Residency) -> None:
     _known[owner] = weights
 
 
+@contextmanager
+def reading(twin: Twin) -> Iterator[None]:
+    """Read the file of *twin* in the block.
+
+    Raises:
+        RestoreError: it cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RestoreError(twin.path, f"it cannot be read: {error}") from error
+
+
 def _lender(plan: Plan, twin: Twin, terms: Terms, besides: int = 0) -> Lender | None:
     if plan.total_nbytes + besides <= terms.limit and terms.shared is None:
         return None
     require_lazy_variables()
     _require(plan, terms, besides)
     budget = terms.shared or Budget(terms.limit)
-    pages = pages_of(twin.path, mapped=not is_network_filesystem(twin.path.parent))
+    pages = _pages(twin, mapped=not is_network_filesystem(twin.path.parent))
     kind = WatchedLender if terms.progress else Lender
     return kind(plan, budget, pages, besides)
 
@@ -166,10 +185,20 @@ def residency(model: Any) -> Residency:
         ) from None
 
 
+def _pages(twin: Twin, *, mapped: bool) -> Pages:
+    """Open the file of *twin* once more, by its name, which may be another twin's by now."""
+    with reading(twin):
+        pages = pages_of(twin.path, mapped=mapped)
+        head = pages.head(USER_BLOCK_BYTES)
+    if head != twin.header.to_bytes():
+        raise RestoreError(twin.path, "it was replaced while it was restored")
+    return pages
+
+
 def _near(plan: Plan, twin: Twin, terms: Terms) -> Lender:
     """Return what lends the weights of *plan* on a device, within a budget of the device's own."""
     assert terms.device is not None  # noqa: S101 - the caller looked
-    pages = DevicePages(file=pages_of(twin.path, mapped=False), device=terms.device)
+    pages = DevicePages(file=_pages(twin, mapped=False), device=terms.device)
     return Lender(plan, Budget(terms.limit), pages)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from fastload.lending.lender import as_array
 from fastload.lending.pages import Pages, Unwatched
 from fastload.lending.plan import LazyWeight
-from fastload.runtime.flat_call import placed
+from fastload.runtime.eager import placed
 from fastload.runtime.tensorflow import tensorflow
 from fastload.runtime.zero_copy import tensor_over
 

@@ -29,6 +29,7 @@ NAMES: Final = {
     f"{_FRAMEWORK}.ops": ("device", "EagerTensor"),
     f"{_FRAMEWORK}.versions": ("__version__",),
     "tensorflow.core.framework.function_pb2": ("FunctionDef",),
+    "tensorflow.core.protobuf.config_pb2": ("ConfigProto",),
 }
 _OF_A_CONTEXT: Final = ("add_function_def", "remove_function", "function_call_options")
 
@@ -48,6 +49,7 @@ class EagerRuntime:
         ops: device scopes and tensors.
         versions: of TensorFlow.
         function_pb2: what functions are stored as.
+        config_pb2: how functions are run.
     """
 
     context: Any
@@ -60,6 +62,7 @@ class EagerRuntime:
     ops: Any
     versions: Any
     function_pb2: Any
+    config_pb2: Any
 
 
 @functools.cache
@@ -137,6 +140,7 @@ def is_variable(value: Any) -> bool:
 
 @functools.cache
 def tensor_class() -> Any:
+    """Return `tf.Tensor`."""
     module: Any = first_module(f"{_FRAMEWORK}.tensor", f"{_FRAMEWORK}.ops")
     require(module, ["Tensor"])
     return module.Tensor
@@ -154,7 +158,5 @@ def bitcast(tensor: Any, dtype: str) -> Any:
 
 
 def _unary(operation: str, tensor: Any, *attributes: Any) -> Any:
-    (result,) = runtime().execute.execute(
-        operation.encode(), 1, [tensor], attributes, context()
-    )
+    (result,) = runtime().execute.execute(operation.encode(), 1, [tensor], attributes, context())
     return result

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from fastload.runtime import eager
 from fastload.runtime.eager import placed
-from fastload.runtime.flattening import FlatFunction
+from fastload.runtime.flat_function import FlatFunction
 from fastload.runtime.transplant import require
 
 
@@ -21,9 +22,17 @@ class FlatCall:
         function: the function.
         weights: its values after the inputs: tensors on the CPU.
         device: where it runs and its weights are; None for where TensorFlow would put variables.
+        plain: returns *function* before it was optimized, where it was: what runs when somebody
+            has set TensorFlow's optimizers otherwise by then.
     """
 
-    def __init__(self, function: FlatFunction, weights: Sequence[Any], device: str | None) -> None:
+    def __init__(
+        self,
+        function: FlatFunction,
+        weights: Sequence[Any],
+        device: str | None,
+        plain: Callable[[], FlatFunction] | None = None,
+    ) -> None:
         # Checked now: when the function is called, it is too late to leave the load to stock.
         options = eager.context().function_call_options
         require(options, ["executor_type", "config_proto_serialized"])
@@ -32,29 +41,48 @@ class FlatCall:
         if device is not None or eager.logical_devices("GPU"):
             with placed(device):
                 weights = [eager.copied(weight) for weight in weights]
-        self._weights = list(weights)
+        self.weights = list(weights)
+        self._plain = plain
+        self._config = options.config_proto_serialized
+        self._lock = threading.Lock()
         registered(function, self)
 
     def __call__(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run the function on tensors by name; nothing here looks at their shapes."""
-        context = eager.context()
+        context, function = eager.context(), self._function
         options = context.function_call_options
-        attributes = (
-            "executor_type",
-            options.executor_type or "",
-            "config_proto",
-            options.config_proto_serialized,
-        )
-        function = self._function
+        config = options.config_proto_serialized
+        if function.is_optimized and config == self._config:
+            config = _without_optimizers(config)
+        elif function.is_optimized:
+            return self._made_plain()(inputs)
+        attributes = ("executor_type", options.executor_type or "", "config_proto", config)
         with placed(self._device):
             tensors = eager.runtime().execute.execute(
                 function.name.encode(),
                 len(function.results),
-                [*(inputs[name] for name in function.arguments), *self._weights],
+                [*(inputs[name] for name in function.arguments), *self.weights],
                 attributes,
                 context,
             )
         return dict(zip(function.results, tensors, strict=True))
+
+    def _made_plain(self) -> FlatCall:
+        """Become the call of the plain function, for good."""
+        with self._lock:
+            if self._plain is not None:
+                self._replaced = FlatCall(self._plain(), self.weights, self._device)
+                self._plain = None
+            return self._replaced
+
+
+@functools.lru_cache(maxsize=4)
+def _without_optimizers(config: bytes) -> bytes:
+    """Return a serialized `ConfigProto` like *config*, with Grappler off."""
+    message = eager.runtime().config_pb2.ConfigProto.FromString(config)
+    message.graph_options.rewrite_options.disable_meta_optimizer = True
+    content: bytes = message.SerializeToString()
+    return content
 
 
 class ConcreteCall:

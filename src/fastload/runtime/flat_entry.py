@@ -10,8 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.runtime.flattening import FlatFunction, Value
-from fastload.runtime.weight_readers import NotFlatError
+from fastload.runtime.flat_function import FlatFunction, NotFlatError, Value
 from fastload.signature import Signature
 from fastload.twin.documents import FLAT, FLAT_FUNCTIONS, NOT_FLAT
 from fastload.twin.format import Manifest, WeightSpec
@@ -19,7 +18,7 @@ from fastload.twin.reader import Twin
 from fastload.twin.weights import dtype_name
 
 #: Raised when what is stored changes, or how functions are made flat: older entries are not found.
-FLAT_VERSION: Final = 1
+FLAT_VERSION: Final = 2
 _OWN: Final = "constants"
 
 
@@ -46,6 +45,7 @@ def write_flat(path: Path, flat: FlatFunction, signature: Signature, digest: str
         ],
         "lengths": [len(each) for each in flat.definitions],
         "varies": flat.varies,
+        "is_optimized": flat.is_optimized,
         "signature": {"name": signature.name, **signature.to_json()},
     }
     documents = {
@@ -81,6 +81,7 @@ def read_flat(path: Path) -> tuple[FlatFunction, Signature]:
         captures=tuple(_value(twin, each) for each in told["captures"]),
         definitions=tuple(_cut(twin.document(FLAT_FUNCTIONS), told["lengths"])),
         varies=told["varies"],
+        is_optimized=told["is_optimized"],
     )
     return flat, Signature.of_json(signature["name"], signature)
 

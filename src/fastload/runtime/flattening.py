@@ -7,10 +7,9 @@ plain tensor arguments. Calling it needs neither variables nor Python graphs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-
+from fastload.runtime.flat_function import FlatFunction, Value
 from fastload.runtime.inlining import (
     function_names,
     has_implementations,
@@ -20,9 +19,6 @@ from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.runtime.transplant import require
 from fastload.runtime.weight_arguments import with_weights_as_arguments
 from fastload.runtime.weight_readers import Weight
-
-#: A weight's name in the twin or, for what the twin has not, its values.
-Value: TypeAlias = "str | np.ndarray[Any, Any]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,27 +54,6 @@ class Capturing:
     is_session: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlatFunction:
-    """A flat function, ready to be registered with TensorFlow.
-
-    Attributes:
-        name: its name, which no other function of the process has.
-        arguments: as in `Capturing`.
-        results: as in `Capturing`.
-        captures: where the values of the arguments after those come from.
-        definitions: the functions that it calls and, last, its own: serialized `FunctionDef`s.
-        varies: whether what it computes depends on the device that it runs on.
-    """
-
-    name: str
-    arguments: tuple[str, ...]
-    results: tuple[str, ...]
-    captures: tuple[Value, ...]
-    definitions: tuple[bytes, ...]
-    varies: bool
-
-
 def flatten(function: Capturing, name: str) -> FlatFunction:
     """Make *function* flat.
 
@@ -106,7 +81,7 @@ def flatten(function: Capturing, name: str) -> FlatFunction:
         captures=tuple(capture.value for capture in function.captures),
         definitions=(
             *(each.SerializeToString() for each in graph.library.function),
-            _function_of(
+            function_of(
                 graph, name, (total, len(function.results)), is_session=function.is_session
             ),
         ),
@@ -129,7 +104,9 @@ def _rename_functions(graph: Any, stem: str) -> None:
                 called.name = new.get(called.name, called.name)
 
 
-def _function_of(graph: Any, name: str, counts: tuple[int, int], *, is_session: bool) -> bytes:
+def function_of(
+    graph: Any, name: str, counts: tuple[int, int], *, is_session: bool = False
+) -> bytes:
     """Return the `FunctionDef` that *graph* is the body of, checked by TensorFlow.
 
     Args:
@@ -158,8 +135,22 @@ def _function_of(graph: Any, name: str, counts: tuple[int, int], *, is_session: 
     _forget(graph.library)
     definition = type(made.function_def).FromString(made.function_def.SerializeToString())
     definition.signature.name = name
+    _drop_placeholders(definition)
     content: bytes = definition.SerializeToString()
     return content
+
+
+def _drop_placeholders(function: Any) -> None:
+    """Take out what arguments came in place of; waiting for an argument is no waiting."""
+    names = {f"^{node.name}" for node in function.node_def if node.op == "Placeholder"}
+    kept = [node for node in function.node_def if node.op != "Placeholder"]
+    copies = [type(node).FromString(node.SerializeToString()) for node in kept]
+    for node in copies:
+        inputs = [each for each in node.input if each not in names]
+        del node.input[:]
+        node.input.extend(inputs)
+    del function.node_def[:]
+    function.node_def.extend(copies)
 
 
 def _forget(library: Any) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from fastload.runtime.flat_function import NotFlatError
 from fastload.runtime.inlining import function_names
-from fastload.runtime.weight_readers import Handles, NotFlatError
+from fastload.runtime.weight_readers import Handles
 
 #: Functions of an operation that pass arguments on to a function, by where the arguments begin.
 CALLS: Final = {

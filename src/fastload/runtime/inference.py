@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from fastload.errors import NoFunctionError
+from fastload.runtime.flat_function import NotFlatError
 from fastload.runtime.flattening import Capture, Capturing
 from fastload.runtime.inlining import inlined
 from fastload.runtime.tensorflow import tensorflow
-from fastload.runtime.weight_readers import NotFlatError, Weight
+from fastload.runtime.weight_readers import Weight
 from fastload.runtime.zero_copy import address_of
 from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec, map_structure
 from fastload.twin.reader import Twin

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from fastload.runtime.flat_function import NotFlatError
 from fastload.runtime.tensorflow import import_module
 from fastload.runtime.transplant import require, require_parameters
-from fastload.runtime.weight_readers import NotFlatError
 
 #: Says that a loop or a branch may be taken apart when it is run. TensorFlow's optimizer would do
 #: so at once, and loops could not be rewritten any more; so it does not get to see this.

@@ -11,8 +11,9 @@ from typing import Any
 from fastload.lending.lender import Lender
 from fastload.lending.places import Wait
 from fastload.runtime.deliveries import delivered
-from fastload.runtime.flat_call import placed, registered
-from fastload.runtime.flattening import FlatFunction
+from fastload.runtime.eager import placed
+from fastload.runtime.flat_call import registered
+from fastload.runtime.flat_function import FlatFunction
 from fastload.runtime.inlining import shape_of_argument
 from fastload.runtime.lent_tensors import lent_tensor
 from fastload.runtime.tensorflow import import_module, tensorflow

@@ -117,10 +117,10 @@ def make_ordinary(variable: Any) -> None:
             return
         array = loan.lender.own(loan.name)
         _fill(loan.handle, array)
-        kind = type(variable).__bases__[1]
+        # In this order: another thread may be anywhere in the methods of a lazy variable.
+        vars(variable)["_handle"] = loan.handle
+        variable.__class__ = type(variable).__bases__[1]
         del vars(variable)[_LOAN]
-        variable.__class__ = kind
-        variable._handle = loan.handle
         for lender in (loan.lender, loan.near):
             if lender is not None:
                 lender.forget(loan.name)
@@ -135,6 +135,12 @@ def _fill(handle: Any, array: np.ndarray[Any, Any]) -> None:
     operations = _parts().variables.gen_resource_variable_ops
     with tensorflow().init_scope():
         operations.assign_variable_op(handle, tensorflow().constant(array))
+
+
+def _true_handle(variable: Any) -> Any:
+    """Return the handle of a variable that is or was lazy."""
+    loan: _Loan | None = vars(variable).get(_LOAN)
+    return vars(variable)["_handle"] if loan is None else loan.handle
 
 
 def is_lazy(variable: Any) -> bool:
@@ -182,29 +188,23 @@ class _LazyVariable:
 
     @property
     def _handle(self) -> Any:
-        return _HandleStandIn(self._loan.handle)
+        return _HandleStandIn(_true_handle(self))
 
     @_handle.setter
     def _handle(self, handle: Any) -> None:
         raise AttributeError("the handle of a lazy variable cannot be replaced")
 
     @property
-    def _loan(self) -> _Loan:
-        loan: _Loan = vars(self)[_LOAN]
-        return loan
-
-    @property
     def handle(self) -> Any:
         """The handle; whoever has it may write, so the values become ordinary memory first."""
-        loan = self._loan
         if not _is_watching(sys._getframe(1)):
             make_ordinary(self)
-        return loan.handle
+        return _true_handle(self)
 
     @property
     def device(self) -> Any:
         """Where it is."""
-        return self._loan.handle.device
+        return _true_handle(self).device
 
     def is_initialized(self, name: Any = None) -> Any:
         """Return true, as a tensor."""
@@ -225,7 +225,7 @@ class _LazyVariable:
     def _read_variable_op(self, no_copy: bool = False) -> Any:  # noqa: FBT001, FBT002 - TensorFlow's
         _parts().variables.variable_accessed(self)
         if tensorflow().executing_eagerly():
-            return _recorded(self._loan.handle, lambda: lent(self, Wait.FOR_OTHERS))
+            return _recorded(_true_handle(self), lambda: lent(self, Wait.FOR_OTHERS))
         return _read_in_graph(self)
 
     def _export_to_saved_model_graph(self, *args: Any, **kwargs: Any) -> Any:
@@ -275,7 +275,7 @@ def _read_in_graph(variable: Any) -> Any:
     if not hasattr(graph, "capture"):  # of TensorFlow 1, with a session of its own
         make_ordinary(variable)
         return variable._read_variable_op()
-    handle = graph.capture(variable._loan.handle)
+    handle = graph.capture(_true_handle(variable))
     # TensorFlow keeps the functions that graphs call for ever, so this one holds no variable.
     known = weakref.ref(variable)
 

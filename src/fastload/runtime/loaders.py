@@ -6,10 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fastload.errors import UnsupportedSourceError
-from fastload.runtime import keras2, keras2_loader, keras3
 from fastload.runtime.flavour import KERAS2, Flavour
-from fastload.runtime.keras2_tape import Tape
-from fastload.runtime.rebuild import Rebuild, rebuilding
 from fastload.runtime.request import RestoreRequest
 from fastload.source.kinds import ModelSource, SourceKind
 from fastload.twin.reader import Twin
@@ -41,6 +38,9 @@ def require_opens(chosen_name: str, source: ModelSource) -> None:
 
 def new_tape(chosen: Flavour, recorded: Mapping[str, Any]) -> Any:
     """Return a tape of output specs for *chosen* that knows *recorded*; None if it needs none."""
+    # Imported here, as below: what makes no model does without.
+    from fastload.runtime.keras2_tape import Tape
+
     return Tape(recorded) if chosen.name == KERAS2 else None
 
 
@@ -48,7 +48,11 @@ def run_loader(
     kind: SourceKind, chosen: Flavour, twin: Twin, request: RestoreRequest, tape: Any
 ) -> Any:
     """Run the stock loader for sources of *kind* over *twin* and return its model."""
+    from fastload.runtime.rebuild import Rebuild, rebuilding
+
     if chosen.name == KERAS2:
+        from fastload.runtime import keras2, keras2_loader
+
         parts = keras2.keras2(chosen.package)
         loaders: dict[SourceKind, Callable[[], Any]] = {
             SourceKind.SAVED_MODEL: lambda: keras2_loader.restore_saved_model(parts, twin, request),
@@ -57,6 +61,8 @@ def run_loader(
         }
         taps = keras2_loader.taps(parts)
     else:
+        from fastload.runtime import keras3
+
         parts3 = keras3.keras3()
         loaders = {
             SourceKind.KERAS_HDF5: lambda: keras3.restore_hdf5(parts3, twin, request),

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fastload.runtime.flat_function import NotFlatError
 from fastload.runtime.tensorflow import tensorflow
-from fastload.runtime.weight_readers import NotFlatError
 from fastload.signature import Signature, TensorSpec
 
 #: Variables as they were, whose nodes give the value, and those that give a handle.

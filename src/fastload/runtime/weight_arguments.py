@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from fastload.runtime.flat_function import NotFlatError
 from fastload.runtime.handle_flow import CALLS, LOOPS, passed_on, rewrite_call, rewrite_loop
 from fastload.runtime.inlining import called_by, nodes_of
 from fastload.runtime.tensorflow import import_module
 from fastload.runtime.transplant import require
-from fastload.runtime.weight_readers import Handles, NotFlatError, Weight, read_weight
+from fastload.runtime.weight_readers import Handles, Weight, read_weight
 
 
 def with_weights_as_arguments(graph: Any, weights: Mapping[str, Weight]) -> Any:

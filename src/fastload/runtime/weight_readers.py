@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from fastload.runtime.flat_function import NotFlatError
 from fastload.runtime.tensorflow import tensorflow
 
 
@@ -28,10 +29,6 @@ class Weight:
 
 #: What the handles among a list of tensors stand for, by position.
 Handles: TypeAlias = "Mapping[int, Weight]"
-
-
-class NotFlatError(Exception):
-    """A function needs real variables, or other state; the message says what for."""
 
 
 def read_weight(node: Any, given: Handles, output: str) -> list[Any]:

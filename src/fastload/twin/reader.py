@@ -30,11 +30,13 @@ class Twin:
 
     Attributes:
         path: the file, which may be gone by now.
+        header: what the file begins with; no other twin begins so.
         manifest: what it was made from; its documents are read, and checked, when asked for.
         refs: where each weight is, by name, in the order in which they were written.
     """
 
     path: Path
+    header: Header
     manifest: Manifest
     refs: Mapping[str, WeightRef]
     _tree: Tree = field(repr=False)
@@ -64,7 +66,9 @@ class Twin:
         refs = MappingProxyType({ref.name: ref for ref in index.weights})
         documents = _Documents(path, {ref.name: ref for ref in index.documents}, buffer)
         manifest = replace(index.manifest, documents=documents)
-        return cls(path=path, manifest=manifest, refs=refs, _tree=tree, _buffer=buffer)
+        return cls(
+            path=path, header=header, manifest=manifest, refs=refs, _tree=tree, _buffer=buffer
+        )
 
     @property
     def weights_nbytes(self) -> int:
