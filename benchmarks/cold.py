@@ -61,7 +61,9 @@ def _processes(asked: argparse.Namespace) -> str:
 
 
 def _network_text(network: Network, asked: argparse.Namespace) -> str:
-    ways = prepared(network, asked.work, others=not asked.tensorflow_only)
+    ways = prepared(
+        network, asked.work, lambda way: not (asked.tensorflow_only and way.is_converted)
+    )
     costs: list[Cost] = []
     for cached in asked.cached:
         for cost in measure(ways, cached, asked.rounds):

@@ -11,7 +11,7 @@ import sysconfig
 import tempfile
 import time
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -105,26 +105,26 @@ class Prepared:
         return cost, output
 
 
-def prepared(network: Network, work: Path, *, others: bool = True) -> list[Prepared]:
+def prepared(network: Network, work: Path, wanted: Callable[[Way], bool]) -> list[Prepared]:
     """Make all that the ways of *network* need, and see that all predict the same.
 
     Args:
         network: what is predicted with.
         work: the folder for models, twins and environments.
-        others: runtimes that are not TensorFlow are wanted too.
+        wanted: says which ways are.
 
     Raises:
         BenchmarkError: something cannot be made, or two ways predict something else.
     """
     for case in network.cases:
         write_missing(case, work)
-    if others and network.keras2 is not None:
-        write_converted(network.keras2, work)
     cache = work / "caches" / f"cold-{network.name}"
     # A twin of an older build would be measured otherwise.
     shutil.rmtree(cache, ignore_errors=True)
     can_defer = _run([sys.executable, "-c", _CAN_DEFER], environment(cache))[2].strip() == b"True"
-    found = ways_of(network, can_defer=can_defer, others=others)
+    found = [each for each in ways_of(network, can_defer=can_defer) if wanted(each[0])]
+    for case in {case.name: case for way, case in found if way.is_converted}.values():
+        write_converted(case, work)
     ways = [_prepared(network, way, case, work) for way, case in found]
     outputs = []
     for each in ways:

@@ -106,11 +106,8 @@ def floor_of(network: Network, rounds: int, work: Path) -> Floor:
 
 def _predictor(network: Network, work: Path) -> tuple[Prepared, Case]:
     """Return the way by a predictor, of a SavedModel where there is one."""
-    ways = [each for each in prepared(network, work, others=False) if each.way.is_predictor]
-    case = network.keras2 or network.keras3
-    if case is None:
-        raise BenchmarkError(f"{network.name} has no model")
-    (way,) = (each for each in ways if each.way.flavour is case.flavour)
+    case = network.cases[0]
+    (way,) = prepared(network, work, lambda way: way.is_predictor and way.flavour is case.flavour)
     return way, case
 
 

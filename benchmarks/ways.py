@@ -172,19 +172,18 @@ _REFERENCE: Final = Way(
 )
 
 
-def ways_of(network: Network, *, can_defer: bool, others: bool) -> Iterator[tuple[Way, Case]]:
+def ways_of(network: Network, *, can_defer: bool) -> Iterator[tuple[Way, Case]]:
     """Yield the ways to predictions of *network*, each with the case that it is of.
 
     Args:
         network: what is predicted with.
         can_defer: `fastload.load_model` has the argument.
-        others: runtimes that are not TensorFlow are wanted too.
     """
     cases = {case.flavour: case for case in network.cases}
     for way in (*WAYS, _REFERENCE):
         case = cases.get(way.flavour)
-        wanted = (can_defer or way.program is not _DEFERRED) and (others or not way.is_converted)
-        if case is not None and wanted and (way.is_converted or way.kind in _kinds(case)):
+        is_there = can_defer or way.program is not _DEFERRED
+        if case is not None and is_there and (way.is_converted or way.kind in _kinds(case)):
             yield way, case
 
 
