@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 import shutil
@@ -20,7 +21,7 @@ from typing import Final
 from benchmarks.cases import Case, Flavour
 from benchmarks.converted import runtimes_python, write_converted
 from benchmarks.measure import ROOT, BenchmarkError, environment, write_missing
-from benchmarks.page_cache import cached_share, forget
+from benchmarks.page_cache import cached_share, files_of, forget
 from benchmarks.ways import Network, Way, ways_of
 
 #: Of the largest value of a prediction, for ways that compute it in another order.
@@ -70,7 +71,7 @@ class Prepared:
         command: starts the process.
         variables: its environment.
         reads: the files of the model, converted or in fastload's folder.
-        installed: what else it reads: its packages, and Python's own.
+        installed: the files of its packages and Python's own, which it reads too.
     """
 
     network: str
@@ -194,25 +195,34 @@ def _prepared(network: Network, way: Way, case: Case, work: Path) -> Prepared:
     file = way.file(case, work)
     legacy = {"TF_USE_LEGACY_KERAS": str(int(way.flavour is Flavour.KERAS2))}
     variables = environment(cache) | legacy | {"FASTLOAD_STRICT": "1"}
-    python, installed = Path(sys.executable), _installed()
+    python, folders = Path(sys.executable), _installed()
     if way.is_converted:
         python = runtimes_python(work)
         variables.pop("PYTHONPATH", None)
-        installed = [Path(sysconfig.get_path("stdlib")), *python.parents[1].glob("lib/*")]
+        folders = (folders[0], *python.parents[1].glob("lib/*/site-packages"))
     return Prepared(
         network=network.name,
         way=way,
         command=[str(python), "-c", way.text(case), str(file)],
         variables=variables,
         reads=[file, cache] if way.is_ours else [file],
-        installed=installed,
+        installed=_files(folders),
     )
 
 
-def _installed() -> list[Path]:
+def _installed() -> tuple[Path, ...]:
     """Return the folders that this Python's own modules, and all packages, are in."""
     names = ("stdlib", "purelib", "platlib")
-    return [*dict.fromkeys(Path(sysconfig.get_path(name)) for name in names), ROOT / "src"]
+    return (*dict.fromkeys(Path(sysconfig.get_path(name)) for name in names), ROOT / "src")
+
+
+@functools.cache
+def _files(folders: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return the files in *folders*, but for packages of another environment."""
+    foreign = Path(sysconfig.get_path("stdlib"), "site-packages")
+    is_foreign = foreign not in folders
+    found = files_of(folders)
+    return tuple(each for each in found if not (is_foreign and foreign in each.parents))
 
 
 def _run(

@@ -5,8 +5,12 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
+
+_WRITTEN_AFTER_S: Final = 300
 
 
 def forget(paths: Iterable[Path]) -> None:
@@ -17,7 +21,9 @@ def forget(paths: Iterable[Path]) -> None:
     """
     for path in files_of(paths):
         with path.open("rb") as file:
-            os.fsync(file.fileno())
+            # The system writes by itself what is older, and asking takes a millisecond a file.
+            if time.time() - path.stat().st_mtime < _WRITTEN_AFTER_S:
+                os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
