@@ -94,14 +94,15 @@ class Prepared:
             forget(self.reads)
         if cached is Cached.NOTHING:
             forget(self.installed)
-        wall_s, usage, output = _run(self.command, self.variables)
+        wall_s, usage, told = _run(self.command, self.variables)
+        peak_kib, _, output = told.partition(b"\n")
         cost = Cost(
             network=self.network,
             way=self.way.name,
             cached=cached.value,
             wall_s=wall_s,
             cpu_s=usage.ru_utime + usage.ru_stime,
-            peak_mib=usage.ru_maxrss / 2**10,
+            peak_mib=int(peak_kib) / 2**10,
         )
         return cost, output
 
