@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table; all columns but the first hold figures.
+
+    Example:
+        >>> print(table(["network", "s"], [["x", "1.0"]]))
+        | network | s |
+        | --- | ---: |
+        | x | 1.0 |
+    """
+    ruler = ("---", *("---:" for _ in headings[1:]))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, ruler, *rows))
 
 
 @dataclass(frozen=True, slots=True)
