@@ -18,6 +18,7 @@ from fastload.errors import (
 )
 from fastload.fallback import load_stock
 from fastload.loading import dropping_corrupt, identify, open_twin
+from fastload.prediction import remember_predict
 from fastload.rebuilding import rebuild, rebuild_lazy
 from fastload.report import Outcome, PhaseClock
 from fastload.restore.saved_model import restore_saved_model
@@ -152,6 +153,7 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
     with clock.phase("restore"), dropping_corrupt(identity.entry):
         make = rebuild_lazy if call.weights == "lazy" else rebuild
         model = make(call, identity, twin, chosen)
+        remember_predict(model, call, identity, twin, chosen)
     return Served(model=model, outcome=outcome, twin=twin)
 
 

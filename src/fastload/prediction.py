@@ -1,0 +1,139 @@
+"""The first `predict` of a loaded model, without a trace where an earlier one left its own.
+
+A model that was restored from a twin is watched. When its predict function is about to be traced,
+for the same arguments and in the same surroundings as once before, what came of it then is brought
+back. Where nothing is there, TensorFlow traces, and what comes of it is kept beside the twin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fastload.cache.publish import replacing
+from fastload.call import ModelCall
+from fastload.errors import BypassError, CacheError
+from fastload.loading import Identity
+from fastload.restore.collector import paused_collector
+from fastload.restore.objects import uses_only_builtins
+from fastload.runtime.flavour import Flavour
+from fastload.runtime.predicting_model import PredictingModel, is_covered
+from fastload.runtime.surroundings import surroundings
+from fastload.runtime.trace import NotKeptError, Trace, Tracing, brought_back, trace_of
+from fastload.runtime.trace_entry import TRACE_VERSION, read_trace, write_not_kept, write_trace
+from fastload.runtime.tracing import watch
+from fastload.twin.reader import Twin
+
+_logger: Final = logging.getLogger(__name__)
+#: How many traces of a model are kept: each is of other shapes, or of other surroundings.
+MOST_TRACES: Final = 16
+
+
+def remember_predict(
+    model: Any, call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour
+) -> None:
+    """Have the first `predict` of *model* use what an earlier one left, or leave something.
+
+    Args:
+        model: what `rebuild` made for *call*.
+        call: the call.
+        identity: which model.
+        twin: its twin.
+        chosen: its Keras.
+    """
+    if call.weights == "lazy" or call.device is not None or call.custom_objects:
+        return
+    if not is_covered(model, chosen) or not uses_only_builtins(twin, chosen):
+        return
+    try:
+        with paused_collector():
+            state = PredictingModel.of(model, chosen)
+        watch(model, _Traces(identity=identity, chosen=chosen, state=state))
+    except BypassError as error:
+        _logger.info("%s: predict is traced: %s", identity.source.path, error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Traces:
+    """The traces of a model's predict function that are kept.
+
+    Attributes:
+        identity: the model.
+        chosen: its Keras.
+        state: what it was made of when it was loaded.
+    """
+
+    identity: Identity
+    chosen: Flavour
+    state: PredictingModel
+
+    def concrete(self, model: Any, tracing: Tracing) -> Any:
+        """Return the concrete function of *tracing*, without making it where that can be."""
+        try:
+            with paused_collector():
+                path = self._path(model, tracing)
+                function = self._brought_back(model, tracing, path)
+            if function is not None:
+                return function
+        except NotKeptError as error:
+            _logger.info("%s: predict is traced: %s", self.identity.source.path, error)
+            return tracing.make()
+        except Exception:  # a predict must not fail because of what could make it faster
+            _logger.warning("predict is traced; please report this", exc_info=True)
+            return tracing.make()
+        made = tracing.make()
+        self._keep(model, made, path)
+        return made
+
+    def _brought_back(self, model: Any, tracing: Tracing, path: Path) -> Any:
+        trace = self._read(path)
+        if trace is None:
+            return None
+        function = brought_back(trace, self.state.variables(model), tracing)
+        self.state.mark_called(model)
+        return function
+
+    def _path(self, model: Any, tracing: Tracing) -> Path:
+        self.state.require_unchanged(model)
+        parts = surroundings(model, self.chosen, tracing)
+        key = "\n".join((self.identity.content.digest, str(TRACE_VERSION), *parts))
+        return self.identity.entry.flat_path(
+            f"predict-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+        )
+
+    def _read(self, path: Path) -> Trace | None:
+        try:
+            return read_trace(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, CacheError) as error:
+            _logger.warning("a trace is kept anew: %s", error)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            return None
+
+    def _keep(self, model: Any, made: Any, path: Path) -> None:
+        digest = self.identity.content.digest
+        write: Callable[[Path], None]
+        try:
+            if len(list(path.parent.glob(f"{self.identity.entry.name}.predict-*"))) >= MOST_TRACES:
+                return
+            try:
+                self.state.require_unchanged(model)
+                trace = trace_of(made, self.state.variables(model))
+            except NotKeptError as error:
+                reason = str(error)
+                write = lambda partial: write_not_kept(partial, reason, digest)  # noqa: E731
+            else:
+                write = lambda partial: write_trace(partial, trace, digest)  # noqa: E731
+            with replacing(path, durable=False) as partial:
+                write(partial)
+        except (CacheError, OSError) as error:
+            _logger.info("the trace is not kept: %s", error)
+        except Exception:  # the predict itself is fine
+            _logger.warning("the trace is not kept; please report this", exc_info=True)

@@ -1,0 +1,78 @@
+"""A trace on disk: a small twin of its own, without weights, beside the twin that has them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
+from typing import Final
+
+from fastload.runtime.trace import NotKeptError, Trace
+from fastload.twin.documents import NOT_KEPT, TRACE, TRACE_FUNCTIONS
+from fastload.twin.format import Manifest
+from fastload.twin.reader import Twin
+
+#: Raised when what is stored changes: older entries are not found.
+TRACE_VERSION: Final = 1
+
+
+def write_trace(path: Path, trace: Trace, digest: str) -> None:
+    """Write *trace* to *path*.
+
+    Args:
+        path: the file to make.
+        trace: the trace.
+        digest: hex digest of the model's content.
+
+    Raises:
+        OSError: the disk is full, or refuses in another way.
+    """
+    description = {
+        "captures": trace.captures,
+        "outputs": trace.outputs,
+        "lengths": [len(each) for each in trace.definitions],
+    }
+    documents = {
+        TRACE: json.dumps(description).encode(),
+        TRACE_FUNCTIONS: b"".join(trace.definitions),
+    }
+    _write(path, digest, documents)
+
+
+def write_not_kept(path: Path, reason: str, digest: str) -> None:
+    """Write to *path* that a trace cannot be kept, and why."""
+    _write(path, digest, {NOT_KEPT: reason.encode()})
+
+
+def read_trace(path: Path) -> Trace:
+    """Read what `write_trace` or `write_not_kept` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        NotKeptError: it says that the trace cannot be kept.
+        TwinCorruptError: it is not what was written.
+        TwinVersionError: it has a format version that this fastload does not read.
+    """
+    twin = Twin.open(path)
+    if NOT_KEPT in twin.manifest.documents:
+        raise NotKeptError(twin.document(NOT_KEPT).decode())
+    told = json.loads(twin.document(TRACE))
+    return Trace(
+        definitions=tuple(_cut(twin.document(TRACE_FUNCTIONS), told["lengths"])),
+        captures=tuple(told["captures"]),
+        outputs=told["outputs"],
+    )
+
+
+def _write(path: Path, digest: str, documents: dict[str, bytes]) -> None:
+    # Imported here: it brings h5py, which a hit does without.
+    from fastload.twin.writer import write_twin
+
+    manifest = Manifest(source_kind="trace", source_digest=digest, flavour="", documents=documents)
+    write_twin(path, manifest, [], [])
+
+
+def _cut(content: bytes, lengths: list[int]) -> Iterator[bytes]:
+    for end, length in zip(accumulate(lengths), lengths, strict=True):
+        yield content[end - length : end]
