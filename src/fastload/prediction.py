@@ -7,6 +7,7 @@ back. Where nothing is there, TensorFlow traces, and what comes of it is kept be
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from fastload.runtime.tracing import watch
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger(__name__)
+_KIND: Final = "predict"
 #: How many traces of a model are kept: each is of other shapes, or of other surroundings.
 MOST_TRACES: Final = 16
 
@@ -94,16 +96,17 @@ class _Traces:
         trace = self._read(path)
         if trace is None:
             return None
-        function = brought_back(trace, self.state.variables(model), tracing)
+        on_prepared = functools.partial(self._replace, path)
+        function = brought_back(trace, self.state.variables(model), tracing, on_prepared)
         self.state.mark_called(model)
         return function
 
     def _path(self, model: Any, tracing: Tracing) -> Path:
         self.state.require_unchanged(model)
         parts = surroundings(model, self.chosen, tracing)
-        key = "\n".join((self.identity.content.digest, str(TRACE_VERSION), *parts))
+        key = "\n".join((self._digest, str(TRACE_VERSION), *parts))
         return self.identity.entry.flat_path(
-            f"predict-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+            f"{_KIND}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
         )
 
     def _read(self, path: Path) -> Trace | None:
@@ -118,22 +121,30 @@ class _Traces:
             return None
 
     def _keep(self, model: Any, made: Any, path: Path) -> None:
-        digest = self.identity.content.digest
-        write: Callable[[Path], None]
+        known = path.parent.glob(f"{self.identity.entry.name}.{_KIND}-*")
+        if len(list(known)) >= MOST_TRACES:
+            return
         try:
-            if len(list(path.parent.glob(f"{self.identity.entry.name}.predict-*"))) >= MOST_TRACES:
-                return
-            try:
-                self.state.require_unchanged(model)
-                trace = trace_of(made, self.state.variables(model))
-            except NotKeptError as error:
-                reason = str(error)
-                write = lambda partial: write_not_kept(partial, reason, digest)  # noqa: E731
-            else:
-                write = lambda partial: write_trace(partial, trace, digest)  # noqa: E731
+            self.state.require_unchanged(model)
+            trace = trace_of(made, self.state.variables(model))
+        except NotKeptError as error:
+            reason = str(error)
+            self._write(path, lambda partial: write_not_kept(partial, reason, self._digest))
+        except Exception:  # the predict itself is fine
+            _logger.warning("the trace is not kept; please report this", exc_info=True)
+        else:
+            self._replace(path, trace)
+
+    def _replace(self, path: Path, trace: Trace) -> None:
+        self._write(path, lambda partial: write_trace(partial, trace, self._digest))
+
+    def _write(self, path: Path, write: Callable[[Path], None]) -> None:
+        try:
             with replacing(path, durable=False) as partial:
                 write(partial)
         except (CacheError, OSError) as error:
             _logger.info("the trace is not kept: %s", error)
-        except Exception:  # the predict itself is fine
-            _logger.warning("the trace is not kept; please report this", exc_info=True)
+
+    @property
+    def _digest(self) -> str:
+        return self.identity.content.digest

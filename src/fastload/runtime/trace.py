@@ -19,6 +19,7 @@ from fastload.runtime.inlining import function_names, has_implementations
 from fastload.runtime.late import late
 from fastload.runtime.spec_codec import NotPlainError, decode, encode
 from fastload.runtime.tensorflow import import_module, tensorflow
+from fastload.runtime.trace_runtime import TraceRuntime, require_runtime
 from fastload.runtime.transplant import require, require_parameters
 
 _PARTS: Final = "tensorflow.python.eager.polymorphic_function"
@@ -49,11 +50,13 @@ class Trace:
         definitions: the functions that it calls and, last, its own: serialized `FunctionDef`s.
         captures: the places, among the model's variables, of those that it uses, in its order.
         outputs: the nest of its results, as `spec_codec` encodes it.
+        is_prepared: its definition is what TensorFlow's optimizer left.
     """
 
     definitions: tuple[bytes, ...]
     captures: tuple[int, ...]
     outputs: Any
+    is_prepared: bool = False
 
 
 def trace_of(concrete: Any, variables: Sequence[Any]) -> Trace:
@@ -149,33 +152,39 @@ def require_tracing() -> None:
     """
     atomic, concrete = _module("atomic_function"), _module("concrete_function")
     require(atomic, ["AtomicFunction"])
-    require(atomic.AtomicFunction, ["call_preflattened", "graph_debug_info"])
+    require(atomic.AtomicFunction, ["call_preflattened"])
     require_parameters(
         atomic.AtomicFunction.__init__, ["name", "bound_context", "function_type", "children"]
     )
     require(concrete, ["ConcreteFunction", "ConcreteFunctionGarbageCollector", "_inference_name"])
     require(_module("tracing_compilation").function_type_lib, ["FunctionType"])
     require(_module("tracing_compilation").trace_type, ["from_value"])
-    require(_context(), ["add_function_def", "has_function", "executing_eagerly"])
+    require_runtime(_context())
 
 
-def brought_back(trace: Trace, variables: Sequence[Any], tracing: Tracing) -> Any:
+def brought_back(
+    trace: Trace,
+    variables: Sequence[Any],
+    tracing: Tracing,
+    on_prepared: Callable[[Trace], None] | None = None,
+) -> Any:
     """Return the concrete function that *tracing* would make, without making it.
 
     Args:
         trace: what it would make.
         variables: those of the model, in the order that `trace_of` was given.
         tracing: how it would be made; done when somebody looks at the graph.
+        on_prepared: given the same trace, as TensorFlow's optimizer leaves it, after the first call.
     """
     concrete_function = _module("concrete_function")
     captured = [variables[place].handle for place in trace.captures]
     function_type = _function_type(trace, captured, tracing)
-    made = once(tracing.make_later)  # an error may have needed it before
     name: str = concrete_function._inference_name(tracing.options.name)
+    runtime = TraceRuntime(_context(), trace, once(tracing.make_later), on_prepared)
     definitions = list(_renamed(trace.definitions, name))
-    children = [_registered(each, None, [], made) for each in definitions[:-1]]
+    children = [_registered(each, runtime, None, []) for each in definitions[:-1]]
     attributes = {
-        "_inference_function": _registered(definitions[-1], function_type, children, made),
+        "_inference_function": _registered(definitions[-1], runtime, function_type, children),
         "_function_type": function_type,
         "_captured_inputs": captured,
         "_garbage_collector": concrete_function.ConcreteFunctionGarbageCollector(None),
@@ -183,9 +192,10 @@ def brought_back(trace: Trace, variables: Sequence[Any], tracing: Tracing) -> An
 
     def revive(self: Any) -> None:
         state = vars(self)
+        made = vars(runtime.traced())
         for attribute in attributes:
             del state[attribute]
-        state.update(vars(made()))
+        state.update(made)
 
     return late(concrete_function.ConcreteFunction, revive, {**tracked_state(), **attributes})
 
@@ -234,27 +244,10 @@ def _rename_calls(definition: Any, new: dict[str, str]) -> None:
                 called.name = new.get(called.name, called.name)
 
 
-def _registered(
-    definition: Any, function_type: Any, children: list[Any], made: Callable[[], Any]
-) -> Any:
-    context = _context()
-    context.add_function_def(definition)
-    function = _kept_function()(definition.signature.name, context, function_type, children)
-    function.made = made
-    return function
-
-
-@functools.cache
-def _kept_function() -> Any:
-    """Return the class of functions that know no line of the program, and look for it in need."""
-    stock = _module("atomic_function").AtomicFunction
-
-    def graph_debug_info(self: Any) -> Any:
-        return self.made()._inference_function.graph_debug_info
-
-    told = {name: getattr(stock, name) for name in ("__module__", "__qualname__", "__doc__")}
-    own = {"__slots__": ["made"], "graph_debug_info": property(graph_debug_info)}
-    return type(stock.__name__, (stock,), {**told, **own})
+def _registered(definition: Any, runtime: Any, function_type: Any, children: list[Any]) -> Any:
+    runtime.add_function_def(definition)
+    kind = _module("atomic_function").AtomicFunction
+    return kind(definition.signature.name, runtime, function_type, children)
 
 
 def _context() -> Any:

@@ -31,6 +31,7 @@ def write_trace(path: Path, trace: Trace, digest: str) -> None:
     description = {
         "captures": trace.captures,
         "outputs": trace.outputs,
+        "is_prepared": trace.is_prepared,
         "lengths": [len(each) for each in trace.definitions],
     }
     documents = {
@@ -62,6 +63,7 @@ def read_trace(path: Path) -> Trace:
         definitions=tuple(_cut(twin.document(TRACE_FUNCTIONS), told["lengths"])),
         captures=tuple(told["captures"]),
         outputs=told["outputs"],
+        is_prepared=told["is_prepared"],
     )
 
 
