@@ -12,7 +12,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from fastload.loading import Identity
 from fastload.restore.collector import paused_collector
 from fastload.restore.objects import uses_only_builtins
 from fastload.runtime.flavour import Flavour
-from fastload.runtime.predicting_model import PredictingModel, is_covered
+from fastload.runtime.predicting_model import PredictingModel, blank_batch, is_covered, leave_marks
 from fastload.runtime.surroundings import surroundings
 from fastload.runtime.trace import NotKeptError, Trace, Tracing, brought_back, trace_of
 from fastload.runtime.trace_entry import TRACE_VERSION, read_trace, write_not_kept, write_trace
@@ -38,7 +38,7 @@ MOST_TRACES: Final = 16
 
 def remember_predict(
     model: Any, call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour
-) -> None:
+) -> bool:
     """Have the first `predict` of *model* use what an earlier one left, or leave something.
 
     Args:
@@ -47,17 +47,37 @@ def remember_predict(
         identity: which model.
         twin: its twin.
         chosen: its Keras.
+
+    Returns:
+        Whether it may.
     """
     if call.weights == "lazy" or call.device is not None or call.custom_objects:
-        return
+        return False
     if not is_covered(model, chosen) or not uses_only_builtins(twin, chosen):
-        return
+        return False
     try:
         with paused_collector():
             state = PredictingModel.of(model, chosen)
         watch(model, _Traces(identity=identity, chosen=chosen, state=state))
     except BypassError as error:
         _logger.info("%s: predict is traced: %s", identity.source.path, error)
+        return False
+    return True
+
+
+def learn_predict(make: Callable[[], Any], remember: Callable[[Any], bool]) -> None:
+    """Have models predict until all is kept that makes the next first `predict` fast.
+
+    Args:
+        make: makes the model of its twin.
+        remember: `remember_predict`, but for the model.
+    """
+    for _ in ("as it is traced", "as TensorFlow's optimizer leaves it"):
+        model = make()
+        batch = blank_batch(model)
+        if batch is None or not remember(model):
+            return
+        model.predict(batch, verbose=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +118,7 @@ class _Traces:
             return None
         on_prepared = functools.partial(self._replace, path)
         function = brought_back(trace, self.state.variables(model), tracing, on_prepared)
-        self.state.mark_called(model)
+        leave_marks(model, trace.marks)
         return function
 
     def _path(self, model: Any, tracing: Tracing) -> Path:
@@ -126,7 +146,8 @@ class _Traces:
             return
         try:
             self.state.require_unchanged(model)
-            trace = trace_of(made, self.state.variables(model))
+            marks = tuple(self.state.new_marks(model))
+            trace = replace(trace_of(made, self.state.variables(model)), marks=marks)
         except NotKeptError as error:
             reason = str(error)
             self._write(path, lambda partial: write_not_kept(partial, reason, self._digest))

@@ -1,4 +1,4 @@
-"""What a trace of a Keras model depends on besides the model: settings, devices, the code itself."""
+"""What a trace of a Keras model depends on besides the model: settings, devices, the code."""
 
 from __future__ import annotations
 

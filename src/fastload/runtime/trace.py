@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastload.runtime.functions import tracked_state
 from fastload.runtime.inlining import function_names, has_implementations
 from fastload.runtime.late import late
 from fastload.runtime.spec_codec import NotPlainError, decode, encode
@@ -50,12 +49,14 @@ class Trace:
         definitions: the functions that it calls and, last, its own: serialized `FunctionDef`s.
         captures: the places, among the model's variables, of those that it uses, in its order.
         outputs: the nest of its results, as `spec_codec` encodes it.
+        marks: what tracing left on the model: places of layers, names and values.
         is_prepared: its definition is what TensorFlow's optimizer left.
     """
 
     definitions: tuple[bytes, ...]
     captures: tuple[int, ...]
     outputs: Any
+    marks: tuple[tuple[int, str, Any], ...] = ()
     is_prepared: bool = False
 
 
@@ -174,7 +175,7 @@ def brought_back(
         trace: what it would make.
         variables: those of the model, in the order that `trace_of` was given.
         tracing: how it would be made; done when somebody looks at the graph.
-        on_prepared: given the same trace, as TensorFlow's optimizer leaves it, after the first call.
+        on_prepared: given the same trace after the first call, as the optimizer leaves it.
     """
     concrete_function = _module("concrete_function")
     captured = [variables[place].handle for place in trace.captures]
@@ -191,13 +192,13 @@ def brought_back(
     }
 
     def revive(self: Any) -> None:
-        state = vars(self)
         made = vars(runtime.traced())
+        state = vars(self)
         for attribute in attributes:
             del state[attribute]
         state.update(made)
 
-    return late(concrete_function.ConcreteFunction, revive, {**tracked_state(), **attributes})
+    return late(concrete_function.ConcreteFunction, revive, attributes)
 
 
 def once(make: Callable[[], Any]) -> Callable[[], Any]:

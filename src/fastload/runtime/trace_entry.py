@@ -31,6 +31,7 @@ def write_trace(path: Path, trace: Trace, digest: str) -> None:
     description = {
         "captures": trace.captures,
         "outputs": trace.outputs,
+        "marks": trace.marks,
         "is_prepared": trace.is_prepared,
         "lengths": [len(each) for each in trace.definitions],
     }
@@ -63,6 +64,7 @@ def read_trace(path: Path) -> Trace:
         definitions=tuple(_cut(twin.document(TRACE_FUNCTIONS), told["lengths"])),
         captures=tuple(told["captures"]),
         outputs=told["outputs"],
+        marks=tuple((place, name, value) for place, name, value in told["marks"]),
         is_prepared=told["is_prepared"],
     )
 

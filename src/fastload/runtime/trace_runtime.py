@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload.runtime.prepared import NotPreparedError, collecting, prepared, require_collecting
-from fastload.runtime.tensorflow import import_module
 from fastload.runtime.transplant import require
 
 if TYPE_CHECKING:

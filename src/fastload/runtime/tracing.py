@@ -1,8 +1,8 @@
 """Where TensorFlow traces a Keras model's predict function, and what may come in place of that.
 
-`predict` makes its function by `tf.function` and calls it; everything around the trace stays as it
-is: which shapes share a trace, when another one is made, how the function is called. Only for models
-that are watched, the one step in which TensorFlow runs the model's Python code is passed over.
+`predict` makes its function by `tf.function` and calls it. Everything around the trace stays as it
+is: which shapes share a trace, when another one is made, how the function is called. For models
+that are watched, the one step in which TensorFlow runs the model's Python code may be passed over.
 `docs/decisions/0017-stored-predict-function.md` says why this place.
 """
 
