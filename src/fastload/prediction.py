@@ -51,18 +51,31 @@ def remember_predict(
     Returns:
         Whether it may.
     """
-    if call.weights == "lazy" or call.device is not None or call.custom_objects:
-        return False
-    if not is_covered(model, chosen) or not uses_only_builtins(twin, chosen):
-        return False
     try:
+        _require_ours(model, call, twin, chosen)
         with paused_collector():
             state = PredictingModel.of(model, chosen)
         watch(model, _Traces(identity=identity, chosen=chosen, state=state))
-    except BypassError as error:
+    except (NotKeptError, BypassError) as error:
         _logger.info("%s: predict is traced: %s", identity.source.path, error)
         return False
     return True
+
+
+def _require_ours(model: Any, call: ModelCall, twin: Twin, chosen: Flavour) -> None:
+    """Check that *model* is what its twin says, and nothing else.
+
+    Raises:
+        NotKeptError: it may not be.
+    """
+    if call.weights == "lazy":
+        raise NotKeptError("its weights are lent")
+    if call.device is not None or call.custom_objects:
+        raise NotKeptError("device= or custom_objects= was given")
+    if not is_covered(model, chosen):
+        raise NotKeptError("it is no functional or sequential model of Keras's own class")
+    if not uses_only_builtins(twin, chosen):
+        raise NotKeptError("it has custom classes or functions, which may change")
 
 
 def learn_predict(make: Callable[[], Any], remember: Callable[[Any], bool]) -> None:

@@ -224,10 +224,10 @@ def form(request: pytest.FixtureRequest) -> Form:
 
 def test_copies_predict_by_themselves(model: SavedModel) -> None:
     learn(model)
-    loaded = load(model)
+    loaded = load(model, compile=False)  # stock cannot copy the optimizer of each
     expected = loaded.predict(INPUTS, verbose=0)
 
-    copied = copy.deepcopy(load(model))
+    copied = copy.deepcopy(load(model, compile=False))
     assert same_bits(expected, copied.predict(INPUTS, verbose=0))
     if model.form.generation == 3:
         pickled = pickle.loads(pickle.dumps(loaded))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
+import platform
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import FunctionType
 from typing import Any, Final
 
@@ -23,6 +27,8 @@ _BACKEND: Final = (
     "ops.nn",
     "ops.numpy",
 )
+#: Variables of the environment that TensorFlow and its kernels read.
+_OPTIONS: Final = ("TF_", "ONEDNN_", "DNNL_", "XLA_", "OMP_", "KMP_")
 _SCOPE: Final = "tensorflow.python.eager.polymorphic_function.function_context"
 #: A plain moment, as TensorFlow tells it: no graph, no strategy, no devices, no XLA.
 _PLAIN_MOMENT: Final = (None, (), (), False, None, 0)
@@ -48,6 +54,7 @@ def surroundings(model: Any, chosen: Flavour, tracing: Tracing) -> tuple[str, ..
         f"{options.name} {options.autograph} {options.reduce_retracing} {options.attributes}",
         " ".join(sorted({each.device_type for each in tf.config.list_logical_devices()})),
         *_modes(),
+        *_of_optimizer(),
         _digest_of(_code_of(model, chosen)),
     )
 
@@ -59,6 +66,10 @@ def _require_plain_moment(tracing: Tracing) -> None:
     found = module.make_function_context(tracing.options.scope_type).context
     if tuple(found) != _PLAIN_MOMENT or tensorflow().distribute.has_strategy():
         raise NotKeptError("it is traced inside of something")
+    summaries = import_module("tensorflow.python.ops.summary_ops_v2")
+    require(summaries, ["_current_trace_context"])
+    if summaries._current_trace_context is not None:
+        raise NotKeptError("somebody records the graphs")
     if contexts.context().device_name:
         raise NotKeptError("it is traced for a device")
     if getattr(tracing.options.function_captures, "capture_types", None):
@@ -76,6 +87,26 @@ def _modes() -> Iterator[str]:
     for name in ("is_auto_dtype_conversion_enabled", "is_numpy_style_type_promotion"):
         yield str(getattr(ops, name, bool)())
     yield str(hasattr(tensorflow().Tensor, "reshape"))  # numpy's methods, since somebody asked
+
+
+def _of_optimizer() -> Iterator[str]:
+    """Yield what TensorFlow's optimizer depends on."""
+    context = import_module("tensorflow.python.eager.context").context()
+    require(context, ["function_call_options"])
+    options = context.function_call_options
+    yield f"{options.executor_type} {options.config_proto_serialized!r}"
+    yield str(sorted(item for item in os.environ.items() if item[0].startswith(_OPTIONS)))
+    yield f"{platform.machine()} {os.cpu_count()} {_processor()}"
+
+
+@functools.cache
+def _processor() -> str:
+    """Return the abilities of the processor, which say which kernels there are."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
 def _code_of(model: Any, chosen: Flavour) -> Iterator[tuple[Any, ...]]:
