@@ -70,7 +70,7 @@ class PredictingModel:
         """
         # Of the class: to look at a property of the model may change the model.
         require(type(model), ["_flatten_layers", "weights"])
-        if not {"predict_function", "_jit_compile", "_called"} <= vars(model).keys():
+        if not {"predict_function", "_jit_compile"} <= vars(model).keys():
             raise UnsupportedRuntimeError("a model lacks what predict sets on it")
         return cls(chosen=chosen, state=_state(model, chosen), marks=_marks(model))
 

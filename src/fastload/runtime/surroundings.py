@@ -95,7 +95,8 @@ def _of_optimizer() -> Iterator[str]:
     require(context, ["function_call_options"])
     options = context.function_call_options
     yield f"{options.executor_type} {options.config_proto_serialized!r}"
-    yield str(sorted(item for item in os.environ.items() if item[0].startswith(_OPTIONS)))
+    names = [name for name in os.environ if name.startswith(_OPTIONS)]
+    yield str([(name, os.environ[name]) for name in sorted(names) if "LOG" not in name])
     yield f"{platform.machine()} {os.cpu_count()} {_processor()}"
 
 
