@@ -7,6 +7,7 @@ import gc
 import importlib
 import logging
 import pickle
+import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -345,6 +346,47 @@ def test_a_patched_layer_is_traced(
 
     assert len(traced) == 1
     assert same_bits(stock.predict(INPUTS, verbose=0), actual)
+
+
+def test_plain_tensors_are_kept_too(form: Form, tmp_path: Path, traced: list[str]) -> None:
+    layers = form.stock.layers
+    made = form.stock.Sequential(
+        [
+            form.stock.Input((4,)),
+            layers.Normalization(mean=[1.0, 2, 3, 4], variance=[4.0, 3, 2, 1]),
+            layers.Dense(2),
+        ]
+    )
+    model = SavedModel(form=form, path=tmp_path / f"normalising{form.suffix}")
+    made.save(model.path)
+    expected = model.load_stock().predict(INPUTS, verbose=0)
+    learn(model)
+    traced.clear()
+
+    for _ in range(2):
+        assert same_bits(expected, load(model).predict(INPUTS, verbose=0))
+
+    assert traced == []
+
+
+def test_errors_name_the_line_of_the_program(form: Form, tmp_path: Path) -> None:
+    layers = form.stock.layers
+    made = form.stock.Sequential(
+        [form.stock.Input((3,), dtype="int32"), layers.Embedding(5, 2), layers.Flatten()]
+    )
+    model = SavedModel(form=form, path=tmp_path / f"words{form.suffix}")
+    made.save(model.path)
+    good, bad = np.zeros((2, 3), "int32"), np.full((2, 3), 7, "int32")
+    learn(model, good)
+    told = []
+    for each in (model.load_stock(), load(model), load(model)):
+        each.predict(good, verbose=0)
+        with pytest.raises(Exception, match="7 is not in") as raised:
+            each.predict(bad, verbose=0)
+        message = re.sub(r"_\d+", "", str(raised.value))
+        told.append((type(raised.value), re.sub(r'File "[^"]*", line \d+.*', "", message)))
+
+    assert told[1:] == [told[0]] * 2
 
 
 def test_a_warm_model_predicts_without_a_trace(

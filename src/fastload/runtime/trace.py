@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+import numpy as np
 
 from fastload.runtime.inlining import function_names, has_implementations
 from fastload.runtime.late import late
@@ -47,14 +49,15 @@ class Trace:
 
     Attributes:
         definitions: the functions that it calls and, last, its own: serialized `FunctionDef`s.
-        captures: the places, among the model's variables, of those that it uses, in its order.
+        captures: what it uses, in its order: the places of variables among the model's, and the
+            values of plain tensors.
         outputs: the nest of its results, as `spec_codec` encodes it.
         marks: what tracing left on the model: places of layers, names and values.
         is_prepared: its definition is what TensorFlow's optimizer left.
     """
 
     definitions: tuple[bytes, ...]
-    captures: tuple[int, ...]
+    captures: tuple[int | np.ndarray[Any, Any], ...]
     outputs: Any
     marks: tuple[tuple[int, str, Any], ...] = ()
     is_prepared: bool = False
@@ -77,9 +80,7 @@ def trace_of(concrete: Any, variables: Sequence[Any]) -> Trace:
     for definition in (*called, own):
         _require_plain(definition)
     places = {id(variable.handle): place for place, variable in enumerate(variables)}
-    captures = tuple(places.get(id(tensor), -1) for tensor in concrete.captured_inputs)
-    if -1 in captures:
-        raise NotKeptError("it uses something besides the model's variables")
+    captures = tuple(_capture(tensor, places) for tensor in concrete.captured_inputs)
     try:
         outputs = encode(graph.structured_outputs, _output)
     except NotPlainError as error:
@@ -89,6 +90,15 @@ def trace_of(concrete: Any, variables: Sequence[Any]) -> Trace:
         captures=captures,
         outputs=outputs,
     )
+
+
+def _capture(tensor: Any, places: Mapping[int, int]) -> int | np.ndarray[Any, Any]:
+    if id(tensor) in places:
+        return places[id(tensor)]
+    if not (hasattr(tensor, "numpy") and (tensor.dtype.is_floating or tensor.dtype.is_integer)):
+        raise NotKeptError("it uses something besides the model's variables and plain tensors")
+    value: np.ndarray[Any, Any] = np.asarray(tensor.numpy())
+    return value
 
 
 def _definition(function: Any) -> Any:
@@ -178,7 +188,7 @@ def brought_back(
         on_prepared: given the same trace after the first call, as the optimizer leaves it.
     """
     concrete_function = _module("concrete_function")
-    captured = [variables[place].handle for place in trace.captures]
+    captured = [_captured(each, variables) for each in trace.captures]
     function_type = _function_type(trace, captured, tracing)
     name: str = concrete_function._inference_name(tracing.options.name)
     runtime = TraceRuntime(_context(), trace, once(tracing.make_later), on_prepared)
@@ -199,6 +209,12 @@ def brought_back(
         state.update(made)
 
     return late(concrete_function.ConcreteFunction, revive, attributes)
+
+
+def _captured(capture: int | np.ndarray[Any, Any], variables: Sequence[Any]) -> Any:
+    if isinstance(capture, int):
+        return variables[capture].handle
+    return tensorflow().constant(capture)
 
 
 def once(make: Callable[[], Any]) -> Callable[[], Any]:
