@@ -19,6 +19,7 @@ from fastload.errors import (
 )
 from fastload.fallback import load_stock
 from fastload.loading import dropping_corrupt, identify, open_twin
+from fastload.prediction import remember_predict
 from fastload.rebuilding import rebuild, rebuild_lazy
 from fastload.report import Outcome, PhaseClock
 from fastload.runtime.flat_call import require_device
@@ -156,17 +157,15 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
     with clock.phase("restore"), dropping_corrupt(identity.entry):
         make = rebuild_lazy if call.weights == "lazy" else rebuild
         build = functools.partial(make, call, identity, twin, chosen)
-        model, reason = (
-            _deferred(call, identity, twin, chosen, build) if call.defer else (build(), None)
-        )
+        if call.defer:
+            # Imported here: a load that is not deferred does without.
+            from fastload.deferring import deferred
+
+            model, reason = deferred(call, identity, twin, chosen, build)
+        else:
+            model, reason = build(), None
+            remember_predict(model, call, identity, twin, chosen)
     return Served(model=model, outcome=outcome, twin=twin, reason=reason)
-
-
-def _deferred(*stages: Any) -> tuple[Any, str | None]:
-    # Imported here: a load that is not deferred does without.
-    from fastload.deferring import deferred
-
-    return deferred(*stages)
 
 
 def _require_ours(call: ModelCall) -> None:

@@ -50,3 +50,9 @@ FLAT: Final = "flat.json"
 FLAT_FUNCTIONS: Final = "flat_functions.pb"
 #: Why a function cannot be made flat.
 NOT_FLAT: Final = "not_flat.txt"
+
+#: A trace of a model's predict function: everything about it but its `FunctionDef`s, and those.
+TRACE: Final = "trace.json"
+TRACE_FUNCTIONS: Final = "trace_functions.pb"
+#: Why a trace cannot be kept.
+NOT_KEPT: Final = "not_kept.txt"
