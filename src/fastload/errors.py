@@ -13,7 +13,8 @@
     |   |-- UnconvertibleModelError   FL203  the files do not hold all that a rebuild needs
     |   |-- UnsupportedRuntimeError   FL204  this TensorFlow or Keras is not shaped as expected
     |   |-- UnresolvedObjectError     FL205  a custom class or function is not at hand
-    |   `-- UnsupportedRequestError   FL206  an argument that only the stock loader honours
+    |   |-- UnsupportedRequestError   FL206  an argument that only the stock loader honours
+    |   `-- MigrationError            FL207  (also ValueError) a Keras 2 model that Keras 3 cannot be
     |-- MissingTensorFlowError        FL301  (also ImportError) no TensorFlow is installed
     |-- EntryNotFoundError            FL401  nothing, or more than one thing, in the cache is meant
     |-- StockLoadError                FL402  the stock loader failed where it was to be the measure
@@ -177,6 +178,23 @@ class UnsupportedRequestError(BypassError):
     """An argument of this call is honoured by the stock loader only."""
 
     code = "FL206"
+
+
+class MigrationError(BypassError, ValueError):
+    """A Keras 2 model that cannot be made a Keras 3 model with the same outputs."""
+
+    code = "FL207"
+
+    def __init__(self, owner: str, reason: str) -> None:
+        super().__init__(owner, reason)
+        self.owner, self.reason = owner, reason
+
+    def explanation(self) -> str:
+        return (
+            f"this Keras 2 model cannot be opened in Keras 3: {self.owner}: {self.reason}. "
+            'keras="tf_keras" opens it as it is, where tf-keras is installed; '
+            "fastload.load_predictor runs a SavedModel without any Keras."
+        )
 
 
 class MissingTensorFlowError(FastloadError, ImportError):
