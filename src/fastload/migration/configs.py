@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fastload.migration import layers, objects
+from fastload.migration import layers, objects, sequential
 from fastload.migration.decoding import decoded
 from fastload.migration.rule import Item, Record, Rule
 
 RULES: Final = (*objects.RULES, *layers.RULES)
+#: Applied from the outside in, before all others: they look at what those change.
+FIRST_RULES: Final = sequential.RULES
 
 #: Where a bare name is that of a function.
 _FUNCTION_KEYS: Final = ("activation",)
@@ -41,6 +43,7 @@ def migrated(config: Any, record: Record, rules: Sequence[Rule] = RULES) -> Any:
 
 def _walk(value: Any, record: Record, rules: Sequence[Rule]) -> Any:
     if isinstance(value, Mapping):
+        value = _changed(value, record, FIRST_RULES) if is_object(value) else value
         inner = {
             key: _function(key, _walk(each, record, rules), record) for key, each in value.items()
         }
@@ -58,6 +61,10 @@ def is_object(value: Any) -> bool:
 def _object(item: Item, record: Record, rules: Sequence[Rule]) -> Any:
     item = {key: value for key, value in item.items() if key not in _LABELS}
     item.setdefault("config", {})
+    return _changed(item, record, rules)
+
+
+def _changed(item: Item, record: Record, rules: Sequence[Rule]) -> Any:
     for rule in rules:
         changed = rule.apply(item)
         if changed is not item:

@@ -124,7 +124,7 @@ RULES: Final = (
         name="implementation",
         mends="files of Keras 2 whose recurrent layers say how they compute",
         classes=_RECURRENT | _MORE_RECURRENT | _CELLS,
-        change=without(implementation=ANY, input_dim=ANY, input_length=ANY, go_forwards=ANY),
+        change=without(implementation=ANY, input_dim=ANY, input_length=ANY),
     ),
     Rule(
         name="depthwise-groups",

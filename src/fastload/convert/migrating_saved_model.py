@@ -1,0 +1,60 @@
+"""A Keras 2 SavedModel as a Keras 3 model: configuration, tables, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fastload.convert.keras_section import saved_metadata
+from fastload.convert.object_graph import checkpoint_keys
+from fastload.errors import MigrationError
+from fastload.migration.configs import migrated
+from fastload.migration.rule import Record
+from fastload.runtime.migrated_models import ModelBuilder
+from fastload.runtime.migrated_weights import WeightAssignment
+from fastload.runtime.tensorflow import Checkpoint, parse_object_graph
+from fastload.source.saved_model import read_saved_model
+
+
+def model_of_saved_model(path: Path, keras: Any, objects: Mapping[str, Any], record: Record) -> Any:
+    """Return the Keras 3 model of a Keras 2 SavedModel.
+
+    Args:
+        path: the SavedModel.
+        keras: Keras 3.
+        objects: custom classes and functions by name.
+        record: takes down which rules were applied.
+
+    Raises:
+        MigrationError: Keras 3 has nothing that does the same; the message says for which layer.
+        UnconvertibleModelError: the SavedModel is damaged.
+    """
+    graph = parse_object_graph(read_saved_model(path / "saved_model.pb").object_graph)
+    metadata = saved_metadata(path, graph)
+    root = metadata.get(0)
+    if root is None:
+        raise MigrationError("the SavedModel", "it holds no Keras model")
+    if not root.get("config"):
+        raise MigrationError(f"a model of class {root['class_name']}", "it has no configuration")
+    item = {"class_name": root["class_name"], "config": root["config"]}
+    model = ModelBuilder(keras, objects).build(migrated(item, record))
+    checkpoint = Checkpoint(path / "variables" / "variables")
+    keys = checkpoint_keys(graph, checkpoint.object_graph())
+    names = {node: str(found.get("name")) for node, found in metadata.items()}
+    weights = WeightAssignment(graph, names, lambda node: checkpoint.read(keys.variables[node]))
+    weights.assign(model, dict(layer_configs(item)))
+    return model
+
+
+def layer_configs(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield name and configuration of each layer in a configuration of Keras 2."""
+    if isinstance(value, Mapping):
+        config = value.get("config")
+        if isinstance(config, Mapping) and "class_name" in value and "name" in config:
+            yield config["name"], {**config, "class_name": value["class_name"]}
+        for each in value.values():
+            yield from layer_configs(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from layer_configs(each)
