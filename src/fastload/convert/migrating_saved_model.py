@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from fastload.convert.keras_section import saved_metadata
+from fastload.convert.migrating_tables import (
+    Tables,
+    with_vocabularies,
+    with_vocabulary_files,
+)
 from fastload.convert.object_graph import checkpoint_keys
 from fastload.errors import MigrationError
 from fastload.migration.configs import migrated
@@ -37,10 +42,13 @@ def model_of_saved_model(path: Path, keras: Any, objects: Mapping[str, Any], rec
         raise MigrationError("the SavedModel", "it holds no Keras model")
     if not root.get("config"):
         raise MigrationError(f"a model of class {root['class_name']}", "it has no configuration")
-    item = {"class_name": root["class_name"], "config": root["config"]}
-    model = ModelBuilder(keras, objects).build(migrated(item, record))
     checkpoint = Checkpoint(path / "variables" / "variables")
     keys = checkpoint_keys(graph, checkpoint.object_graph())
+    item = {"class_name": root["class_name"], "config": root["config"]}
+    item = with_vocabulary_files(item, path / "assets")
+    tables = Tables(path=path, graph=graph, keys=keys, checkpoint=checkpoint)
+    item = with_vocabularies(item, metadata, tables)
+    model = ModelBuilder(keras, objects).build(migrated(item, record))
     names = {node: str(found.get("name")) for node, found in metadata.items()}
     weights = WeightAssignment(graph, names, lambda node: checkpoint.read(keys.variables[node]))
     weights.assign(model, dict(layer_configs(item)))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from fastload.errors import MigrationError
 from fastload.migration.rule import (
     ANY,
     Item,
     Rule,
     class_renamed,
+    owner,
     refused,
     renamed,
     with_config,
     without,
 )
+from fastload.migration.weights import HARD_SIGMOID, can_be_steeper
 
 _RECURRENT: Final = frozenset({"LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM2D"})
 _MORE_RECURRENT: Final = frozenset({"ConvLSTM1D", "ConvLSTM3D", "CuDNNLSTM", "CuDNNGRU"})
@@ -34,6 +37,10 @@ _AUGMENTING: Final = frozenset(
 )
 _LOOKUPS: Final = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
 _DEPTHWISE: Final = frozenset({"DepthwiseConv1D", "DepthwiseConv2D"})
+_ACTIVATIONS: Final = ("activation", "recurrent_activation")
+_LAMBDA_TYPES: Final = frozenset(
+    {"module", "function_type", "output_shape_type", "output_shape_module"}
+)
 _SEPARABLE: Final = frozenset({"SeparableConv1D", "SeparableConv2D"})
 
 
@@ -78,6 +85,25 @@ def _untrainable(item: Item) -> Item:
 def _as_tuples(item: Item) -> Item:
     axes = item["config"].get("attention_axes")
     return with_config(item, {"attention_axes": tuple(axes)}) if isinstance(axes, list) else item
+
+
+def _hard_sigmoid(item: Item) -> Item:
+    """Refuse a hard sigmoid that no other weights can make that of Keras 2."""
+    is_hard = HARD_SIGMOID in (item["config"].get(key) for key in _ACTIVATIONS)
+    if is_hard and not can_be_steeper(item["class_name"].removeprefix("CuDNN")):
+        raise MigrationError(owner(item), "the hard_sigmoid of Keras 3 has another slope")
+    return item
+
+
+def _named_function(item: Item) -> Item:
+    """Refuse code in the file; keep a function that is only named."""
+    config = item["config"]
+    function = config.get("function")
+    if not isinstance(function, str):
+        raise MigrationError(owner(item), "it holds Python bytecode, which is not run")
+    named = {"class_name": "function", "config": function, "registered_name": function}
+    less = config.keys() & _LAMBDA_TYPES
+    return with_config(item, {"function": {**named, "module": None}}, less=less)
 
 
 #: In the order in which they are applied.
@@ -145,6 +171,12 @@ RULES: Final = (
         change=without(
             groups=1, kernel_initializer=ANY, kernel_regularizer=ANY, kernel_constraint=ANY
         ),
+    ),
+    Rule(
+        name="transposed-groups",
+        mends="files of Keras 2.3 to 2.15 with Conv2DTranspose (U-Nets, decoders)",
+        classes=frozenset({"Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"}),
+        change=without(groups=1),
     ),
     Rule(
         name="batch-normalisation",
@@ -215,7 +247,7 @@ RULES: Final = (
         name="dropout-noise",
         mends="files of Keras 2 with SpatialDropout, which has one shape of noise only",
         classes=frozenset({"SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"}),
-        change=without(noise_shape=None, rng_type=ANY),
+        change=without(noise_shape=None, rng_type=ANY, trainable=True),
     ),
     Rule(
         name="dropout-state",
@@ -245,6 +277,17 @@ RULES: Final = (
         name="first-layer-shapes",
         mends="files of Keras 2 whose first layer has the shape of the input",
         change=without(batch_input_shape=ANY, batch_size=ANY, input_dtype=ANY),
+    ),
+    Rule(
+        name="hard-sigmoid",
+        mends="nothing by itself: the weights are made steeper, or the layer is refused",
+        change=_hard_sigmoid,
+    ),
+    Rule(
+        name="lambda-functions",
+        mends="files of Keras 2 with a Lambda of a function that has a name",
+        classes=frozenset({"Lambda"}),
+        change=_named_function,
     ),
     Rule(
         name="added-losses",

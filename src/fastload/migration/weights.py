@@ -12,10 +12,10 @@ import numpy as np
 NAMES: Final[Mapping[tuple[str, str], str | None]] = {
     ("DepthwiseConv1D", "depthwise_kernel"): "kernel",
     ("DepthwiseConv2D", "depthwise_kernel"): "kernel",
-    ("Normalization", "count"): None,
     ("Normalization", "mean"): "adapt_mean",
     ("Normalization", "variance"): "adapt_variance",
     ("Discretization", "summary"): None,
+    ("StringLookup", "idf_weights"): None,
 }
 
 #: Keras 2: `clip(0.2 x + 0.5)`; Keras 3: `clip(x / 6 + 0.5)`. The same for 1.2 times the input.

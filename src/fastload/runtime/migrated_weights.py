@@ -19,6 +19,8 @@ _BESIDE: Final = re.compile(
     r"|optimizer|signatures|_random_generator|_rng|rng|_?callable_losses|_self_saveable.*"
     r"|_build_input_shape|_metrics|input_spec|_build_shapes_dict"
 )
+#: Of lookup layers: their tables were filled when they were made.
+_TABLE_STATE: Final = frozenset({"idf_weights", "num_documents"})
 _MISSING: Final = object()
 
 
@@ -52,10 +54,10 @@ class WeightAssignment:
         """
         self._configs = configs
         self._seen = {0}
-        self._enter(0, model, "the model")
+        self._enter(0, model, {}, "the model")
         self._require_all(model)
         for layer in _all_layers(model):
-            if hasattr(layer, "finalize_state"):
+            if type(layer).__name__ == "Normalization":
                 layer.finalize_state()
         return len(self._assigned)
 
@@ -63,17 +65,18 @@ class WeightAssignment:
         """Return the variable that took the value of *node*, or None."""
         return self._assigned.get(node)
 
-    def _enter(self, node: int, thing: Any, path: str) -> None:
+    def _enter(self, node: int, thing: Any, config: Mapping[str, Any], path: str) -> None:
+        config = self._configs.get(getattr(thing, "name", ""), config)
         for name, child in self._children(node):
             where = f"{path}/{name}"
             if self._graph.nodes[child].WhichOneof("kind") == "variable":
-                self._give(child, thing, name, where)
+                self._give(child, thing, name, config, where)
             elif child not in self._seen and self._leads_to_variables(child):
                 self._seen.add(child)
                 part = self._part(thing, name, child)
                 if part is _MISSING:
                     raise MigrationError(where, "the Keras 3 model has no such part")
-                self._enter(child, part, where)
+                self._enter(child, part, config, where)
 
     def _children(self, node: int) -> Iterator[tuple[str, int]]:
         for child in self._graph.nodes[node].children:
@@ -99,22 +102,20 @@ class WeightAssignment:
             return next(found, _MISSING)
         return _attribute(thing, name)
 
-    def _give(self, node: int, thing: Any, name: str, where: str) -> None:
+    def _give(
+        self, node: int, thing: Any, name: str, config: Mapping[str, Any], where: str
+    ) -> None:
         if node in self._assigned or node in self._ignored:
             return
         name = NAMES.get((type(thing).__name__, name), name)
-        if name is None:
+        if name is None or name in _TABLE_STATE:
             self._ignored.add(node)
             return
         variable = _attribute(thing, name)
         if not hasattr(variable, "assign"):
             raise MigrationError(where, "the Keras 3 model has no such weight")
-        put(variable, self._read(node), self._config_of(thing), where)
+        put(variable, self._read(node), config, where)
         self._assigned[node] = variable
-
-    def _config_of(self, thing: Any) -> Mapping[str, Any]:
-        """Return the configuration of the layer that *thing*, a layer or its cell, is."""
-        return self._configs.get(getattr(thing, "name", ""), {})
 
     def _require_all(self, model: Any) -> None:
         given = {id(variable) for variable in self._assigned.values()}
