@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from fastload.convert.migrating_tables import (
 from fastload.convert.object_graph import checkpoint_keys
 from fastload.errors import MigrationError
 from fastload.migration.configs import migrated
+from fastload.migration.graph import layer_configs
 from fastload.migration.rule import Record
 from fastload.runtime.migrated_models import ModelBuilder
 from fastload.runtime.migrated_weights import WeightAssignment
@@ -53,16 +54,3 @@ def model_of_saved_model(path: Path, keras: Any, objects: Mapping[str, Any], rec
     weights = WeightAssignment(graph, names, lambda node: checkpoint.read(keys.variables[node]))
     weights.assign(model, dict(layer_configs(item)))
     return model
-
-
-def layer_configs(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield name and configuration of each layer in a configuration of Keras 2."""
-    if isinstance(value, Mapping):
-        config = value.get("config")
-        if isinstance(config, Mapping) and "class_name" in value and "name" in config:
-            yield config["name"], {**config, "class_name": value["class_name"]}
-        for each in value.values():
-            yield from layer_configs(each)
-    elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from layer_configs(each)

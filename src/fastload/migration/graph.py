@@ -169,3 +169,16 @@ def _refs(value: Any) -> Iterator[TensorRef]:
     elif isinstance(value, (list, tuple)):
         for each in value:
             yield from _refs(each)
+
+
+def layer_configs(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield name and configuration of each layer in a configuration of Keras 2."""
+    if isinstance(value, Mapping):
+        config = value.get("config")
+        if isinstance(config, Mapping) and "class_name" in value and "name" in config:
+            yield config["name"], {**config, "class_name": value["class_name"]}
+        for each in value.values():
+            yield from layer_configs(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from layer_configs(each)

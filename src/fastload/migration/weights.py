@@ -64,7 +64,19 @@ def steepness(class_name: str, config: Mapping[str, Any], width: int) -> Any:
     return None if (factors == 1).all() else factors.reshape(-1)
 
 
-def cudnn_bias(class_name: str, bias: Any) -> Any:
-    """Return the bias of a layer of cuDNN's, which had one for each product, as Keras 3 has it."""
-    halves = bias.reshape(2, -1)
-    return halves.sum(axis=0) if class_name == "CuDNNLSTM" else halves
+def from_cudnn(class_name: str, value: Any, *, is_recurrent: bool) -> Any:
+    """Return a weight of `CuDNNLSTM` or `CuDNNGRU` as the plain layer has it.
+
+    cuDNN keeps the matrix of each gate turned, and a bias for each of the two products.
+
+    Args:
+        class_name: the layer's class in Keras 2.
+        value: the weight.
+        is_recurrent: whether it is the recurrent kernel.
+    """
+    if value.ndim == 1:
+        halves = value.reshape(2, -1)
+        return halves.sum(axis=0) if class_name == "CuDNNLSTM" else halves
+    gates = np.hsplit(value, 4 if class_name == "CuDNNLSTM" else 3)
+    order = "C" if is_recurrent else "F"
+    return np.hstack([gate.T.reshape(gate.shape, order=order) for gate in gates])

@@ -105,6 +105,7 @@ class ModelBuilder:
         bare = name.rpartition(">")[2]
         found = self._objects.get(name, self._objects.get(bare))
         found = found or self._keras.saving.get_registered_object(name)
+        found = found or self._registered(item)
         found = found or (getattr(self._keras.layers, name, None))
         if found is None:
             raise MigrationError(
@@ -112,6 +113,10 @@ class ModelBuilder:
                 "Keras 3 has no such class; pass one for Keras 3 in custom_objects=, or register it",
             )
         return found
+
+    def _registered(self, item: Mapping[str, Any]) -> Any:
+        name = item.get("registered_name") or ""
+        return self._objects.get(name) or self._keras.saving.get_registered_object(name)
 
     def _prepared(self, value: Any, key: str) -> Any:
         """Return *value* as Keras 3 deserialises it: every object says which module it is of."""

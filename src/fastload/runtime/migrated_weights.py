@@ -8,7 +8,7 @@ from typing import Any, Final
 
 
 from fastload.errors import MigrationError
-from fastload.migration.weights import NAMES, cudnn_bias, steepness
+from fastload.migration.weights import NAMES, from_cudnn, steepness
 
 _CHILD_LAYER: Final = re.compile(r"layer-\d+$")
 #: What Keras 2 keeps beside a layer's own parts: functions, lists of what is elsewhere, state of
@@ -151,17 +151,14 @@ def put(variable: Any, value: Any, config: Mapping[str, Any], where: str) -> Non
     """
     kind = str(config.get("class_name", ""))
     if kind.startswith("CuDNN"):
-        kind, value = kind.removeprefix("CuDNN"), _from_cudnn(kind, variable, value)
+        is_recurrent = variable.name == "recurrent_kernel"
+        value = from_cudnn(kind, value, is_recurrent=is_recurrent)
+        kind = kind.removeprefix("CuDNN")
     if tuple(variable.shape) != value.shape:
         shapes = f"{list(value.shape)} in the file, {list(variable.shape)} in Keras 3"
         raise MigrationError(where, f"its shapes differ: {shapes}")
     factors = steepness(kind, config, value.shape[-1]) if value.ndim else None
     variable.assign(value if factors is None else (value * factors).astype(value.dtype))
-
-
-def _from_cudnn(kind: str, variable: Any, value: Any) -> Any:
-    is_bias = value.ndim == 1
-    return cudnn_bias(kind, value).reshape(tuple(variable.shape)) if is_bias else value
 
 
 def _attribute(thing: Any, name: str) -> Any:
