@@ -13,17 +13,28 @@ from fastload.call import Call, ModelCall, SavedModelCall, current_settings, req
 from fastload.errors import (
     BypassError,
     CacheError,
+    MigrationError,
+    MissingTensorFlowError,
+    RestoreError,
     UnsupportedRequestError,
     UnsupportedSourceError,
 )
 from fastload.fallback import load_stock
-from fastload.loading import dropping_corrupt, identify, open_twin
+from fastload.loading import Identity, dropping_corrupt, identify, migration_of, open_twin
+from fastload.migrating import (
+    is_file_of_keras2,
+    is_migrated,
+    may_migrate,
+    open_migrated,
+    unproved,
+)
 from fastload.rebuilding import rebuild, rebuild_lazy
 from fastload.report import Outcome, PhaseClock
 from fastload.restore.saved_model import restore_saved_model
 from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
     KERAS2,
+    Flavour,
     KerasChoice,
     flavour,
     require_plain_moment,
@@ -133,7 +144,12 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
 
 def serve_model(call: ModelCall, clock: PhaseClock) -> Any:
     """Answer a call of `load_model`: the public one, or one that an import hook caught."""
-    return serve(call, clock, lambda: _load_cached(call, clock))
+    return serve(
+        call,
+        clock,
+        lambda: _load_cached(call, clock),
+        lambda stock_error: _rescued(call, clock, stock_error),
+    )
 
 
 def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
@@ -144,15 +160,50 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
     with clock.phase("import"):
         chosen = flavour(call.keras)
         require_plain_moment(chosen)
-        require_opens(chosen.name, source)
+        if not may_migrate(call, chosen):
+            require_opens(chosen.name, source)
     with clock.phase("identify"):
         identity = identify(CacheDir.locate(call.settings), source, chosen.name)
+    if may_migrate(call, chosen):
+        if is_migrated(identity):
+            return _load_migrated(call, clock, identity, chosen)
+        require_opens(chosen.name, source)
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
         make = rebuild_lazy if call.weights == "lazy" else rebuild
         model = make(call, identity, twin, chosen)
     return Served(model=model, outcome=outcome, twin=twin)
+
+
+def _load_migrated(
+    call: ModelCall, clock: PhaseClock, identity: Identity, chosen: Flavour
+) -> Served:
+    """Load the Keras 3 model of a Keras 2 source, migrating it first where that was not done."""
+    identity = migration_of(identity)
+    with clock.phase("twin"):
+        twin, outcome = open_migrated(call, identity, chosen)
+    with clock.phase("restore"), dropping_corrupt(identity.entry):
+        make = rebuild_lazy if call.weights == "lazy" else rebuild
+        model = make(call, identity, twin, chosen)
+    return Served(model=model, outcome=outcome, twin=twin, reason=unproved(twin))
+
+
+def _rescued(call: ModelCall, clock: PhaseClock, stock_error: Exception) -> Served | None:
+    """Migrate the Keras 2 file that this Keras 3 refuses, or return None where that is no way."""
+    try:
+        chosen = flavour(call.keras)
+        if not may_migrate(call, chosen) or isinstance(stock_error, (MemoryError, MigrationError)):
+            return None
+        source = detect(call.filepath)
+        if not is_file_of_keras2(source):
+            return None
+        identity = identify(CacheDir.locate(call.settings), source, chosen.name)
+        return _load_migrated(call, clock, identity, chosen)
+    except (CacheError, BypassError, MissingTensorFlowError) as error:
+        if isinstance(error, MigrationError) and hasattr(stock_error, "add_note"):
+            stock_error.add_note(f"fastload: {error.explanation()}")
+        return None
 
 
 def _require_ours(call: ModelCall) -> None:
@@ -214,17 +265,33 @@ def serve_saved_model(call: SavedModelCall, clock: PhaseClock) -> Any:
     return serve(call, clock, lambda: _load_objects(call, clock))
 
 
-def serve(call: Call, clock: PhaseClock, load: Callable[[], Served]) -> Any:
-    """Load from the twin, or with the stock loader for the reason why not."""
+def serve(
+    call: Call,
+    clock: PhaseClock,
+    load: Callable[[], Served],
+    rescue: Callable[[Exception], Served | None] = lambda _: None,
+) -> Any:
+    """Load from the twin, or with the stock loader for the reason why not.
+
+    Args:
+        call: the call.
+        clock: its phases.
+        load: loads from the twin.
+        rescue: is given what the stock loader raises, and may load in a way of our own.
+    """
     with loading():
-        served = _served(call, load)
+        served = _served(call, load, rescue)
         if not isinstance(served, Served):
-            return load_stock(call, clock, served)
+            served = load_stock(call, clock, served, rescue)
+            if not isinstance(served, Served):
+                return served
     account_served(call, clock, served.outcome, served.twin, served.reason)
     return served.model
 
 
-def _served(call: Call, load: Callable[[], Served]) -> Served | CacheError | BypassError:
+def _served(
+    call: Call, load: Callable[[], Served], rescue: Callable[[Exception], Served | None]
+) -> Served | CacheError | BypassError:
     """Load from the twin, or return the reason why not.
 
     It is returned, not handled here: what the stock loader raises would seem to follow from it.
@@ -233,7 +300,12 @@ def _served(call: Call, load: Callable[[], Served]) -> Served | CacheError | Byp
         return load()
     except (CacheError, BypassError) as error:
         if call.must_be_served and not call.settings.disabled:
-            raise
+            # That Keras refuses the twin of a file says that it would refuse the file.
+            is_refused = isinstance(error, (RestoreError, UnsupportedSourceError))
+            rescued = rescue(error) if is_refused else None
+            if rescued is None:
+                raise
+            return rescued
         return error
 
 

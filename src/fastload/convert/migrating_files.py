@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from fastload.convert.conversion import object_names
 from fastload.errors import MigrationError, UnconvertibleModelError
 from fastload.migration.configs import migrated
 from fastload.migration.graph import is_network, is_sequential, layer_configs
@@ -21,17 +22,21 @@ from fastload.runtime.migrated_models import ModelBuilder
 from fastload.runtime.migrated_weights import put
 from fastload.source.hdf5 import HDF5Source, read_hdf5
 from fastload.source.keras_archive import KerasArchive, read_keras_archive
+from fastload.source.kinds import ModelSource, SourceKind
 
 _WEIGHTS = "model_weights"
 
 
-def model_of_hdf5(path: Path, keras: Any, objects: Mapping[str, Any], record: Record) -> Any:
+Resolve = Callable[[Iterable[str]], Mapping[str, Any]]
+
+
+def model_of_hdf5(path: Path, keras: Any, resolve: Resolve, record: Record) -> Any:
     """Return the Keras 3 model of a legacy HDF5 file.
 
     Args:
         path: the file.
         keras: Keras 3.
-        objects: custom classes and functions by name.
+        resolve: finds custom classes and functions by name.
         record: takes down which rules were applied.
 
     Raises:
@@ -40,7 +45,7 @@ def model_of_hdf5(path: Path, keras: Any, objects: Mapping[str, Any], record: Re
     """
     with read_hdf5(path) as file:
         item = hdf5_config(file)
-        model = ModelBuilder(keras, objects).build(migrated(item, record))
+        model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(migrated(item, record))
         _require_built(model)
         groups = _weight_names(file)
         targets = targets_of_groups(model, groups)
@@ -48,15 +53,29 @@ def model_of_hdf5(path: Path, keras: Any, objects: Mapping[str, Any], record: Re
     return model
 
 
-def model_of_archive(path: Path, keras: Any, objects: Mapping[str, Any], record: Record) -> Any:
+def model_of_archive(path: Path, keras: Any, resolve: Resolve, record: Record) -> Any:
     """Return the Keras 3 model of a `.keras` archive of Keras 2; as `model_of_hdf5`."""
     with read_keras_archive(path) as archive:
         item = _with_vocabularies(json.loads(archive.config), archive)
-        model = ModelBuilder(keras, objects).build(migrated(item, record))
+        model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(migrated(item, record))
         _require_built(model)
         names = [spec.name for spec in archive.weights.specs]
         _fill(archive.weights, targets_of_tree(model, item, names), item)
     return model
+
+
+def keras_version(source: ModelSource) -> str:
+    """Return the version of the Keras that wrote a file; the empty text where it says none.
+
+    Raises:
+        BypassError: the file is damaged or unsafe.
+    """
+    if source.kind is SourceKind.KERAS_ARCHIVE:
+        with read_keras_archive(source.path) as archive:
+            found = json.loads(archive.metadata or b"{}")
+        return str(found.get("keras_version", "")) if isinstance(found, dict) else ""
+    with read_hdf5(source.path) as file:
+        return _text(file.groups[""].get("keras_version", ""))
 
 
 def hdf5_config(file: HDF5Source) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fastload.convert.conversion import object_names
 from fastload.convert.keras_section import saved_metadata
 from fastload.convert.migrating_tables import (
     Tables,
@@ -23,13 +24,18 @@ from fastload.runtime.tensorflow import Checkpoint, parse_object_graph
 from fastload.source.saved_model import read_saved_model
 
 
-def model_of_saved_model(path: Path, keras: Any, objects: Mapping[str, Any], record: Record) -> Any:
+def model_of_saved_model(
+    path: Path,
+    keras: Any,
+    resolve: Callable[[Iterable[str]], Mapping[str, Any]],
+    record: Record,
+) -> Any:
     """Return the Keras 3 model of a Keras 2 SavedModel.
 
     Args:
         path: the SavedModel.
         keras: Keras 3.
-        objects: custom classes and functions by name.
+        resolve: finds custom classes and functions by name.
         record: takes down which rules were applied.
 
     Raises:
@@ -49,7 +55,7 @@ def model_of_saved_model(path: Path, keras: Any, objects: Mapping[str, Any], rec
     item = with_vocabulary_files(item, path / "assets")
     tables = Tables(path=path, graph=graph, keys=keys, checkpoint=checkpoint)
     item = with_vocabularies(item, metadata, tables)
-    model = ModelBuilder(keras, objects).build(migrated(item, record))
+    model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(migrated(item, record))
     names = {node: str(found.get("name")) for node, found in metadata.items()}
     weights = WeightAssignment(graph, names, lambda node: checkpoint.read(keys.variables[node]))
     weights.assign(model, dict(layer_configs(item)))

@@ -61,13 +61,18 @@ def probes(specs: Sequence[TensorSpec]) -> Iterator[list[Any]]:
     open_axes = sum(size is None for spec in specs for size in (spec.shape or ())[1:])
     lengths = _LONG_AXES if open_axes == 1 else _OPEN_AXES if open_axes else _OPEN_AXES[:1]
     has_integers = any("int" in spec.dtype for spec in specs)
-    for below in _INTEGERS_BELOW if has_integers else _INTEGERS_BELOW[:1]:
+    kinds = [(below, False) for below in (_INTEGERS_BELOW if has_integers else _INTEGERS_BELOW[:1])]
+    # Keras 2 took indices as fractions too, and that is how most files have it.
+    kinds += [(below, True) for below in _INTEGERS_BELOW]
+    for below, is_counted in kinds:
         for length in lengths:
             random = np.random.default_rng(_SEED)
-            yield [_made_up(random, spec, length, below) for spec in specs]
+            yield [_made_up(random, spec, length, below, is_counted) for spec in specs]
 
 
-def _made_up(random: np.random.Generator, spec: TensorSpec, length: int, below: int) -> Any:
+def _made_up(
+    random: np.random.Generator, spec: TensorSpec, length: int, below: int, is_counted: bool
+) -> Any:
     rows, *others = spec.shape if spec.shape else (None,)
     sizes = (_ROWS if rows is None else rows, *(length if size is None else size for size in others))
     if spec.dtype == "string":
@@ -76,6 +81,8 @@ def _made_up(random: np.random.Generator, spec: TensorSpec, length: int, below: 
         return random.integers(0, 2, sizes).astype(bool)
     if "int" in spec.dtype:
         return random.integers(0, below, sizes).astype(spec.dtype)
+    if is_counted:
+        return random.integers(0, below, sizes).astype(dtype_of(spec.dtype))
     return random.normal(size=sizes).astype(dtype_of(spec.dtype))
 
 

@@ -33,7 +33,7 @@ def serving_function(
     """
     v1 = tensorflow().compat.v1
     graph = tensorflow().Graph()
-    session = v1.Session(graph=graph)
+    session = v1.Session(graph=graph, config=v1.ConfigProto(device_count={"GPU": 0}))
     try:
         with graph.as_default():  # for this long only: what runs beside it is not for a graph
             meta_graph = v1.saved_model.load(session, [_SERVING], str(path))
