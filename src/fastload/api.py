@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from fastload.accounting import account_served
+from fastload.answering import Served, serve
 from fastload.cache.directory import CacheDir
-from fastload.call import Call, ModelCall, SavedModelCall, current_settings, require_enabled
+from fastload.call import ModelCall, SavedModelCall, current_settings, require_enabled
 from fastload.errors import (
     BypassError,
     CacheError,
     MigrationError,
     MissingTensorFlowError,
-    RestoreError,
     UnsupportedRequestError,
     UnsupportedSourceError,
 )
-from fastload.fallback import load_stock
 from fastload.loading import Identity, dropping_corrupt, identify, migration_of, open_twin
 from fastload.migrating import (
     is_file_of_keras2,
@@ -29,7 +26,7 @@ from fastload.migrating import (
     unproved,
 )
 from fastload.rebuilding import rebuild, rebuild_lazy
-from fastload.report import Outcome, PhaseClock
+from fastload.report import PhaseClock
 from fastload.restore.saved_model import restore_saved_model
 from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
@@ -44,26 +41,7 @@ from fastload.runtime.loaders import require_opens
 from fastload.settings import WeightsMode, weights_choice, weights_mode
 from fastload.source.detect import detect
 from fastload.source.kinds import SourceKind
-from fastload.switch import loading
 from fastload.twin.documents import FUNCTION_SECTION
-from fastload.twin.reader import Twin
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """A model from its twin, and what the report says of it.
-
-    Attributes:
-        model: the model, or the object.
-        outcome: whether the twin was there.
-        twin: the twin.
-        reason: why it is not as fast as it could be, if it is not.
-    """
-
-    model: Any
-    outcome: Outcome
-    twin: Twin
-    reason: str | None = None
 
 
 def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of our own
@@ -263,50 +241,6 @@ def load_saved_model(
 def serve_saved_model(call: SavedModelCall, clock: PhaseClock) -> Any:
     """Answer a call of `load_saved_model`: the public one, or one that an import hook caught."""
     return serve(call, clock, lambda: _load_objects(call, clock))
-
-
-def serve(
-    call: Call,
-    clock: PhaseClock,
-    load: Callable[[], Served],
-    rescue: Callable[[Exception], Served | None] = lambda _: None,
-) -> Any:
-    """Load from the twin, or with the stock loader for the reason why not.
-
-    Args:
-        call: the call.
-        clock: its phases.
-        load: loads from the twin.
-        rescue: is given what the stock loader raises, and may load in a way of our own.
-    """
-    with loading():
-        served = _served(call, load, rescue)
-        if not isinstance(served, Served):
-            served = load_stock(call, clock, served, rescue)
-            if not isinstance(served, Served):
-                return served
-    account_served(call, clock, served.outcome, served.twin, served.reason)
-    return served.model
-
-
-def _served(
-    call: Call, load: Callable[[], Served], rescue: Callable[[Exception], Served | None]
-) -> Served | CacheError | BypassError:
-    """Load from the twin, or return the reason why not.
-
-    It is returned, not handled here: what the stock loader raises would seem to follow from it.
-    """
-    try:
-        return load()
-    except (CacheError, BypassError) as error:
-        if call.must_be_served and not call.settings.disabled:
-            # That Keras refuses the twin of a file says that it would refuse the file.
-            is_refused = isinstance(error, (RestoreError, UnsupportedSourceError))
-            rescued = rescue(error) if is_refused else None
-            if rescued is None:
-                raise
-            return rescued
-        return error
 
 
 def _load_objects(call: SavedModelCall, clock: PhaseClock) -> Served:

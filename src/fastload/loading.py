@@ -23,13 +23,13 @@ from fastload.cache.memo import recall, remember
 from fastload.cache.mounts import is_network_filesystem
 from fastload.cache.publish import replacing
 from fastload.errors import (
+    BypassError,
     CacheUnwritableError,
     FastloadError,
     TwinCorruptError,
     UnconvertibleModelError,
     UnsafeSourceError,
     UnsupportedSourceError,
-    refusal,
 )
 from fastload.report import Outcome
 from fastload.settings import Settings, WeightsMode
@@ -84,7 +84,7 @@ def identify(
     converter = _converter(flavour, section)
     memo = recall(cache, source.path, source.files, converter=converter)
     if memo is not None and memo.refusal is not None:
-        raise refusal(*memo.refusal)
+        raise _refusal(*memo.refusal)
     if memo is None:
         content = fingerprint(source)
         remember(cache, source.path, content, converter=converter)
@@ -158,7 +158,7 @@ def require_section(twin: Twin, section: str) -> None:
     if REFUSALS in twin.manifest.documents:
         refusals = json.loads(twin.document(REFUSALS))
         if section in refusals:
-            raise refusal(*refusals[section])
+            raise _refusal(*refusals[section])
 
 
 def _open_or_build(
@@ -245,3 +245,12 @@ def _require_unchanged(source: ModelSource) -> None:
 
 def _converter(flavour: str, section: str) -> str:
     return f"{fastload.__version__}/{flavour}/{section}"
+
+
+def _refusal(code: str, reason: str) -> BypassError:
+    """Return the error that a remembered refusal stands for."""
+    kinds = {
+        kind.code: kind
+        for kind in (UnsupportedSourceError, UnsafeSourceError, UnconvertibleModelError)
+    }
+    return kinds.get(code, BypassError)(reason)

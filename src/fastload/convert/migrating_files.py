@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fastload.convert.conversion import object_names
+from fastload.convert.migrating_training import compile_migrated
 from fastload.errors import MigrationError, UnconvertibleModelError
 from fastload.migration.configs import migrated
 from fastload.migration.graph import is_network, is_sequential, layer_configs
@@ -45,11 +46,16 @@ def model_of_hdf5(path: Path, keras: Any, resolve: Resolve, record: Record) -> A
     """
     with read_hdf5(path) as file:
         item = hdf5_config(file)
-        model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(migrated(item, record))
+        model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(
+            migrated(item, record)
+        )
         _require_built(model)
         groups = _weight_names(file)
         targets = targets_of_groups(model, groups)
         _fill(file, {f"{_WEIGHTS}/{name}": held for name, held in targets.items()}, item)
+        training = file.groups[""].get("training_config")
+        if training:
+            compile_migrated(keras, model, json.loads(_text(training)), record)
     return model
 
 
@@ -57,10 +63,15 @@ def model_of_archive(path: Path, keras: Any, resolve: Resolve, record: Record) -
     """Return the Keras 3 model of a `.keras` archive of Keras 2; as `model_of_hdf5`."""
     with read_keras_archive(path) as archive:
         item = _with_vocabularies(json.loads(archive.config), archive)
-        model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(migrated(item, record))
+        model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(
+            migrated(item, record)
+        )
         _require_built(model)
         names = [spec.name for spec in archive.weights.specs]
         _fill(archive.weights, targets_of_tree(model, item, names), item)
+        training = item.get("compile_config")
+        if training:
+            compile_migrated(keras, model, training, record)
     return model
 
 
@@ -85,7 +96,7 @@ def hdf5_config(file: HDF5Source) -> dict[str, Any]:
         UnconvertibleModelError: it holds none.
     """
     try:
-        found: dict[str, Any] = json.loads(file.groups[""]["model_config"])
+        found: dict[str, Any] = json.loads(_text(file.groups[""]["model_config"]))
     except (KeyError, TypeError, ValueError) as error:
         raise UnconvertibleModelError("the HDF5 file holds no model") from error
     return found

@@ -13,12 +13,14 @@ from fastload.convert.migrating_tables import (
     with_vocabularies,
     with_vocabulary_files,
 )
+from fastload.convert.migrating_training import compile_migrated
 from fastload.convert.object_graph import checkpoint_keys
 from fastload.errors import MigrationError
 from fastload.migration.configs import migrated
 from fastload.migration.graph import layer_configs
 from fastload.migration.rule import Record
 from fastload.runtime.migrated_models import ModelBuilder
+from fastload.runtime.migrated_training import OptimizerState
 from fastload.runtime.migrated_weights import WeightAssignment
 from fastload.runtime.tensorflow import Checkpoint, parse_object_graph
 from fastload.source.saved_model import read_saved_model
@@ -55,8 +57,18 @@ def model_of_saved_model(
     item = with_vocabulary_files(item, path / "assets")
     tables = Tables(path=path, graph=graph, keys=keys, checkpoint=checkpoint)
     item = with_vocabularies(item, metadata, tables)
-    model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(migrated(item, record))
+    model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(
+        migrated(item, record)
+    )
     names = {node: str(found.get("name")) for node, found in metadata.items()}
     weights = WeightAssignment(graph, names, lambda node: checkpoint.read(keys.variables[node]))
     weights.assign(model, dict(layer_configs(item)))
+    if root.get("training_config"):
+        state = OptimizerState(
+            graph,
+            keys.variables,
+            lambda node: checkpoint.read(keys.variables[node]),
+            weights.variable_of,
+        )
+        compile_migrated(keras, model, root["training_config"], record, state)
     return model

@@ -57,7 +57,12 @@ def migrate(
         proof = _proved(source, model)
         archive = Path(folder, "model.keras")
         _save(model, archive)
-        document = {"from": source.kind.value, "rules": record.rules, "proof": proof.to_json()}
+        document = {
+            "from": source.kind.value,
+            "rules": record.rules,
+            "left_out": record.left_out,
+            "proof": proof.to_json(),
+        }
         _write(path, archive, fingerprint, chosen, json.dumps(document).encode())
 
 

@@ -15,7 +15,7 @@ from fastload.errors import MigrationError
 from fastload.migration.probe import TOLERANCES, Difference, difference, probes
 from fastload.runtime.serving_function import Function, serving_function
 from fastload.runtime.tensorflow import parse_object_graph, tensorflow
-from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
+from fastload.signature import DEFAULT_SIGNATURE, TensorSpec
 from fastload.source.saved_model import read_saved_model
 
 #: The dtype whose tolerance is stated where a migration is refused.
@@ -174,5 +174,3 @@ def _require_sizes(model: Any) -> None:
 
 def _dtype(tensor: Any) -> str:
     return str(getattr(tensor.dtype, "name", tensor.dtype))
-
-

@@ -18,9 +18,6 @@ from fastload.migration.rule import (
 )
 from fastload.migration.weights import HARD_SIGMOID, can_be_steeper
 
-_RECURRENT: Final = frozenset({"LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM2D"})
-_MORE_RECURRENT: Final = frozenset({"ConvLSTM1D", "ConvLSTM3D", "CuDNNLSTM", "CuDNNGRU"})
-_CELLS: Final = frozenset({"LSTMCell", "GRUCell", "SimpleRNNCell", "StackedRNNCells"})
 _NORMALISED: Final = frozenset({"BatchNormalization", "LayerNormalization"})
 _AUGMENTING: Final = frozenset(
     {
@@ -119,38 +116,6 @@ RULES: Final = (
         mends="files of Keras 2.4 to 2.15 with an InputLayer made of a type",
         classes=frozenset({"InputLayer"}),
         change=_no_empty_type_spec,
-    ),
-    Rule(
-        name="cudnn-lstm",
-        mends="files of Keras 2.1 to 2.3 that were trained on a GPU with CuDNNLSTM",
-        classes=frozenset({"CuDNNLSTM"}),
-        change=class_renamed("LSTM"),
-    ),
-    Rule(
-        name="cudnn-gru",
-        mends="files of Keras 2.1 to 2.3 that were trained on a GPU with CuDNNGRU",
-        classes=frozenset({"CuDNNGRU"}),
-        change=lambda item: {**with_config(item, {"reset_after": True}), "class_name": "GRU"},
-    ),
-    Rule(
-        name="reset-after",
-        mends="files of Keras 2.0, whose GRU had no reset_after, and did what it is False for",
-        classes=frozenset({"GRU", "GRUCell"}),
-        change=lambda item: (
-            item if "reset_after" in item["config"] else with_config(item, {"reset_after": False})
-        ),
-    ),
-    Rule(
-        name="time-major",
-        mends="files of Keras 2.4 to 2.15 with LSTM, GRU, SimpleRNN or ConvLSTM",
-        classes=_RECURRENT | _MORE_RECURRENT,
-        change=without(time_major=False),
-    ),
-    Rule(
-        name="implementation",
-        mends="files of Keras 2 whose recurrent layers say how they compute",
-        classes=_RECURRENT | _MORE_RECURRENT | _CELLS,
-        change=without(implementation=ANY, input_dim=ANY, input_length=ANY),
     ),
     Rule(
         name="depthwise-groups",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -61,28 +61,36 @@ def probes(specs: Sequence[TensorSpec]) -> Iterator[list[Any]]:
     open_axes = sum(size is None for spec in specs for size in (spec.shape or ())[1:])
     lengths = _LONG_AXES if open_axes == 1 else _OPEN_AXES if open_axes else _OPEN_AXES[:1]
     has_integers = any("int" in spec.dtype for spec in specs)
-    kinds = [(below, False) for below in (_INTEGERS_BELOW if has_integers else _INTEGERS_BELOW[:1])]
-    # Keras 2 took indices as fractions too, and that is how most files have it.
-    kinds += [(below, True) for below in _INTEGERS_BELOW]
-    for below, is_counted in kinds:
+    bounds = _INTEGERS_BELOW if has_integers else _INTEGERS_BELOW[:1]
+    for below in bounds:
         for length in lengths:
             random = np.random.default_rng(_SEED)
-            yield [_made_up(random, spec, length, below, is_counted) for spec in specs]
+            yield [_made_up(random, spec, length, below) for spec in specs]
+    # Keras 2 took indices as fractions too, and that is how most files have it.
+    whole = [replace(spec, dtype="int32") if "float" in spec.dtype else spec for spec in specs]
+    for below in _INTEGERS_BELOW:
+        for length in lengths:
+            random = np.random.default_rng(_SEED)
+            values = [_made_up(random, spec, length, below) for spec in whole]
+            yield [_as(spec, value) for spec, value in zip(specs, values, strict=True)]
 
 
-def _made_up(
-    random: np.random.Generator, spec: TensorSpec, length: int, below: int, is_counted: bool
-) -> Any:
-    rows, *others = spec.shape if spec.shape else (None,)
-    sizes = (_ROWS if rows is None else rows, *(length if size is None else size for size in others))
+def _as(spec: TensorSpec, value: Any) -> Any:
+    return value.astype(dtype_of(spec.dtype)) if "float" in spec.dtype else value
+
+
+def _made_up(random: np.random.Generator, spec: TensorSpec, length: int, below: int) -> Any:
+    rows, *others = spec.shape or (None,)
+    sizes = (
+        _ROWS if rows is None else rows,
+        *(length if size is None else size for size in others),
+    )
     if spec.dtype == "string":
         return np.array(_WORDS, object)[random.integers(0, len(_WORDS), sizes)]
     if spec.dtype == "bool":
         return random.integers(0, 2, sizes).astype(bool)
     if "int" in spec.dtype:
         return random.integers(0, below, sizes).astype(spec.dtype)
-    if is_counted:
-        return random.integers(0, below, sizes).astype(dtype_of(spec.dtype))
     return random.normal(size=sizes).astype(dtype_of(spec.dtype))
 
 

@@ -43,6 +43,8 @@ class Record:
     """The rules that a migration applied, in the order of their first use, with their counts."""
 
     rules: dict[str, int] = field(default_factory=dict)
+    #: What of the original the model does not have, if anything: why it is not compiled, say.
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str) -> None:
         """Note that the rule *name* was applied."""

@@ -22,7 +22,9 @@ NAMES: Final[Mapping[tuple[str, str], str | None]] = {
 HARD_SIGMOID: Final = "hard_sigmoid"
 _STEEPER: Final = 1.2
 #: Layers whose activation is over one sum of products, which can be made steeper.
-_LINEAR: Final = frozenset({"Dense", "EinsumDense", "Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose"})
+_LINEAR: Final = frozenset(
+    {"Dense", "EinsumDense", "Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose"}
+)
 #: Which of the equal parts of a recurrent layer's weights go into its recurrent activation.
 _GATES: Final = {
     "LSTM": (4, (0, 1, 3)),
@@ -78,5 +80,6 @@ def from_cudnn(class_name: str, value: Any, *, is_recurrent: bool) -> Any:
         halves = value.reshape(2, -1)
         return halves.sum(axis=0) if class_name == "CuDNNLSTM" else halves
     gates = np.hsplit(value, 4 if class_name == "CuDNNLSTM" else 3)
-    order = "C" if is_recurrent else "F"
-    return np.hstack([gate.T.reshape(gate.shape, order=order) for gate in gates])
+    if is_recurrent:
+        return np.hstack([gate.T for gate in gates])
+    return np.hstack([gate.T.reshape(gate.shape, order="F") for gate in gates])

@@ -77,9 +77,9 @@ def _matched(saved: Sequence[str], held: Sequence[Held], layer: str) -> dict[str
         reason = f"the file has {len(saved)} weights of it, Keras 3 {len(held)}"
         raise MigrationError(f"layer {layer!r}", reason)
     in_order = dict(zip(saved, held, strict=True))
-    if all(_bare(name, found[1]) == found[0].name for name, found in in_order.items()):
-        if len({id(holder) for _, holder in held}) == 1:
-            return in_order
+    agree = all(_bare(name, found[1]) == found[0].name for name, found in in_order.items())
+    if agree and len({id(holder) for _, holder in held}) == 1:
+        return in_order
     by_name = {name: _named(name, held) for name in saved}
     places = [place for place in by_name.values() if place is not None]
     if len(places) == len(set(places)) == len(held):

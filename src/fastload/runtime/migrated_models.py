@@ -110,7 +110,7 @@ class ModelBuilder:
         if found is None:
             raise MigrationError(
                 owner(item),
-                "Keras 3 has no such class; pass one for Keras 3 in custom_objects=, or register it",
+                "Keras 3 has no such class; pass one that is for it in custom_objects=",
             )
         return found
 

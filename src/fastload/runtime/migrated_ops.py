@@ -22,6 +22,8 @@ class Length:
 class Shape(tuple[Any, ...]):
     """The shape of a tensor: numbers, and a `Length` for each axis that is open."""
 
+    __slots__ = ()
+
 
 class Operations:
     """The operations of a Keras 3, by the names that `migration.operations` uses."""
@@ -62,9 +64,7 @@ class Operations:
         return self._ops.cast(self._ops.sum(ones), dtype)
 
     def _shape_of(self, x: Any) -> Shape:
-        return Shape(
-            Length(x, axis) if size is None else size for axis, size in enumerate(x.shape)
-        )
+        return Shape(Length(x, axis) if size is None else size for axis, size in enumerate(x.shape))
 
     def _cast(self, x: Any, dtype: str) -> Any:
         if isinstance(x, Length):
@@ -95,7 +95,7 @@ class Operations:
             return Shape(xs)
         return self._ops.stack([self._tensor(x, None) for x in xs], axis=axis)
 
-    def _split_by(self, x: Any, sizes: Any, axis: int = 0, num: Any = None) -> Any:  # noqa: ARG002 - TensorFlow's
+    def _split_by(self, x: Any, sizes: Any, axis: int = 0, num: Any = None) -> Any:
         if isinstance(sizes, int):
             return self._ops.split(x, sizes, axis=axis)
         return self._ops.split(x, [int(end) for end in np.cumsum(sizes)[:-1]], axis=axis)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-
 from fastload.errors import MigrationError
 from fastload.migration.weights import NAMES, from_cudnn, steepness
 
@@ -56,7 +55,7 @@ class WeightAssignment:
         self._seen = {0}
         self._enter(0, model, {}, "the model")
         self._require_all(model)
-        for layer in _all_layers(model):
+        for layer in model._flatten_layers():
             if type(layer).__name__ == "Normalization":
                 layer.finalize_state()
         return len(self._assigned)
@@ -107,11 +106,11 @@ class WeightAssignment:
     ) -> None:
         if node in self._assigned or node in self._ignored:
             return
-        name = NAMES.get((type(thing).__name__, name), name)
-        if name is None or name in _TABLE_STATE:
+        own_name = NAMES.get((type(thing).__name__, name), name)
+        if own_name is None or own_name in _TABLE_STATE:
             self._ignored.add(node)
             return
-        variable = _attribute(thing, name)
+        variable = _attribute(thing, own_name)
         if not hasattr(variable, "assign"):
             raise MigrationError(where, "the Keras 3 model has no such weight")
         put(variable, self._read(node), config, where)
@@ -171,10 +170,3 @@ def _attribute(thing: Any, name: str) -> Any:
         if found is not None:
             return found
     return _MISSING
-
-
-def _all_layers(model: Any) -> Iterator[Any]:
-    for layer in model._flatten_layers():
-        yield layer
-
-
