@@ -16,7 +16,7 @@ from typing import Final
 
 import fastload
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import CacheEntry, entry_name, mark_used
+from fastload.cache.entry import MIGRATED_FLAVOUR, CacheEntry, entry_name, mark_used
 from fastload.cache.eviction import evict
 from fastload.cache.locking import entry_lock
 from fastload.cache.memo import recall, remember
@@ -41,9 +41,6 @@ from fastload.twin.format import FORMAT_VERSION
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger(__name__)
-
-#: Raised where the rules of a migration change what comes of a file; part of the entry's name.
-MIGRATION_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +93,7 @@ def identify(
 
 def migration_of(identity: Identity) -> Identity:
     """Return where the Keras 3 model of a Keras 2 source is or will be."""
-    flavour = f"{identity.flavour}-{MIGRATED_SECTION}-{MIGRATION_VERSION}"
-    name = entry_name(identity.content.digest, flavour, FORMAT_VERSION)
+    name = entry_name(identity.content.digest, MIGRATED_FLAVOUR, FORMAT_VERSION)
     entry = CacheEntry(cache=identity.entry.cache, name=name)
     return replace(identity, section=MIGRATED_SECTION, entry=entry)
 

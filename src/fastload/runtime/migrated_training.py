@@ -32,6 +32,8 @@ def compile_as(keras: Any, model: Any, training: Mapping[str, Any]) -> None:
         made[key] = _by_output(made[key], names)
     given = {key: value for key, value in made.items() if value is not None}
     model.compile(**given)
+    if model.optimizer is not None:  # or a load of the twin would miss its variables
+        model.optimizer.build(model.trainable_variables)
 
 
 def _made(keras: Any, value: Any) -> Any:
@@ -113,7 +115,6 @@ class OptimizerState:
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         if optimizer is not model.optimizer:
             return "the optimizer scales losses"
-        optimizer.build(model.trainable_variables)
         found = dict(self._slots(node, optimizer))
         self._count(node, optimizer)
         if not found:  # it was never trained, or needs none
