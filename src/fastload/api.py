@@ -143,7 +143,7 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
     with clock.phase("identify"):
         identity = identify(CacheDir.locate(call.settings), source, chosen.name)
     if may_migrate(call, chosen):
-        if is_migrated(identity):
+        if is_migrated(identity, compiled=call.compile):
             return _load_migrated(call, clock, identity, chosen)
         require_opens(chosen.name, source)
     with clock.phase("twin"):

@@ -25,11 +25,22 @@ def may_migrate(call: ModelCall, chosen: Flavour) -> bool:
     return chosen.name == KERAS3 and not call.is_of_stock and not call.stock_only
 
 
-def is_migrated(identity: Identity) -> bool:
-    """Say whether stock refuses a source: every SavedModel, and what it was seen to refuse."""
+def is_migrated(identity: Identity, *, compiled: bool = True) -> bool:
+    """Say whether stock refuses a source: every SavedModel, and what it was seen to refuse.
+
+    Args:
+        identity: the source.
+        compiled: whether the model is to be compiled. Some files stock opens uncompiled only.
+
+    Raises:
+        CacheError: the twin cannot be read.
+    """
     if identity.source.kind is SourceKind.SAVED_MODEL:
         return True
-    return migration_of(identity).entry.path.exists()
+    path = migration_of(identity).entry.path
+    if compiled or not path.exists():
+        return path.exists()
+    return bool(_document(Twin.open(path))["refused_uncompiled"])
 
 
 def is_file_of_keras2(source: ModelSource) -> bool:
@@ -53,9 +64,16 @@ def open_migrated(call: ModelCall, identity: Identity, chosen: Flavour) -> tuple
     """
 
     def write(path: Path) -> None:
-        from fastload.convert.migration import migrate
+        from fastload.convert.migration import Order, migrate
 
-        migrate(path, identity.source, identity.content, chosen, _resolving(call, chosen))
+        order = Order(
+            source=identity.source,
+            fingerprint=identity.content,
+            chosen=chosen,
+            resolve=_resolving(call, chosen),
+            compiled=call.compile,
+        )
+        migrate(path, order)
 
     twin, outcome = open_twin(identity, call.settings, call.weights, write)
     if outcome is Outcome.MISS:

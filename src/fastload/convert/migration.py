@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,35 +35,46 @@ _MAKERS = {
 _DEVICE = "/CPU:0"
 
 
-def migrate(
-    path: Path, source: ModelSource, fingerprint: Fingerprint, chosen: Flavour, resolve: Resolve
-) -> None:
-    """Write the twin of the Keras 3 model that *source*, of Keras 2, becomes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be migrated, and for which call.
 
-    Args:
-        path: the file to make.
+    Attributes:
         source: a SavedModel, an HDF5 file or an archive.
         fingerprint: its content.
         chosen: Keras 3.
         resolve: finds custom objects.
+        compiled: whether the call that stock refused was for a compiled model.
+    """
+
+    source: ModelSource
+    fingerprint: Fingerprint
+    chosen: Flavour
+    resolve: Resolve
+    compiled: bool
+
+
+def migrate(path: Path, order: Order) -> None:
+    """Write the twin of the Keras 3 model that a Keras 2 model becomes to *path*.
 
     Raises:
         MigrationError: Keras 3 has nothing that does the same, or its outputs differ too much.
         BypassError: the source is damaged or unsafe.
     """
-    record = Record()
-    with undone(chosen), placed(_DEVICE), tempfile.TemporaryDirectory() as folder:
-        model = _MAKERS[source.kind](source.path, chosen.keras, resolve, record)
+    record, source = Record(), order.source
+    with undone(order.chosen), placed(_DEVICE), tempfile.TemporaryDirectory() as folder:
+        model = _MAKERS[source.kind](source.path, order.chosen.keras, order.resolve, record)
         proof = _proved(source, model)
         archive = Path(folder, "model.keras")
         _save(model, archive)
         document = {
             "from": source.kind.value,
+            "refused_uncompiled": not order.compiled,
             "rules": record.rules,
             "left_out": record.left_out,
             "proof": proof.to_json(),
         }
-        _write(path, archive, fingerprint, chosen, json.dumps(document).encode())
+        _write(path, archive, order, json.dumps(document).encode())
 
 
 def _proved(source: ModelSource, model: Any) -> Proof:
@@ -88,10 +99,9 @@ def _save(model: Any, path: Path) -> None:
         raise MigrationError("the migrated model", reason) from error
 
 
-def _write(
-    path: Path, archive: Path, fingerprint: Fingerprint, chosen: Flavour, document: bytes
-) -> None:
-    with converting_archive(detect(archive), fingerprint, chosen.name) as conversion:
+def _write(path: Path, archive: Path, order: Order, document: bytes) -> None:
+    fingerprint, flavour_name = order.fingerprint, order.chosen.name
+    with converting_archive(detect(archive), fingerprint, flavour_name) as conversion:
         documents = {**conversion.manifest.documents, MIGRATION: document}
         manifest = replace(conversion.manifest, documents=documents)
         write_twin(path, manifest, conversion.specs, conversion.stream())
