@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from fastload.api import Served, load_model, serve
+from fastload.answering import Served, serve
+from fastload.api import load_model
 from fastload.cache.directory import CacheDir
 from fastload.call import ModelCall, PredictorCall, current_settings, require_enabled
 from fastload.errors import BypassError, CacheError, ModelChangedError
