@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from fastload.runtime.flattening import Capturing
 
 _logger: Final = logging.getLogger(__name__)
+#: TensorFlow puts whole functions into its errors.
+_LONGEST_REASON: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,14 +107,20 @@ class FlatEntry:
         digest = self.identity.content.digest
         try:
             found = optimized(flat, signature, weights)
-        except UnsupportedRuntimeError as error:
+        except NotFlatError as error:
+            reason = str(error)
+        except (UnsupportedRuntimeError, MemoryError) as error:
             _logger.info("%s is not optimized: %s", self.path, error)
             return None
-        if found is None:
-            _keep(path, lambda partial: write_refusal(partial, "its graph has to be made", digest))
+        except Exception as error:  # no load fails for what only makes it faster
+            _logger.warning("%s is not optimized; please report this", self.path, exc_info=True)
+            reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
         else:
-            _keep(path, lambda partial: write_flat(partial, found, signature, digest))
-        return found
+            if found is not None:
+                _keep(path, lambda partial: write_flat(partial, found, signature, digest))
+            return found
+        _keep(path, lambda partial: write_refusal(partial, reason, digest))
+        return None
 
     def make(self, function: Callable[[], Capturing], signature: Signature) -> FlatFunction:
         """Make the function, and keep it.
