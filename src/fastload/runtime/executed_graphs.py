@@ -19,6 +19,7 @@ from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime import eager
 from fastload.runtime.flat_call import registration
 from fastload.runtime.flat_function import FlatFunction
+from fastload.runtime.inlining import function_names
 from fastload.runtime.tensorflow import import_module
 from fastload.runtime.transplant import require
 
@@ -67,17 +68,22 @@ def executed_graph(
     return ExecutedGraph(optimized=optimized, partitions=tuple(partitions))
 
 
-def difference(one: ExecutedGraph, other: ExecutedGraph) -> str | None:
+def difference(one: ExecutedGraph, other: ExecutedGraph, names: Mapping[str, str]) -> str | None:
     """Say where *other* executes anything else than *one*; None where it does not.
 
     What may differ is that *other* passes values on through more `Identity`s, and that nodes of
     *one* wait for arguments, which are there from the start.
+
+    Args:
+        one: what is executed for a function.
+        other: what is executed for another.
+        names: what functions that *one* calls are called in *other*.
     """
     if len(one.partitions) != len(other.partitions):
         return "the number of devices"
     for mine, its in zip(one.partitions, other.partitions, strict=True):
-        names = {node.name for node in mine.node}
-        wanted, found = _anatomy(mine, names), _anatomy(its, names)
+        there = {node.name for node in mine.node}
+        wanted, found = _anatomy(mine, there, names), _anatomy(its, there, {})
         differing = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
         if differing:
             return differing[0]
@@ -181,32 +187,49 @@ def _message(content: bytes) -> Any:
     return eager.runtime().function_pb2.FunctionDef.FromString(content)
 
 
-def _anatomy(graph: Any, names: Collection[str]) -> dict[str, Any]:
-    """Return all that is executed, by name, with the `Identity`s looked through but for *names*."""
-    nodes = {node.name: node for node in graph.node}
+def _anatomy(graph: Any, kept: Collection[str], functions: Mapping[str, str]) -> dict[str, Any]:
+    """Return all that is executed, by name.
+
+    Args:
+        graph: a `GraphDef`.
+        kept: which nodes to tell of; others that are an `Identity` are looked through.
+        functions: other names for functions.
+    """
+    names = {node.name: _label(node) for node in graph.node}
     passed = {
         node.name: node.input[0]
         for node in graph.node
-        if node.op == "Identity" and node.name not in names
+        if node.op == "Identity" and node.name not in kept
     }
     arguments = {f"^{node.name}" for node in graph.node if node.op == "_Arg"}
     return {
-        name: (
+        names[node.name]: (
             node.op,
             node.device,
-            [_source(each, passed) for each in node.input if each not in arguments],
-            {
-                key: node.attr[key].SerializeToString(deterministic=True)
-                for key in node.attr
-                if key not in NOTES
-            },
+            [_source(each, passed, names) for each in node.input if each not in arguments],
+            {key: _told(node.attr[key], functions) for key in node.attr if key not in NOTES},
         )
-        for name, node in nodes.items()
-        if name not in passed
+        for node in graph.node
+        if node.name not in passed
     }
 
 
-def _source(wanted: str, passed: Mapping[str, str]) -> str:
+def _label(node: Any) -> str:
+    """Return a name for *node*; arguments and results are told by their places."""
+    ends = {"_Arg": "argument", "_Retval": "result"}
+    return f"{ends[node.op]} {node.attr['index'].i}" if node.op in ends else str(node.name)
+
+
+def _source(wanted: str, passed: Mapping[str, str], names: Mapping[str, str]) -> str:
     while wanted in passed:
         wanted = passed[wanted]
-    return wanted
+    return names.get(wanted, wanted)
+
+
+def _told(attribute: Any, functions: Mapping[str, str]) -> bytes:
+    copy = type(attribute)()
+    copy.CopyFrom(attribute)
+    for called in function_names(copy):
+        called.name = functions.get(called.name, called.name)
+    told: bytes = copy.SerializeToString(deterministic=True)
+    return told

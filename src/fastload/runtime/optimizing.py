@@ -20,15 +20,13 @@ from fastload.runtime import eager
 from fastload.runtime.executed_graphs import NOTES, difference, executed_graph
 from fastload.runtime.flat_call import without_optimizers
 from fastload.runtime.flat_function import FlatFunction, NotFlatError
-from fastload.runtime.flattening import function_of
-from fastload.runtime.inlining import called_by, function_names, shape_of_argument
+from fastload.runtime.flattening import function_of, rename_functions
+from fastload.runtime.inlining import called_by, nodes_of, shape_of_argument
 from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.runtime.transplant import require
 from fastload.signature import Signature, TensorSpec
 from fastload.twin.format import dtype_of
 
-#: Loops of the old kind: their nodes come in circles, which a function's body cannot have.
-_LOOPS: Final = frozenset({"Enter", "Exit", "NextIteration", "LoopCond", "Merge", "Switch"})
 #: What is no state to TensorFlow, which computes it in advance, though files may change.
 _FILES: Final = frozenset({"GenerateVocabRemapping", "MatchingFiles", "ReadFile"})
 #: Inferred for each graph anew, and refused where it was inferred otherwise.
@@ -61,13 +59,13 @@ def optimized(
     wanted = executed_graph(flat, tensors, config)
     if wanted is None:
         return None
-    _require_plain(wanted.optimized)
-    content = _definition(wanted.optimized, flat)
-    found = replace(flat, name=f"{flat.name}_optimized", definitions=(content,), is_optimized=True)
+    graph = _as_body(wanted.optimized, flat)
+    names = rename_functions(graph, f"{flat.name}_optimized")
+    found = _function_of(graph, flat)
     executed = executed_graph(found, tensors, without_optimizers(config))
     if executed is None:
         return None
-    where = difference(wanted, executed)
+    where = difference(wanted, executed, names)
     if where is not None:
         raise NotFlatError(f"its graph would be executed otherwise: {where}")
     return found
@@ -85,17 +83,6 @@ def _require_computation(content: bytes) -> None:
             raise NotFlatError(f"{node.op} is of another library, which may change")
 
 
-def _require_plain(graph: Any) -> None:
-    """Check that a graph can be the body of a function."""
-    for node in graph.node:
-        if node.op in _LOOPS:
-            raise NotFlatError("it has a loop or a branch")
-        if any(True for each in node.attr.values() for _ in function_names(each)):
-            raise NotFlatError(f"it calls functions: {node.op}")
-        if node.op not in {"_Arg", "_Retval"} and _has_state(node.op):
-            raise NotFlatError(f"it does more than to compute: {node.op}")
-
-
 def _calls(node: Any) -> bool:
     return any(name != node.op for name in called_by(node))
 
@@ -108,11 +95,23 @@ def _has_state(operation: str) -> bool:
     return definition is None or bool(definition.is_stateful)
 
 
-def _definition(graph: Any, flat: FlatFunction) -> bytes:
-    """Return a `FunctionDef` whose body is *graph*."""
+def _function_of(graph: Any, flat: FlatFunction) -> FlatFunction:
+    """Return *flat* with *graph* for its body."""
+    for node in nodes_of(graph):
+        if not _calls(node) and _has_state(node.op):
+            raise NotFlatError(f"it does more than to compute, once optimized: {node.op}")
+    name = f"{flat.name}_optimized"
+    counts = (len(flat.arguments) + len(flat.captures), len(flat.results))
+    called = (each.SerializeToString() for each in graph.library.function)
+    definitions = (*called, function_of(graph, name, counts, is_session=True))
+    return replace(flat, name=name, definitions=definitions, is_optimized=True)
+
+
+def _as_body(graph: Any, flat: FlatFunction) -> Any:
+    """Return *graph* as `function_of` wants it."""
     message = eager.runtime().function_pb2.FunctionDef
     shapes = message.FromString(flat.definitions[-1])
-    plain = type(graph)(versions=graph.versions)
+    plain = type(graph)(versions=graph.versions, library=graph.library)
     new = {node.name: _name(node) for node in graph.node}
     arguments = {f"^{node.name}" for node in graph.node if node.op == "_Arg"}
     for node in graph.node:
@@ -128,8 +127,7 @@ def _definition(graph: Any, flat: FlatFunction) -> bytes:
             copy.attr["T"].type = node.attr["T"].type
         else:
             _copy_attributes(node, copy)
-    counts = (len(flat.arguments) + len(flat.captures), len(flat.results))
-    return function_of(plain, f"{flat.name}_optimized", counts)
+    return plain
 
 
 def _copy_attributes(node: Any, copy: Any) -> None:
