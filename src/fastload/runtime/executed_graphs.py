@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Final
@@ -71,8 +71,8 @@ def executed_graph(
 def difference(one: ExecutedGraph, other: ExecutedGraph, names: Mapping[str, str]) -> str | None:
     """Say where *other* executes anything else than *one*; None where it does not.
 
-    What may differ is that *other* passes values on through more `Identity`s, and that nodes of
-    *one* wait for arguments, which are there from the start.
+    What may differ is through how many `Identity`s values are passed on, which arguments are there
+    that nothing uses, and who waits for arguments, which are there from the start.
 
     Args:
         one: what is executed for a function.
@@ -82,8 +82,7 @@ def difference(one: ExecutedGraph, other: ExecutedGraph, names: Mapping[str, str
     if len(one.partitions) != len(other.partitions):
         return "the number of devices"
     for mine, its in zip(one.partitions, other.partitions, strict=True):
-        there = {node.name for node in mine.node}
-        wanted, found = _anatomy(mine, there, names), _anatomy(its, there, {})
+        wanted, found = _anatomy(mine, names), _anatomy(its, {})
         differing = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
         if differing:
             return differing[0]
@@ -187,21 +186,16 @@ def _message(content: bytes) -> Any:
     return eager.runtime().function_pb2.FunctionDef.FromString(content)
 
 
-def _anatomy(graph: Any, kept: Collection[str], functions: Mapping[str, str]) -> dict[str, Any]:
-    """Return all that is executed, by name.
-
-    Args:
-        graph: a `GraphDef`.
-        kept: which nodes to tell of; others that are an `Identity` are looked through.
-        functions: other names for functions.
-    """
+def _anatomy(graph: Any, functions: Mapping[str, str]) -> dict[str, Any]:
+    """Return all that a `GraphDef` executes, by name; *functions* are other names for some."""
     names = {node.name: _label(node) for node in graph.node}
     passed = {
         node.name: node.input[0]
         for node in graph.node
-        if node.op == "Identity" and node.name not in kept
+        if node.op == "Identity" and len(node.input) == 1
     }
     arguments = {f"^{node.name}" for node in graph.node if node.op == "_Arg"}
+    used = {each for node in graph.node for each in node.input}
     return {
         names[node.name]: (
             node.op,
@@ -210,7 +204,7 @@ def _anatomy(graph: Any, kept: Collection[str], functions: Mapping[str, str]) ->
             {key: _told(node.attr[key], functions) for key in node.attr if key not in NOTES},
         )
         for node in graph.node
-        if node.name not in passed
+        if node.name not in passed and (node.op != "_Arg" or node.name in used)
     }
 
 
@@ -221,9 +215,13 @@ def _label(node: Any) -> str:
 
 
 def _source(wanted: str, passed: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """Return what gives *wanted*, or is waited for, on the other side of `Identity`s."""
+    mark = "^" if wanted.startswith("^") else ""
+    wanted = wanted.removeprefix("^")
     while wanted in passed:
         wanted = passed[wanted]
-    return names.get(wanted, wanted)
+    name, colon, index = wanted.partition(":")
+    return f"^{names[name]}" if mark else f"{names[name]}{colon}{index}"
 
 
 def _told(attribute: Any, functions: Mapping[str, str]) -> bytes:

@@ -21,12 +21,14 @@ from fastload.runtime.executed_graphs import NOTES, difference, executed_graph
 from fastload.runtime.flat_call import without_optimizers
 from fastload.runtime.flat_function import FlatFunction, NotFlatError
 from fastload.runtime.flattening import function_of, rename_functions
-from fastload.runtime.inlining import called_by, nodes_of, shape_of_argument
+from fastload.runtime.inlining import called_by, nodes_of, reached, shape_of_argument
 from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.runtime.transplant import require
 from fastload.signature import Signature, TensorSpec
 from fastload.twin.format import dtype_of
 
+#: Has state to TensorFlow, so that it is run for its error.
+_CHECK: Final = "Assert"
 #: What is no state to TensorFlow, which computes it in advance, though files may change.
 _FILES: Final = frozenset({"GenerateVocabRemapping", "MatchingFiles", "ReadFile"})
 #: Inferred for each graph anew, and refused where it was inferred otherwise.
@@ -92,7 +94,7 @@ def _has_state(operation: str) -> bool:
     registry = import_module("tensorflow.python.framework.op_def_registry")
     require(registry, ["get"])
     definition = registry.get(operation)
-    return definition is None or bool(definition.is_stateful)
+    return operation != _CHECK and (definition is None or bool(definition.is_stateful))
 
 
 def _function_of(graph: Any, flat: FlatFunction) -> FlatFunction:
@@ -109,25 +111,33 @@ def _function_of(graph: Any, flat: FlatFunction) -> FlatFunction:
 
 def _as_body(graph: Any, flat: FlatFunction) -> Any:
     """Return *graph* as `function_of` wants it."""
-    message = eager.runtime().function_pb2.FunctionDef
-    shapes = message.FromString(flat.definitions[-1])
-    plain = type(graph)(versions=graph.versions, library=graph.library)
+    function = eager.runtime().function_pb2.FunctionDef.FromString(flat.definitions[-1])
+    plain = type(graph)(versions=graph.versions)
+    plain.library.function.extend(_called(graph))
+    for index, argument in enumerate(function.signature.input_arg):  # some may be used no more
+        placeholder = plain.node.add(name=f"argument_{index}", op="Placeholder")
+        placeholder.attr["dtype"].type = argument.type
+        placeholder.attr["shape"].shape.CopyFrom(shape_of_argument(function, index))
     new = {node.name: _name(node) for node in graph.node}
     arguments = {f"^{node.name}" for node in graph.node if node.op == "_Arg"}
     for node in graph.node:
+        if node.op == "_Arg":
+            continue
         copy = plain.node.add(name=new[node.name], op=node.op)
         copy.input.extend(_renamed(each, new) for each in node.input if each not in arguments)
-        if node.op == "_Arg":
-            copy.op = "Placeholder"
-            copy.attr["dtype"].type = node.attr["T"].type
-            shape = shape_of_argument(shapes, node.attr["index"].i)
-            copy.attr["shape"].shape.CopyFrom(shape)
-        elif node.op == "_Retval":
+        if node.op == "_Retval":
             copy.op = "Identity"
             copy.attr["T"].type = node.attr["T"].type
         else:
             _copy_attributes(node, copy)
     return plain
+
+
+def _called(graph: Any) -> list[Any]:
+    """Return the functions that *graph* may call; those know more, such as their gradients."""
+    known = {function.signature.name: function for function in graph.library.function}
+    start = {name for node in graph.node for name in called_by(node)}
+    return reached(known.__getitem__, known, sorted(start))
 
 
 def _copy_attributes(node: Any, copy: Any) -> None:
@@ -139,7 +149,10 @@ def _copy_attributes(node: Any, copy: Any) -> None:
 def _name(node: Any) -> str:
     kinds = {"_Arg": "argument", "_Retval": "result"}
     kind = kinds.get(node.op)
-    return str(node.name) if kind is None else f"{kind}_{node.attr['index'].i}"
+    if kind is not None:
+        return f"{kind}_{node.attr['index'].i}"
+    is_taken = node.op == "Identity" and node.name.startswith(tuple(kinds.values()))
+    return f"{node.name}_before" if is_taken else str(node.name)
 
 
 def _renamed(wanted: str, new: Mapping[str, str]) -> str:
