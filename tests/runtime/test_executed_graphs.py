@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-tf = pytest.importorskip("tensorflow")
-
-from tensorflow.python.eager import context as context_module
-
+from fastload.runtime import eager
 from fastload.runtime.executed_graphs import difference
 from tests.runtime.flat_functions import executed_of, flat_of
+
+tf = pytest.importorskip("tensorflow")
 
 _ROW = tf.TensorSpec([None, 2], "float32")
 _X = tf.constant([[1.0, 2.0]])
@@ -23,7 +22,7 @@ _X = tf.constant([[1.0, 2.0]])
 @pytest.fixture
 def collecting() -> Iterator[Any]:
     """TensorFlow's context, while a program collects graphs itself."""
-    context = context_module.context()
+    context = eager.context()
     context.ensure_initialized()
     context.enable_graph_collection()
     yield context
@@ -114,7 +113,7 @@ def test_a_trace_of_summaries_is_left_alone(
     assert found is None
     assert caplog.text == ""
     assert b"mul" in b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    context = context_module.context()
+    context = eager.context()
     context.disable_graph_collection()  # TensorFlow 2.21 goes on collecting after a trace
     context.export_run_metadata()
     assert executed_of(asked, _X) is not None
@@ -127,6 +126,6 @@ def test_nothing_is_collected_once_it_was_asked() -> None:
     assert executed_of(asked, _X) is not None
     tf.function(_twice)(_X)
 
-    context = context_module.context()
+    context = eager.context()
     assert not context.export_run_metadata().ListFields()
     assert not any(name.startswith("test_after") for name in context.list_function_names())

@@ -189,18 +189,21 @@ def _message(content: bytes) -> Any:
 def _anatomy(graph: Any, functions: Mapping[str, str]) -> dict[str, Any]:
     """Return all that a `GraphDef` executes, by name; *functions* are other names for some."""
     names = {node.name: _label(node) for node in graph.node}
-    passed = {
-        node.name: node.input[0]
-        for node in graph.node
-        if node.op == "Identity" and len(node.input) == 1
-    }
     arguments = {f"^{node.name}" for node in graph.node if node.op == "_Arg"}
+    inputs = {
+        node.name: [each for each in node.input if each not in arguments] for node in graph.node
+    }
+    passed = {
+        node.name: inputs[node.name][0]
+        for node in graph.node
+        if node.op == "Identity" and len(inputs[node.name]) == 1
+    }
     used = {each for node in graph.node for each in node.input}
     return {
         names[node.name]: (
             node.op,
             node.device,
-            [_source(each, passed, names) for each in node.input if each not in arguments],
+            [_source(each, passed, names) for each in inputs[node.name]],
             {key: _told(node.attr[key], functions) for key in node.attr if key not in NOTES},
         )
         for node in graph.node
