@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload.runtime import eager
-from fastload.runtime.tensorflow import first_module
 from fastload.runtime.transplant import require
 
 _PREFIXES: Final = ("TF_", "XLA_", "ONEDNN_", "DNNL_", "OMP_", "KMP_", "MKL_")
@@ -41,7 +40,7 @@ def conditions() -> str | None:
         if name.startswith(_PREFIXES) and not name.startswith(_IGNORED)
     }
     machine = (_processor(), _cores(), len(eager.logical_devices()))
-    return repr((eager.version(), _has_onednn(), machine, asked(), variables))
+    return repr((eager.version(), eager.has_onednn(), machine, asked(), variables))
 
 
 def has_accelerators() -> bool:
@@ -54,18 +53,19 @@ def asked() -> tuple[Any, ...]:
     options, config = eager.context().function_call_options, eager.runtime().config
     require(options, ["executor_type", "config_proto_serialized"])
     return (
-        options.config_proto_serialized,
+        _in_order(options.config_proto_serialized),
         options.executor_type,
         config.is_op_determinism_enabled(),
         config.tensor_float_32_execution_enabled(),
     )
 
 
-def _has_onednn() -> bool:
-    """Say whether TensorFlow uses oneDNN: it read the variable when it was imported."""
-    port: Any = first_module("tensorflow.python.util._pywrap_util_port")
-    require(port, ["IsMklEnabled"])
-    return bool(port.IsMklEnabled())
+@functools.lru_cache(maxsize=16)
+def _in_order(config: bytes) -> bytes:
+    """Return a serialized `ConfigProto` as it is always the same: its maps come in any order."""
+    message = eager.runtime().config_pb2.ConfigProto.FromString(config)
+    content: bytes = message.SerializeToString(deterministic=True)
+    return content
 
 
 def _cores() -> int | None:

@@ -62,7 +62,7 @@ def executed_graph(
     """
     with _lock:
         found = _collected(_renamed(function), tensors, config) if _may_collect() else ()
-    if len(found) != 1 or not _is_of(function, found[0].pre_optimization_graph):
+    if len(found) != 1 or not _is_of(function, found[0]):
         return None  # another thread's functions are among them
     optimized, partitions = found[0].post_optimization_graph, found[0].partition_graphs
     return ExecutedGraph(optimized=optimized, partitions=tuple(partitions))
@@ -169,16 +169,23 @@ def _probe() -> FlatFunction:
     )
 
 
-def _is_of(function: FlatFunction, graph: Any) -> bool:
-    """Say whether *graph* is *function*, before anything was made of it."""
+def _is_of(function: FlatFunction, graphs: Any) -> bool:
+    """Say whether *graphs* are those of *function*, and of nothing besides."""
     definition = _message(function.definitions[-1])
-    found = {node.name: node for node in graph.node if node.op not in {"_Arg", "_Retval"}}
+    before, after = graphs.pre_optimization_graph, graphs.post_optimization_graph
+    found = {node.name: node for node in before.node}
     ends = len(definition.signature.input_arg) + len(definition.signature.output_arg)
-    return len(graph.node) == len(definition.node_def) + ends and all(
-        node.name in found
-        and found[node.name].op == node.op
-        and found[node.name].attr["value"] == node.attr["value"]
-        for node in definition.node_def
+    results = sum(node.op == "_Retval" for node in after.node)
+    return (
+        len(before.node) == len(definition.node_def) + ends
+        and len({node.name for node in after.node}) == len(after.node)
+        and results == len(definition.signature.output_arg)
+        and all(
+            node.name in found
+            and found[node.name].op == node.op
+            and found[node.name].attr["value"] == node.attr["value"]
+            for node in definition.node_def
+        )
     )
 
 
