@@ -21,7 +21,8 @@ from fastload.flat_entries import FlatEntry
 from fastload.loading import Identity
 from fastload.restore.objects import uses_only_builtins
 from fastload.restore.predictor import Run
-from fastload.runtime.flat_call import ConcreteCall, FlatCall, has_accelerators
+from fastload.runtime.conditions import has_accelerators
+from fastload.runtime.flat_call import ConcreteCall, FlatCall
 from fastload.runtime.flat_function import FlatFunction, NotFlatError, Value
 from fastload.runtime.flavour import Flavour, tracing_choices
 from fastload.runtime.zero_copy import tensor_over

@@ -30,6 +30,7 @@ NAMES: Final = {
     f"{_FRAMEWORK}.versions": ("__version__",),
     "tensorflow.core.framework.function_pb2": ("FunctionDef",),
     "tensorflow.core.protobuf.config_pb2": ("ConfigProto",),
+    "tensorflow.python.util._pywrap_util_port": ("IsMklEnabled",),
 }
 _OF_A_CONTEXT: Final = ("add_function_def", "remove_function", "function_call_options")
 
@@ -50,6 +51,7 @@ class EagerRuntime:
         versions: of TensorFlow.
         function_pb2: what functions are stored as.
         config_pb2: how functions are run.
+        _pywrap_util_port: what TensorFlow was built with, and found in the environment.
     """
 
     context: Any
@@ -63,6 +65,7 @@ class EagerRuntime:
     versions: Any
     function_pb2: Any
     config_pb2: Any
+    _pywrap_util_port: Any
 
 
 @functools.cache
@@ -90,6 +93,11 @@ def context() -> Any:
 def version() -> str:
     """Return the version of TensorFlow."""
     return str(runtime().versions.__version__)
+
+
+def has_onednn() -> bool:
+    """Say whether kernels are those of oneDNN: TensorFlow read the variable when it started."""
+    return bool(runtime()._pywrap_util_port.IsMklEnabled())
 
 
 def executing_eagerly() -> bool:

@@ -72,7 +72,7 @@ def flatten(function: Capturing, name: str) -> FlatFunction:
         if capture.weight is not None
     }
     graph = with_weights_as_arguments(function.graph, weights)
-    _rename_functions(graph, name)
+    rename_functions(graph, name)
     total = first + len(function.captures)
     return FlatFunction(
         name=name,
@@ -89,8 +89,16 @@ def flatten(function: Capturing, name: str) -> FlatFunction:
     )
 
 
-def _rename_functions(graph: Any, stem: str) -> None:
-    """Give the functions that *graph* calls names that no other model's functions have."""
+def rename_functions(graph: Any, stem: str) -> dict[str, str]:
+    """Give the functions that *graph* calls names that no other model's functions have.
+
+    Args:
+        graph: a `GraphDef`; it is changed.
+        stem: what the names start with.
+
+    Returns:
+        The new names by the old ones.
+    """
     new = {
         function.signature.name: f"{stem}_{index}"
         for index, function in enumerate(graph.library.function)
@@ -102,6 +110,7 @@ def _rename_functions(graph: Any, stem: str) -> None:
         for attribute in node.attr.values():
             for called in function_names(attribute):
                 called.name = new.get(called.name, called.name)
+    return new
 
 
 def function_of(
