@@ -6,16 +6,14 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastload.answering import Served, serve
-from fastload.api import load_model
 from fastload.cache.directory import CacheDir
 from fastload.call import ModelCall, PredictorCall, current_settings, require_enabled
 from fastload.errors import BypassError, CacheError, ModelChangedError
 from fastload.functions import SavedFunctions, kept_keras_function, keras_function
 from fastload.loading import dropping_corrupt, identify, open_twin
-from fastload.rebuilding import rebuild
 from fastload.report import PhaseClock
 from fastload.restore.collector import paused_collector
 from fastload.restore.predictor import Predictor, Run
@@ -102,12 +100,19 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
         strict=settings.strict if strict is None else strict,
         settings=settings,
         reopen=_reopen,
-        load_model=lambda: load_model(path, keras=keras),
+        load_model=lambda: _whole_model(path, keras),
     )
     if device is not None:
         require_device(device)
     predictor: Predictor = serve(call, clock, lambda: _load(call, clock))
     return predictor
+
+
+def _whole_model(path: str | os.PathLike[str], keras: KerasChoice) -> Any:
+    # Imported here: predictions do without.
+    from fastload.api import load_model
+
+    return load_model(path, keras=keras)
 
 
 def _load(call: PredictorCall, clock: PhaseClock) -> Served:
@@ -206,6 +211,9 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
+        # Imported here: where the function is kept, no model is made.
+        from fastload.rebuilding import rebuild
+
         weights = _Weights.of(call, twin)
         model_call = ModelCall(
             filepath=call.filepath, compile=False, stock_only={}, settings=call.settings
