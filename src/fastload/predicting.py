@@ -102,6 +102,7 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
         load_model=lambda: load_model(path, keras=keras),
     )
     if device is not None:
+        early.start(may_defer=settings.defer and not settings.disabled)
         require_device(device)
     predictor: Predictor = serve(call, clock, lambda: _load(call, clock))
     return predictor
