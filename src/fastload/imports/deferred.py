@@ -23,15 +23,7 @@ from fastload.imports.typing_memo import with_memo
 
 
 class Part(Protocol):
-    """What is used of a package before the package has run.
-
-    Attributes:
-        companions: packages that the package imports and that import it. They come after it, as if
-            it had been imported: a thread that is importing one of them would wait for the thread
-            that runs the package, and that for the first.
-    """
-
-    companions: Collection[str]
+    """What is used of a package before the package has run."""
 
     def begin(self) -> None:
         """Import it."""
@@ -40,7 +32,7 @@ class Part(Protocol):
         """Take back what stood in for the package: that has run."""
 
 
-def defer(package: str, part: Part) -> bool:
+def defer(package: str, part: Part, companions: Collection[str] = ()) -> bool:
     """Import *part* of *package*, and leave the rest to the first touch.
 
     Where importing *part* fails, the package is imported as a whole.
@@ -48,6 +40,9 @@ def defer(package: str, part: Part) -> bool:
     Args:
         package: the name of a package.
         part: what is needed now.
+        companions: packages that the package imports and that import it. They come after it, as if
+            it had been imported: a thread that is importing one of them would wait for the thread
+            that runs the package, and that for the first.
 
     Returns:
         Whether the package waits now.
@@ -59,7 +54,7 @@ def defer(package: str, part: Part) -> bool:
     if package in sys.modules or spec is None or spec.loader is None:
         return False
     spec.loader = _FinishingLoader(spec.loader, part)  # type: ignore[assignment]
-    sys.meta_path.insert(0, _Rest(package, part.companions))
+    sys.meta_path.insert(0, _Rest(package, companions))
     module = lazy_module.defer_after(spec, lambda: _quickly(part.begin))
     return type(module) is lazy_module.LazyModule
 
@@ -91,7 +86,7 @@ class _Rest:
             # Not for what is there by now, once another thread has imported the part.
             lazy_module.run(package, unless=lambda: name in sys.modules)
         is_import = target is None and lazy_module.is_importing_here(name)
-        return _spec_of(sys.modules[name]) if is_import and name in sys.modules else None
+        return _spec_of(name) if is_import and name in sys.modules else None
 
 
 class _FinishingLoader(StandInLoader):
@@ -128,21 +123,38 @@ def _with_random_numbers_kept(work: Callable[[], None]) -> None:
 class _ThereAlready(StandInLoader):
     """Gives the module that is there; an import that had begun would run it a second time."""
 
-    def __init__(self, stock: Any, module: ModuleType) -> None:
+    def __init__(self, stock: Any, name: str) -> None:
         super().__init__(stock)
-        self._module = module
+        self._name = name
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         del spec
-        return self._module
+        return sys.modules[self._name]
 
     def exec_module(self, module: ModuleType) -> None:
         self._give_place_back(module)
+        parent, _, child = self._name.rpartition(".")
+        if parent and vars(sys.modules[parent]).get(child) is not module:
+            _ignore_binding(sys.modules[parent], child)
 
 
-def _spec_of(module: ModuleType) -> ModuleSpec | None:
-    """Return the spec that the import system takes, where it sees that *module* came meanwhile."""
-    spec = module.__spec__
+def _spec_of(name: str) -> ModuleSpec | None:
+    """Return the spec that the import system takes, where it sees that *name* came meanwhile."""
+    spec = sys.modules[name].__spec__
     if spec is not None:
-        spec.loader = _ThereAlready(spec.loader, module)  # type: ignore[assignment]
+        spec.loader = _ThereAlready(spec.loader, name)  # type: ignore[assignment]
     return spec
+
+
+def _ignore_binding(package: ModuleType, child: str) -> None:
+    """Have *package* keep what it has bound to *child* when the import of that ends."""
+    kind = type(package)
+
+    class Keeping(kind):  # type: ignore[misc, valid-type]
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == child:
+                self.__class__ = kind
+            else:
+                super().__setattr__(name, value)
+
+    package.__class__ = Keeping

@@ -33,6 +33,7 @@ _PLUGIN_VARIABLES: Final = ("TF_PLUGGABLE_DEVICE_LIBRARY_PATH", "TF_USE_MODULAR_
 _PLUGINS: Final = "tensorflow-plugins"
 #: Kernels of its own, which some versions load from here.
 _KERNELS: Final = "core/kernels"
+_KERAS: Final = ("keras", "tf_keras")
 _DISTRIBUTION: Final = re.compile(r"tensorflow(?:_cpu|_macos)?-(\d+\.\d+)[^-]*\.dist-info")
 
 _lock: Final = threading.Lock()
@@ -61,7 +62,7 @@ def _defer() -> None:
     variables = _variables_of_a_known_version()
     if variables is not None:
         light_import.add()
-        deferred.defer("tensorflow", _EagerRuntime(variables))
+        deferred.defer("tensorflow", _EagerRuntime(variables), companions=_KERAS)
 
 
 def _variables_of_a_known_version() -> Mapping[str, str] | None:
@@ -89,8 +90,6 @@ def _has_plugins(folder: Path) -> bool:
 
 class _EagerRuntime:
     """The part of TensorFlow that comes early."""
-
-    companions: Final = ("keras", "tf_keras")
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
