@@ -103,6 +103,7 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
         load_model=lambda: _whole_model(path, keras),
     )
     if device is not None:
+        early.start(may_defer=settings.defer and not settings.disabled)
         require_device(device)
     predictor: Predictor = serve(call, clock, lambda: _load(call, clock))
     return predictor

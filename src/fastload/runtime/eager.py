@@ -109,7 +109,9 @@ def has_strategy() -> bool:
     """Say whether a distribution strategy is active, here and now."""
     # The scope of a strategy is entered by a strategy, which is of this module.
     module = sys.modules.get("tensorflow.python.distribute.distribute_lib")
-    return module is not None and bool(module.has_strategy())
+    # Another thread may be importing it, at the first touch of TensorFlow.
+    ask = getattr(module, "has_strategy", None)
+    return ask is not None and bool(ask())
 
 
 def logical_devices(kind: str | None = None) -> Sequence[Any]:
@@ -143,7 +145,9 @@ def is_tensor(value: Any) -> bool:
 def is_variable(value: Any) -> bool:
     """Say whether *value* is a `tf.Variable`."""
     module: Any = sys.modules.get("tensorflow.python.ops.variables")
-    return module is not None and isinstance(value, module.Variable)
+    # None where another thread is importing it, at the first touch of TensorFlow.
+    kind = getattr(module, "Variable", None)
+    return kind is not None and isinstance(value, kind)
 
 
 @functools.cache
