@@ -150,12 +150,16 @@ def function_of(
 
 
 def _drop_placeholders(function: Any) -> None:
-    """Take out what arguments came in place of; waiting for an argument is no waiting."""
-    names = {f"^{node.name}" for node in function.node_def if node.op == "Placeholder"}
+    """Take out what arguments came in place of; nobody waits for those, or is placed by them."""
+    placeholders = {node.name for node in function.node_def if node.op == "Placeholder"}
+    waits = {f"^{name}" for name in placeholders}
+    places = {f"loc:@{name}".encode() for name in placeholders}
     kept = [node for node in function.node_def if node.op != "Placeholder"]
     copies = [type(node).FromString(node.SerializeToString()) for node in kept]
     for node in copies:
-        inputs = [each for each in node.input if each not in names]
+        if places.intersection(node.attr["_class"].list.s if "_class" in node.attr else ()):
+            del node.attr["_class"]
+        inputs = [each for each in node.input if each not in waits]
         del node.input[:]
         node.input.extend(inputs)
     del function.node_def[:]
