@@ -1,4 +1,4 @@
-"""When TensorFlow's eager runtime comes before the rest, and when TensorFlow is imported as ever."""
+"""When TensorFlow's eager runtime comes before the rest, and when all is imported as ever."""
 
 from __future__ import annotations
 
@@ -29,26 +29,32 @@ def test_only_a_version_that_was_compared_is_deferred(run_python: RunPython) -> 
     "before",
     [
         "import tensorflow",
-        "import keras",
-        "early._SET_FIRST = {}",
-        "import site; site.getusersitepackages = lambda: sys.argv[0] or '{folder}'",
-        "sys.path.append('{folder}')",
+        "early._SET_FIRST = {{}}",
+        "import site; site.getusersitepackages = lambda: {folder!r}",
+        "sys.path.append({folder!r})",
         "from fastload.imports import lazy_module; lazy_module.SUPPORTED = False",
-        "early.eager.NAMES['tensorflow.python.not_there'] = ()",
-        "early.eager.NAMES['tensorflow.python.eager.context'] = ('not_there',)",
     ],
 )
 def test_tensorflow_is_imported_as_ever(before: str, run_python: RunPython, tmp_path: Path) -> None:
-    """Where it is there, unknown, has plugins, or is not as expected."""
+    """Where it is there, unknown, or has plugins, or Python is not as known."""
     (tmp_path / "tensorflow-plugins").mkdir()
-    program = f"{before.format(folder=tmp_path)}\nimport builtins; builtins.raised = ''"
-    shown = "import tensorflow as tf; print(tf.constant(1).numpy() + 1, tf.python is not None)"
-    start = (
-        START.format(program, True).replace("early.start", "try: early.start")
-        + "except Exception as error: raised = type(error).__name__\n"
+    assert not waits(run_python, before.format(folder=str(tmp_path)))
+
+
+@pytest.mark.parametrize("lacking", ["('tensorflow.python.absent', ())", "(context, ('absent',))"])
+def test_a_tensorflow_that_is_not_as_expected_is_imported_and_refused(
+    lacking: str, run_python: RunPython
+) -> None:
+    """Another loader than ours still finds all of it."""
+    program = f"context = 'tensorflow.python.eager.context'\nearly.eager.NAMES.update([{lacking}])"
+    start = START.format(program, True).replace(
+        "early.start(may_defer=True)",
+        "try: early.start(may_defer=True)\nexcept Exception as error: print(type(error).__name__)",
     )
-    found = run_python(f"{start}{WAITS}\n{shown if 'keras' not in before else ''}")
-    assert "False" in found.splitlines()[0]
+    shown = "import tensorflow as tf; print((tf.constant(1) + 1).numpy(), sorted(vars(tf)))"
+    found = run_python(f"{start}{WAITS}\n{shown}").splitlines()
+    assert found[0] in {"ModuleNotFoundError", "UnsupportedRuntimeError"}
+    assert found[1:] == ["False", run_python(shown)]
 
 
 @pytest.mark.parametrize("name", ["TF_PLUGGABLE_DEVICE_LIBRARY_PATH", "TF_USE_MODULAR_FILESYSTEM"])
