@@ -1,4 +1,4 @@
-"""Runs programs, each as the first touch of TensorFlow after a prediction, and tells what they print.
+"""Runs programs, each as the first touch of TensorFlow after a prediction; tells what they print.
 
 `first_touch.py stock|deferred <SavedModel> <JSON list of texts>` prints a JSON list. The processes
 are forked after TensorFlow was imported, or started, and before its threads are there; each loads
@@ -12,7 +12,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -52,13 +51,13 @@ def _output(read: int) -> str:
 
 
 def _run(path: str, program: str) -> None:
-    predict = fastload.load_predictor(path, strict=True)
-    y = predict(X)["y"]
-    if (os.environ["FASTLOAD_DEFER"] == "1") != is_waiting():
-        print("not as it should be", end=": ")  # noqa: T201 - the output is compared
-    names: dict[str, Any] = {"np": np, "sys": sys, "X": X, "y": y, "predict": predict, "path": path}
     try:
-        exec(program, names)
+        predict = fastload.load_predictor(path, strict=True)
+        y = predict(X)
+        y = y if hasattr(y, "shape") else next(iter(y.values()))
+        if (os.environ["FASTLOAD_DEFER"] == "1") != is_waiting():
+            print("not as it should be", end=": ")  # noqa: T201 - the output is compared
+        exec(program, {"np": np, "sys": sys, "X": X, "y": y, "predict": predict, "path": path})
     except BaseException as error:
         print(type(error), error)  # noqa: T201 - the same
 

@@ -67,7 +67,7 @@ WITH_THE_PACKAGE = [
     "from keras.src.backend import Variable; print(Variable, Variable([1.0]))",
     "from importlib.util import find_spec; print(find_spec('keras'), find_spec('keras.src'))",
     "from importlib.util import find_spec; print(find_spec('tensorflow.python.ops.array_ops'))",
-    "from importlib.util import find_spec; print(find_spec('tensorflow.keras'), find_spec('absent'))",
+    "from importlib.util import find_spec; print(find_spec('tensorflow.keras'), find_spec('no'))",
     "import tf_keras, tensorflow; print(tf_keras, tf_keras.Model, tensorflow.keras.Model)",
     "import tensorflow.lite; print(tensorflow.lite, sys.modules['tensorflow.lite'])",
     "import tensorflow.lite.python.lite as l; print(l, l.TFLiteConverterV2)",
@@ -88,21 +88,21 @@ WITH_THE_PACKAGE = [
     "import tensorflow as tf; print(tf.config.set_visible_devices([], 'CPU'))",
     "import tensorflow as tf; print(tf.config.threading.set_inter_op_parallelism_threads(1))",
     "import tensorflow as tf; print(tf.config.threading.get_intra_op_parallelism_threads())",
-    "import tensorflow as tf; print(tf.config.list_physical_devices(), tf.config.list_logical_devices())",
+    "from tensorflow import config as c; print(c.get_visible_devices(), c.list_logical_devices())",
     "import tensorflow as tf; tf.config.run_functions_eagerly(True); print(predict(X))",
     "import tensorflow as tf; tf.config.optimizer.set_jit(True); print(predict(X))",
     "import tensorflow as tf; print(tf.config.experimental.enable_op_determinism(), predict(X))",
     "import tensorflow as tf; print(tf.config.set_logical_device_configuration('x', []))",
     "import tensorflow as tf; tf.debugging.enable_check_numerics(); print(y / 0)",
-    "import tensorflow as tf; tf.experimental.numpy.experimental_enable_numpy_behavior(); print(y.T)",
+    "from tensorflow.experimental import numpy as n; n.experimental_enable_numpy_behavior()\ny.T",
     "import tensorflow as tf; print(tf.saved_model.load(path).signatures['serving_default'](x=X))",
-    "import tensorflow as tf; print(tf.get_logger(), tf.get_logger().handlers, tf.get_logger().level)",
+    "from tensorflow import get_logger as g; print(g(), g().handlers, g().level, g().filters)",
     "import logging, tensorflow as tf; print(tf.get_logger(), logging.root.handlers, logging.root)",
     "import absl.logging as a; print(a.get_verbosity(), a.get_absl_handler().__class__)",
-    "import logging; logging.basicConfig(); from absl import logging as a; print(logging.root.handlers)",
+    "import logging as a; a.basicConfig(); from absl import logging; y + 1; print(a.root.handlers)",
     "import tensorflow as tf; t = tf.test.TestCase(); t.setUp(); t.assertAllEqual(y, y); print(1)",
     "import inspect, tensorflow as tf; print(inspect.getmodule(type(y)), inspect.getmodule(tf))",
-    "import inspect, tensorflow as tf; print(inspect.getsourcefile(tf), inspect.getmembers(tf)[:9])",
+    "import inspect as i, tensorflow as tf; print(i.getsourcefile(tf), i.getmembers(tf)[:9])",
     (
         "import pkgutil, tensorflow as tf\n"
         "print([m.name for m in pkgutil.iter_modules(tf.__path__, 'tensorflow.')])"
@@ -111,7 +111,7 @@ WITH_THE_PACKAGE = [
         "[getattr(m, 'absent', None) for m in list(sys.modules.values())]\n"
         "print(sorted(n for n in sys.modules if n.startswith('tensorflow.python')))"
     ),
-    "import warnings; warnings.simplefilter('error'); import tensorflow as tf; print(tf.constant(1))",
+    "import warnings; warnings.simplefilter('error'); import tensorflow as tf; print(tf.range(1))",
     "import warnings, tensorflow; tensorflow.constant; print(warnings.filters)",
     "import random; random.seed(1); y + 1; print(random.random())",
     "import os, tensorflow; tensorflow.constant; print(sorted(os.environ), sys.path)",
@@ -120,15 +120,17 @@ WITH_THE_PACKAGE = [
     "import tensorflow as tf; del tf.constant; print(hasattr(tf, 'constant'), tf.add(1, 1))",
     (
         "from unittest import mock\n"
-        "with mock.patch('tensorflow.constant', 5) as m: import tensorflow as tf; print(tf.constant)\n"
-        "print(tf.constant)"
+        "with mock.patch('tensorflow.range', 5) as m: import tensorflow as tf; print(tf.range)\n"
+        "print(tf.range)"
     ),
     (
         "import unittest, warnings\n"
         "with unittest.TestCase().assertWarns(UserWarning): warnings.warn('w')\nprint(y + 1)"
     ),
-    "try: import tensorflow_probability as p; print(p.distributions.Normal(0., 1.).mean())\n"
-    "except ModuleNotFoundError: print(None)",
+    (
+        "try: import tensorflow_probability as p; print(p.distributions.Normal(0., 1.).mean())\n"
+        "except ModuleNotFoundError: print(None)"
+    ),
     "del sys.modules['tensorflow']; import tensorflow as tf; print(tf.constant(1) + y)",
     "import numpy; numpy.seterr(all='raise'); import tensorflow as tf; print(tf.constant(1) + 1)",
 ]

@@ -26,6 +26,7 @@ TABLES = (dict, types.MappingProxyType, weakref.WeakKeyDictionary, weakref.WeakV
 #: In a list of registrations the order may decide; in a table it does not.
 ORDERED = (list, tuple, deque)
 CONTAINERS = (*TABLES, *ORDERED, set, frozenset, weakref.WeakSet)
+PLAIN = (bool, int, float, str, type(None))
 LEAVES = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, str, bytes, int, float)
 #: Deeper than this nothing is registered: a module's object, its table, an entry, its table.
 DEEPEST = 4
@@ -61,7 +62,8 @@ class Walk:
     def __init__(self) -> None:
         self.found: dict[str, list[str]] = {}
         self.values: dict[str, str] = {}
-        self.seen: dict[int, Any] = {}
+        # Whichever module is the first would be the place of these.
+        self.seen: dict[int, Any] = {id(vars(builtins)): vars(builtins)}
 
     def module(self, name: str, module: types.ModuleType) -> None:
         for key, value in list(_plain_get(module, "__dict__").items()):
@@ -69,11 +71,9 @@ class Walk:
                 self.visit(f"{name}:{key}", value, name, 0)
 
     def visit(self, path: str, value: Any, module: str, depth: int) -> None:
-        if value is None or isinstance(value, bool | int | float | str):
+        if isinstance(value, PLAIN):
             self.values[path] = label(value)
         if isinstance(value, LEAVES) or id(value) in self.seen or depth > DEEPEST:
-            return
-        if value is vars(builtins):  # Whichever module was first would be its place.
             return
         if isinstance(value, type) and value.__module__ != module:
             return

@@ -52,7 +52,10 @@ class Watch:
         """Find a package that loads models; nothing else."""
         if name not in _PACKAGES or not self.is_waiting:
             return None
-        spec: ModuleSpec | None = _find(name, path, target)
+        # Those before this one have been asked; one of them may be asking for its part.
+        finders = list(sys.meta_path)
+        rest = finders[finders.index(self) + 1 :] if self in finders else finders
+        spec: ModuleSpec | None = _find(rest, name, path, target)
         if spec is not None:
             try:
                 spec.loader = _noticing(self, spec.loader)
@@ -71,7 +74,7 @@ def _noticing(watch: Watch, loader: "Any") -> "Any":
             _install()
             # What was installed may have a loader of its own for this package.
             spec: Any = module.__spec__
-            found = _find(spec.name, None, None)
+            found = _find(list(sys.meta_path), spec.name, None, None)
             spec.loader = module.__loader__ = loader if found is None else found.loader
             spec.loader.exec_module(module)
 
@@ -80,9 +83,9 @@ def _noticing(watch: Watch, loader: "Any") -> "Any":
     return noticing
 
 
-def _find(name: str, path: "Any", target: "Any") -> "Any":
-    """Ask the other finders, as the import system would."""
-    for finder in tuple(sys.meta_path):
+def _find(finders: "list[Any]", name: str, path: "Any", target: "Any") -> "Any":
+    """Ask *finders*, as the import system would."""
+    for finder in finders:
         if isinstance(finder, Watch) or not hasattr(finder, "find_spec"):
             continue
         spec = finder.find_spec(name, path, target)

@@ -150,11 +150,9 @@ def _ignore_binding(package: ModuleType, child: str) -> None:
     """Have *package* keep what it has bound to *child* when the import of that ends."""
     kind = type(package)
 
-    class Keeping(kind):  # type: ignore[misc, valid-type]
-        def __setattr__(self, name: str, value: Any) -> None:
-            if name == child:
-                self.__class__ = kind
-            else:
-                super().__setattr__(name, value)
+    def set_but_once(self: ModuleType, name: str, value: Any) -> None:
+        if name == child:
+            name, value = "__class__", kind
+        kind.__setattr__(self, name, value)
 
-    package.__class__ = Keeping
+    package.__class__ = type(kind.__name__, (kind,), {"__setattr__": set_but_once})
