@@ -74,8 +74,8 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
             model fits, it is an ordinary model.
         device: where the model's weights are to be, as for `tf.device` (`"/GPU:0"`); by default
             where TensorFlow would put them.
-        keras: `auto` for the Keras that `tf.keras` is, or `keras` or `tf_keras`. Keras 3 gets a Keras
-            3 model also of what Keras 2 wrote and stock Keras 3 refuses.
+        keras: `auto` for the Keras that `tf.keras` is, or `keras` or `tf_keras`. In Keras 3, what
+            Keras 2 wrote and stock refuses is made a Keras 3 model.
         strict: raise the reason instead of going to the stock loader (default:
             `FASTLOAD_STRICT`).
         **stock_only: further arguments of the stock loader (`options=`); a load that has any is
