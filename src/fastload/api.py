@@ -77,7 +77,8 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
             model fits, it is an ordinary model.
         device: where the model's weights are to be, as for `tf.device` (`"/GPU:0"`); by default
             where TensorFlow would put them.
-        keras: `auto` for the Keras that `tf.keras` is, or `keras` or `tf_keras`.
+        keras: `auto` for the Keras that `tf.keras` is, or `keras` or `tf_keras`. In Keras 3, what
+            Keras 2 wrote and stock refuses is made a Keras 3 model.
         defer: return an object that predicts at once, and becomes the model when anything else is
             asked of it (default: `FASTLOAD_DEFER_MODEL`, or no).
         strict: raise the reason instead of going to the stock loader (default:
@@ -91,6 +92,7 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
 
     Raises:
         FastloadError: with `strict`, why the load cannot be served from a twin.
+        MigrationError: Keras 3 has no like of a Keras 2 SavedModel; the message says which layer.
         MemoryBudgetError: the budget is smaller than the model's largest layer; the message has the
             smallest that would do.
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+# The tests and the workers share the packages of the zoo, which are not installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 pytest.importorskip("tensorflow")
 

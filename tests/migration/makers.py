@@ -58,9 +58,7 @@ def _embedded(k: Any) -> Any:
 
 #: By the name of the rule.
 MODELS: Final[dict[str, Maker]] = {
-    "batch-input-shape": lambda k: _functional(k, (4,), k.layers.Dense(2)),
     "time-major": _recurrent,
-    "implementation": _recurrent,
     "depthwise-groups": lambda k: _images(k, k.layers.DepthwiseConv2D(3)),
     "separable-kernels": lambda k: _images(k, k.layers.SeparableConv2D(4, 3)),
     "transposed-groups": lambda k: _images(k, k.layers.Conv2DTranspose(4, 3)),
@@ -68,14 +66,15 @@ MODELS: Final[dict[str, Maker]] = {
     "attention-shapes": _attention,
     "random-state": _augmented,
     "dropout-noise": lambda k: _functional(k, (5, 3), k.layers.SpatialDropout1D(0.2)),
-    "vocabulary-size": _words,
     "dtype-policies": _half,
 }
 #: Models that open without the rule, or compute something else.
 OTHERS: Final[dict[str, Maker]] = {
+    "batch-input-shape": lambda k: _functional(k, (4,), k.layers.Dense(2)),
+    "implementation": _recurrent,
+    "vocabulary-size": _words,
     "single-axis": _single_axis,
     "embedding-length": _embedded,
-    "sequential-inputs": lambda k: k.Sequential([k.layers.Dense(3, input_shape=(4,))]),
 }
 HARD_SIGMOIDS: Final = _hard
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
 from fastload.convert.migrating_files import model_of_hdf5
@@ -50,6 +51,23 @@ def test_without_its_rule_the_model_does_not_open(
 
     with pytest.raises(MigrationError, match="Keras 3"):
         migrated(path, keras3)
+
+
+def test_a_sequential_model_without_an_input_layer(
+    keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    """Up to Keras 2.2 the first layer had the shape, and up to 2.1 there was but a list."""
+    original = keras2.Sequential([keras2.layers.Dense(3, input_shape=(4,)), keras2.layers.Dense(2)])
+    path = saved(original, tmp_path)
+    with h5py.File(path, "a") as file:
+        config = json.loads(file.attrs["model_config"])
+        config["config"] = list(config["config"]["layers"][1:])
+        file.attrs["model_config"] = json.dumps(config)
+
+    model, record = migrated(path, keras3)
+
+    assert {"sequential-lists", "sequential-inputs"} <= record.rules.keys()
+    assert prove_against_model(original, model).against == "tf-keras"
 
 
 def test_rules_have_names_of_their_own() -> None:

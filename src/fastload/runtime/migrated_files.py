@@ -15,6 +15,12 @@ from fastload.migration.weights import NAMES
 Held = tuple[Any, Any]
 
 
+#: Folders at the top of an archive whose weights are no layer's.
+_OF_TRAINING: Final = frozenset(
+    {"optimizer", "metrics", "_metrics", "compiled_metrics", "compiled_loss", "_compile_metrics"}
+)
+
+
 def targets_of_groups(model: Any, groups: Mapping[str, Sequence[str]]) -> dict[str, Held]:
     """Return for each weight of a legacy HDF5 file where it belongs.
 
@@ -51,7 +57,7 @@ def targets_of_tree(model: Any, item: Mapping[str, Any], paths: Sequence[str]) -
     Raises:
         MigrationError: a weight has no place in the model, or the model needs one more.
     """
-    own = [path for path in paths if not path.startswith("optimizer/")]
+    own = [path for path in paths if path.split("/")[0] not in _OF_TRAINING]
     targets = {path: _variable_at(model, item, path) for path in own}
     given = {id(variable) for variable, _ in targets.values()}
     for weight in model.weights:
@@ -140,7 +146,10 @@ def _layer_called(model: Any, name: str, path: str) -> Any:
 
 def _part(thing: Any, config: Any, name: str, path: str) -> tuple[Any, Any]:
     inner = config.get("config", {}) if isinstance(config, Mapping) else {}
-    found = thing[int(name)] if isinstance(thing, (list, tuple)) else getattr(thing, name, None)
+    if isinstance(thing, (list, tuple)):
+        found = thing[int(name)] if name.isdigit() and int(name) < len(thing) else None
+    else:
+        found = getattr(thing, name, None)
     if found is None:
         raise MigrationError(f"weight {path!r}", f"the Keras 3 model has no {name!r} there")
     within = inner.get(name) if isinstance(inner, Mapping) else None

@@ -84,11 +84,15 @@ class Operations:
     def _reshape_to(self, x: Any, shape: Any) -> Any:
         sizes = list(shape)
         open_axes = [axis for axis, size in enumerate(sizes) if isinstance(size, Length)]
-        if len(open_axes) + sizes.count(-1) > 1:
-            raise ValueError("two axes of its result are known only when it runs")
         for axis in open_axes:
             sizes[axis] = -1
-        return self._ops.reshape(x, tuple(int(size) for size in sizes))
+        sizes = [int(size) for size in sizes]
+        is_open = [size == -1 for size in sizes]
+        if sum(is_open) > 2 or (sum(is_open) == 2 and not is_open[0]):  # noqa: PLR2004 - rows, and one more
+            raise ValueError("two axes of its result are known only when it runs")
+        if sum(is_open) == 2:  # noqa: PLR2004 - the layer leaves the rows alone
+            return self._keras.layers.Reshape(tuple(sizes[1:]))(x)
+        return self._ops.reshape(x, tuple(sizes))
 
     def _stack_of(self, xs: Sequence[Any], axis: int = 0) -> Any:
         if not any(hasattr(x, "shape") for x in xs):
