@@ -100,8 +100,12 @@ def executing_eagerly() -> bool:
 def has_strategy() -> bool:
     """Say whether a distribution strategy is active, here and now."""
     # The scope of a strategy is entered by a strategy, which is of this module.
-    module = sys.modules.get("tensorflow.python.distribute.distribute_lib")
-    return module is not None and bool(module.has_strategy())
+    strategies: Any = sys.modules.get("tensorflow.python.distribute.distribute_lib")
+    # Where this module exists, as in TensorFlow 2.8 and 2.12, the function is of it.
+    known: Any = sys.modules.get(
+        "tensorflow.python.distribute.distribution_strategy_context", strategies
+    )
+    return strategies is not None and bool(known.has_strategy())
 
 
 def logical_devices(kind: str | None = None) -> Sequence[Any]:
