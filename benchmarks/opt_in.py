@@ -21,7 +21,7 @@ from typing import Final
 from benchmarks.cases import CASES, Case
 from benchmarks.measure import WORK, BenchmarkError, check_byte_code, prepare
 from benchmarks.networks import model_path
-from benchmarks.page import Markers
+from benchmarks.page import Markers, table
 from fastload.cli.running import find_pth
 
 MARKERS: Final = Markers("opt-in", "benchmarks.opt_in")
@@ -147,12 +147,6 @@ def _run(command: Sequence[str], kind: dict[str, str], cache: Path) -> tuple[flo
     return seconds, done.stdout
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return *rows* as a Markdown table."""
-    ruler = ("---", *("---:" for _ in HEADINGS[1:]))
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (HEADINGS, ruler, *rows))
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Measure as the command line says, and print or write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.opt_in", description=__doc__)
@@ -165,11 +159,11 @@ def main(arguments: list[str] | None = None) -> int:
         check_byte_code()
         rows = [compare(program, asked.rounds, asked.work) for program in PROGRAMS]
         if asked.page:
-            MARKERS.write(asked.page, table(rows))
+            MARKERS.write(asked.page, table(HEADINGS, rows))
     except (BenchmarkError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"{table(rows)}\n")
+    sys.stdout.write(f"{table(HEADINGS, rows)}\n")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,3 +54,16 @@ class Markers:
             ValueError: the page has not exactly one pair of markers.
         """
         page.write_text(self.replace(page.read_text(encoding="utf-8"), written), encoding="utf-8")
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; the first column is text, the others are figures.
+
+    Example:
+        >>> print(table(("what", "s"), [("a load", "1.2")]))
+        | what | s |
+        | --- | ---: |
+        | a load | 1.2 |
+    """
+    ruler = ("---", *("---:" for _ in headings[1:]))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, ruler, *rows))
