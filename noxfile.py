@@ -209,6 +209,18 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python=interpreter("3.11"))
+def cold(session: nox.Session) -> None:
+    """Measure processes from their start to a first prediction; write docs/performance.md."""
+    _prepare(session)
+    _install_tensorflow(session, NEWEST)
+    session.install("--group", "bench")
+    page = () if session.posargs else ("--page", "docs/performance.md")
+    session.run("python", "-m", "benchmarks.cold", *page, *session.posargs)
+    if page:
+        session.run("python", "-m", "benchmarks.floor", *page)
+
+
+@nox.session(python=interpreter("3.11"))
 def build(session: nox.Session) -> None:
     """Build the wheel, install it alone, and see whether it starts and brings its hooks."""
     _prepare(session)

@@ -171,6 +171,18 @@ CASES: Final = (
     *_without_keras("basic-pitch", 1, 43844, 1),
 )
 
+#: Networks that only a package with an older TensorFlow can build; see `networks.GIVEN`.
+GIVEN: Final = (
+    Case(
+        name="panopticnet",
+        network="panopticnet",
+        input_shape=(1, 256, 256, 2),
+        rivals=(Format.SAVED_MODEL,),
+        compile=False,
+    ),
+    *_without_keras("panopticnet", 1, 256, 256, 2),
+)
+
 #: For the tests of the benchmarks themselves.
 TINY: Final = Case(
     name="tiny",
@@ -185,6 +197,8 @@ TINY: Final = Case(
 def select(patterns: str) -> tuple[Case, ...]:
     """Return the cases that any of the comma-separated shell *patterns* names.
 
+    `GIVEN` and `TINY` must be asked for by their full names.
+
     Raises:
         ValueError: a pattern names no case; the message lists the names.
 
@@ -193,7 +207,8 @@ def select(patterns: str) -> tuple[Case, ...]:
         ['resnet50', 'resnet50-keras3-h5']
     """
     wanted = [pattern.strip() for pattern in patterns.split(",")]
-    known = (*CASES, TINY)
+    by_name_only = (*GIVEN, TINY)
+    known = (*CASES, *by_name_only)
     for pattern in wanted:
         if not any(fnmatch(case.name, pattern) for case in known):
             names = ", ".join(case.name for case in known)
@@ -202,5 +217,5 @@ def select(patterns: str) -> tuple[Case, ...]:
         case
         for case in known
         if any(fnmatch(case.name, pattern) for pattern in wanted)
-        and (case is not TINY or TINY.name in wanted)
+        and (case not in by_name_only or case.name in wanted)
     )

@@ -183,7 +183,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         check_byte_code()
         written = table(HEADINGS, rows(measure(asked.rounds, asked.work)))
-        taken_on = ", ".join(f"{name} {what}" for name, what in machine.describe(asked.work).items())
+        taken_on = ", ".join(
+            f"{name} {what}" for name, what in machine.describe(asked.work).items()
+        )
         written = f"{written}\n\nTaken on: {taken_on}."
         if asked.page:
             MARKERS.write(asked.page, written)

@@ -30,7 +30,7 @@ from benchmarks.lazy_measure import (
 from benchmarks.lazy_process import CALL, PREDICT, STOCK, Call, Load, Subject
 from benchmarks.machine import describe
 from benchmarks.measure import WORK, BenchmarkError, check_byte_code
-from benchmarks.page import Markers
+from benchmarks.page import Markers, table
 
 _MIB: Final = 2**20
 #: By size of the network.
@@ -82,8 +82,7 @@ class Part:
     def table(self, run: Run) -> str:
         """Measure all networks and return the table, in Markdown."""
         rows = [row for subject in run.subjects for row in self.rows(run, subject)]
-        ruler = ("---", *("---:" for _ in self.headings[1:]))
-        return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.headings, ruler, *rows))
+        return table(self.headings, rows)
 
 
 def _limit_rows(run: Run, subject: Subject) -> Iterator[Row]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import os
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from benchmarks.cases import Flavour
 from benchmarks.lazy_process import CALL, PREDICT, STOCK, Call, Load, Measured, Subject, measured
 from benchmarks.measure import ROOT, BenchmarkError
 from benchmarks.memory_limit import memory_limit
+from benchmarks.page_cache import forget
 from benchmarks.resident import Watch, resident
 
 #: What a process may take besides its imports and the budget.
@@ -163,8 +163,7 @@ def limited(
     """
     assert load.budget is not None  # noqa: S101 - the limit is made of it
     twin, made = twin_of(subject, cache), 0
-    for path in (twin, subject.path):
-        _forget(path)
+    forget([twin, subject.path])
     with memory_limit() as limiter, measured(subject, cache) as process:
         limiter.add(process.process)
         process.wait()
@@ -295,12 +294,6 @@ def _map(path: Path) -> None:
 def _twin_read_anew(subject: Subject, cache: Path) -> Path:
     """Return the twin, in the page cache as one reading leaves it: in huge pages where it can."""
     twin = twin_of(subject, cache)
-    _forget(twin)
+    forget([twin])
     _read(twin)
     return twin
-
-
-def _forget(path: Path) -> None:
-    """Have the page cache forget a file that nobody has mapped."""
-    with path.open("rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

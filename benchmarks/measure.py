@@ -56,11 +56,20 @@ def measure(cases: Sequence[Case], rounds: int, work: Path = WORK) -> Iterator[M
 
 def prepare(case: Case, work: Path) -> None:
     """Write the models of *case* where they are missing, and a new twin for its hits."""
-    if not all(model_path(case, loader, work).exists() for loader in case.loaders):
-        _run("benchmarks.networks", [case.name, str(work)], os.environ)
+    write_missing(case, work)
     # A twin of an older build would be measured otherwise.
     shutil.rmtree(_hit_cache(case, work), ignore_errors=True)
     measure_once(case, HIT, work)
+
+
+def write_missing(case: Case, work: Path) -> None:
+    """Write, or fetch, the models of *case* where they are missing.
+
+    Raises:
+        BenchmarkError: they cannot be had.
+    """
+    if not all(model_path(case, loader, work).exists() for loader in case.loaders):
+        run_module("benchmarks.networks", [case.name, str(work)], os.environ)
 
 
 def measure_once(case: Case, loader: str, work: Path) -> Measurement:
@@ -120,12 +129,12 @@ def _measure(case: Case, loader: str, work: Path, cache: Path) -> Measurement:
         function=case.function.value,
         started=time.time(),
     )
-    line = _run("benchmarks.runner", [json.dumps(asdict(job))], _environment(cache))
+    line = run_module("benchmarks.runner", [json.dumps(asdict(job))], environment(cache))
     return Measurement(**json.loads(line))
 
 
-def _environment(cache: Path) -> dict[str, str]:
-    """The caller's environment without what would change a figure."""
+def environment(cache: Path) -> dict[str, str]:
+    """Return the caller's environment without what would change a figure."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FASTLOAD")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return kept | {
@@ -135,12 +144,16 @@ def _environment(cache: Path) -> dict[str, str]:
     }
 
 
-def _run(module: str, arguments: list[str], environment: Mapping[str, str]) -> str:
-    """Run *module* in a fresh interpreter and return its standard output."""
+def run_module(module: str, arguments: list[str], variables: Mapping[str, str]) -> str:
+    """Run *module* in a fresh interpreter and return its standard output.
+
+    Raises:
+        BenchmarkError: it failed.
+    """
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
-        env=environment,
+        env=variables,
         capture_output=True,
         text=True,
         check=False,

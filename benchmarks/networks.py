@@ -93,12 +93,24 @@ _BUILDERS: Final[dict[str, Callable[[Any], Any]]] = {
     "tiny": _wide(8),
 }
 
+#: What is not built here, and what makes it; somebody must put it into the work folder.
+GIVEN: Final = {
+    "panopticnet": (
+        "deepcell-cpu==0.12.10 with TensorFlow 2.8: PanopticNet('resnet50', "
+        "input_shape=(256, 256, 2), norm_method=None, num_semantic_heads=4, "
+        "num_semantic_classes=[1, 3, 1, 3], location=True, include_top=True, use_imagenet=False)"
+    ),
+}
+
 
 def main(name: str, work: str) -> None:
     """Fetch or write what the case *name* loads into *work*."""
     (case,) = select(name)
     if case.network in PUBLISHED:
         fetch(case.network, Path(work))
+    elif case.network in GIVEN:
+        path = model_path(case, case.loaders[0], Path(work))
+        sys.exit(f"{path} is missing; save it there with {GIVEN[case.network]}")
     else:
         write_models(case, Path(work))
 

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table; all columns but the first hold figures.
+
+    Example:
+        >>> print(table(["network", "s"], [["x", "1.0"]]))
+        | network | s |
+        | --- | ---: |
+        | x | 1.0 |
+    """
+    ruler = ("---", *("---:" for _ in headings[1:]))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, ruler, *rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +67,3 @@ class Markers:
             ValueError: the page has not exactly one pair of markers.
         """
         page.write_text(self.replace(page.read_text(encoding="utf-8"), written), encoding="utf-8")
-
-
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table; the first column is text, the others are figures.
-
-    Example:
-        >>> print(table(("what", "s"), [("a load", "1.2")]))
-        | what | s |
-        | --- | ---: |
-        | a load | 1.2 |
-    """
-    ruler = ("---", *("---:" for _ in headings[1:]))
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, ruler, *rows))

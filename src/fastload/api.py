@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from fastload.accounting import account_served
+from fastload.answering import Served, serve
 from fastload.cache.directory import CacheDir
-from fastload.call import Call, ModelCall, SavedModelCall, current_settings, require_enabled
+from fastload.call import ModelCall, SavedModelCall, current_settings, require_enabled
 from fastload.errors import (
     BypassError,
     CacheError,
+    MigrationError,
+    MissingTensorFlowError,
     UnsupportedRequestError,
     UnsupportedSourceError,
 )
-from fastload.fallback import load_stock
-from fastload.loading import dropping_corrupt, identify, open_twin
+from fastload.loading import Identity, dropping_corrupt, identify, migration_of, open_twin
+from fastload.migrating import (
+    is_file_of_keras2,
+    is_migrated,
+    may_migrate,
+    open_migrated,
+    unproved,
+)
+from fastload.prediction import remember_predict
 from fastload.rebuilding import rebuild, rebuild_lazy
-from fastload.report import Outcome, PhaseClock
+from fastload.report import PhaseClock
 from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
     KERAS2,
+    Flavour,
     KerasChoice,
     flavour,
     require_plain_moment,
@@ -33,26 +42,8 @@ from fastload.runtime.loaders import require_opens
 from fastload.settings import WeightsMode, weights_choice, weights_mode
 from fastload.source.detect import detect
 from fastload.source.kinds import SourceKind
-from fastload.switch import loading
 from fastload.twin.documents import FUNCTION_SECTION
 from fastload.twin.reader import Twin
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """A model from its twin, and what the report says of it.
-
-    Attributes:
-        model: the model, or the object.
-        outcome: whether the twin was there.
-        twin: the twin.
-        reason: why it is not as fast as it could be, if it is not.
-    """
-
-    model: Any
-    outcome: Outcome
-    twin: Twin
-    reason: str | None = None
 
 
 def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of our own
@@ -137,7 +128,12 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
 
 def serve_model(call: ModelCall, clock: PhaseClock) -> Any:
     """Answer a call of `load_model`: the public one, or one that an import hook caught."""
-    return serve(call, clock, lambda: _load_cached(call, clock))
+    return serve(
+        call,
+        clock,
+        lambda: _load_cached(call, clock),
+        lambda stock_error: _rescued(call, clock, stock_error),
+    )
 
 
 def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
@@ -148,25 +144,64 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
     with clock.phase("import"):
         chosen = flavour(call.keras)
         require_plain_moment(chosen)
-        require_opens(chosen.name, source)
+        if not may_migrate(call, chosen):
+            require_opens(chosen.name, source)
     with clock.phase("identify"):
         identity = identify(CacheDir.locate(call.settings), source, chosen.name)
+    if may_migrate(call, chosen):
+        if is_migrated(identity, compiled=call.compile):
+            return _load_migrated(call, clock, identity, chosen)
+        require_opens(chosen.name, source)
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
-        make = rebuild_lazy if call.weights == "lazy" else rebuild
-        build = functools.partial(make, call, identity, twin, chosen)
-        model, reason = (
-            _deferred(call, identity, twin, chosen, build) if call.defer else (build(), None)
-        )
+        model, reason = _restored(call, identity, twin, chosen)
     return Served(model=model, outcome=outcome, twin=twin, reason=reason)
 
 
-def _deferred(*stages: Any) -> tuple[Any, str | None]:
-    # Imported here: a load that is not deferred does without.
-    from fastload.deferring import deferred
+def _restored(
+    call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour
+) -> tuple[Any, str | None]:
+    """Return the model that *call* asks for, and why it is not what it asks for in all ways."""
+    make = rebuild_lazy if call.weights == "lazy" else rebuild
+    build = functools.partial(make, call, identity, twin, chosen)
+    if call.defer:
+        # Imported here: a load that is not deferred does without.
+        from fastload.deferring import deferred
 
-    return deferred(*stages)
+        return deferred(call, identity, twin, chosen, build)
+    model = build()
+    remember_predict(model, call, identity, twin, chosen)
+    return model, None
+
+
+def _load_migrated(
+    call: ModelCall, clock: PhaseClock, identity: Identity, chosen: Flavour
+) -> Served:
+    """Load the Keras 3 model of a Keras 2 source, migrating it first where that was not done."""
+    identity = migration_of(identity)
+    with clock.phase("twin"):
+        twin, outcome = open_migrated(call, identity, chosen)
+    with clock.phase("restore"), dropping_corrupt(identity.entry):
+        model, reason = _restored(call, identity, twin, chosen)
+    return Served(model=model, outcome=outcome, twin=twin, reason=unproved(twin) or reason)
+
+
+def _rescued(call: ModelCall, clock: PhaseClock, stock_error: Exception) -> Served | None:
+    """Migrate the Keras 2 file that this Keras 3 refuses, or return None where that is no way."""
+    try:
+        chosen = flavour(call.keras)
+        if not may_migrate(call, chosen) or isinstance(stock_error, (MemoryError, MigrationError)):
+            return None
+        source = detect(call.filepath)
+        if not is_file_of_keras2(source):
+            return None
+        identity = identify(CacheDir.locate(call.settings), source, chosen.name)
+        return _load_migrated(call, clock, identity, chosen)
+    except (CacheError, BypassError, MissingTensorFlowError) as error:
+        if isinstance(error, MigrationError) and hasattr(stock_error, "add_note"):
+            stock_error.add_note(f"fastload: {error.explanation()}")
+        return None
 
 
 def _require_ours(call: ModelCall) -> None:
@@ -226,29 +261,6 @@ def load_saved_model(
 def serve_saved_model(call: SavedModelCall, clock: PhaseClock) -> Any:
     """Answer a call of `load_saved_model`: the public one, or one that an import hook caught."""
     return serve(call, clock, lambda: _load_objects(call, clock))
-
-
-def serve(call: Call, clock: PhaseClock, load: Callable[[], Served]) -> Any:
-    """Load from the twin, or with the stock loader for the reason why not."""
-    with loading():
-        served = _served(call, load)
-        if not isinstance(served, Served):
-            return load_stock(call, clock, served)
-    account_served(call, clock, served.outcome, served.twin, served.reason)
-    return served.model
-
-
-def _served(call: Call, load: Callable[[], Served]) -> Served | CacheError | BypassError:
-    """Load from the twin, or return the reason why not.
-
-    It is returned, not handled here: what the stock loader raises would seem to follow from it.
-    """
-    try:
-        return load()
-    except (CacheError, BypassError) as error:
-        if call.must_be_served and not call.settings.disabled:
-            raise
-        return error
 
 
 def _load_objects(call: SavedModelCall, clock: PhaseClock) -> Served:

@@ -13,7 +13,8 @@
     |   |-- UnconvertibleModelError   FL203  the files do not hold all that a rebuild needs
     |   |-- UnsupportedRuntimeError   FL204  this TensorFlow or Keras is not shaped as expected
     |   |-- UnresolvedObjectError     FL205  a custom class or function is not at hand
-    |   `-- UnsupportedRequestError   FL206  an argument that only the stock loader honours
+    |   |-- UnsupportedRequestError   FL206  an argument that only the stock loader honours
+    |   `-- MigrationError            FL207  (also ValueError) Keras 3 has no like of the model
     |-- MissingTensorFlowError        FL301  (also ImportError) no TensorFlow is installed
     |-- EntryNotFoundError            FL401  nothing, or more than one thing, in the cache is meant
     |-- StockLoadError                FL402  the stock loader failed where it was to be the measure
@@ -23,8 +24,7 @@
     `-- MemoryBudgetError             FL406  (also MemoryError) a memory budget is too small
 
 `load_model` turns the first two branches into a stock load with a stated reason; with `strict` they
-are raised. EntryNotFoundError and StockLoadError come from commands only. Codes never change their
-meaning; `docs/errors.md` has a row for each.
+are raised. Codes never change their meaning; `docs/errors.md` has a row for each.
 """
 
 from __future__ import annotations
@@ -107,10 +107,8 @@ class TwinVersionError(CacheError):
         self.path, self.found, self.readable = path, found, readable
 
     def explanation(self) -> str:
-        return (
-            f"the twin {str(self.path)!r} has format version {self.found}; "
-            f"this fastload reads version {self.readable}."
-        )
+        found = f"the twin {str(self.path)!r} has format version {self.found}"
+        return f"{found}; this fastload reads version {self.readable}."
 
 
 class RestoreError(CacheError):
@@ -177,6 +175,22 @@ class UnsupportedRequestError(BypassError):
     """An argument of this call is honoured by the stock loader only."""
 
     code = "FL206"
+
+
+class MigrationError(BypassError, ValueError):
+    """A Keras 2 model of which no Keras 3 model with the same outputs can be made."""
+
+    code = "FL207"
+
+    def __init__(self, owner: str, reason: str) -> None:
+        super().__init__(owner, reason)
+        self.owner, self.reason = owner, reason
+
+    def explanation(self) -> str:
+        return (
+            f"Keras 3 cannot have this Keras 2 model: {self.owner}: {self.reason}. "
+            'Use keras="tf_keras" (which needs tf-keras), or fastload.load_predictor.'
+        )
 
 
 class MissingTensorFlowError(FastloadError, ImportError):
@@ -283,12 +297,3 @@ class MemoryBudgetError(FastloadError, MemoryError):
             f"{self.purpose} needs {self.needed} bytes for weights at once, but the memory budget "
             f"is {self.limit}. Nothing was lost; give a memory_budget= of at least {self.needed}."
         )
-
-
-def refusal(code: str, reason: str) -> BypassError:
-    """Return the error that a remembered refusal stands for."""
-    kinds = {
-        kind.code: kind
-        for kind in (UnsupportedSourceError, UnsafeSourceError, UnconvertibleModelError)
-    }
-    return kinds.get(code, BypassError)(reason)

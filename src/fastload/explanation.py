@@ -9,9 +9,10 @@ from pathlib import Path
 from fastload.cache.directory import CacheDir
 from fastload.call import current_settings, require_enabled
 from fastload.errors import BypassError, CacheError
-from fastload.loading import Identity, identify, require_section
+from fastload.loading import Identity, identify, migration_of, require_section
+from fastload.migrating import is_migrated
 from fastload.report import Outcome
-from fastload.runtime.flavour import KerasChoice, predicted_flavour
+from fastload.runtime.flavour import KERAS3, KerasChoice, predicted_flavour
 from fastload.runtime.loaders import require_opens
 from fastload.settings import Settings
 from fastload.source.detect import detect
@@ -92,5 +93,10 @@ def _has_twin(identity: Identity) -> bool:
 
 def _identify(source: ModelSource, settings: Settings, keras: KerasChoice) -> Identity:
     name = predicted_flavour(keras, os.environ)
+    if name != KERAS3:
+        require_opens(name, source)
+    identity = identify(CacheDir.locate(settings), source, name)
+    if name == KERAS3 and is_migrated(identity):
+        return migration_of(identity)
     require_opens(name, source)
-    return identify(CacheDir.locate(settings), source, name)
+    return identity

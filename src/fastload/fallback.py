@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, Final
 
 from fastload.accounting import account_bypass
 from fastload.call import Call
-from fastload.errors import CacheError, FastloadError, UnresolvedObjectError
+from fastload.errors import CacheError, FastloadError, MigrationError, UnresolvedObjectError
 from fastload.report import PhaseClock
 
 _logger: Final = logging.getLogger("fastload")
 _warned: Final[set[tuple[str, str]]] = set()
 
 
-def load_stock(call: Call, clock: PhaseClock, error: FastloadError) -> Any:
+def load_stock(
+    call: Call,
+    clock: PhaseClock,
+    error: FastloadError,
+    rescue: Callable[[Exception], Any] = lambda _: None,
+) -> Any:
     """Load with the stock loader, for the reason that *error* gives.
 
+    Args:
+        call: the call.
+        clock: its phases.
+        error: why stock is asked.
+        rescue: is given what the stock loader raises; what it returns, if anything, is returned
+            and accounted for by the caller.
+
     Raises:
+        MigrationError: it is *error*: it says more than stock does of such a file.
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
         Exception: whatever the stock loader raises, as it raises it; where a custom object is
             missing, with a note that names the line to add (Python 3.11 and later), unless the
@@ -27,12 +41,17 @@ def load_stock(call: Call, clock: PhaseClock, error: FastloadError) -> Any:
         with clock.phase("stock"):
             model = call.load_stock()
     except Exception as stock_error:
+        rescued = rescue(stock_error)
+        if rescued is not None:
+            return rescued
+        account_bypass(call, clock, error)
+        if isinstance(error, MigrationError):
+            raise error from stock_error
         is_told = isinstance(error, UnresolvedObjectError) and not call.is_of_stock
         if is_told and hasattr(stock_error, "add_note"):
             stock_error.add_note(f"fastload: {error.explanation()}")
         raise
-    finally:
-        account_bypass(call, clock, error)
+    account_bypass(call, clock, error)
     _tell(call, error)
     return model
 

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from fastload.runtime.flattening import Capturing
 
 _logger: Final = logging.getLogger(__name__)
+#: How many files with functions a twin has at most before none is added for being faster.
+_MOST_KEPT: Final = 64
+#: TensorFlow puts whole functions into its errors.
+_LONGEST_REASON: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,11 @@ class FlatEntry:
     @property
     def optimized_path(self) -> Path | None:
         """The file of the function as it is optimized here and now; None if it must not be."""
-        here = conditions()
+        try:
+            here = conditions()
+        except UnsupportedRuntimeError as error:
+            _logger.info("nothing is optimized: %s", error)
+            return None
         if here is None:
             return None
         key = hashlib.sha256(f"{self.key}\n{here}".encode()).hexdigest()[:24]
@@ -97,7 +105,7 @@ class FlatEntry:
     ) -> FlatFunction | None:
         """Have the function optimized and keep that; None if it cannot be, now or ever."""
         path = self.optimized_path
-        if path is None or path.exists() or not os.access(path.parent, os.W_OK):
+        if path is None or path.exists() or not self._may_keep():
             return None
         # Imported here: a hit does without.
         from fastload.runtime.optimizing import optimized
@@ -105,14 +113,27 @@ class FlatEntry:
         digest = self.identity.content.digest
         try:
             found = optimized(flat, signature, weights)
-        except UnsupportedRuntimeError as error:
+        except NotFlatError as error:
+            reason = str(error)
+        except (UnsupportedRuntimeError, MemoryError) as error:
             _logger.info("%s is not optimized: %s", self.path, error)
             return None
-        if found is None:
-            _keep(path, lambda partial: write_refusal(partial, "its graph has to be made", digest))
+        except Exception as error:  # no load fails for what only makes it faster
+            _logger.warning("%s is not optimized; please report this", self.path, exc_info=True)
+            reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
         else:
-            _keep(path, lambda partial: write_flat(partial, found, signature, digest))
-        return found
+            if found is not None:
+                _keep(path, lambda partial: write_flat(partial, found, signature, digest))
+            return found
+        _keep(path, lambda partial: write_refusal(partial, reason, digest))
+        return None
+
+    def _may_keep(self) -> bool:
+        """Say whether the cache takes one more; conditions may differ with every run."""
+        entry = self.identity.entry
+        folder = entry.cache.root
+        kept = sum(1 for _ in folder.glob(f"{entry.name}.*.flat"))
+        return kept < _MOST_KEPT and os.access(folder, os.W_OK)
 
     def make(self, function: Callable[[], Capturing], signature: Signature) -> FlatFunction:
         """Make the function, and keep it.
@@ -149,11 +170,17 @@ def _read(path: Path, twin: Twin) -> tuple[FlatFunction, Signature] | None:
         return None
     except (OSError, CacheError) as error:
         _logger.warning("a flat function is made again: %s", error)
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+        _remove(path)
         return None
-    known = all(each in twin.refs for each in flat.captures if isinstance(each, str))
-    return (flat, signature) if known else None  # of a twin that named its weights otherwise
+    if all(each in twin.refs for each in flat.captures if isinstance(each, str)):
+        return flat, signature
+    _remove(path)  # it is of a twin that named its weights otherwise
+    return None
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _keep(path: Path, write: Callable[[Path], None]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from fastload import registry
 from fastload.errors import (
     UnconvertibleModelError,
     UnsupportedRequestError,
@@ -20,7 +21,8 @@ from fastload.flat_entries import FlatEntry
 from fastload.loading import Identity
 from fastload.restore.objects import uses_only_builtins
 from fastload.restore.predictor import Run
-from fastload.runtime.flat_call import ConcreteCall, FlatCall, has_accelerators
+from fastload.runtime.conditions import has_accelerators
+from fastload.runtime.flat_call import ConcreteCall, FlatCall
 from fastload.runtime.flat_function import FlatFunction, NotFlatError, Value
 from fastload.runtime.flavour import Flavour, tracing_choices
 from fastload.runtime.zero_copy import tensor_over
@@ -156,6 +158,33 @@ def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they
         return *_bound(entry, make, twin, device, lender), None
     except NotFlatError as error:
         return _traced(build(), twin, device, lender, str(error))
+
+
+def kept_keras_function(
+    identity: Identity, twin: Twin, choices: tuple[str, ...], device: str | None
+) -> tuple[Signature, Run] | None:
+    """Return what `keras_function` returned once for this Keras; None if it has to be made.
+
+    Args:
+        identity: which model.
+        twin: its twin.
+        choices: the Keras, with its settings; see `tracing_choices`.
+        device: where the function runs; None for where TensorFlow would run it.
+    """
+    if registry.resolve(twin.manifest.object_names, lambda _: False):
+        return None  # somebody has registered another class by a name of Keras's
+    entry = FlatEntry(identity=identity, signature=DEFAULT_SIGNATURE, keras=" ".join(choices))
+
+    def make() -> tuple[FlatFunction, Signature]:
+        kept = entry.read(twin)
+        if kept is None:
+            raise NotFlatError("it was not kept")
+        return kept
+
+    try:
+        return _bound(entry, make, twin, device, None)
+    except NotFlatError:
+        return None
 
 
 def _traced(

@@ -8,34 +8,35 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import fastload
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import CacheEntry, entry_name, mark_used
+from fastload.cache.entry import MIGRATED_FLAVOUR, CacheEntry, entry_name, mark_used
 from fastload.cache.eviction import evict
 from fastload.cache.locking import entry_lock
 from fastload.cache.memo import recall, remember
 from fastload.cache.mounts import is_network_filesystem
 from fastload.cache.publish import replacing
 from fastload.errors import (
+    BypassError,
     CacheUnwritableError,
     FastloadError,
     TwinCorruptError,
     UnconvertibleModelError,
     UnsafeSourceError,
     UnsupportedSourceError,
-    refusal,
 )
 from fastload.report import Outcome
 from fastload.settings import Settings, WeightsMode
 from fastload.source.detect import detect
 from fastload.source.fingerprint import fingerprint
 from fastload.source.kinds import Fingerprint, ModelSource
-from fastload.twin.documents import KERAS_SECTION, REFUSALS
+from fastload.twin.documents import KERAS_SECTION, MIGRATED_SECTION, REFUSALS
 from fastload.twin.format import FORMAT_VERSION
 from fastload.twin.reader import Twin
 
@@ -80,7 +81,7 @@ def identify(
     converter = _converter(flavour, section)
     memo = recall(cache, source.path, source.files, converter=converter)
     if memo is not None and memo.refusal is not None:
-        raise refusal(*memo.refusal)
+        raise _refusal(*memo.refusal)
     if memo is None:
         content = fingerprint(source)
         remember(cache, source.path, content, converter=converter)
@@ -90,8 +91,26 @@ def identify(
     return Identity(source=source, content=content, flavour=flavour, section=section, entry=entry)
 
 
-def open_twin(identity: Identity, settings: Settings, weights: WeightsMode) -> tuple[Twin, Outcome]:
+def migration_of(identity: Identity) -> Identity:
+    """Return where the Keras 3 model of a Keras 2 source is or will be."""
+    name = entry_name(identity.content.digest, MIGRATED_FLAVOUR, FORMAT_VERSION)
+    entry = CacheEntry(cache=identity.entry.cache, name=name)
+    return replace(identity, section=MIGRATED_SECTION, entry=entry)
+
+
+def open_twin(
+    identity: Identity,
+    settings: Settings,
+    weights: WeightsMode,
+    write: Callable[[Path], object] | None = None,
+) -> tuple[Twin, Outcome]:
     """Open the twin, building it first where there is none.
+
+    Args:
+        identity: whose twin.
+        settings: what the environment asks for.
+        weights: how its weights are read.
+        write: writes the twin to a path; by default the source is converted.
 
     Raises:
         CacheError: the cache cannot be used, or the twin in it cannot; a corrupt twin is removed.
@@ -105,7 +124,7 @@ def open_twin(identity: Identity, settings: Settings, weights: WeightsMode) -> t
     )
     try:
         with dropping_corrupt(entry):
-            twin, outcome = _open_or_build(identity, settings, mapped=mapped)
+            twin, outcome = _open_or_build(identity, settings, write, mapped=mapped)
             require_section(twin, identity.section)
     except OSError as error:
         raise CacheUnwritableError(
@@ -135,22 +154,35 @@ def require_section(twin: Twin, section: str) -> None:
     if REFUSALS in twin.manifest.documents:
         refusals = json.loads(twin.document(REFUSALS))
         if section in refusals:
-            raise refusal(*refusals[section])
+            raise _refusal(*refusals[section])
 
 
-def _open_or_build(identity: Identity, settings: Settings, *, mapped: bool) -> tuple[Twin, Outcome]:
+def _open_or_build(
+    identity: Identity,
+    settings: Settings,
+    write: Callable[[Path], object] | None,
+    *,
+    mapped: bool,
+) -> tuple[Twin, Outcome]:
     path = identity.entry.path
     try:
         twin = Twin.open(path, mapped=mapped)
     except FileNotFoundError:
-        outcome = build(identity, settings)
+        outcome = build(identity, settings, write)
         return Twin.open(path, mapped=mapped), outcome
     mark_used(identity.entry)
     return twin, Outcome.HIT
 
 
-def build(identity: Identity, settings: Settings) -> Outcome:
+def build(
+    identity: Identity, settings: Settings, write: Callable[[Path], object] | None = None
+) -> Outcome:
     """Write the twin, unless another process wrote it while this one waited for the lock.
+
+    Args:
+        identity: whose twin.
+        settings: what the environment asks for.
+        write: as in `open_twin`.
 
     Returns:
         `miss` if this call wrote it, `hit` if another did.
@@ -163,19 +195,23 @@ def build(identity: Identity, settings: Settings) -> Outcome:
     with entry_lock(identity.entry, settings.lock_timeout_s):
         if identity.entry.path.exists():
             return Outcome.HIT
-        _convert(identity)
+        _convert(identity, write or (lambda path: _written(identity, path)))
     evict(identity.entry.cache, settings.cache_max_size_bytes, keep={identity.entry.name})
     return Outcome.MISS
 
 
-def _convert(identity: Identity) -> None:
+def _written(identity: Identity, path: Path) -> None:
     # Imported here: it brings h5py, which a hit does without.
     from fastload.convert.keras_model import convert
 
+    convert(path, identity.source, identity.content, identity.flavour, identity.section)
+
+
+def _convert(identity: Identity, write: Callable[[Path], object]) -> None:
     needed = sum(file.size for file in identity.source.files)
     try:
         with replacing(identity.entry.path, needed_bytes=needed) as partial:
-            convert(partial, identity.source, identity.content, identity.flavour, identity.section)
+            write(partial)
             _require_unchanged(identity.source)
     except (UnconvertibleModelError, UnsafeSourceError) as error:
         remember(
@@ -205,3 +241,12 @@ def _require_unchanged(source: ModelSource) -> None:
 
 def _converter(flavour: str, section: str) -> str:
     return f"{fastload.__version__}/{flavour}/{section}"
+
+
+def _refusal(code: str, reason: str) -> BypassError:
+    """Return the error that a remembered refusal stands for."""
+    kinds = {
+        kind.code: kind
+        for kind in (UnsupportedSourceError, UnsafeSourceError, UnconvertibleModelError)
+    }
+    return kinds.get(code, BypassError)(reason)

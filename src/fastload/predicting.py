@@ -6,19 +6,19 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from fastload.api import Served, load_model, serve
+from fastload.answering import Served, serve
 from fastload.cache.directory import CacheDir
 from fastload.call import ModelCall, PredictorCall, current_settings, require_enabled
 from fastload.errors import BypassError, CacheError, ModelChangedError
-from fastload.functions import SavedFunctions, keras_function
+from fastload.functions import SavedFunctions, kept_keras_function, keras_function
 from fastload.loading import dropping_corrupt, identify, open_twin
-from fastload.rebuilding import rebuild
 from fastload.report import PhaseClock
 from fastload.restore.collector import paused_collector
 from fastload.restore.predictor import Predictor, Run
 from fastload.runtime import early
+from fastload.runtime.expected_keras import expected_keras
 from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
     KERAS2,
@@ -27,7 +27,7 @@ from fastload.runtime.flavour import (
     require_plain_moment,
     require_plain_tensorflow,
 )
-from fastload.runtime.loaders import require_opens
+from fastload.runtime.loaders import opens, require_opens
 from fastload.settings import WeightsMode, weights_choice
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
@@ -100,12 +100,20 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
         strict=settings.strict if strict is None else strict,
         settings=settings,
         reopen=_reopen,
-        load_model=lambda: load_model(path, keras=keras),
+        load_model=lambda: _whole_model(path, keras),
     )
     if device is not None:
+        early.start(may_defer=settings.defer and not settings.disabled)
         require_device(device)
     predictor: Predictor = serve(call, clock, lambda: _load(call, clock))
     return predictor
+
+
+def _whole_model(path: str | os.PathLike[str], keras: KerasChoice) -> Any:
+    # Imported here: predictions do without.
+    from fastload.api import load_model
+
+    return load_model(path, keras=keras)
 
 
 def _load(call: PredictorCall, clock: PhaseClock) -> Served:
@@ -163,7 +171,38 @@ def _or_stock(call: PredictorCall, run: Callable[[str], Run]) -> Callable[[str],
     return get_ready
 
 
+def _before_keras(call: PredictorCall, clock: PhaseClock, source: ModelSource) -> Served | None:
+    """Serve a hit without importing Keras, and TensorFlow's package with it; None if it needs them.
+
+    A function that is kept is of Keras's own classes; see `keras_function`.
+    """
+    expected = expected_keras(call.keras) if call.settings.defer else None
+    if expected is None or call.weights == "lazy" or not opens(expected.name, source):
+        return None
+    with clock.phase("identify"):
+        identity = identify(CacheDir.locate(call.settings), source, expected.name)
+    if not identity.entry.path.exists():
+        return None
+    with clock.phase("import"):
+        early.start(may_defer=True)
+        require_plain_tensorflow()
+    with clock.phase("twin"):
+        twin, outcome = open_twin(identity, call.settings, call.weights)
+    with clock.phase("restore"), dropping_corrupt(identity.entry):
+        found = kept_keras_function(identity, twin, expected.choices, call.device)
+        if found is None:
+            return None
+        signature, run = found
+        predictor = call.predictor(
+            {signature.name: signature}, lambda _: run, identity.content.digest
+        )
+    return Served(model=predictor, outcome=outcome, twin=twin)
+
+
 def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) -> Served:
+    served = _before_keras(call, clock, source)
+    if served is not None:
+        return served
     with clock.phase("import"):
         chosen = flavour(call.keras)
         require_plain_moment(chosen)
@@ -173,6 +212,9 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
+        # Imported here: where the function is kept, no model is made.
+        from fastload.rebuilding import rebuild
+
         weights = _Weights.of(call, twin)
         model_call = ModelCall(
             filepath=call.filepath, compile=False, stock_only={}, settings=call.settings

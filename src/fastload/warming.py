@@ -11,6 +11,7 @@ from fastload.call import ModelCall, current_settings
 from fastload.errors import BypassError, CacheError
 from fastload.functions import SavedFunctions, keras_function
 from fastload.loading import Identity, build, identify, require_section
+from fastload.prediction import learn_predict, remember_predict
 from fastload.rebuilding import rebuild
 from fastload.report import LoadReport, Outcome, PhaseClock
 from fastload.runtime.flat_function import NotFlatError
@@ -61,6 +62,8 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
     if refused is None:
         with clock.phase("specs"):
             _learn_specs(call, identity, twin, chosen)
+        with clock.phase("predict"):
+            _learn_predict(call, identity, twin, chosen)
     with clock.phase("functions"):
         _make_functions(call, identity, twin, chosen)
     return LoadReport(
@@ -105,6 +108,18 @@ def _learn_specs(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavou
         rebuild(call, identity, twin, chosen)
     except (CacheError, BypassError) as error:
         _logger.info("%s is warm, but could not be rebuilt here: %s", call.filepath, error)
+
+
+def _learn_predict(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:
+    """Have the model predict one row, so that the first `predict` of later loads is fast."""
+    try:
+        require_plain_moment(chosen)
+        learn_predict(
+            lambda: rebuild(call, identity, twin, chosen),
+            lambda model: remember_predict(model, call, identity, twin, chosen),
+        )
+    except Exception:  # whatever a model raises when it predicts: the twin is there
+        _logger.info("%s does not predict here", call.filepath, exc_info=True)
 
 
 def _make_functions(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:

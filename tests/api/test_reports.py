@@ -204,16 +204,15 @@ def test_explain_needs_no_tensorflow(
     assert after.splitlines() == ["hit", "[]"]
 
 
-def test_explain_says_that_keras_3_opens_no_saved_model(
+def test_explain_says_that_a_saved_model_is_migrated(
     saved_model: SavedModel, cache_root: Path
 ) -> None:
-    """With the argument that helps."""
+    """Stock Keras 3 opens none, and fastload makes a Keras 3 model of it."""
     found = fastload.explain(saved_model.path, keras="keras")
     if saved_model.form.package == "keras":
         pytest.skip("keras is Keras 2 here")
 
-    assert (found.outcome.value, found.code, found.kind) == ("bypass", "FL201", "saved_model")
-    assert found.reason == "Keras 3 opens no SavedModel (use keras='tf_keras')"
+    assert (found.outcome.value, found.code, found.kind) == ("miss", None, "saved_model")
 
 
 def test_a_bypass_that_is_as_it_should_be_is_no_warning(

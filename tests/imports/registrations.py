@@ -11,6 +11,7 @@ without being named here, those of future versions included.
 from __future__ import annotations
 
 import atexit
+import builtins
 import gc
 import json
 import os
@@ -50,10 +51,16 @@ def label(value: Any) -> str:
 
 
 class Walk:
-    """Goes through the modules; `found` has the labels in each container by its path."""
+    """Goes through the modules.
+
+    Attributes:
+        found: the labels in each container by its path.
+        values: the plain values, but for those in containers.
+    """
 
     def __init__(self) -> None:
         self.found: dict[str, list[str]] = {}
+        self.values: dict[str, str] = {}
         self.seen: dict[int, Any] = {}
 
     def module(self, name: str, module: types.ModuleType) -> None:
@@ -62,7 +69,11 @@ class Walk:
                 self.visit(f"{name}:{key}", value, name, 0)
 
     def visit(self, path: str, value: Any, module: str, depth: int) -> None:
+        if value is None or isinstance(value, bool | int | float | str):
+            self.values[path] = label(value)
         if isinstance(value, LEAVES) or id(value) in self.seen or depth > DEEPEST:
+            return
+        if value is vars(builtins):  # Whichever module was first would be its place.
             return
         if isinstance(value, type) and value.__module__ != module:
             return
@@ -152,6 +163,7 @@ def main() -> None:
         "deferred": deferred,
         "modules": list(modules),
         "containers": walk.found,
+        "values": walk.values,
         "operations": operations(),
         "process": process(),
         "tensorflow": {key: label(value) for key, value in vars(tf).items()},

@@ -66,7 +66,8 @@ class ZooModel:
         build: makes the model from a kit; or writes it into the kit's folder and returns the path.
         formats: formats to save in, by flavour; flavours that are missing do not know such a model.
         tags: `quick` for the short run, `published` for models from the package index, `untraced`
-            for a SavedModel without the functions of each layer (quicker to save and to load).
+            for a SavedModel without the functions of each layer (quicker to save and to load),
+            `migrated` for what stock Keras 3 refuses and fastload makes a Keras 3 model of.
         custom: names in `zoo.objects` to pass in `custom_objects=`.
         arguments: further arguments of `load_model`.
         is_files: True if *build* writes the files itself.

@@ -12,7 +12,7 @@ from zoo import published
 from zoo.catalogue import Kit, zoo_model
 
 
-@zoo_model("quick", keras2="h5", keras3="h5", is_files=True)
+@zoo_model("quick", "migrated", keras2="h5", keras3="h5", is_files=True)
 def sequential_of_keras_2_1(k: Kit) -> Path:
     layers = [
         _dense("dense_1", 3, "relu", batch_input_shape=[None, 4]),
@@ -42,7 +42,7 @@ def functional_of_keras_2_2(k: Kit) -> Path:
     return path
 
 
-@zoo_model(keras2="h5", keras3="h5", is_files=True)
+@zoo_model("migrated", keras2="h5", keras3="h5", is_files=True)
 def compiled_by_keras_2_3(k: Kit) -> Path:
     path = sequential_of_keras_2_1(k)
     training = {
@@ -90,7 +90,7 @@ def empty_file(k: Kit) -> Path:
     return path
 
 
-@zoo_model("published", keras2="tf", keras3="tf", is_files=True)
+@zoo_model("published", "migrated", keras2="tf", keras3="tf", is_files=True)
 def sleepecg_gru(k: Kit) -> Path:
     return published.sleepecg_gru(k.downloads, k.folder)
 

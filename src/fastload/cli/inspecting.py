@@ -16,6 +16,7 @@ from fastload.cache.directory import CacheDir
 from fastload.cache.entry import StoredTwin, entries
 from fastload.cache.memo import known_paths
 from fastload.cache.stock_time import stock_seconds
+from fastload.cli.migrating import migration_document, migration_facts
 from fastload.cli.output import (
     Column,
     as_json,
@@ -184,6 +185,7 @@ def _info_document(cache: CacheDir, listed: Listed) -> dict[str, Any]:
         document["stock_seconds"] = stock_seconds(entry_of(cache, listed.twin))
         try:
             document |= _serving(listed.twin.path, listed.index)
+            document["migration"] = _migration(listed.twin.path, listed.index)
         except (CacheError, OSError) as error:
             document["fault"] = described(error)
     return document
@@ -193,6 +195,12 @@ def _serving(path: Path, index: Index) -> dict[str, Any]:
     from fastload.twin.opening import read_document
 
     return serving_document(index, lambda name: read_document(path, index, name))
+
+
+def _migration(path: Path, index: Index) -> Any:
+    from fastload.twin.opening import read_document
+
+    return migration_document(lambda name: read_document(path, index, name))
 
 
 def _manifest_document(manifest: Manifest) -> dict[str, Any]:
@@ -234,6 +242,7 @@ def _print_infos(documents: Iterable[dict[str, Any]]) -> None:
         print_facts(_place_facts(document))
         if document["fault"] is None:
             print_facts(_content_facts(document))
+            print_facts(migration_facts(document["migration"]))
             print_facts(serving_facts(document))
             print_facts(_weight_facts(document))
             print_signatures(document)

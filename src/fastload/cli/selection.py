@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import CacheEntry, StoredTwin, entries
+from fastload.cache.entry import MIGRATED_FLAVOUR, CacheEntry, StoredTwin, entries
 from fastload.cache.memo import known_paths
 from fastload.errors import BypassError, EntryNotFoundError
 from fastload.settings import Settings
@@ -18,7 +18,7 @@ from fastload.settings import Settings
 #: As many digits of a name as are shown.
 SHOWN_DIGITS: Final = 12
 _PREFIX: Final = re.compile(r"[0-9a-f]{1,32}")
-_FLAVOURS: Final = ("keras2", "keras3")
+_FLAVOURS: Final = ("keras2", "keras3", MIGRATED_FLAVOUR)
 
 
 def located_cache() -> CacheDir:

@@ -46,7 +46,7 @@ def keras_section(
     Raises:
         UnconvertibleModelError: it holds no Keras model, or one that lives only in its functions.
     """
-    metadata = _metadata(source.path, graph)
+    metadata = saved_metadata(source.path, graph)
     root = metadata.get(0)
     if root is None or not root.get("config"):
         raise UnconvertibleModelError(
@@ -73,11 +73,11 @@ def saved_config(folder: Path, graph: Any) -> Mapping[str, Any] | None:
         folder: the SavedModel.
         graph: its object graph.
     """
-    config: Mapping[str, Any] | None = _metadata(folder, graph).get(0, {}).get("config")
+    config: Mapping[str, Any] | None = saved_metadata(folder, graph).get(0, {}).get("config")
     return config
 
 
-def _metadata(folder: Path, graph: Any) -> dict[int, dict[str, Any]]:
+def saved_metadata(folder: Path, graph: Any) -> dict[int, dict[str, Any]]:
     """Return Keras's metadata by node id: from its file or, before TensorFlow 2.5, the graph."""
     path = folder / _METADATA_FILE
     if path.exists():

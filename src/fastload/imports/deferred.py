@@ -8,11 +8,13 @@ its modules that is not there yet.
 from __future__ import annotations
 
 import importlib.util
+import random
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from fastload.imports import lazy_module
 from fastload.imports.collector import without_collections
@@ -26,38 +28,35 @@ class Part(Protocol):
     def begin(self) -> None:
         """Import it."""
 
-    def give_way(self) -> None:
-        """Take back what it did that the package does itself: the package runs now."""
-
-    def come_back(self) -> None:
-        """Do it again: running the package has failed."""
+    def end(self) -> None:
+        """Take back what stood in for the package: that has run."""
 
 
-def defer(package: str, part: Part) -> bool:
+def defer(package: str, part: Part, companions: Collection[str] = ()) -> bool:
     """Import *part* of *package*, and leave the rest to the first touch.
 
+    Where importing *part* fails, the package is imported as a whole.
+
     Args:
-        package: the name of a package that nobody has imported.
+        package: the name of a package.
         part: what is needed now.
+        companions: packages that the package imports and that import it. They come after it, as if
+            it had been imported: a thread that is importing one of them would wait for the thread
+            that runs the package, and that for the first.
 
     Returns:
-        Whether that worked; where it did not, the package is as if nobody had tried, but for
-        modules of it that did import.
+        Whether the package waits now.
+
+    Raises:
+        Exception: what importing the package as a whole raises.
     """
-    if not lazy_module.SUPPORTED or package in sys.modules:
+    spec = importlib.util.find_spec(package) if lazy_module.SUPPORTED else None
+    if package in sys.modules or spec is None or spec.loader is None:
         return False
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.loader is None:
-        return False
-    rest = _Rest(package, part)
-    spec.loader = _FinishingLoader(spec.loader, rest)  # type: ignore[assignment]
-    sys.meta_path.insert(0, rest)
-    try:
-        rest.module = lazy_module.defer_after(spec, lambda: _quickly(part.begin))
-    except Exception:  # noqa: BLE001 - not as expected: an ordinary import says what is wrong
-        part.give_way()
-    rest.is_waiting = rest.module is not None
-    return rest.is_waiting
+    spec.loader = _FinishingLoader(spec.loader, part)  # type: ignore[assignment]
+    sys.meta_path.insert(0, _Rest(package, companions))
+    module = lazy_module.defer_after(spec, lambda: _quickly(part.begin))
+    return type(module) is lazy_module.LazyModule
 
 
 def _quickly(work: Callable[[], None]) -> None:
@@ -69,69 +68,93 @@ class _Rest:
 
     It stays on `sys.meta_path`: were it taken out, a thread that walks the list at this moment
     would skip the next one.
-
-    Attributes:
-        module: the package.
-        is_waiting: the package has not run.
     """
 
-    def __init__(self, package: str, part: Part) -> None:
-        self._prefix = f"{package}."
-        self.part = part
-        self.module: ModuleType | None = None
-        self.is_waiting = False
+    def __init__(self, package: str, companions: Collection[str]) -> None:
+        self._package, self._prefix = package, f"{package}."
+        self._companions = companions
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Run the package, if *name* is in it; that may have imported *name*."""
-        del path, target
-        if not self.is_waiting or not name.startswith(self._prefix):
+        """Have the package run before *name* is imported; that may have imported *name*."""
+        del path
+        if not name.startswith(self._prefix) and name not in self._companions:
             return None
-        if self.module is not None:
-            lazy_module.run(self.module)
-        found = sys.modules.get(name)
-        return None if found is None else _spec_of(found)
+        package = sys.modules.get(self._package)
+        if package is not None and not lazy_module.is_running_here(package):
+            # Not for what is there by now, once another thread has imported the part.
+            lazy_module.run(package, unless=lambda: name in sys.modules)
+        is_import = target is None and lazy_module.is_importing_here(name)
+        return _spec_of(name) if is_import and name in sys.modules else None
 
 
 class _FinishingLoader(StandInLoader):
     """Runs the package, which was waiting."""
 
-    def __init__(self, stock: Any, rest: _Rest) -> None:
+    def __init__(self, stock: Any, part: Part) -> None:
         super().__init__(stock)
-        self._rest = rest
+        self._part = part
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run *module* with nothing in its way."""
+        """Run *module*, in the place of its own loader if it fails."""
         spec = self._give_place_back(module)
-        rest, rest.is_waiting = self._rest, False
-        rest.part.give_way()
         try:
-            self._stock.exec_module(module)
+            _with_random_numbers_kept(lambda: self._stock.exec_module(module))
         except BaseException:
-            rest.part.come_back()
-            rest.is_waiting = True
             spec.loader = module.__loader__ = self  # type: ignore[assignment]
             raise
+        self._part.end()
+
+
+def _with_random_numbers_kept(work: Callable[[], None]) -> None:
+    """Do *work*; who seeded `random` before the first touch sees none of the numbers drawn by it.
+
+    Where other threads could draw too, the state is left alone: they must not see numbers twice.
+    """
+    state = random.getstate() if threading.active_count() == 1 else None
+    try:
+        work()
+    finally:
+        if state is not None:
+            random.setstate(state)
 
 
 class _ThereAlready(StandInLoader):
     """Gives the module that is there; an import that had begun would run it a second time."""
 
-    def __init__(self, stock: Any, module: ModuleType) -> None:
+    def __init__(self, stock: Any, name: str) -> None:
         super().__init__(stock)
-        self._module = module
+        self._name = name
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         del spec
-        return self._module
+        return sys.modules[self._name]
 
     def exec_module(self, module: ModuleType) -> None:
         self._give_place_back(module)
+        parent, _, child = self._name.rpartition(".")
+        if parent and vars(sys.modules[parent]).get(child) is not module:
+            _ignore_binding(sys.modules[parent], child)
 
 
-def _spec_of(module: ModuleType) -> ModuleSpec | None:
-    spec: Final = module.__spec__
+def _spec_of(name: str) -> ModuleSpec | None:
+    """Return the spec that the import system takes, where it sees that *name* came meanwhile."""
+    spec = sys.modules[name].__spec__
     if spec is not None:
-        spec.loader = _ThereAlready(spec.loader, module)  # type: ignore[assignment]
+        spec.loader = _ThereAlready(spec.loader, name)  # type: ignore[assignment]
     return spec
+
+
+def _ignore_binding(package: ModuleType, child: str) -> None:
+    """Have *package* keep what it has bound to *child* when the import of that ends."""
+    kind = type(package)
+
+    class Keeping(kind):  # type: ignore[misc, valid-type]
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == child:
+                self.__class__ = kind
+            else:
+                super().__setattr__(name, value)
+
+    package.__class__ = Keeping

@@ -10,7 +10,7 @@ from typing import Any, Final, final
 import numpy as np
 
 from fastload.runtime.zero_copy import MappedArray
-from fastload.twin.documents import STATE
+from fastload.twin.documents import MIGRATION, STATE
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinGroup
 
@@ -29,7 +29,8 @@ class TwinArchive:
 
     def namelist(self) -> list[str]:
         """Return the names of the members, as many as the source archive had."""
-        return [*self._twin.manifest.documents, WEIGHTS_MEMBER]
+        documents = (name for name in self._twin.manifest.documents if name != MIGRATION)
+        return [*documents, WEIGHTS_MEMBER]
 
     def read(self, name: str) -> bytes:
         """Return the content of member *name*."""

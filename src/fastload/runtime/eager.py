@@ -30,7 +30,13 @@ NAMES: Final = {
     f"{_FRAMEWORK}.versions": ("__version__",),
     "tensorflow.core.framework.function_pb2": ("FunctionDef",),
     "tensorflow.core.protobuf.config_pb2": ("ConfigProto",),
+    "tensorflow.python.util._pywrap_util_port": ("IsMklEnabled",),
 }
+#: Which says whether a strategy is active: the second up to TensorFlow 2.12, later the first.
+_OF_STRATEGIES: Final = (
+    "tensorflow.python.distribute.distribute_lib",
+    "tensorflow.python.distribute.distribution_strategy_context",
+)
 _OF_A_CONTEXT: Final = ("add_function_def", "remove_function", "function_call_options")
 
 
@@ -50,6 +56,7 @@ class EagerRuntime:
         versions: of TensorFlow.
         function_pb2: what functions are stored as.
         config_pb2: how functions are run.
+        _pywrap_util_port: what TensorFlow was built with, and found in the environment.
     """
 
     context: Any
@@ -63,6 +70,7 @@ class EagerRuntime:
     versions: Any
     function_pb2: Any
     config_pb2: Any
+    _pywrap_util_port: Any
 
 
 @functools.cache
@@ -92,6 +100,11 @@ def version() -> str:
     return str(runtime().versions.__version__)
 
 
+def has_onednn() -> bool:
+    """Say whether kernels are those of oneDNN: TensorFlow read the variable when it started."""
+    return bool(runtime()._pywrap_util_port.IsMklEnabled())
+
+
 def executing_eagerly() -> bool:
     """Say whether operations run at once, here and now."""
     return bool(runtime().context.executing_eagerly())
@@ -99,13 +112,11 @@ def executing_eagerly() -> bool:
 
 def has_strategy() -> bool:
     """Say whether a distribution strategy is active, here and now."""
-    # The scope of a strategy is entered by a strategy, which is of this module.
-    strategies: Any = sys.modules.get("tensorflow.python.distribute.distribute_lib")
-    # Where this module exists, as in TensorFlow 2.8 and 2.12, the function is of it.
-    known: Any = sys.modules.get(
-        "tensorflow.python.distribute.distribution_strategy_context", strategies
-    )
-    return strategies is not None and bool(known.has_strategy())
+    # The scope of a strategy is entered by a strategy, which is of the first of these modules.
+    modules = map(sys.modules.get, _OF_STRATEGIES)
+    # Another thread may be importing it, at the first touch of TensorFlow.
+    asks = [ask for module in modules if (ask := getattr(module, "has_strategy", None))]
+    return any(ask() for ask in asks)
 
 
 def logical_devices(kind: str | None = None) -> Sequence[Any]:
@@ -139,7 +150,9 @@ def is_tensor(value: Any) -> bool:
 def is_variable(value: Any) -> bool:
     """Say whether *value* is a `tf.Variable`."""
     module: Any = sys.modules.get("tensorflow.python.ops.variables")
-    return module is not None and isinstance(value, module.Variable)
+    # None where another thread is importing it, at the first touch of TensorFlow.
+    kind = getattr(module, "Variable", None)
+    return kind is not None and isinstance(value, kind)
 
 
 @functools.cache

@@ -11,16 +11,17 @@ import os
 import re
 import site
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from fastload.imports import deferred, light_import
+from fastload.imports import deferred, lazy_module
 from fastload.runtime import eager
-from fastload.runtime.tensorflow import tensorflow
+from fastload.runtime.tensorflow import make_lighter, tensorflow
 
 #: For each version: what TensorFlow puts into the environment before all else, where it is not
 #: there already.
@@ -32,7 +33,10 @@ _PLUGIN_VARIABLES: Final = ("TF_PLUGGABLE_DEVICE_LIBRARY_PATH", "TF_USE_MODULAR_
 _PLUGINS: Final = "tensorflow-plugins"
 #: Kernels of its own, which some versions load from here.
 _KERNELS: Final = "core/kernels"
+_KERAS: Final = ("keras", "tf_keras")
 _DISTRIBUTION: Final = re.compile(r"tensorflow(?:_cpu|_macos)?-(\d+\.\d+)[^-]*\.dist-info")
+
+_lock: Final = threading.Lock()
 
 
 def start(*, may_defer: bool) -> None:
@@ -45,14 +49,20 @@ def start(*, may_defer: bool) -> None:
         MissingTensorFlowError: TensorFlow is not installed.
         UnsupportedRuntimeError: it lacks what is used of it.
     """
-    if "tensorflow" not in sys.modules and may_defer:
-        variables = _variables_of_a_known_version()
-        if variables is not None:
-            light_import.add()
-            deferred.defer("tensorflow", _EagerRuntime(variables))
-    if "tensorflow" not in sys.modules:
-        tensorflow()
+    if may_defer:
+        with _lock:
+            _defer()
+    tensorflow()  # waits, where another thread is importing it
     eager.runtime()
+
+
+def _defer() -> None:
+    if "tensorflow" in sys.modules:
+        return
+    variables = _variables_of_a_known_version()
+    if variables is not None:
+        make_lighter()
+        deferred.defer("tensorflow", _EagerRuntime(variables), companions=_KERAS)
 
 
 def _variables_of_a_known_version() -> Mapping[str, str] | None:
@@ -83,7 +93,7 @@ class _EagerRuntime:
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
-        self._operators = _Operators()
+        self._operators: dict[str, Callable[..., Any]] = {}
 
     def begin(self) -> None:
         """Import it, in the order of TensorFlow's own import."""
@@ -92,43 +102,32 @@ class _EagerRuntime:
         import_module("tensorflow.python.pywrap_tensorflow")
         os.environ["TF2_BEHAVIOR"] = "1"
         import_module("tensorflow.python.tf2").enable()
-        eager.runtime()
+        ops = eager.runtime().ops
         kernels = Path(sys.modules["tensorflow"].__path__[0], _KERNELS)
         if kernels.exists():
             import_module("tensorflow.python.framework.load_library").load_library(str(kernels))
-        self._operators.put_in_place()
+        self._operators = _operators_to_come()
+        for name, operator in self._operators.items():
+            setattr(ops.EagerTensor, name, operator)
 
-    def give_way(self) -> None:
-        """Make room for TensorFlow's operators."""
-        self._operators.take_out()
-
-    def come_back(self) -> None:
-        """Stand in for them again."""
-        self._operators.put_in_place()
-
-
-class _Operators:
-    """Operators of tensors that bring TensorFlow's own: `+` must work on the first result."""
-
-    def __init__(self) -> None:
-        self._ours: dict[str, Callable[..., Any]] = {}
-
-    def put_in_place(self) -> None:
-        kind = eager.tensor_class()
-        for name in (*kind.OVERLOADABLE_OPERATORS, *_ALSO_LATER):
-            if name not in vars(kind):
-                self._ours[name] = _bringing(name)
-                setattr(kind, name, self._ours[name])
-
-    def take_out(self) -> None:
-        for name, ours in self._taken():
-            kind = eager.tensor_class()
-            if vars(kind).get(name) is ours:
+    def end(self) -> None:
+        """Make room for TensorFlow's operators, which tensors have by now."""
+        kind = eager.runtime().ops.EagerTensor if self._operators else None
+        for name, operator in self._operators.items():
+            if vars(kind).get(name) is operator:
                 delattr(kind, name)
 
-    def _taken(self) -> Iterator[tuple[str, Callable[..., Any]]]:
-        while self._ours:
-            yield self._ours.popitem()
+
+def _operators_to_come() -> dict[str, Callable[..., Any]]:
+    """Return operators that bring TensorFlow's own: `+` must work on the first result.
+
+    They are for the class of results. TensorFlow refuses to set an operator that the class above,
+    `tf.Tensor`, has; and results of other threads must have theirs while it sets its own.
+    """
+    kind = eager.tensor_class()
+    names = (*kind.OVERLOADABLE_OPERATORS, *_ALSO_LATER)
+    there = vars(kind).keys() | vars(eager.runtime().ops.EagerTensor).keys()
+    return {name: _bringing(name) for name in names if name not in there}
 
 
 #: Set by TensorFlow's modules beside `OVERLOADABLE_OPERATORS`.
@@ -137,7 +136,7 @@ _ALSO_LATER: Final = ("__round__",)
 
 def _bringing(name: str) -> Callable[..., Any]:
     def operator(self: Any, *others: Any) -> Any:
-        tensorflow().Tensor  # noqa: B018 - the touch that brings the operators
-        return getattr(self, name)(*others)
+        lazy_module.run(tensorflow())
+        return getattr(eager.tensor_class(), name)(self, *others)
 
     return operator

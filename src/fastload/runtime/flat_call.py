@@ -6,10 +6,12 @@ import functools
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from fastload.runtime import eager
+from fastload.runtime.conditions import asked
 from fastload.runtime.eager import placed
 from fastload.runtime.flat_function import FlatFunction
 from fastload.runtime.transplant import require
@@ -43,7 +45,7 @@ class FlatCall:
                 weights = [eager.copied(weight) for weight in weights]
         self.weights = list(weights)
         self._plain = plain
-        self._config = options.config_proto_serialized
+        self._asked = asked() if function.is_optimized else None
         self._lock = threading.Lock()
         registered(function, self)
 
@@ -52,10 +54,10 @@ class FlatCall:
         context, function = eager.context(), self._function
         options = context.function_call_options
         config = options.config_proto_serialized
-        if function.is_optimized and config == self._config:
-            config = _without_optimizers(config)
-        elif function.is_optimized:
-            return self._made_plain()(inputs)
+        if function.is_optimized:
+            if asked() != self._asked:
+                return self._made_plain()(inputs)
+            config = without_optimizers(config)
         attributes = ("executor_type", options.executor_type or "", "config_proto", config)
         with placed(self._device):
             tensors = eager.runtime().execute.execute(
@@ -68,7 +70,7 @@ class FlatCall:
         return dict(zip(function.results, tensors, strict=True))
 
     def _made_plain(self) -> FlatCall:
-        """Become the call of the plain function, for good."""
+        """Return a call of the plain function, which is made once."""
         with self._lock:
             if self._plain is not None:
                 self._replaced = FlatCall(self._plain(), self.weights, self._device)
@@ -77,7 +79,7 @@ class FlatCall:
 
 
 @functools.lru_cache(maxsize=4)
-def _without_optimizers(config: bytes) -> bytes:
+def without_optimizers(config: bytes) -> bytes:
     """Return a serialized `ConfigProto` like *config*, with Grappler off."""
     message = eager.runtime().config_pb2.ConfigProto.FromString(config)
     message.graph_options.rewrite_options.disable_meta_optimizer = True
@@ -114,6 +116,16 @@ def registered(function: FlatFunction, owner: Any) -> None:
     weakref.finalize(owner, _unregister, function).atexit = False
 
 
+@contextmanager
+def registration(function: FlatFunction) -> Iterator[None]:
+    """Have *function*, and those that it calls, be among TensorFlow's meanwhile."""
+    _register(function)
+    try:
+        yield
+    finally:
+        _unregister(function)
+
+
 def _register(function: FlatFunction) -> None:
     """Add *function*, and those that it calls, to TensorFlow's, unless they are there."""
     context, function_pb2 = eager.context(), eager.runtime().function_pb2
@@ -134,11 +146,6 @@ def _unregister(function: FlatFunction) -> None:
             for content in function.definitions:
                 definition = function_pb2.FunctionDef.FromString(content)
                 context.remove_function(definition.signature.name)
-
-
-def has_accelerators() -> bool:
-    """Say whether TensorFlow has any other kind of device than the CPU."""
-    return any(device.device_type != "CPU" for device in eager.logical_devices())
 
 
 def require_device(device: str | None) -> None:

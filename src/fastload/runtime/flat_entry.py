@@ -18,7 +18,7 @@ from fastload.twin.reader import Twin
 from fastload.twin.weights import dtype_name
 
 #: Raised when what is stored changes, or how functions are made flat: older entries are not found.
-FLAT_VERSION: Final = 2
+FLAT_VERSION: Final = 3
 _OWN: Final = "constants"
 
 

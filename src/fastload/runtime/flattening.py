@@ -6,8 +6,9 @@ plain tensor arguments. Calling it needs neither variables nor Python graphs.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fastload.runtime.flat_function import FlatFunction, Value
 from fastload.runtime.inlining import (
@@ -19,6 +20,9 @@ from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.runtime.transplant import require
 from fastload.runtime.weight_arguments import with_weights_as_arguments
 from fastload.runtime.weight_readers import Weight
+
+#: Names nodes on whose device a node is.
+_COLOCATION: Final = "_class"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,7 @@ def flatten(function: Capturing, name: str) -> FlatFunction:
         if capture.weight is not None
     }
     graph = with_weights_as_arguments(function.graph, weights)
-    _rename_functions(graph, name)
+    rename_functions(graph, name)
     total = first + len(function.captures)
     return FlatFunction(
         name=name,
@@ -89,8 +93,16 @@ def flatten(function: Capturing, name: str) -> FlatFunction:
     )
 
 
-def _rename_functions(graph: Any, stem: str) -> None:
-    """Give the functions that *graph* calls names that no other model's functions have."""
+def rename_functions(graph: Any, stem: str) -> dict[str, str]:
+    """Give the functions that *graph* calls names that no other model's functions have.
+
+    Args:
+        graph: a `GraphDef`; it is changed.
+        stem: what the names start with.
+
+    Returns:
+        The new names by the old ones.
+    """
     new = {
         function.signature.name: f"{stem}_{index}"
         for index, function in enumerate(graph.library.function)
@@ -102,6 +114,7 @@ def _rename_functions(graph: Any, stem: str) -> None:
         for attribute in node.attr.values():
             for called in function_names(attribute):
                 called.name = new.get(called.name, called.name)
+    return new
 
 
 def function_of(
@@ -142,15 +155,27 @@ def function_of(
 
 def _drop_placeholders(function: Any) -> None:
     """Take out what arguments came in place of; waiting for an argument is no waiting."""
-    names = {f"^{node.name}" for node in function.node_def if node.op == "Placeholder"}
+    dropped = [node.name for node in function.node_def if node.op == "Placeholder"]
+    names = {f"^{name}" for name in dropped}
     kept = [node for node in function.node_def if node.op != "Placeholder"]
     copies = [type(node).FromString(node.SerializeToString()) for node in kept]
     for node in copies:
         inputs = [each for each in node.input if each not in names]
         del node.input[:]
         node.input.extend(inputs)
+        _separate(node, {f"loc:@{name}".encode() for name in dropped})
     del function.node_def[:]
     function.node_def.extend(copies)
+
+
+def _separate(node: Any, places: AbstractSet[bytes]) -> None:
+    """Take *places* out of what *node* is colocated with: 2.12 puts inputs of calls there."""
+    if _COLOCATION in node.attr:
+        kept = [each for each in node.attr[_COLOCATION].list.s if each not in places]
+        if kept:
+            node.attr[_COLOCATION].list.s[:] = kept
+        else:
+            del node.attr[_COLOCATION]
 
 
 def _forget(library: Any) -> None:

@@ -84,6 +84,19 @@ def predicted_flavour(choice: KerasChoice, environ: Mapping[str, str]) -> str:
     return KERAS3 if _version(*_TENSORFLOWS) >= (2, 16) else KERAS2
 
 
+def predicted_package(choice: KerasChoice, environ: Mapping[str, str]) -> str:
+    """Say which package `flavour` will import, without importing TensorFlow.
+
+    Raises:
+        ValueError: *choice* is none of the three.
+    """
+    if choice != "auto":
+        _require_choice(choice)
+        return choice
+    legacy = predicted_flavour(choice, environ) == KERAS2 and _version(*_TENSORFLOWS) >= (2, 16)
+    return "tf_keras" if legacy else "keras"
+
+
 def _require_choice(choice: str) -> None:
     if choice not in ("auto", "keras", "tf_keras"):
         raise ValueError(f"keras={choice!r} is not understood: use 'auto', 'keras' or 'tf_keras'")

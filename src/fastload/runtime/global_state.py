@@ -24,13 +24,28 @@ _KERAS3_NAMES: Final = "object_name_uids"
 @contextmanager
 def undone_on_failure(chosen: Flavour) -> Iterator[None]:
     """Put names and generators back if the block raises."""
-    undo = [_python_random(), _numpy_random(), _tensorflow_seeds(), *_keras(chosen)]
+    undo = _undo(chosen)
     try:
         yield
     except BaseException:
         for put_back in undo:
             put_back()
         raise
+
+
+@contextmanager
+def undone(chosen: Flavour) -> Iterator[None]:
+    """Put names and generators back after the block: what it makes is not the caller's."""
+    undo = _undo(chosen)
+    try:
+        yield
+    finally:
+        for put_back in undo:
+            put_back()
+
+
+def _undo(chosen: Flavour) -> list[Callable[[], None]]:
+    return [_python_random(), _numpy_random(), _tensorflow_seeds(), *_keras(chosen)]
 
 
 def _python_random() -> Callable[[], None]:

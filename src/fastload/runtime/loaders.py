@@ -21,6 +21,15 @@ _SUFFIXES: Final[dict[tuple[str, SourceKind], frozenset[str] | None]] = {
 }
 
 
+def opens(chosen_name: str, source: ModelSource) -> bool:
+    """Say whether the stock loader of this Keras opens such a source at all."""
+    try:
+        require_opens(chosen_name, source)
+    except UnsupportedSourceError:
+        return False
+    return True
+
+
 def require_opens(chosen_name: str, source: ModelSource) -> None:
     """Check that the stock loader of this Keras opens such a source at all.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from fastload.errors import MissingTensorFlowError, UnconvertibleModelError
+from fastload.flags import LAZY_IMPORT, flag
+from fastload.imports import light_import
 from fastload.switch import as_stock
 
 
@@ -40,7 +44,14 @@ def import_module(name: str) -> Any:
     root = name.partition(".")[0]
     if importlib.util.find_spec(root) is None:
         raise MissingTensorFlowError(root)
+    make_lighter()
     return importlib.import_module(name)
+
+
+def make_lighter() -> None:
+    """Have TensorFlow, if this load is the first to import it, come in less time."""
+    if "tensorflow" not in sys.modules and flag(os.environ, LAZY_IMPORT, unset=True):
+        light_import.add()
 
 
 def first_module(*names: str) -> ModuleType | None:

@@ -14,6 +14,8 @@ VARIABLES: Final = "variables.json"
 SOURCE_NODES: Final = "source_nodes.json"
 #: A layer's name by name of the class that the SavedModel's layers are made of.
 LAYER_CLASSES: Final = "layer_classes.json"
+#: Of a model that Keras 2 wrote and Keras 3 opens: the rules that were applied, and the proof.
+MIGRATION: Final = "migration.json"
 #: The group with the tree of a `.keras` archive's `model.weights.h5`.
 STATE: Final = "state"
 
@@ -44,9 +46,17 @@ SESSION_VARIABLES: Final = "session_variables.json"
 KERAS_SECTION: Final = "keras"
 FUNCTION_SECTION: Final = "functions"
 PREDICTION_SECTION: Final = "prediction"
+#: A Keras 3 model of what Keras 2 wrote; always in a twin of its own.
+MIGRATED_SECTION: Final = "migrated"
 
 #: A flat function: everything about it but its `FunctionDef`s, and those one after the other.
 FLAT: Final = "flat.json"
 FLAT_FUNCTIONS: Final = "flat_functions.pb"
 #: Why a function cannot be made flat.
 NOT_FLAT: Final = "not_flat.txt"
+
+#: A trace of a model's predict function: everything about it but its `FunctionDef`s, and those.
+TRACE: Final = "trace.json"
+TRACE_FUNCTIONS: Final = "trace_functions.pb"
+#: Why a trace cannot be kept.
+NOT_KEPT: Final = "not_kept.txt"

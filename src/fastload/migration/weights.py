@@ -1,0 +1,85 @@
+"""Weights that Keras 3 keeps under another name or in another form than Keras 2 did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+#: What Keras 3 calls a weight, by class and the name in Keras 2; None for one that it does not
+#: need.
+NAMES: Final[Mapping[tuple[str, str], str | None]] = {
+    ("DepthwiseConv1D", "depthwise_kernel"): "kernel",
+    ("DepthwiseConv2D", "depthwise_kernel"): "kernel",
+    ("Normalization", "mean"): "adapt_mean",
+    ("Normalization", "variance"): "adapt_variance",
+    ("Discretization", "summary"): None,
+    ("StringLookup", "idf_weights"): None,
+}
+
+#: Keras 2: `clip(0.2 x + 0.5)`; Keras 3: `clip(x / 6 + 0.5)`. The same for 1.2 times the input.
+HARD_SIGMOID: Final = "hard_sigmoid"
+_STEEPER: Final = 1.2
+#: Layers whose activation is over one sum of products, which can be made steeper.
+_LINEAR: Final = frozenset(
+    {"Dense", "EinsumDense", "Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose"}
+)
+#: Which of the equal parts of a recurrent layer's weights go into its recurrent activation.
+_GATES: Final = {
+    "LSTM": (4, (0, 1, 3)),
+    "ConvLSTM1D": (4, (0, 1, 3)),
+    "ConvLSTM2D": (4, (0, 1, 3)),
+    "ConvLSTM3D": (4, (0, 1, 3)),
+    "GRU": (3, (0, 1)),
+    "SimpleRNN": (1, ()),
+}
+
+
+def can_be_steeper(class_name: str) -> bool:
+    """Say whether the hard sigmoids of such a layer can be had by other weights."""
+    return class_name in _LINEAR or class_name in _GATES
+
+
+def steepness(class_name: str, config: Mapping[str, Any], width: int) -> Any:
+    """Return what to multiply the weights of a layer by, along their last axis.
+
+    Args:
+        class_name: the layer's class.
+        config: its configuration, with the activations of Keras 2.
+        width: the length of that axis.
+
+    Returns:
+        A number for each place of the axis, or None where all stay as they are.
+    """
+    if class_name in _LINEAR:
+        is_hard = config.get("activation") == HARD_SIGMOID
+        return np.full(width, _STEEPER) if is_hard else None
+    if class_name not in _GATES:
+        return None
+    parts, gates = _GATES[class_name]
+    factors = np.ones((parts, width // parts))
+    if config.get("recurrent_activation") == HARD_SIGMOID:
+        factors[list(gates)] = _STEEPER
+    if config.get("activation") == HARD_SIGMOID:
+        factors[[part for part in range(parts) if part not in gates]] = _STEEPER
+    return None if (factors == 1).all() else factors.reshape(-1)
+
+
+def from_cudnn(class_name: str, value: Any, *, is_recurrent: bool) -> Any:
+    """Return a weight of `CuDNNLSTM` or `CuDNNGRU` as the plain layer has it.
+
+    cuDNN keeps the matrix of each gate turned, and a bias for each of the two products.
+
+    Args:
+        class_name: the layer's class in Keras 2.
+        value: the weight.
+        is_recurrent: whether it is the recurrent kernel.
+    """
+    if value.ndim == 1:
+        halves = value.reshape(2, -1)
+        return halves.sum(axis=0) if class_name == "CuDNNLSTM" else halves
+    gates = np.hsplit(value, 4 if class_name == "CuDNNLSTM" else 3)
+    if is_recurrent:
+        return np.hstack([gate.T for gate in gates])
+    return np.hstack([gate.T.reshape(gate.shape, order="F") for gate in gates])

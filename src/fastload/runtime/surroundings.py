@@ -1,0 +1,151 @@
+"""What a trace of a Keras model depends on besides the model: settings, devices, the code."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import FunctionType
+from typing import Any, Final
+
+from fastload.runtime.flavour import Flavour, tracing_choices
+from fastload.runtime.tensorflow import first_module, import_module, tensorflow
+from fastload.runtime.trace import NotKeptError, Tracing
+from fastload.runtime.transplant import require
+
+_BACKEND: Final = (
+    "activations",
+    "activations.activations",
+    "backend",
+    "backend.tensorflow.core",
+    "backend.tensorflow.math",
+    "backend.tensorflow.nn",
+    "backend.tensorflow.numpy",
+    "ops.nn",
+    "ops.numpy",
+)
+#: Variables of the environment that TensorFlow and its kernels read.
+_OPTIONS: Final = ("TF_", "ONEDNN_", "DNNL_", "XLA_", "OMP_", "KMP_")
+_SCOPE: Final = "tensorflow.python.eager.polymorphic_function.function_context"
+#: A plain moment, as TensorFlow tells it: no graph, no strategy, no devices, no XLA.
+_PLAIN_MOMENT: Final = (None, (), (), False, None, 0)
+
+
+def surroundings(model: Any, chosen: Flavour, tracing: Tracing) -> tuple[str, ...]:
+    """Return all that the trace depends on, for the key of what is kept.
+
+    Raises:
+        NotKeptError: this is no moment for a trace that others can use.
+        UnsupportedRuntimeError: TensorFlow is not as expected.
+    """
+    tf = tensorflow()
+    _require_plain_moment(tracing)
+    kind = str(tracing.function_type)
+    if " at 0x" in kind or "<weakref" in kind:
+        raise NotKeptError("its arguments are told by identity")
+    options = tracing.options
+    return (
+        tf.__version__,
+        *tracing_choices(chosen),
+        kind,
+        f"{options.name} {options.autograph} {options.reduce_retracing} {options.attributes}",
+        " ".join(sorted({each.device_type for each in tf.config.list_logical_devices()})),
+        *_modes(),
+        *_of_optimizer(),
+        _digest_of(_code_of(model, chosen)),
+    )
+
+
+def _require_plain_moment(tracing: Tracing) -> None:
+    module, contexts = import_module(_SCOPE), import_module("tensorflow.python.eager.context")
+    require(module, ["make_function_context"])
+    require(contexts, ["context"])
+    found = module.make_function_context(tracing.options.scope_type).context
+    if tuple(found) != _PLAIN_MOMENT or tensorflow().distribute.has_strategy():
+        raise NotKeptError("it is traced inside of something")
+    summaries = import_module("tensorflow.python.ops.summary_ops_v2")
+    require(summaries, ["_current_trace_context"])
+    if summaries._current_trace_context is not None:
+        raise NotKeptError("somebody records the graphs")
+    if contexts.context().device_name:
+        raise NotKeptError("it is traced for a device")
+    if getattr(tracing.options.function_captures, "capture_types", None):
+        raise NotKeptError("it captures by reference")
+
+
+def _modes() -> Iterator[str]:
+    """Yield what a program may have switched in TensorFlow for all that it traces."""
+    ops = import_module("tensorflow.python.framework.ops")
+    control_flow = first_module("tensorflow.python.ops.control_flow_util")
+    config = import_module("tensorflow.python.framework.config")
+    require(config, ["is_op_determinism_enabled"])
+    yield str(config.is_op_determinism_enabled())
+    yield str(getattr(control_flow, "ENABLE_CONTROL_FLOW_V2", None))
+    for name in ("is_auto_dtype_conversion_enabled", "is_numpy_style_type_promotion"):
+        yield str(getattr(ops, name, bool)())
+    yield str(hasattr(tensorflow().Tensor, "reshape"))  # numpy's methods, since somebody asked
+
+
+def _of_optimizer() -> Iterator[str]:
+    """Yield what TensorFlow's optimizer depends on."""
+    context = import_module("tensorflow.python.eager.context").context()
+    require(context, ["function_call_options"])
+    options = context.function_call_options
+    yield f"{options.executor_type} {options.config_proto_serialized!r}"
+    names = [name for name in os.environ if name.startswith(_OPTIONS)]
+    yield str([(name, os.environ[name]) for name in sorted(names) if "LOG" not in name])
+    yield f"{platform.machine()} {os.cpu_count()} {_processor()}"
+
+
+@functools.cache
+def _processor() -> str:
+    """Return the abilities of the processor, which say which kernels there are."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
+def _code_of(model: Any, chosen: Flavour) -> Iterator[tuple[Any, ...]]:
+    """Yield what tells the classes of a model's layers, in case that somebody changed one.
+
+    Raises:
+        NotKeptError: one is not Keras's own.
+    """
+    kinds: set[type] = set()
+    for layer in model._flatten_layers():
+        kinds.update(type(layer).__mro__)
+        if type(layer).__module__.partition(".")[0] != chosen.package:
+            raise NotKeptError(f"{type(layer).__name__} is not Keras's own")
+        yield (type(layer).__qualname__, str(getattr(layer, "compute_dtype", "")))
+    for kind in sorted(kinds, key=lambda kind: (kind.__module__, kind.__qualname__)):
+        yield from _functions_in(kind)
+    for module in _backend_modules(chosen):
+        yield from _functions_in(module)
+
+
+def _functions_in(holder: Any) -> Iterator[tuple[Any, ...]]:
+    for name, value in vars(holder).items():
+        function = getattr(value, "__func__", value)
+        if isinstance(function, property):
+            function = function.fget
+        if isinstance(function, FunctionType):
+            code = function.__code__
+            yield (name, code.co_filename, code.co_firstlineno, code.co_code)
+
+
+def _backend_modules(chosen: Flavour) -> list[Any]:
+    """Return the modules with what layers call."""
+    found = (first_module(f"{chosen.package}.src.{name}") for name in _BACKEND)
+    return [module for module in found if module is not None]
+
+
+def _digest_of(parts: Iterable[tuple[Any, ...]]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(repr(part).encode())
+    return digest.hexdigest()

@@ -1,0 +1,156 @@
+"""Each rule of the migration, with a model that does not open in Keras 3 without it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastload.convert.migrating_files import model_of_hdf5
+from fastload.convert.migration_proof import prove_against_model
+from fastload.errors import MigrationError
+from fastload.migration import configs, training
+from fastload.migration.rule import Record
+from tests.migration.conftest import seeded
+from tests.migration.makers import HARD_SIGMOIDS, MODELS, OTHERS, images, operations
+
+RULES = (*configs.FIRST_RULES, *configs.RULES)
+
+
+def saved(model: Any, tmp_path: Path) -> Path:
+    path = tmp_path / "model.h5"
+    seeded(model).save(str(path))
+    return path
+
+
+def migrated(path: Path, keras: Any) -> tuple[Any, Record]:
+    record = Record()
+    return model_of_hdf5(path, keras, lambda _: {}, record), record
+
+
+@pytest.mark.parametrize("name", [*MODELS, *OTHERS])
+def test_a_rule_mends_its_model(name: str, keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    original = {**MODELS, **OTHERS}[name](keras2)
+
+    model, record = migrated(saved(original, tmp_path), keras3)
+
+    assert name in record.rules
+    assert prove_against_model(original, model).against == "tf-keras"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_without_its_rule_the_model_does_not_open(
+    name: str, keras2: Any, keras3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(MODELS[name](keras2), tmp_path)
+    left = tuple(rule for rule in configs.RULES if rule.name not in {name, "first-layer-shapes"})
+    monkeypatch.setattr(configs.migrated, "__defaults__", (left,))
+
+    with pytest.raises(MigrationError, match="Keras 3"):
+        migrated(path, keras3)
+
+
+def test_rules_have_names_of_their_own() -> None:
+    every = (*RULES, *training.OPTIMIZER_RULES, *training.OBJECTIVE_RULES)
+    names = [rule.name for rule in every]
+
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_a_hard_sigmoid_is_made_steeper(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    """That of Keras 2 rises by 0.2, that of Keras 3 by a sixth; other weights make up for it."""
+    original = HARD_SIGMOIDS(keras2)
+
+    model, _ = migrated(saved(original, tmp_path), keras3)
+
+    assert prove_against_model(original, model).relative < 1e-6
+
+
+def test_a_hard_sigmoid_that_cannot_be_made_steeper_is_refused(
+    keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    layers = [keras2.Input((4,)), keras2.layers.Activation("hard_sigmoid", name="gate")]
+
+    with pytest.raises(MigrationError, match="layer 'gate' of class Activation: the hard_sigmoid"):
+        migrated(saved(keras2.Sequential(layers), tmp_path), keras3)
+
+
+@pytest.mark.parametrize("make", [operations, images])
+def test_functions_of_tensorflow_become_operations(
+    make: Any, keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    tf = pytest.importorskip("tensorflow")
+    original = make(keras2, tf)
+
+    model, _ = migrated(saved(original, tmp_path), keras3)
+
+    assert prove_against_model(original, model).relative < 1e-5
+    model.save(tmp_path / "again.keras")
+    again = keras3.models.load_model(tmp_path / "again.keras")
+    assert prove_against_model(original, again).relative < 1e-5
+
+
+def test_a_function_without_a_counterpart_is_named(
+    keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    tf = pytest.importorskip("tensorflow")
+    inputs = keras2.Input((4,))
+    model = keras2.Model(inputs, tf.math.lgamma(inputs))
+
+    with pytest.raises(MigrationError, match=r"no operation for tf\.math\.lgamma"):
+        migrated(saved(model, tmp_path), keras3)
+
+
+def test_added_losses_are_refused(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    inputs = keras2.Input((4,))
+    model = keras2.Model(inputs, keras2.layers.Dense(2)(inputs))
+    model.add_loss(pytest.importorskip("tensorflow").reduce_mean(model.output))
+
+    with pytest.raises(MigrationError, match="class AddLoss"):
+        migrated(saved(model, tmp_path), keras3)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "expected", "rule"),
+    [
+        ({"class_name": "SGD", "config": {"lr": 0.5}}, {"learning_rate": 0.5}, "learning-rate"),
+        (
+            {"class_name": "SGD", "config": {"learning_rate": 0.5, "decay": 0.0}},
+            {"learning_rate": 0.5},
+            "decay",
+        ),
+        (
+            {"class_name": "Custom>SGD", "config": {"jit_compile": False}},
+            {},
+            "optimizer-arguments",
+        ),
+    ],
+)
+def test_optimizers_of_earlier_versions(
+    optimizer: dict[str, Any], expected: dict[str, Any], rule: str
+) -> None:
+    record = Record()
+
+    found = training.migrated_training({"optimizer_config": optimizer, "loss": "mse"}, record)
+
+    assert found["optimizer"] == {"class_name": "SGD", "config": expected}
+    assert rule in record.rules
+
+
+def test_decay_is_a_schedule_with_the_same_arithmetic(keras3: Any) -> None:
+    sgd = {"class_name": "SGD", "config": {"lr": 0.5, "decay": 0.1}}
+
+    found = training.migrated_training({"optimizer_config": sgd}, Record())
+
+    schedule = found["optimizer"]["config"]["learning_rate"]
+    rate = keras3.optimizers.schedules.InverseTimeDecay(**schedule["config"])
+    assert [float(rate(step)) for step in (0, 10)] == pytest.approx([0.5, 0.25])
+
+
+def test_a_dropped_argument_that_meant_something_is_refused() -> None:
+    config = {"class_name": "GRU", "config": {"name": "turned", "time_major": True}}
+
+    with pytest.raises(MigrationError, match="'turned' of class GRU: Keras 3 has no time_major="):
+        configs.migrated(json.loads(json.dumps(config)), Record())
