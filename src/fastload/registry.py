@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from typing import Any, Final, TypeVar, overload
 
+from fastload.imports.collector import without_collections
+
 ENTRY_POINT_GROUP: Final = "fastload.custom_objects"
 
 #: Everything that was registered, by name: a plain dict, to be read, updated and cleared as one.
@@ -90,8 +92,11 @@ def _declared(name: str) -> Any:
     point = _entry_points().get(name) or _entry_points().get(_bare(name))
     if point is None:
         return None
+    loaded: list[Any] = []
     try:
-        return point.load()
+        # The package behind it may import a hundred others: a quarter of that is collections.
+        without_collections(lambda: loaded.append(point.load()))
+        return loaded[0]
     except Exception as error:  # noqa: BLE001 - somebody else's module; the load does without it
         _logger.warning(
             "custom object %r, declared by entry point %s, cannot be imported: %s",

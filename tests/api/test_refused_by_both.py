@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def unsafe(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Lambda(lambda x: 2 * x)])
     path = tmp_path / "unsafe.keras"
     save(model, path)
+    if not zipfile.is_zipfile(path):  # up to Keras 2.12 the suffix says nothing: it is HDF5
+        pytest.skip("this Keras has no safe mode")
     return request.param.package, path
 
 

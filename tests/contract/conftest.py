@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from contract.runs import Findings, Workplace, investigate
+from contract.served import record
 from zoo.catalogue import FLAVOURS, Artefact, artefacts
 
 #: `stock` compares the stock loader with itself: what differs then is the suite's fault, or chance.
 _LOADER_VARIABLE = "FASTLOAD_CONTRACT_LOADER"
+#: A file to record in what is served; see `served`.
+_RECORD_VARIABLE = "FASTLOAD_CONTRACT_RECORD"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,7 +43,9 @@ def _param(artefact: Artefact) -> object:
 
 
 @pytest.fixture(scope="session")
-def findings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Findings:
+def findings(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Findings]:
     """What the workers found out about every artefact that a selected test is about."""
     params = (getattr(item, "callspec", None) for item in request.session.items)
     wanted = {spec.params["artefact"] for spec in params if spec and "artefact" in spec.params}
@@ -48,7 +54,11 @@ def findings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     assert cache is not None
     downloads = cache.mkdir("zoo-downloads")
     place = Workplace(folder=tmp_path_factory.mktemp("zoo"), downloads=downloads)
-    return investigate(here, place, os.environ.get(_LOADER_VARIABLE, "fastload"))
+    found = investigate(here, place, os.environ.get(_LOADER_VARIABLE, "fastload"))
+    yield found
+    if _RECORD_VARIABLE in os.environ:
+        told = record(found, here, request.session.testsfailed)
+        Path(os.environ[_RECORD_VARIABLE]).write_text(json.dumps(told, indent=1), encoding="utf-8")
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def anatomy(tf: Any, root: Any) -> list[Any]:
     for path, node in waiting:  # grows while it is walked
         known = seen.get(id(node))
         seen.setdefault(id(node), len(seen))
-        children = {} if known is not None else dict(node._trackable_children())
+        children = {} if known is not None else dict(node._trackable_children("checkpoint"))
         value = told(tf, lambda node=node: node) if isinstance(node, tf.Variable) else None
         found.append((path, type(node).__name__, known, sorted(children), value))
         waiting += [(f"{path}.{name}", children[name]) for name in sorted(children)]

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from fastload.runtime.transplant import require, transplant
 
-#: Sets the signature of a concrete function, since TensorFlow 2.9.
+#: Sets the signature of a concrete function, where that has no method of its own for it: not yet
+#: in TensorFlow 2.12.
 _SIGN: Final = "set_preinitialized_function_spec"
 
 
@@ -27,13 +28,10 @@ class Deserialization:
         require(module, ["RestoredFunction", "setup_bare_concrete_function", "recreate_function"])
         require(module, ["_deserialize_function_spec_as_nonmethod"])
         self._stock, self._module = stock, module
-        self._is_since_2_9 = hasattr(module, _SIGN)
-        if self._is_since_2_9:
-            require(stock, ["restore_captures"])
-            require(stock.restore_captures, ["restore_captures"])
-        else:
+        self._signs_by_module = hasattr(module, _SIGN)
+        if not self._signs_by_module:
             require(stock._WrapperFunction, ["_set_function_spec"])
-            require(stock.Loader, ["_get_tensor_from_node"])
+        self._restore_captures = _restorer_of_captures(stock)
 
     @property
     def function_class(self) -> Any:
@@ -46,14 +44,14 @@ class Deserialization:
 
         Concrete functions get their signatures when they are made, from whatever names them.
         """
-        unsigned = {_SIGN: lambda function, spec: None} if self._is_since_2_9 else {}
+        unsigned = {_SIGN: lambda function, spec: None} if self._signs_by_module else {}
         make: Callable[[Any, Any], Any] = transplant(self._module, unsigned)["recreate_function"]
         return make
 
     def sign(self, proto: Any, function: Any) -> None:
         """Give *function* the signature of the `SavedFunction` *proto*."""
         spec = self._module._deserialize_function_spec_as_nonmethod(proto.function_spec)
-        if self._is_since_2_9:
+        if self._signs_by_module:
             self._module.set_preinitialized_function_spec(function, spec)
         else:
             function._set_function_spec(spec)
@@ -71,13 +69,24 @@ class Deserialization:
             captured: variables, tensors and other objects by node id.
             function: the function itself.
         """
-        if self._is_since_2_9:
+        if self._restore_captures is not None:
             order = loader._proto.concrete_functions[name].bound_inputs
-            objects = [captured[node] for node in order]
-            self._stock.restore_captures.restore_captures(function, objects)
+            self._restore_captures(function, [captured[node] for node in order])
         else:
             view = _OneFunction(loader, name, function)
             self._stock.Loader._setup_function_captures(view, name, captured)
+
+
+def _restorer_of_captures(stock: Any) -> Callable[[Any, Any], None] | None:
+    """Return what gives a function its captures; None where the loader does, as in 2.8."""
+    for name in ("restore_captures", "function_saved_model_utils"):
+        module = getattr(stock, name, None)
+        if module is not None:
+            require(module, ["restore_captures"])
+            restore: Callable[[Any, Any], None] = module.restore_captures
+            return restore
+    require(stock.Loader, ["_get_tensor_from_node"])
+    return None
 
 
 class _OneFunction:

@@ -32,6 +32,11 @@ NAMES: Final = {
     "tensorflow.core.protobuf.config_pb2": ("ConfigProto",),
     "tensorflow.python.util._pywrap_util_port": ("IsMklEnabled",),
 }
+#: Which says whether a strategy is active: the second up to TensorFlow 2.12, later the first.
+_OF_STRATEGIES: Final = (
+    "tensorflow.python.distribute.distribute_lib",
+    "tensorflow.python.distribute.distribution_strategy_context",
+)
 _OF_A_CONTEXT: Final = ("add_function_def", "remove_function", "function_call_options")
 
 
@@ -107,11 +112,11 @@ def executing_eagerly() -> bool:
 
 def has_strategy() -> bool:
     """Say whether a distribution strategy is active, here and now."""
-    # The scope of a strategy is entered by a strategy, which is of this module.
-    module = sys.modules.get("tensorflow.python.distribute.distribute_lib")
+    # The scope of a strategy is entered by a strategy, which is of the first of these modules.
+    modules = map(sys.modules.get, _OF_STRATEGIES)
     # Another thread may be importing it, at the first touch of TensorFlow.
-    ask = getattr(module, "has_strategy", None)
-    return ask is not None and bool(ask())
+    asks = [ask for module in modules if (ask := getattr(module, "has_strategy", None))]
+    return any(ask() for ask in asks)
 
 
 def logical_devices(kind: str | None = None) -> Sequence[Any]:

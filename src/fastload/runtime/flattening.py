@@ -7,7 +7,7 @@ plain tensor arguments. Calling it needs neither variables nor Python graphs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fastload.runtime.flat_function import FlatFunction, Value
 from fastload.runtime.inlining import (
@@ -19,6 +19,9 @@ from fastload.runtime.tensorflow import import_module, tensorflow
 from fastload.runtime.transplant import require
 from fastload.runtime.weight_arguments import with_weights_as_arguments
 from fastload.runtime.weight_readers import Weight
+
+#: Names nodes on whose device a node is.
+_COLOCATION: Final = "_class"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

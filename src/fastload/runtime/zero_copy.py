@@ -52,7 +52,7 @@ def tensor_over(array: np.ndarray[Any, Any]) -> Any:
     """
     plain = np.asarray(array)
     if not _can_alias(plain):
-        return eager.tensor_of(plain)
+        return _copied(plain)
     if _NUMPY_ABORTS:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(_owner(plain)))
     # The name of a dtype takes numpy longer than all else here.
@@ -66,6 +66,14 @@ def tensor_over(array: np.ndarray[Any, Any]) -> Any:
         return from_dlpack(plain.__dlpack__())
     except eager.runtime().errors_impl.InvalidArgumentError:  # TensorFlow 2.8 takes no complex128
         return eager.tensor_of(plain)
+
+
+def _copied(plain: np.ndarray[Any, Any]) -> Any:
+    carrier = _EXTENSION_CARRIERS.get(plain.dtype.name)
+    if carrier is None:
+        return eager.tensor_of(plain)
+    # TensorFlow up to 2.12 has a bfloat16 of its own, and takes nobody else's.
+    return eager.bitcast(eager.tensor_of(plain.view(carrier)), plain.dtype.name)
 
 
 #: numpy before 1.24 frees what it lent through DLPack without holding Python's lock, and a mapping

@@ -1,0 +1,156 @@
+"""What is served: a record of a run of the zoo, and a page of the records of several versions.
+
+FASTLOAD_CONTRACT_RECORD=tf28.json nox -s contract-2.8
+python -m tests.contract.served docs/versions.md tf28.json tf212.json ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.page import Markers
+
+MARKERS: Final = Markers("versions", "tests.contract.served")
+SERVED: Final = "served"
+#: The stock loader raises here, and fastload with it.
+REFUSED: Final = "stock refuses"
+_FUNCTIONS: Final = ("load_model", "load_saved_model", "load_predictor")
+_FORMATS: Final = {"tf": "SavedModel", "h5": "HDF5", "keras": "`.keras`"}
+#: The state in which a load tells most: the twin is there, and the process is new.
+_STATE: Final = "load in another process"
+
+
+def record(findings: Any, artefacts: Iterable[Any], failed: int) -> dict[str, Any]:
+    """Return what a run of the zoo found, to be written as JSON.
+
+    Args:
+        findings: of the run.
+        artefacts: what it was about.
+        failed: how many of its tests failed.
+    """
+    loads = [
+        {"model": each.id, "format": each.format, "function": function, "ended": ended}
+        for each in artefacts
+        if each.id not in findings.unsaved
+        for function, ended in _ends(findings, each).items()
+    ]
+    return {"environment": _environment(), "failed": failed, "loads": loads}
+
+
+def _environment() -> dict[str, str]:
+    names = ("tensorflow", "tensorflow-cpu", "keras", "tf-keras", "numpy")
+    found = {name: _version(name) for name in names}
+    tensorflow = found.pop("tensorflow-cpu") or found.pop("tensorflow")
+    kept = {name: number for name, number in found.items() if number and name != "tensorflow"}
+    return {"tensorflow": tensorflow, **kept, "Python": platform.python_version()}
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""
+
+
+def _ends(findings: Any, artefact: Any) -> dict[str, str]:
+    ends = {}
+    ours = findings.ours.get((artefact.id, _STATE))
+    if ours is not None:
+        report = ours.get("report") or {}
+        is_refused = ours["told"].get("load") is not None
+        told = [report.get("outcome"), report.get("code"), report.get("reason")]
+        ends["load_model"] = REFUSED if is_refused else _end(told)
+    others = {"load_saved_model": findings.objects, "load_predictor": findings.predictors}
+    for function, found in others.items():
+        told = found.get(artefact.id, {})
+        if "hit report" in told:
+            ends[function] = _end(told["hit report"])
+        elif told:
+            ends[function] = REFUSED
+    return ends
+
+
+def _end(told: Sequence[str | None]) -> str:
+    outcome, code, reason = told
+    return SERVED if outcome == "hit" else f"{code or outcome}: {reason}"
+
+
+def markdown(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the tables of *records*: how much is served, and why the rest is not."""
+    blocks = [_table(records), *(_reasons(each) for each in records)]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _table(records: Sequence[Mapping[str, Any]]) -> str:
+    heads = ("function and format", *(_title(each) for each in records))
+    rows = [
+        (f"`{function}`, {title}", *(_cell(each, function, form) for each in records))
+        for function in _FUNCTIONS
+        for form, title in _FORMATS.items()
+    ]
+    told = [row for row in rows if any(row[1:])]
+    versions = ("with", *(_beside(each) for each in records))
+    failed = ("tests that fail", *(str(each["failed"]) for each in records))
+    lines = (heads, ("---",) * len(heads), versions, *told, failed)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _title(found: Mapping[str, Any]) -> str:
+    return f"TensorFlow {found['environment']['tensorflow']}"
+
+
+def _beside(found: Mapping[str, Any]) -> str:
+    rest = [(name, each) for name, each in found["environment"].items() if name != "tensorflow"]
+    return ", ".join(f"{name} {number}" for name, number in rest)
+
+
+def _cell(found: Mapping[str, Any], function: str, form: str) -> str:
+    """Say how many of the models that stock opens are served."""
+    ends = [
+        load["ended"]
+        for load in found["loads"]
+        if (load["function"], load["format"]) == (function, form) and load["ended"] != REFUSED
+    ]
+    return f"{ends.count(SERVED)} of {len(ends)}" if ends else ""
+
+
+def _reasons(found: Mapping[str, Any]) -> str:
+    """List why loads went to the stock loader, with how many models that is said of."""
+    reasons = Counter(
+        (load["function"], load["ended"])
+        for load in found["loads"]
+        if load["ended"] not in (SERVED, REFUSED)
+    )
+    if not reasons:
+        return ""
+    lines = [
+        f"- `{function}`, {count}: {_short(reason)}"
+        for (function, reason), count in sorted(reasons.items())
+    ]
+    return "\n".join([f"{_title(found)} goes to the stock loader for these reasons:", "", *lines])
+
+
+def _short(reason: str) -> str:
+    line = " ".join(reason.split())
+    return line if len(line) <= 200 else f"{line[:200]}..."
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the page that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m tests.contract.served", description=__doc__)
+    parser.add_argument("page", type=Path, help="a page with markers")
+    parser.add_argument("records", type=Path, nargs="+", help="JSON, in the order of the columns")
+    asked = parser.parse_args(arguments)
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in asked.records]
+    MARKERS.write(asked.page, markdown(records))
+
+
+if __name__ == "__main__":
+    main()
