@@ -30,6 +30,11 @@ def plain_class_name(chosen: Flavour, model: Any) -> str:
     return names[0]
 
 
+def layer_names(model: Any) -> set[str]:
+    """Return the names of *model* and of all layers in it, and in those."""
+    return {layer.name for layer in model._flatten_layers()}
+
+
 def _steps_per_execution(chosen: Flavour, model: Any) -> Any:
     steps = getattr(
         model, "_steps_per_execution" if chosen.name == KERAS2 else "steps_per_execution"

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastload.runtime import eager
 from fastload.runtime.flavour import KERAS2, Flavour
-from fastload.runtime.tensorflow import tensorflow
+from fastload.runtime.tensorflow import first_module, tensorflow
 from fastload.signature import Signature, TensorSpec, map_structure
 
 
@@ -35,10 +35,25 @@ def stand_in(chosen: Flavour, signature: Signature, run: Callable[..., Mapping[s
     def predict_function(data: Any) -> Any:
         batch = next(data) if chosen.name == KERAS2 else data[0]
         tensors = _covered(signature, _inputs(batch))
-        return map_structure(run(tensors).__getitem__, signature.structure)
+        try:
+            results = run(tensors)
+        except eager.runtime().errors_impl.OpError as error:
+            raise NotCoveredError from error  # a model's own error tells of its layers
+        if chosen.name == KERAS2:
+            model._predict_counter.assign_add(1)
+        return map_structure(results.__getitem__, signature.structure)
 
     model.predict_function = predict_function
     return model
+
+
+def leave_traces(chosen: Flavour, stand_in: Any, model: Any) -> None:
+    """Leave on *model* what *stand_in*'s predictions would have left on it."""
+    model.make_predict_function()
+    if chosen.name == KERAS2:
+        model._predict_counter.assign(stand_in._predict_counter)
+    elif hasattr(stand_in, "stop_predicting"):
+        model.stop_predicting = stand_in.stop_predicting
 
 
 def can_be_asked(method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
@@ -48,7 +63,7 @@ def can_be_asked(method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     """
     if not args or len(args) > _MOST_POSITIONAL[method] or not kwargs.keys() <= _KEYWORDS[method]:
         return False
-    if not eager.executing_eagerly() or eager.has_strategy() or _functions_run_eagerly():
+    if not _is_ordinary_moment():
         return False
     given = args[0]
     values = given.values() if isinstance(given, dict) else given
@@ -61,8 +76,19 @@ _MOST_POSITIONAL: Final = {"predict": 3, "predict_on_batch": 1}
 _KEYWORDS: Final = {"predict": {"batch_size", "verbose"}, "predict_on_batch": set[str]()}
 
 
-def _functions_run_eagerly() -> bool:
-    return bool(tensorflow().config.functions_run_eagerly())
+def _is_ordinary_moment() -> bool:
+    """Say whether a function that runs now is run as it is, and nobody looks on."""
+    if not eager.executing_eagerly() or eager.has_strategy() or eager.context().device_name:
+        return False
+    tapes = first_module("tensorflow.python.eager.record", "tensorflow.python.eager.tape")
+    watched = getattr(tapes, "could_possibly_record", lambda: True)()
+    return not (watched or tensorflow().config.functions_run_eagerly())
+
+
+def takes_any_batch(signature: Signature) -> bool:
+    """Say whether the function takes any number of rows; one that does not fails in mid-course."""
+    specs = signature.inputs.values()
+    return all(spec.shape and spec.shape[0] is None for spec in specs)
 
 
 @functools.cache
