@@ -111,9 +111,11 @@ def _obstacle(call: ModelCall, twin: Twin, chosen: Flavour) -> str | None:
     return None if is_plain(chosen) else "a scope or a dtype policy is set"
 
 
-def _learnt(entry: DeferralEntry, twin: Twin, made: Any) -> tuple[DeferralNote, _Answers | None]:
+def _learnt(
+    entry: DeferralEntry, twin: Twin, make: Callable[[], Any]
+) -> tuple[DeferralNote, _Answers | None]:
     """Return what is to be known of the model that was just made, and what predicts for it."""
-    note = DeferralNote.of(entry.moment, made)
+    note = DeferralNote.of(entry.moment, make())
     answers = None
     if plain_class(entry.moment.chosen, note.kind) is not None:
         note, answers = _recalled(note, entry, twin, make)

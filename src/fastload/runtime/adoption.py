@@ -12,7 +12,8 @@ import gc
 import logging
 import weakref
 from collections.abc import Callable
-from types import CellType, FrameType, MethodType
+from contextlib import suppress
+from types import CellType, FrameType, MemberDescriptorType, MethodType
 from typing import Any, Final
 
 from fastload.runtime.late import true_dict
@@ -87,8 +88,10 @@ def _replace_in_set(holder: set[Any], new: dict[int, Any]) -> None:
 
 def _replace_in_attributes(holder: Any, new: dict[int, Any]) -> None:
     """Do so in an instance, which in some Pythons has no dict before it is asked for one."""
-    try:
-        attributes = true_dict(holder)
-    except (AttributeError, StopIteration, TypeError):
-        return
-    _replace_in_dict(attributes, new)
+    with suppress(AttributeError, StopIteration, TypeError):
+        _replace_in_dict(true_dict(holder), new)
+    slots = (each for kind in type(holder).__mro__ for each in vars(kind).values())
+    for slot in slots:
+        if type(slot) is MemberDescriptorType:
+            with suppress(AttributeError, KeyError, TypeError):  # empty, another thing, or of C
+                slot.__set__(holder, new[id(slot.__get__(holder))])
