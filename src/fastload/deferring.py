@@ -23,7 +23,7 @@ from fastload.loading import Identity
 from fastload.restore.objects import uses_only_builtins
 from fastload.restore.predictor import Run
 from fastload.runtime.adoption import taking_place
-from fastload.runtime.flavour import Flavour
+from fastload.runtime.flavour import KERAS2, Flavour
 from fastload.runtime.late import come_to_life, late, true_dict
 from fastload.runtime.model_classes import plain_class
 from fastload.runtime.moment import Moment, is_plain
@@ -129,7 +129,9 @@ def _recalled(
     """Return what predicts for a model; where nothing can, why not."""
     chosen = entry.moment.chosen
     try:
-        signature, run, reason = keras_function(entry.identity, twin, chosen, make, None)
+        signature, run, reason = keras_function(
+            entry.identity, twin, chosen, make, None, counted=chosen.name == KERAS2
+        )
     except Exception as error:  # noqa: BLE001 - whatever a model raises when it is traced
         return replace(note, kind=f"its function: {error}", lasts=False), None
     if reason is None and signature.structure is None:
