@@ -12,7 +12,7 @@ from fastload.cache.publish import replacing
 from fastload.errors import CacheUnwritableError
 from fastload.loading import Identity
 from fastload.runtime.effects import Effects, states
-from fastload.runtime.model_classes import layer_names, plain_class_name
+from fastload.runtime.model_classes import PLAIN_CLASSES, input_form, layer_names, plain_class_name
 from fastload.runtime.moment import Moment
 
 _logger: Final = logging.getLogger("fastload")
@@ -24,11 +24,13 @@ class DeferralNote:
 
     Attributes:
         kind: the name of its class; or a sentence that says why it cannot be deferred.
+        takes: the form of its inputs; see `input_form`.
         effects: what making it leaves behind.
         lasts: whether it is so in every process like this one.
     """
 
     kind: str
+    takes: str = "one"
     effects: Effects = field(default_factory=Effects)
     lasts: bool = True
 
@@ -40,7 +42,10 @@ class DeferralNote:
         effects = Effects.of(moment.states, states(chosen), layer_names(model))
         if effects is None:  # or another thread drew numbers meanwhile
             return cls(kind="making it draws random numbers", lasts=False)
-        return cls(kind=kind, effects=effects)
+        takes = input_form(model) if kind in PLAIN_CLASSES else "one"
+        if takes is None:
+            return cls(kind="its inputs are nested")
+        return cls(kind=kind, takes=takes, effects=effects)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +74,11 @@ class DeferralEntry:
         """Return the note; None if there is none."""
         try:
             told = json.loads(self.path.read_bytes())
-            return DeferralNote(kind=str(told["kind"]), effects=Effects.of_json(told["effects"]))
+            return DeferralNote(
+                kind=str(told["kind"]),
+                takes=str(told["takes"]),
+                effects=Effects.of_json(told["effects"]),
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -77,9 +86,9 @@ class DeferralEntry:
         """Write *note*, if it lasts and the cache can be written."""
         if not note.lasts:
             return
-        content = json.dumps({"kind": note.kind, "effects": note.effects.to_json()})
+        told = {"kind": note.kind, "takes": note.takes, "effects": note.effects.to_json()}
         try:
             with replacing(self.path, durable=False) as partial:
-                partial.write_text(content, encoding="utf-8")
+                partial.write_text(json.dumps(told), encoding="utf-8")
         except CacheUnwritableError as error:
             _logger.info("what deferring needs is not kept: %s", error)

@@ -140,7 +140,7 @@ def _recalled(
         reason = "it does not take any number of rows"
     if reason is not None:
         return replace(note, kind=reason), None
-    return note, _Answers(chosen=chosen, signature=signature, run=run)
+    return note, _Answers(chosen=chosen, signature=signature, takes=note.takes, run=run)
 
 
 @dataclass(kw_only=True)
@@ -150,25 +150,29 @@ class _Answers:
     Attributes:
         chosen: its Keras.
         signature: what its function takes and gives.
+        takes: the form of its inputs.
         run: its function.
+        has_answered: it has predicted.
     """
 
     chosen: Flavour
     signature: Signature
+    takes: str
     run: Run
 
+    has_answered: bool = False
     _model: Any = None
 
     @property
     def model(self) -> Any:
         """What predicts, as Keras does, with the function."""
         if self._model is None:
-            self._model = stand_in(self.chosen, self.signature, self.run)
+            self._model = stand_in(self.chosen, self.signature, self.takes, self.run)
         return self._model
 
     def leave_traces(self, model: Any) -> None:
         """Leave on *model* what its predictions would have left."""
-        if self._model is not None:
+        if self.has_answered:
             leave_traces(self.chosen, self._model, model)
 
 
@@ -246,7 +250,9 @@ def _answer(self: Any, method: str, args: tuple[Any, ...], kwargs: Mapping[str, 
     answers = true_dict(self).get(_ANSWERS)
     if answers is not None and can_be_asked(method, args, kwargs):
         try:
-            return getattr(answers.model, method)(*args, **kwargs)
+            found = getattr(answers.model, method)(*args, **kwargs)
+            answers.has_answered = True
+            return found
         except NotCoveredError:
             pass
     come_to_life(self)

@@ -22,19 +22,25 @@ class NotCoveredError(Exception):
     """The function does not take such inputs as it takes them here."""
 
 
-def stand_in(chosen: Flavour, signature: Signature, run: Callable[..., Mapping[str, Any]]) -> Any:
+def stand_in(
+    chosen: Flavour,
+    signature: Signature,
+    takes: str,
+    run: Callable[..., Mapping[str, Any]],
+) -> Any:
     """Return a model that predicts with *run* and can do nothing else.
 
     Args:
         chosen: the Keras.
         signature: what the function takes and gives, in the structure of a Keras model's.
+        takes: the form of the model's inputs: `one`, `list` or `dict`.
         run: the function, from tensors by name to tensors by name.
     """
     model = _kind(chosen.keras.Model)(name="fastload")
 
     def predict_function(data: Any) -> Any:
         batch = next(data) if chosen.name == KERAS2 else data[0]
-        tensors = _covered(signature, _inputs(batch))
+        tensors = _covered(signature, takes, _inputs(batch))
         try:
             results = run(tensors)
         except eager.runtime().errors_impl.OpError as error:
@@ -50,9 +56,13 @@ def stand_in(chosen: Flavour, signature: Signature, run: Callable[..., Mapping[s
 def leave_traces(chosen: Flavour, stand_in: Any, model: Any) -> None:
     """Leave on *model* what *stand_in*'s predictions would have left on it."""
     model.make_predict_function()
+    model._called = True
     if chosen.name == KERAS2:
         model._predict_counter.assign(stand_in._predict_counter)
-    elif hasattr(stand_in, "stop_predicting"):
+    if isinstance(getattr(stand_in, "history", None), chosen.keras.callbacks.History):
+        stand_in.history.set_model(model)
+        model.history = stand_in.history
+    if hasattr(stand_in, "stop_predicting"):
         model.stop_predicting = stand_in.stop_predicting
 
 
@@ -104,20 +114,20 @@ def _inputs(batch: Any) -> Any:
     return batch[0] if isinstance(batch, tuple) else batch
 
 
-def _covered(signature: Signature, given: Any) -> dict[str, Any]:
+def _covered(signature: Signature, takes: str, given: Any) -> dict[str, Any]:
     """Return the inputs by name.
 
     Raises:
         NotCoveredError: they are not exactly what the function takes; the model may know what to do
-            with them.
+            with them, or what to say of them.
     """
-    order = signature.order or ()
-    if isinstance(given, Mapping):
+    order, named = signature.order or (), {}
+    if isinstance(given, Mapping) and takes != "one":
         named = dict(given)
-    elif isinstance(given, (list, tuple)):
-        named = dict(zip(order, given, strict=True)) if len(given) == len(order) else {}
-    else:
-        named = {order[0]: given} if len(order) == 1 else {}
+    elif isinstance(given, (list, tuple)) and takes == "list" and len(given) == len(order):
+        named = dict(zip(order, given, strict=True))
+    elif not isinstance(given, (Mapping, list, tuple)) and takes == "one":
+        named = {order[0]: given}
     if named.keys() != signature.inputs.keys():
         raise NotCoveredError
     if not all(_suits(spec, named[name]) for name, spec in signature.inputs.items()):
