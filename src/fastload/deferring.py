@@ -9,24 +9,31 @@ docs/decisions/0020-deferred-models.md says what can be told apart until then.
 from __future__ import annotations
 
 import functools
-import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from fastload.cache.publish import replacing
 from fastload.call import ModelCall
-from fastload.errors import BypassError, CacheError, CacheUnwritableError
+from fastload.deferral_note import DeferralEntry, DeferralNote
+from fastload.errors import BypassError, CacheError
 from fastload.functions import keras_function
 from fastload.loading import Identity
+from fastload.restore.objects import uses_only_builtins
 from fastload.restore.predictor import Run
 from fastload.runtime.adoption import taking_place
-from fastload.runtime.flavour import Flavour
+from fastload.runtime.flavour import KERAS2, Flavour
 from fastload.runtime.late import come_to_life, late, true_dict
-from fastload.runtime.model_classes import plain_class, plain_class_name
-from fastload.runtime.stand_in_model import NotCoveredError, can_be_asked, stand_in
+from fastload.runtime.model_classes import plain_class
+from fastload.runtime.moment import Moment, is_plain
+from fastload.runtime.stand_in_model import (
+    NotCoveredError,
+    can_be_asked,
+    leave_traces,
+    stand_in,
+    takes_any_batch,
+)
 from fastload.signature import Signature
 from fastload.switch import loading
 from fastload.twin.reader import Twin
@@ -48,20 +55,92 @@ def deferred(
         build: loads the model.
 
     Returns:
-        The deferred model and None; or the model itself, and why it cannot be deferred.
+        The deferred model and None; or the model itself, and why it is not deferred.
 
     Raises:
         CacheError, BypassError: the model cannot be made of its twin.
     """
+    reason = _obstacle(call, twin, chosen)
+    if reason is not None:
+        return build(), f"it is not deferred: {reason}"
+    moment = Moment.now(chosen)
+    entry = DeferralEntry(identity=identity, moment=moment, compiled=call.compile)
+    note = entry.read()
+    if note is None:
+        make = _once(build)
+        note, answers = _learnt(entry, twin, make)
+    elif plain_class(chosen, note.kind) is None:
+        return build(), f"it is not deferred: {note.kind}"
+    else:
+        make = _once(functools.partial(moment.again, build, note.effects))
+        note, answers = _recalled(note, entry, twin, make)
+        note.effects.leave_behind(chosen)
+    if answers is None:
+        return make(), f"it is not deferred: {note.kind}"
+    return _ghost(call, plain_class(chosen, note.kind), answers, make), None
+
+
+def learn(
+    call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour, build: Callable[[], Any]
+) -> None:
+    """Have ready what a deferred load of the model needs; see `deferred`."""
+    if _obstacle(call, twin, chosen) is None:
+        entry = DeferralEntry(identity=identity, moment=Moment.now(chosen), compiled=call.compile)
+        if entry.read() is None:
+            _learnt(entry, twin, _once(build))
+
+
+def _once(make: Callable[[], Any]) -> Callable[[], Any]:
+    """Return what returns the one thing that *make* makes."""
+    made: list[Any] = []
+
+    def get() -> Any:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return get
+
+
+def _obstacle(call: ModelCall, twin: Twin, chosen: Flavour) -> str | None:
+    """Say what about the call is in the way."""
+    if call.custom_objects or call.device is not None or call.weights == "lazy":
+        return "custom_objects=, device= or lazy weights were given"
+    if not uses_only_builtins(twin, chosen):
+        return "its classes are custom, and may change"
+    return None if is_plain(chosen) else "a scope or a dtype policy is set"
+
+
+def _learnt(
+    entry: DeferralEntry, twin: Twin, make: Callable[[], Any]
+) -> tuple[DeferralNote, _Answers | None]:
+    """Return what is to be known of the model that was just made, and what predicts for it."""
+    note = DeferralNote.of(entry.moment, make())
+    answers = None
+    if plain_class(entry.moment.chosen, note.kind) is not None:
+        note, answers = _recalled(note, entry, twin, make)
+    entry.keep(note)
+    return note, answers
+
+
+def _recalled(
+    note: DeferralNote, entry: DeferralEntry, twin: Twin, make: Callable[[], Any]
+) -> tuple[DeferralNote, _Answers | None]:
+    """Return what predicts for a model; where nothing can, why not."""
+    chosen = entry.moment.chosen
     try:
-        final, answers = _answering(call, identity, twin, chosen, build)
-    except _NotDeferrableError as error:
-        return build(), f"it is not deferred: {error}"
-    return _ghost(call, final, answers, build), None
-
-
-class _NotDeferrableError(Exception):
-    """The model has to be loaded; the message says why."""
+        signature, run, reason = keras_function(
+            entry.identity, twin, chosen, make, None, counted=chosen.name == KERAS2
+        )
+    except Exception as error:  # noqa: BLE001 - whatever a model raises when it is traced
+        return replace(note, kind=f"its function: {error}", lasts=False), None
+    if reason is None and signature.structure is None:
+        reason = "the structure of its outputs is not known"
+    if reason is None and not takes_any_batch(signature):
+        reason = "it does not take any number of rows"
+    if reason is not None:
+        return replace(note, kind=reason), None
+    return note, _Answers(chosen=chosen, signature=signature, takes=note.takes, run=run)
 
 
 @dataclass(kw_only=True)
@@ -71,100 +150,58 @@ class _Answers:
     Attributes:
         chosen: its Keras.
         signature: what its function takes and gives.
+        takes: the form of its inputs.
         run: its function.
+        has_answered: it has predicted.
     """
 
     chosen: Flavour
     signature: Signature
+    takes: str
     run: Run
 
-    @functools.cached_property
-    def model(self) -> Any:
-        """What predicts, as Keras does, with the function."""
-        return stand_in(self.chosen, self.signature, self.run)
-
-
-def _answering(
-    call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour, build: Callable[[], Any]
-) -> tuple[Any, _Answers]:
-    """Return the model's class, and what predicts in its stead."""
-    if call.custom_objects or call.device is not None or call.weights == "lazy":
-        raise _NotDeferrableError("custom_objects=, device= or lazy weights were given")
-    notes = _Notes(identity=identity, chosen=chosen, compiled=call.compile)
-    name = notes.read()
-    if name is None:
-        made = build()
-        name = notes.learn(made)
-        build = lambda: made  # noqa: E731 - the next stage needs one too
-    final = plain_class(chosen, name)
-    if final is None:
-        raise _NotDeferrableError(name)
-    try:
-        signature, run, reason = keras_function(identity, twin, chosen, build, None)
-    except (CacheError, BypassError):
-        raise
-    except Exception as error:
-        raise _NotDeferrableError(f"its function: {error}") from error
-    if reason is not None or signature.structure is None or signature.order is None:
-        raise _NotDeferrableError(reason or "its inputs or outputs are in no known order")
-    return final, _Answers(chosen=chosen, signature=signature, run=run)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Notes:
-    """What has to be known of a model before it is loaded: a side entry of its twin.
-
-    Attributes:
-        identity: the model.
-        chosen: its Keras.
-        compiled: whether it is loaded with `compile=True`.
-    """
-
-    identity: Identity
-    chosen: Flavour
-    compiled: bool
+    has_answered: bool = False
+    _model: Any = None
 
     @property
-    def _path(self) -> Path:
-        version = self.chosen.version.replace(".", "_")
-        kind = f"class-{self.chosen.package}-{version}-{int(self.compiled)}"
-        return self.identity.entry.side_path(kind)
+    def model(self) -> Any:
+        """What predicts, as Keras does, with the function."""
+        if self._model is None:
+            self._model = stand_in(self.chosen, self.signature, self.takes, self.run)
+        return self._model
 
-    def read(self) -> str | None:
-        """Return the name of the model's class, or why it cannot be deferred; None if unknown."""
-        try:
-            noted = json.loads(self._path.read_bytes())["class"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return noted if isinstance(noted, str) else None
-
-    def learn(self, model: Any) -> str:
-        """Note what *model* is, and return it."""
-        name = plain_class_name(self.chosen, model)
-        try:
-            with replacing(self._path, durable=False) as partial:
-                partial.write_text(json.dumps({"class": name}), encoding="utf-8")
-        except CacheUnwritableError as error:
-            _logger.info("the model's class is not kept: %s", error)
-        return name
+    def leave_traces(self, model: Any) -> None:
+        """Leave on *model* what its predictions would have left."""
+        if self.has_answered:
+            leave_traces(self.chosen, self._model, model)
 
 
-def _ghost(call: ModelCall, final: Any, answers: _Answers, build: Callable[[], Any]) -> Any:
-    def make() -> Any:
+def _ghost(call: ModelCall, final: Any, answers: _Answers, make: Callable[[], Any]) -> Any:
+    path = Path(call.filepath).absolute()  # the working directory may be another one by then
+
+    def load() -> Any:
         with loading():
             try:
-                return build()
+                model = make()
             except (CacheError, BypassError) as error:
-                _logger.warning("%s is loaded by the stock loader: %s", call.filepath, error)
-                return call.load_stock()
+                if call.must_be_served:
+                    raise
+                _logger.warning("%s is loaded by the stock loader: %s", path, error)
+                return replace(call, filepath=str(path)).load_stock()
+        answers.leave_traces(model)
+        return model
 
-    take_place = taking_place(make)
+    take_place = taking_place(load)
 
     def revive(self: Any) -> None:
         take_place(self)
         del true_dict(self)[_ANSWERS]
 
     return late(final, revive, {_ANSWERS: answers}, methods=_methods(final))
+
+
+#: What a look at is not a look at the model.
+_OWN: Final = frozenset({"predict", "predict_on_batch", "__class__"})
 
 
 @functools.cache
@@ -184,6 +221,12 @@ def _methods(final: Any) -> tuple[tuple[str, Callable[..., Any]], ...]:
         come_to_life(self)
         return self(*args, **kwargs)
 
+    def look(self: Any, name: str) -> Any:
+        if name in _OWN:
+            return object.__getattribute__(self, name)
+        come_to_life(self)
+        return getattr(self, name)
+
     def set_attribute(self: Any, name: str, value: Any) -> None:
         come_to_life(self)
         setattr(self, name, value)
@@ -196,6 +239,7 @@ def _methods(final: Any) -> tuple[tuple[str, Callable[..., Any]], ...]:
         ("predict", predict),
         ("predict_on_batch", predict_on_batch),
         ("__call__", call),
+        ("__getattribute__", look),
         ("__setattr__", set_attribute),
         ("__delattr__", delete_attribute),
     )
@@ -206,7 +250,9 @@ def _answer(self: Any, method: str, args: tuple[Any, ...], kwargs: Mapping[str, 
     answers = true_dict(self).get(_ANSWERS)
     if answers is not None and can_be_asked(method, args, kwargs):
         try:
-            return getattr(answers.model, method)(*args, **kwargs)
+            found = getattr(answers.model, method)(*args, **kwargs)
+            answers.has_answered = True
+            return found
         except NotCoveredError:
             pass
     come_to_life(self)

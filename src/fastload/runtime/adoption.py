@@ -1,8 +1,9 @@
 """Make one object take another one's place: its state, and every reference to it.
 
-Keras ties a model to itself: an instance of Keras 3 has its own bound methods, and functions that
-close over it, among its attributes. An object that takes the state alone would leave these with
-the object that was loaded; the two would be told apart.
+Keras ties a model to itself: among the attributes of one there are its own bound methods, functions
+that close over it, weak references to it, and tables of layers with itself for a key. An object
+that takes the state alone would leave these with the object that was loaded; the two would be told
+apart.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import gc
 import logging
 import weakref
-from collections.abc import Callable, Iterable
-from types import CellType, MethodType
+from collections.abc import Callable
+from contextlib import suppress
+from types import CellType, FrameType, MemberDescriptorType, MethodType
 from typing import Any, Final
 
 from fastload.runtime.late import true_dict
@@ -26,39 +28,70 @@ def taking_place(make: Callable[[], Any]) -> Callable[[Any], None]:
     """
 
     def revive(self: Any) -> None:
-        gone = _adopt(make(), self)
-        if gone() is not None:  # somebody holds it in a way that nobody foresaw
+        made = make()
+        _adopt(made, self)
+        tied, gone = weakref.getweakrefs(made), weakref.ref(made)
+        del made
+        if tied or gone() is not None:  # somebody holds it in a way that nobody foresaw
             _logger.warning("%s refers to an object beside itself; please report this", type(self))
 
     return revive
 
 
-def _adopt(made: Any, self: Any) -> weakref.ref[Any]:
+def _adopt(made: Any, self: Any) -> None:
     true_dict(self).update(vars(made))
-    _replace([made, *_methods_of(made)], self)
-    return weakref.ref(made)
-
-
-def _methods_of(made: Any) -> Iterable[MethodType]:
-    return (each for each in gc.get_referrers(made) if type(each) is MethodType)
-
-
-def _replace(objects: list[Any], self: Any) -> None:
-    """Have everything that refers to one of *objects* refer to *self*, or to its like method."""
-    made = objects[0]
-    new = {id(made): self} | {id(each): MethodType(each.__func__, self) for each in objects[1:]}
-    for holder in gc.get_referrers(*objects):
-        if holder is objects:
+    new: dict[int, Any] = {id(made): self}
+    tied = [made]
+    for each in [*gc.get_referrers(made), *weakref.getweakrefs(made)]:
+        if type(each) is MethodType:
+            new[id(each)] = MethodType(each.__func__, self)
+        elif type(each) is weakref.ref:
+            new[id(each)] = weakref.ref(self, each.__callback__)
+        else:
             continue
-        if type(holder) is CellType:
-            holder.cell_contents = new[id(holder.cell_contents)]
-        elif isinstance(holder, dict):
-            _replace_values(holder, new)
-        elif type(holder) is list:
-            holder[:] = [new.get(id(each), each) for each in holder]
+        tied.append(each)
+    for holder in gc.get_referrers(*tied):
+        if holder is not tied:
+            _replace_in(holder, new)
 
 
-def _replace_values(holder: dict[Any, Any], new: dict[int, Any]) -> None:
+def _replace_in(holder: Any, new: dict[int, Any]) -> None:
+    """Have *holder* refer to the values of *new*, where it refers to what has their ids."""
+    if type(holder) is CellType:
+        holder.cell_contents = new[id(holder.cell_contents)]
+    elif type(holder) is list:
+        holder[:] = [new.get(id(each), each) for each in holder]
+    elif isinstance(holder, dict):
+        _replace_in_dict(holder, new)
+    elif isinstance(holder, set):
+        _replace_in_set(holder, new)
+    elif not isinstance(holder, (FrameType, MethodType, tuple)):
+        _replace_in_attributes(holder, new)
+
+
+def _replace_in_dict(holder: dict[Any, Any], new: dict[int, Any]) -> None:
+    if any(id(key) in new for key in holder):  # the order of the keys stays
+        items = list(holder.items())
+        dict.clear(holder)
+        for key, value in items:
+            dict.__setitem__(holder, new.get(id(key), key), value)
     for key, value in list(holder.items()):
         if id(value) in new:
-            holder[key] = new[id(value)]
+            dict.__setitem__(holder, key, new[id(value)])
+
+
+def _replace_in_set(holder: set[Any], new: dict[int, Any]) -> None:
+    for each in [each for each in holder if id(each) in new]:
+        holder.discard(each)
+        holder.add(new[id(each)])
+
+
+def _replace_in_attributes(holder: Any, new: dict[int, Any]) -> None:
+    """Do so in an instance, which in some Pythons has no dict before it is asked for one."""
+    with suppress(AttributeError, StopIteration, TypeError):
+        _replace_in_dict(true_dict(holder), new)
+    slots = (each for kind in type(holder).__mro__ for each in vars(kind).values())
+    for slot in slots:
+        if type(slot) is MemberDescriptorType:
+            with suppress(AttributeError, KeyError, TypeError):  # empty, another thing, or of C
+                slot.__set__(holder, new[id(slot.__get__(holder))])

@@ -25,7 +25,7 @@ NAMES: Final = {
     f"{_FRAMEWORK}.config": ("list_logical_devices",),
     f"{_FRAMEWORK}.constant_op": ("constant",),
     f"{_FRAMEWORK}.dtypes": ("as_dtype",),
-    f"{_FRAMEWORK}.errors_impl": ("InvalidArgumentError",),
+    f"{_FRAMEWORK}.errors_impl": ("InvalidArgumentError", "OpError"),
     f"{_FRAMEWORK}.ops": ("device", "EagerTensor"),
     f"{_FRAMEWORK}.versions": ("__version__",),
     "tensorflow.core.framework.function_pb2": ("FunctionDef",),

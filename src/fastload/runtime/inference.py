@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from fastload.runtime.weight_readers import Weight
 from fastload.runtime.zero_copy import address_of
 from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec, map_structure
 from fastload.twin.reader import Twin
+
+#: An output that is no output of the model.
+_COUNTER: Final = "fastload_counter"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +39,14 @@ class Inference:
         return self.concrete(*(inputs[name] for name in self.signature.order or ()))
 
 
-def inference_of(model: Any) -> Inference:
+def inference_of(model: Any, *, counted: bool = False) -> Inference:
     """Trace what *model* does with its inputs when it predicts.
 
     Args:
         model: a Keras model of any Keras on TensorFlow.
+        counted: have something wait for the first output, and be an output too, as Keras 2's
+            `predict` has its counter: TensorFlow does not fuse an operation that is waited for,
+            which gives other bits.
 
     Raises:
         NoFunctionError: its inputs are not known before it is called, or are no plain tensors.
@@ -50,17 +56,20 @@ def inference_of(model: Any) -> Inference:
     found: list[Any] = []
 
     def serve(*tensors: Any) -> Any:
-        packed = tf.nest.pack_sequence_as(_input_structure(model), tensors)
+        packed = tf.nest.pack_sequence_as(input_structure(model), tensors)
         result = model(packed, training=False)
         leaves = tf.nest.flatten(result)
         names = _output_names(model, len(leaves))
-        found[:] = [tf.nest.pack_sequence_as(result, names), leaves]
-        return dict(zip(names, leaves, strict=True))
+        outputs = dict(zip(names, leaves, strict=True))
+        if counted:
+            with tf.control_dependencies(leaves[:1]):
+                outputs[_COUNTER] = tf.constant(1, tf.int64)
+        found[:] = [tf.nest.pack_sequence_as(result, names), outputs]
+        return outputs
 
     specs = [tf.TensorSpec(spec.shape, spec.dtype) for spec in inputs]
     concrete = tf.function(serve, input_signature=specs, autograph=False).get_concrete_function()
-    names, leaves = found
-    outputs = dict(zip(tf.nest.flatten(names), leaves, strict=True))
+    names, outputs = found
     signature = Signature(
         name=DEFAULT_SIGNATURE,
         inputs={spec.name: spec for spec in inputs},
@@ -135,7 +144,7 @@ def _input_specs(model: Any) -> list[TensorSpec]:
     return [_spec(name, tensor) for name, tensor in zip(names, inputs, strict=True)]
 
 
-def _input_structure(model: Any) -> Any:
+def input_structure(model: Any) -> Any:
     """Return the model's inputs in the structure in which it takes them."""
     try:
         return model.input

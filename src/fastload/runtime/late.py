@@ -16,6 +16,7 @@ from typing import Any, Final
 _REVIVE: Final = "_fastload_revive"
 _AFTER: Final = "_fastload_after"
 _IN_WORK: Final = "_fastload_in_work"
+_FINAL: Final = "_fastload_final"
 #: One lock for all: making one late object may bring others to life.
 _lock: Final = threading.RLock()
 _true_class: Final[Any] = vars(object)["__class__"]
@@ -103,14 +104,14 @@ def _late_class(
     hooks["__class__"] = property(lambda _: final)
     if becomes_callable:
         hooks["__call__"] = call
-    return type(final.__name__, (final,), {**told, **hooks, **dict(methods)})
+    return type(final.__name__, (final,), {**told, **hooks, **dict(methods), _FINAL: final})
 
 
 def come_to_life(self: Any) -> None:
-    """Give a late object its state now."""
+    """Give a late object its state now; one that has it already is left alone."""
     kind = type(self)
-    if _REVIVE in true_dict(self):
-        _come_to_life(self, kind.__base__)
+    if _FINAL in vars(kind):
+        _come_to_life(self, vars(kind)[_FINAL])
 
 
 def true_dict(self: Any) -> dict[str, Any]:

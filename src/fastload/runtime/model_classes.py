@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fastload.runtime.flavour import KERAS2, Flavour
+from fastload.runtime.inference import input_structure
 from fastload.runtime.tensorflow import first_module
 
+#: The names of the classes.
+PLAIN_CLASSES: Final = frozenset({"Sequential", "Functional"})
 _FUNCTIONAL: Final = {
     "keras2": ("{package}.src.engine.functional", "{package}.engine.functional"),
     "keras3": ("{package}.src.models.functional",),
@@ -28,6 +31,24 @@ def plain_class_name(chosen: Flavour, model: Any) -> str:
     if int(_steps_per_execution(chosen, model)) != 1:
         return "it predicts several steps at a time"
     return names[0]
+
+
+def input_form(model: Any) -> str | None:
+    """Return how *model* takes its inputs: `one`, `list` or `dict`; None for any other way."""
+    structure = input_structure(model)
+    if isinstance(structure, dict):
+        values, form = list(structure.values()), "dict"
+    elif isinstance(structure, (list, tuple)):
+        values, form = list(structure), "list"
+    else:
+        return "one"
+    is_flat = not any(isinstance(each, (dict, list, tuple)) for each in values)
+    return form if is_flat and len(values) > 1 else None
+
+
+def layer_names(model: Any) -> set[str]:
+    """Return the names of *model* and of all layers in it, and in those."""
+    return {layer.name for layer in model._flatten_layers()}
 
 
 def _steps_per_execution(chosen: Flavour, model: Any) -> Any:
