@@ -23,6 +23,7 @@ from fastload.functions import keras_function
 from fastload.loading import Identity
 from fastload.restore.predictor import Run
 from fastload.runtime.adoption import taking_place
+from fastload.runtime.backends.choice import TENSORFLOW
 from fastload.runtime.flavour import Flavour
 from fastload.runtime.late import come_to_life, late, true_dict
 from fastload.runtime.model_classes import plain_class, plain_class_name
@@ -90,6 +91,8 @@ def _answering(
     """Return the model's class, and what predicts in its stead."""
     if call.custom_objects or call.device is not None or call.weights == "lazy":
         raise _NotDeferrableError("custom_objects=, device= or lazy weights were given")
+    if chosen.backend != TENSORFLOW:
+        raise _NotDeferrableError(f"Keras runs on {chosen.backend}")
     notes = _Notes(identity=identity, chosen=chosen, compiled=call.compile)
     name = notes.read()
     if name is None:

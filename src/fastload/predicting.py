@@ -19,13 +19,14 @@ from fastload.report import PhaseClock
 from fastload.restore.collector import paused_collector
 from fastload.restore.predictor import Predictor, Run
 from fastload.runtime import early
+from fastload.runtime.eager import require_plain_tensorflow
 from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
     KERAS2,
     KerasChoice,
     flavour,
     require_plain_moment,
-    require_plain_tensorflow,
+    require_tensorflow,
 )
 from fastload.runtime.loaders import require_opens
 from fastload.settings import WeightsMode, weights_choice
@@ -166,6 +167,7 @@ def _or_stock(call: PredictorCall, run: Callable[[str], Run]) -> Callable[[str],
 def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) -> Served:
     with clock.phase("import"):
         chosen = flavour(call.keras)
+        require_tensorflow(chosen, "a predictor")
         require_plain_moment(chosen)
         require_opens(chosen.name, source)
     with clock.phase("identify"):

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from fastload.runtime.backends.choice import TENSORFLOW
 from fastload.runtime.flavour import KERAS3, Flavour
-from fastload.runtime.tensorflow import first_module
+from fastload.runtime.tensorflow import first_module, import_module
 
 _KERAS3_NAMES: Final = "object_name_uids"
 
@@ -24,7 +25,8 @@ _KERAS3_NAMES: Final = "object_name_uids"
 @contextmanager
 def undone_on_failure(chosen: Flavour) -> Iterator[None]:
     """Put names and generators back if the block raises."""
-    undo = [_python_random(), _numpy_random(), _tensorflow_seeds(), *_keras(chosen)]
+    seeds = _SEEDS.get(chosen.backend, _no_seeds)
+    undo = [_python_random(), _numpy_random(), seeds(), *_keras(chosen)]
     try:
         yield
     except BaseException:
@@ -53,6 +55,20 @@ def _tensorflow_seeds() -> Callable[[], None]:
         return lambda: None
     state = generator.getstate()
     return lambda: generator.setstate(state)
+
+
+def _torch_seeds() -> Callable[[], None]:
+    torch = import_module("torch")
+    state = torch.get_rng_state()
+    return lambda: torch.set_rng_state(state)
+
+
+def _no_seeds() -> Callable[[], None]:
+    """Stand for a backend whose random numbers depend on their arguments alone, as JAX's do."""
+    return lambda: None
+
+
+_SEEDS: Final = {TENSORFLOW: _tensorflow_seeds, "torch": _torch_seeds}
 
 
 def _keras(chosen: Flavour) -> Iterator[Callable[[], None]]:
