@@ -17,7 +17,7 @@ import numpy as np
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.runtime.backends.initial_values import can_come_later
 from fastload.runtime.rebuild import Rebuild, Tap, current_rebuild
-from fastload.runtime.tensorflow import import_module
+from fastload.runtime.tensorflow import first_module, import_module
 from fastload.runtime.transplant import require
 
 _MAKES = "_initialize_with_initializer"
@@ -33,7 +33,7 @@ def require_plain() -> None:
     config = sys.modules["keras.src.backend.config"]
     if getattr(config, "is_nnx_enabled", lambda: False)():
         raise UnsupportedRuntimeError("Keras keeps its variables in Flax (NNX)")
-    core = import_module("jax").core
+    core: Any = first_module("jax._src.core")
     require(core, ["trace_state_clean"])
     if not core.trace_state_clean():
         raise UnsupportedRequestError("the load is inside of a transformation of JAX's")
