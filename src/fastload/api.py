@@ -87,8 +87,8 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
             model fits, it is an ordinary model.
         device: where the model's weights are to be, as for `tf.device` (`"/GPU:0"`); by default
             where TensorFlow would put them.
-        keras: `auto` for the Keras that `tf.keras` is (`keras` where that runs on JAX or PyTorch, or
-            TensorFlow is not installed), or `keras` or `tf_keras`.
+        keras: `auto` for the Keras that `tf.keras` is (`keras` where Keras runs on JAX or PyTorch),
+            or `keras` or `tf_keras`.
         defer: return an object that predicts at once, and becomes the model when anything else is
             asked of it (default: `FASTLOAD_DEFER_MODEL`, or no).
         strict: raise the reason instead of going to the stock loader (default:

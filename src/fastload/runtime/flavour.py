@@ -152,7 +152,8 @@ def require_tensorflow(chosen: Flavour, what: str) -> None:
         >>> require_tensorflow(keras2, "a predictor")
     """
     if chosen.backend != TENSORFLOW:
-        raise UnsupportedRuntimeError(f"{what} needs TensorFlow, and Keras runs on {chosen.backend}")
+        backend = chosen.backend
+        raise UnsupportedRuntimeError(f"{what} needs TensorFlow, and Keras runs on {backend}")
 
 
 def _has_layout_scope(chosen: Flavour) -> bool:

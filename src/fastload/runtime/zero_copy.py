@@ -163,9 +163,7 @@ class BlankSheet:
         """Return a tensor of zeros of *shape* and *dtype* (a TensorFlow dtype that fits)."""
         key = (shape, dtype)
         if key not in self._tensors:
-            self._tensors[key] = tensor_over(
-                self.cut(shape, np.dtype(dtype.as_numpy_dtype))
-            )
+            self._tensors[key] = tensor_over(self.cut(shape, np.dtype(dtype.as_numpy_dtype)))
         return self._tensors[key]
 
     def cut(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

@@ -1,1 +1,1 @@
-"""What differs between the backends of Keras 3: how a variable starts, and how it gets its weight."""
+"""What differs between the backends of Keras 3: how a variable starts and gets its weight."""

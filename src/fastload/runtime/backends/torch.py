@@ -26,6 +26,13 @@ from fastload.runtime.zero_copy import MappedArray, address_of
 _MAKES: Final = "_initialize_with_initializer"
 _CONVERTS: Final = "_convert_to_tensor"
 _ASSIGNS: Final = "_direct_assign"
+_USED: Final = (
+    "TORCH_DTYPES",
+    "convert_to_tensor",
+    "device_scope",
+    "get_device",
+    "to_torch_dtype",
+)
 _HOST: Final = "cpu"
 #: Initializers whose tensors lie in memory as numpy would have them. A parameter keeps the layout
 #: of its first value for life, and its layout chooses the kernels that compute with it.
@@ -89,7 +96,7 @@ def taps(variable: type[Any], initializer: type[Any]) -> list[Tap]:
         UnsupportedRuntimeError: the class is not shaped as expected.
     """
     core = _core()
-    makers = {
+    makers: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
         _MAKES: functools.partial(_tap_variables, core, initializer),
         _CONVERTS: functools.partial(_tap_conversions, core),
         _ASSIGNS: _tap_assignments,
@@ -101,7 +108,7 @@ def _core() -> ModuleType:
     core = first_module("keras.src.backend.torch.core")
     if core is None:
         raise UnsupportedRuntimeError("Keras has no keras.src.backend.torch.core")
-    require(core, ["get_device", "device_scope", "to_torch_dtype", "convert_to_tensor", "TORCH_DTYPES"])
+    require(core, _USED)
     return core
 
 
