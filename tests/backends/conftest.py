@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def keras(backend: str) -> Any:
 
 @pytest.fixture
 def small(keras: Any, tmp_path: Path, cache_root: Path) -> Path:
-    """A trained model in a `.keras` archive, and a cache of its own."""
+    """A trained model in a `.keras` archive (and a `.h5` beside it), and a cache of its own."""
     keras.utils.set_random_seed(1)
     layers = [keras.Input((4,)), keras.layers.Dense(64), keras.layers.Dense(3)]
     model = keras.Sequential(layers)
@@ -42,6 +43,9 @@ def small(keras: Any, tmp_path: Path, cache_root: Path) -> Path:
     x = keras.random.uniform((8, 4), seed=1)
     model.fit(x, x[:, :3], verbose=0)
     model.save(tmp_path / "small.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras says that HDF5 is of old
+        model.save(tmp_path / "small.h5")
     return tmp_path / "small.keras"
 
 
@@ -67,8 +71,8 @@ def mapped_file(address: int) -> str:
     if not maps.exists():
         pytest.skip("this system does not tell what is mapped where")
     for line in maps.read_text().splitlines():
-        span, *_, path = (*line.split(maxsplit=5), "")[:6] if line.count("/") else (line, "")
-        start, end = (int(part, 16) for part in span.split(maxsplit=1)[0].split("-"))
+        span, *others = line.split(maxsplit=5)
+        start, end = (int(part, 16) for part in span.split("-"))
         if start <= address < end:
-            return str(path)
+            return others[4] if len(others) > 4 else ""
     return ""

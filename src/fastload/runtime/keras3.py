@@ -14,7 +14,7 @@ import numpy as np
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.runtime.archive import TwinArchive, twin_store
 from fastload.runtime.attributes import tap_attributes
-from fastload.runtime.backends.choice import backend_of
+from fastload.runtime.backends.choice import TENSORFLOW, backend_of
 from fastload.runtime.rebuild import Tap
 from fastload.runtime.request import RestoreRequest
 from fastload.runtime.tensorflow import first_module
@@ -93,9 +93,26 @@ def restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
         **_present(
             parts.legacy_h5_format, {"safe_get_h5_group": _item, "safe_get_h5_dataset": _array}
         ),
+        **_without_tensorflow(parts, twin.root.attrs),
     }
     load_model = transplant(parts.legacy_h5_format, replaced)["load_model_from_hdf5"]
     return load_model(twin.root, **_arguments(request))
+
+
+#: Classes in the JSON of a legacy file that Keras decodes to values of TensorFlow's.
+_OF_TENSORFLOW: Final = ("TensorShape", "TypeSpec", "CompositeTensor")
+
+
+def _without_tensorflow(parts: Keras3, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep Keras from importing TensorFlow to decode JSON that holds nothing of it."""
+    json_utils = getattr(parts.legacy_h5_format, "json_utils", None)
+    is_asked = isinstance(json_utils, ModuleType) and hasattr(json_utils, "tf")
+    texts = [str(attributes.get(name)) for name in ("model_config", "training_config")]
+    is_needed = any(name in text for name in _OF_TENSORFLOW for text in texts)
+    if parts.backend == TENSORFLOW or not is_asked or is_needed:
+        return {}
+    decode = transplant(json_utils, {"tf": SimpleNamespace(available=False)})["decode"]
+    return {"json_utils": Overlay(json_utils, {"decode": decode})}
 
 
 def restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
