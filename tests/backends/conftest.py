@@ -39,7 +39,7 @@ def small(keras: Any, tmp_path: Path, cache_root: Path) -> Path:
     keras.utils.set_random_seed(1)
     layers = [keras.Input((4,)), keras.layers.Dense(64), keras.layers.Dense(3)]
     model = keras.Sequential(layers)
-    model.compile("adam", "mse")
+    model.compile("adam", "mean_squared_error")
     x = keras.random.uniform((8, 4), seed=1)
     model.fit(x, x[:, :3], verbose=0)
     model.save(tmp_path / "small.keras")
@@ -50,11 +50,24 @@ def small(keras: Any, tmp_path: Path, cache_root: Path) -> Path:
 
 
 @pytest.fixture
+def stock(keras: Any) -> Callable[..., Any]:
+    """Load a model as Keras does, from a known start."""
+
+    def load(path: Path, **arguments: Any) -> Any:
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(7)
+        return keras.models.load_model(path, **arguments)
+
+    return load
+
+
+@pytest.fixture
 def hit(keras: Any) -> Callable[..., Any]:
-    """Load a model from its twin, written before."""
+    """Load a model from its twin, written before, from the same start."""
 
     def load(path: Path, **arguments: Any) -> Any:
         fastload.load_model(path, strict=True, **arguments)
+        keras.backend.clear_session()
         keras.utils.set_random_seed(7)
         model = fastload.load_model(path, strict=True, **arguments)
         report = fastload.last_load()
