@@ -29,6 +29,7 @@ from fastload.migrating import (
 from fastload.prediction import remember_predict
 from fastload.rebuilding import rebuild, rebuild_lazy
 from fastload.report import PhaseClock
+from fastload.runtime.eager import require_plain_tensorflow
 from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
     KERAS2,
@@ -36,7 +37,7 @@ from fastload.runtime.flavour import (
     KerasChoice,
     flavour,
     require_plain_moment,
-    require_plain_tensorflow,
+    require_tensorflow,
 )
 from fastload.runtime.loaders import require_opens
 from fastload.settings import WeightsMode, weights_choice, weights_mode
@@ -77,8 +78,9 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
             model fits, it is an ordinary model.
         device: where the model's weights are to be, as for `tf.device` (`"/GPU:0"`); by default
             where TensorFlow would put them.
-        keras: `auto` for the Keras that `tf.keras` is, or `keras` or `tf_keras`. In Keras 3, what
-            Keras 2 wrote and stock refuses is made a Keras 3 model.
+        keras: `auto` for the Keras that `tf.keras` is (`keras` where Keras runs on JAX or PyTorch),
+            or `keras` or `tf_keras`. In Keras 3, what Keras 2 wrote and stock refuses is made a
+            Keras 3 model.
         defer: return an object that predicts at once, and becomes the model when anything else is
             asked of it (default: `FASTLOAD_DEFER_MODEL`, or no).
         strict: raise the reason instead of going to the stock loader (default:
@@ -96,6 +98,8 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
         MemoryBudgetError: the budget is smaller than the model's largest layer; the message has the
             smallest that would do.
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
+        UnsupportedRuntimeError: `device`, or `memory_budget`, was given where Keras runs on another
+            backend than TensorFlow.
         ValueError: TensorFlow has no such device; or `weights`, `memory_budget`, `keras` or a
             variable of the environment has no such value.
         Exception: whatever the stock loader raises for this file.
@@ -110,6 +114,7 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
     settings = current_settings()
     mode, budget = weights_choice(settings, weights, memory_budget)
     if device is not None:
+        require_tensorflow(flavour(keras), "device=")
         require_device(device)
     call = ModelCall(
         filepath=filepath,

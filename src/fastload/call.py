@@ -14,7 +14,7 @@ from fastload.errors import UnconvertibleModelError, UnsupportedRequestError
 from fastload.restore.predictor import Predictor, Reference, Run, Signatures, chosen_signature
 from fastload.runtime.eager import placed
 from fastload.runtime.flat_call import ConcreteCall
-from fastload.runtime.flavour import KerasChoice, flavour
+from fastload.runtime.flavour import KerasChoice, flavour, require_tensorflow
 from fastload.runtime.tensorflow import load_saved_model
 from fastload.settings import Settings, WeightsMode
 from fastload.signature import Signature
@@ -147,6 +147,7 @@ class PredictorCall(Call):
             loaded = load_saved_model(self.filepath, serving_tags(path))
             return self._over_saved_model(loaded)
         chosen = flavour(self.keras)
+        require_tensorflow(chosen, "a predictor")
         objects = registry.custom_objects or None
         return self._over_model(chosen.load_model(self.filepath, custom_objects=objects))
 

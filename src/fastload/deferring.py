@@ -23,6 +23,7 @@ from fastload.loading import Identity
 from fastload.restore.objects import uses_only_builtins
 from fastload.restore.predictor import Run
 from fastload.runtime.adoption import taking_place
+from fastload.runtime.backends.choice import TENSORFLOW
 from fastload.runtime.flavour import KERAS2, Flavour
 from fastload.runtime.late import come_to_life, late, true_dict
 from fastload.runtime.model_classes import plain_class
@@ -106,6 +107,8 @@ def _obstacle(call: ModelCall, twin: Twin, chosen: Flavour) -> str | None:
     """Say what about the call is in the way."""
     if call.custom_objects or call.device is not None or call.weights == "lazy":
         return "custom_objects=, device= or lazy weights were given"
+    if chosen.backend != TENSORFLOW:
+        return f"Keras runs on {chosen.backend}"
     if not uses_only_builtins(twin, chosen):
         return "its classes are custom, and may change"
     return None if is_plain(chosen) else "a scope or a dtype policy is set"

@@ -18,6 +18,7 @@ from fastload.report import PhaseClock
 from fastload.restore.collector import paused_collector
 from fastload.restore.predictor import Predictor, Run
 from fastload.runtime import early
+from fastload.runtime.eager import require_plain_tensorflow
 from fastload.runtime.expected_keras import expected_keras
 from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
@@ -25,7 +26,7 @@ from fastload.runtime.flavour import (
     KerasChoice,
     flavour,
     require_plain_moment,
-    require_plain_tensorflow,
+    require_tensorflow,
 )
 from fastload.runtime.loaders import opens, require_opens
 from fastload.settings import WeightsMode, weights_choice
@@ -205,6 +206,7 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
         return served
     with clock.phase("import"):
         chosen = flavour(call.keras)
+        require_tensorflow(chosen, "a predictor")
         require_plain_moment(chosen)
         require_opens(chosen.name, source)
     with clock.phase("identify"):

@@ -12,7 +12,7 @@ from fastload.restore.keras_model import restore_keras_model
 from fastload.restore.objects import custom_objects as objects_for
 from fastload.restore.objects import require_resolved
 from fastload.runtime.eager import placed
-from fastload.runtime.flavour import Flavour
+from fastload.runtime.flavour import Flavour, require_tensorflow
 from fastload.runtime.request import RestoreRequest
 from fastload.twin.reader import Twin
 
@@ -53,6 +53,7 @@ def rebuild_lazy(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavou
     # Imported here: other loads do without.
     from fastload.restore.residency import Terms, lend_weights_of, require_budget
 
+    require_tensorflow(chosen, "lending weights")
     terms = Terms.of(call.memory_budget, call.device, progress=call.settings.progress)
     require_budget(twin, terms)
     model = rebuild(call, identity, twin, chosen)

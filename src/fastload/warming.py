@@ -15,7 +15,14 @@ from fastload.prediction import learn_predict, remember_predict
 from fastload.rebuilding import rebuild
 from fastload.report import LoadReport, Outcome, PhaseClock
 from fastload.runtime.flat_function import NotFlatError
-from fastload.runtime.flavour import KERAS2, Flavour, KerasChoice, flavour, require_plain_moment
+from fastload.runtime.flavour import (
+    KERAS2,
+    Flavour,
+    KerasChoice,
+    flavour,
+    require_plain_moment,
+    require_tensorflow,
+)
 from fastload.runtime.loaders import require_opens
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
@@ -125,6 +132,7 @@ def _learn_predict(call: ModelCall, identity: Identity, twin: Twin, chosen: Flav
 def _make_functions(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:
     """Make the functions that predictors need, where the model has any."""
     try:
+        require_tensorflow(chosen, "a predictor")
         require_plain_moment(chosen)
         if identity.source.kind is not SourceKind.SAVED_MODEL:
             keras_function(

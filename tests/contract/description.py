@@ -73,6 +73,7 @@ def bits(value: Any) -> Any:
         return {"values": bits(value.values), "indices": bits(value.indices)}
     if type(value).__name__ == "VocabWeightHandler":
         return "a table, which Keras 2 counts as a weight and nobody can read as one"
+    value = value.detach() if hasattr(value, "detach") else value
     array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
     data = repr(array.tolist()).encode() if array.dtype == object else array.tobytes()
     return {
@@ -266,7 +267,19 @@ def _variable(variable: Any) -> dict[str, Any]:
         "name": _name(variable),
         "class": class_name(type(variable)),
         "value": guarded(lambda: bits(variable)),
+        "tensor": guarded(lambda: _tensor(variable)),
         **_attributes(variable, kept),
+    }
+
+
+def _tensor(variable: Any) -> Any:
+    """Tell what PyTorch and JAX say of the tensor in a variable."""
+    names = ("requires_grad", "is_leaf", "device", "weak_type", "committed", "sharding")
+    value = getattr(variable, "value", None)
+    strides = getattr(value, "stride", None)
+    return {
+        "strides": list(strides()) if callable(strides) else None,
+        **_attributes(value, names),
     }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from zoo.catalogue import Artefact
+from zoo.framework import backend
 
 _TESTS: Final = Path(__file__).resolve().parents[1]
 _SHARDS: Final = 2
@@ -152,7 +153,8 @@ class _Shard:
         for process in sorted({state.process for state in STATES}):
             findings.ours.update(self._load(loader, self._our_jobs(there, process)))
         findings.objects.update(self._compare("objects", [x for x in there if x[0].format == "tf"]))
-        findings.predictors.update(self._compare("predictors", there))
+        if self.flavour == "keras2" or backend() == "tensorflow":
+            findings.predictors.update(self._compare("predictors", there))
 
     def _build(self, findings: Findings) -> dict[tuple[str, str], str]:
         folder = self.folder / "models"

@@ -70,6 +70,8 @@ def test_predictor_computes_what_stock_computes(
 ) -> None:
     """A predictor gives each function's results to the bit, in the structure of `predict`."""
     require(artefact)
+    if artefact.id not in findings.predictors:
+        pytest.skip("predictors need TensorFlow")
     told = findings.predictors[artefact.id]
     if told.get("died") == "in stock":
         pytest.skip("TensorFlow aborts the process on the sample inputs")

@@ -1,4 +1,4 @@
-"""The one place of the zoo that imports TensorFlow and picks a Keras. Worker processes only."""
+"""The one place of the zoo that imports TensorFlow and picks a Keras and its backend."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import importlib
 import importlib.util
 import os
 from typing import Any
+
+from zoo.operations import operations
 
 #: The Keras of this process, set by `select`; `zoo.objects` makes its classes for it.
 keras: Any = None
@@ -20,8 +22,9 @@ def select(flavour: str) -> Any:
     if flavour == "keras2":
         keras = _keras2()
     else:
-        os.environ["KERAS_BACKEND"] = "tensorflow"
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
         keras = importlib.import_module("keras")
+        _on_one_thread()
     generation = keras.__version__.split(".")[0]
     if generation != flavour[-1]:
         raise RuntimeError(f"{flavour} asked for, but this is Keras {keras.__version__}")
@@ -37,6 +40,18 @@ def _keras2() -> Any:
     return importlib.import_module("tf_keras")
 
 
+def backend() -> str:
+    """Return what Keras 3 runs on in this process and in the workers that it starts."""
+    return os.environ.get("KERAS_BACKEND") or "tensorflow"
+
+
+def _on_one_thread() -> None:
+    if backend() == "torch":
+        importlib.import_module("torch").set_num_threads(1)
+
+
 def tensorflow() -> Any:
-    """Return TensorFlow."""
+    """Return TensorFlow; where Keras does without, what has the same names."""
+    if keras.__version__[0] == "3" and backend() != "tensorflow":
+        return operations(keras)
     return importlib.import_module("tensorflow")

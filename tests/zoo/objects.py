@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-from zoo.framework import keras
+from zoo.framework import keras, tensorflow
+
+tf = tensorflow()
 
 register = keras.utils.register_keras_serializable(package="zoo")
 

@@ -31,7 +31,7 @@ def targets_of(outputs: Any) -> Any:
         return {name: targets_of(output) for name, output in outputs.items()}
     if isinstance(outputs, (list, tuple)):
         return [targets_of(output) for output in outputs]
-    array = np.asarray(outputs)
+    array = np.asarray(outputs.detach() if hasattr(outputs, "detach") else outputs)
     return _values(array.dtype.name, array.shape, "targets")
 
 

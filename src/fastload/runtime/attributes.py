@@ -36,6 +36,8 @@ def tap_attributes(layer_class: Any) -> Tap | None:
     Args:
         layer_class: Keras's `Layer`, of either generation.
     """
+    if hasattr(layer_class, "__getattr__"):  # PyTorch's modules keep attributes elsewhere
+        return None
     short_cut = _keras3 if hasattr(layer_class, "_initialize_tracker") else _keras2
 
     def make(stock: SetAttribute) -> SetAttribute:

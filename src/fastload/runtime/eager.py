@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fastload.errors import UnsupportedRequestError
 from fastload.runtime.tensorflow import first_module, import_module
 from fastload.runtime.transplant import require
 
@@ -117,6 +118,19 @@ def has_strategy() -> bool:
     # Another thread may be importing it, at the first touch of TensorFlow.
     asks = [ask for module in modules if (ask := getattr(module, "has_strategy", None))]
     return any(ask() for ask in asks)
+
+
+def require_plain_tensorflow() -> None:
+    """Check that a variable made now is an ordinary eager one.
+
+    Raises:
+        MissingTensorFlowError: TensorFlow is not installed.
+        UnsupportedRequestError: eager execution is off, or a distribution is active.
+    """
+    if not executing_eagerly():
+        raise UnsupportedRequestError("eager execution is off, or the load is inside a graph")
+    if has_strategy():
+        raise UnsupportedRequestError("a distribution strategy is active")
 
 
 def logical_devices(kind: str | None = None) -> Sequence[Any]:

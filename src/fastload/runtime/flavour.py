@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,12 @@ from importlib import metadata
 from typing import Any, Final, Literal
 
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
-from fastload.runtime import eager
+from fastload.runtime.backends.choice import (
+    SERVED,
+    TENSORFLOW,
+    backend_of,
+    needs_no_tensorflow,
+)
 from fastload.runtime.tensorflow import first_module, import_module, tensorflow
 from fastload.switch import as_stock
 
@@ -36,20 +42,28 @@ class Flavour:
     keras: Any
 
     @property
+    def backend(self) -> str:
+        """What it runs on; Keras 2 knows TensorFlow only."""
+        return TENSORFLOW if self.name == KERAS2 else str(self.keras.backend.backend())
+
+    @property
     def load_model(self) -> Callable[..., Any]:
         """The stock loader, also where an import hook stands in for it."""
         return as_stock(self.keras.models.load_model)
 
 
 def flavour(choice: KerasChoice) -> Flavour:
-    """Import the Keras of *choice*; `auto` is the one that `tf.keras` is in this process.
+    """Import the Keras of *choice*.
+
+    `auto` is the one that `tf.keras` is in this process; or, where Keras does without TensorFlow,
+    `keras`.
 
     Raises:
         ValueError: *choice* is none of the three.
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
     """
     _require_choice(choice)
-    package = _package_of_tf_keras() if choice == "auto" else choice
+    package = _package_of_this_process() if choice == "auto" else choice
     keras = _public(import_module(package))
     major = int(keras.__version__.partition(".")[0])
     name = KERAS3 if (major, 0) >= _KERAS3_SINCE else KERAS2
@@ -61,7 +75,9 @@ def _public(keras: Any) -> Any:
     return keras if hasattr(keras.utils, "get_registered_object") else tensorflow().keras
 
 
-def _package_of_tf_keras() -> str:
+def _package_of_this_process() -> str:
+    if _has_keras3() and needs_no_tensorflow(os.environ):
+        return "keras"
     # The module path of a public function tells: `tf.keras` itself is a lazy loader with no name of
     # its own.
     module: str = tensorflow().keras.models.load_model.__module__
@@ -78,7 +94,9 @@ def predicted_flavour(choice: KerasChoice, environ: Mapping[str, str]) -> str:
     """
     _require_choice(choice)
     if choice == "keras":
-        return KERAS3 if _version("keras") >= _KERAS3_SINCE else KERAS2
+        return KERAS3 if _has_keras3() else KERAS2
+    if choice == "auto" and _has_keras3() and needs_no_tensorflow(environ):
+        return KERAS3
     if choice == "tf_keras" or environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
         return KERAS2
     return KERAS3 if _version(*_TENSORFLOWS) >= (2, 16) else KERAS2
@@ -95,6 +113,10 @@ def predicted_package(choice: KerasChoice, environ: Mapping[str, str]) -> str:
         return choice
     legacy = predicted_flavour(choice, environ) == KERAS2 and _version(*_TENSORFLOWS) >= (2, 16)
     return "tf_keras" if legacy else "keras"
+
+
+def _has_keras3() -> bool:
+    return _version("keras") >= _KERAS3_SINCE
 
 
 def _require_choice(choice: str) -> None:
@@ -119,31 +141,32 @@ def _version(*distributions: str) -> tuple[int, int]:
 
 
 def require_plain_moment(chosen: Flavour) -> None:
-    """Check that a model made now is an ordinary eager one on TensorFlow.
+    """Check that a model made now is an ordinary eager one, on a backend that fastload knows.
 
     Raises:
         UnsupportedRequestError: eager execution is off, or a distribution is active.
         UnsupportedRuntimeError: Keras runs on another backend.
     """
-    backend = "tensorflow" if chosen.name == KERAS2 else chosen.keras.backend.backend()
-    if backend != "tensorflow":
-        raise UnsupportedRuntimeError(f"Keras runs on {backend}")
-    require_plain_tensorflow()
+    if chosen.backend not in SERVED:
+        raise UnsupportedRuntimeError(f"Keras runs on {chosen.backend}")
+    backend_of(chosen.backend).require_plain()
     if _has_layout_scope(chosen):
         raise UnsupportedRequestError("a Keras distribution is active")
 
 
-def require_plain_tensorflow() -> None:
-    """Check that a variable made now is an ordinary eager one.
+def require_tensorflow(chosen: Flavour, what: str) -> None:
+    """Check that *chosen* runs on TensorFlow, which *what* needs.
 
     Raises:
-        MissingTensorFlowError: TensorFlow is not installed.
-        UnsupportedRequestError: eager execution is off, or a distribution is active.
+        UnsupportedRuntimeError: it runs on another backend.
+
+    Example:
+        >>> keras2 = Flavour(name=KERAS2, package="tf_keras", version="2.21.0", keras=None)
+        >>> require_tensorflow(keras2, "a predictor")
     """
-    if not eager.executing_eagerly():
-        raise UnsupportedRequestError("eager execution is off, or the load is inside a graph")
-    if eager.has_strategy():
-        raise UnsupportedRequestError("a distribution strategy is active")
+    if chosen.backend != TENSORFLOW:
+        backend = chosen.backend
+        raise UnsupportedRuntimeError(f"{what} needs TensorFlow, and Keras runs on {backend}")
 
 
 def _has_layout_scope(chosen: Flavour) -> bool:

@@ -17,8 +17,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from fastload.runtime.backends.choice import TENSORFLOW
 from fastload.runtime.flavour import KERAS3, Flavour
-from fastload.runtime.tensorflow import first_module
+from fastload.runtime.tensorflow import first_module, import_module
 
 _KERAS3_NAMES: Final = "object_name_uids"
 
@@ -71,7 +72,8 @@ def _put_back(before: list[tuple[Live, Any]]) -> None:
 
 def live_state(chosen: Flavour) -> list[Live]:
     """Return all parts of that state."""
-    found = [_python_random(), _numpy_random(), _tensorflow_seeds()]
+    seeds = _SEEDS.get(chosen.backend)
+    found = [_python_random(), _numpy_random(), *([] if seeds is None else [seeds()])]
     if chosen.name == KERAS3:
         module = first_module("keras.src.backend.common.global_state")
         return found if module is None else [*found, _keras3_names(module)]
@@ -104,6 +106,22 @@ def _tensorflow_seeds() -> Live:
         return getattr(module.context() if module else None, "_rng", None)
 
     return _generator("tensorflow", generator)
+
+
+def _torch_seeds() -> Live:
+    torch = import_module("torch")
+
+    def read() -> bytes:
+        return bytes(torch.get_rng_state().numpy())  # which can be compared
+
+    def write(state: bytes) -> None:
+        torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+
+    return Live(name="torch", read=read, write=write)
+
+
+#: By backend; the random numbers of JAX depend on their arguments alone.
+_SEEDS: Final = {TENSORFLOW: _tensorflow_seeds, "torch": _torch_seeds}
 
 
 def _keras2_seeds(backend: Any) -> Live:

@@ -1,4 +1,4 @@
-"""Keras 3 on TensorFlow: its loaders, run over a twin, and the tap on its variables."""
+"""Keras 3: its loaders, run over a twin."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import numpy as np
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.runtime.archive import TwinArchive, twin_store
 from fastload.runtime.attributes import tap_attributes
-from fastload.runtime.kernels import tap_kernels
-from fastload.runtime.rebuild import Rebuild, Tap, current_rebuild
+from fastload.runtime.backends.choice import TENSORFLOW, backend_of
+from fastload.runtime.rebuild import Tap
 from fastload.runtime.request import RestoreRequest
-from fastload.runtime.tensorflow import first_module, tensorflow
+from fastload.runtime.tensorflow import first_module
 from fastload.runtime.transplant import Overlay, require, transplant
-from fastload.runtime.zero_copy import BlankSheet, MappedArray, assign
+from fastload.runtime.zero_copy import MappedArray
 from fastload.source.limits import BOMB_FLOOR_BYTES, HDF5_EXPANSION, ZIP_EXPANSION
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinFile, TwinGroup
@@ -33,7 +33,8 @@ class Keras3:
         legacy_h5_format: the legacy HDF5 loader.
         saving_lib: the `.keras` loader.
         global_state: where Keras keeps its counters.
-        variable: the class of its variables on TensorFlow.
+        backend: what it runs on.
+        variable: the class of its variables there.
         initializer: the base class of its initializers.
         layer: the base class of its layers.
     """
@@ -41,6 +42,7 @@ class Keras3:
     legacy_h5_format: ModuleType
     saving_lib: ModuleType
     global_state: ModuleType
+    backend: str
     variable: type[Any]
     initializer: type[Any]
     layer: Any
@@ -55,12 +57,12 @@ def keras3() -> Keras3:
     """
     legacy = _part("keras.src.legacy.saving.legacy_h5_format")
     saving_lib = _part("keras.src.saving.saving_lib")
-    core = _part("keras.src.backend.tensorflow.core")
+    backend = str(_part("keras.src.backend.config").backend())
+    core = _part(f"keras.src.backend.{backend}.core")
     initializers = _part("keras.src.initializers.initializer")
     global_state = _part("keras.src.backend.common.global_state")
     require(global_state, ["get_global_attribute"])
     require(core, ["Variable"])
-    require(core.Variable, ["_initialize_with_initializer", "_direct_assign"])
     require(
         saving_lib, ["H5IOStore", "_load_state", "_load_model_from_fileobj", "get_attr_skipset"]
     )
@@ -68,6 +70,7 @@ def keras3() -> Keras3:
         legacy_h5_format=legacy,
         saving_lib=saving_lib,
         global_state=global_state,
+        backend=backend,
         variable=core.Variable,
         initializer=initializers.Initializer,
         layer=_part("keras.src.layers.layer").Layer,
@@ -90,9 +93,27 @@ def restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
         **_present(
             parts.legacy_h5_format, {"safe_get_h5_group": _item, "safe_get_h5_dataset": _array}
         ),
+        **_without_tensorflow(parts, twin.root.attrs),
     }
     load_model = transplant(parts.legacy_h5_format, replaced)["load_model_from_hdf5"]
     return load_model(twin.root, **_arguments(request))
+
+
+#: Classes in the JSON of a legacy file that Keras decodes to values of TensorFlow's.
+_OF_TENSORFLOW: Final = ("TensorShape", "TypeSpec", "CompositeTensor")
+
+
+def _without_tensorflow(parts: Keras3, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep Keras from importing TensorFlow to decode JSON that holds nothing of it."""
+    json_utils = getattr(parts.legacy_h5_format, "json_utils", None)
+    texts = [str(attributes.get(name)) for name in ("model_config", "training_config")]
+    is_needed = any(name in text for name in _OF_TENSORFLOW for text in texts)
+    if parts.backend == TENSORFLOW or is_needed:
+        return {}
+    if not isinstance(json_utils, ModuleType) or not hasattr(json_utils, "tf"):
+        return {}
+    decode = transplant(json_utils, {"tf": SimpleNamespace(available=False)})["decode"]
+    return {"json_utils": Overlay(json_utils, {"decode": decode})}
 
 
 def restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
@@ -196,50 +217,12 @@ def _array(group: Any, name: str) -> Any:
 
 
 def taps(parts: Keras3) -> list[Tap]:
-    """Return the taps that a Keras 3 rebuild needs."""
+    """Return the taps that a Keras 3 rebuild needs.
+
+    Raises:
+        UnsupportedRuntimeError: its variables are not as expected.
+    """
     return [
-        Tap(
-            parts.variable, "_initialize_with_initializer", functools.partial(_tap_variables, parts)
-        ),
-        Tap(parts.variable, "_direct_assign", _tap_assignments),
-        *tap_kernels(),
+        *backend_of(parts.backend).taps(parts.variable, parts.initializer),
         *filter(None, [tap_attributes(parts.layer)]),
     ]
-
-
-def _tap_assignments(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """Note which variables have their weights; share the memory of what they are given."""
-
-    @functools.wraps(stock)
-    def direct_assign(self: Any, value: Any) -> None:
-        rebuild = current_rebuild()
-        if rebuild is None or value.dtype != self._value.dtype:
-            stock(self, value)
-        else:
-            assign(self._value, value)
-            rebuild.filled.add(id(self._value))
-
-    return direct_assign
-
-
-def _tap_variables(parts: Keras3, stock: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(stock)
-    def initialize(self: Any, initializer: Any) -> None:
-        rebuild = current_rebuild()
-        if rebuild is None or not isinstance(initializer, parts.initializer) or not _can_wait(self):
-            stock(self, initializer)
-            return
-        stock(self, functools.partial(_blank, rebuild))
-        # Keras's own way to the value, once the variable turns out to have no weights in the file.
-        rebuild.blanks.append((self._value, lambda: initializer(self._shape, dtype=self._dtype)))
-
-    return initialize
-
-
-def _can_wait(variable: Any) -> bool:
-    tf = tensorflow()
-    return all(variable._shape) and BlankSheet.fits(tf.as_dtype(variable._dtype))
-
-
-def _blank(rebuild: Rebuild, shape: Any, dtype: Any = None) -> Any:
-    return rebuild.sheet.tensor(tuple(shape), tensorflow().as_dtype(dtype))

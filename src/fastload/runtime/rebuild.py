@@ -26,6 +26,9 @@ class Rebuild:
         sheet: where blank variables lie.
         blanks: every blank variable, with the stock way to its initial value.
         filled: ids of variables that are known to have their weights.
+        zeros: what blank variables hold on other backends than TensorFlow.
+        lent: tensors over the twin, by address, where each goes to one variable only.
+        unfilled: give a variable of these backends its initial value, if it got no weights.
         tape: recorded or replayed output specs, or None where layer calls are traced as ever.
         argspecs: signatures of functions that Keras asked for.
         wrapping: switches the wrapping of kernels; None until the first operation, see `kernels`.
@@ -34,6 +37,9 @@ class Rebuild:
     sheet: BlankSheet = field(default_factory=BlankSheet)
     blanks: list[tuple[Any, Callable[[], Any]]] = field(default_factory=list)
     filled: set[int] = field(default_factory=set)
+    zeros: dict[Any, Any] = field(default_factory=dict)
+    lent: dict[int, Any] = field(default_factory=dict)
+    unfilled: list[Callable[[], None]] = field(default_factory=list)
     tape: Any = None
     argspecs: dict[Any, Any] = field(default_factory=dict)
     wrapping: Callable[[bool], None] | None = None
@@ -43,6 +49,8 @@ class Rebuild:
         for variable, initial_value in self.blanks:
             if id(variable) not in self.filled and self.sheet.holds(variable.value()):
                 variable.assign(initial_value())
+        for fill in self.unfilled:
+            fill()
 
 
 _current: ContextVar[Rebuild | None] = ContextVar("fastload_rebuild", default=None)

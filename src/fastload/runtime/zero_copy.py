@@ -36,6 +36,11 @@ class MappedArray(np.ndarray[Any, np.dtype[Any]]):
         view._mapped = True
         return view
 
+    @property
+    def can_be_shared(self) -> bool:
+        """Whether a framework can use the memory as it is, and nobody else's is in it."""
+        return self._mapped and _lies_well(self)
+
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
         """Convert to a tensor (TensorFlow's own protocol since 2.12)."""
         tf = tensorflow()
@@ -102,9 +107,12 @@ def address_of(array: np.ndarray[Any, Any]) -> int:
 
 
 def _can_alias(array: np.ndarray[Any, Any]) -> bool:
+    return has_dlpack(array.dtype) and _lies_well(array)
+
+
+def _lies_well(array: np.ndarray[Any, Any]) -> bool:
     return (
         array.size > 0
-        and has_dlpack(array.dtype)
         and array.flags.c_contiguous
         and array.flags.writeable  # numpy refuses to export read-only arrays
         and address_of(array) % ALIGNMENT_BYTES == 0
@@ -163,14 +171,15 @@ class BlankSheet:
         """Return a tensor of zeros of *shape* and *dtype* (a TensorFlow dtype that fits)."""
         key = (shape, dtype)
         if key not in self._tensors:
-            self._tensors[key] = self._cut(shape, np.dtype(dtype.as_numpy_dtype))
+            self._tensors[key] = tensor_over(self.cut(shape, np.dtype(dtype.as_numpy_dtype)))
         return self._tensors[key]
 
-    def _cut(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    def cut(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        """Return an array of zeros of *shape* and *dtype*, which is not to be written to."""
         nbytes = math.prod(shape) * dtype.itemsize
         if nbytes > self._sheets[-1].size:
             self._sheets.append(_sheet(nbytes))
-        return tensor_over(self._sheets[-1][:nbytes].view(dtype).reshape(shape))
+        return self._sheets[-1][:nbytes].view(dtype).reshape(shape)
 
     def holds(self, tensor: Any) -> bool:
         """Say whether *tensor* still lies on a sheet: its variable was never given its weights."""
