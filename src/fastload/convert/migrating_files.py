@@ -20,7 +20,7 @@ from fastload.runtime.migrated_files import (
     targets_of_tree,
 )
 from fastload.runtime.migrated_models import ModelBuilder
-from fastload.runtime.migrated_weights import put
+from fastload.runtime.migrated_weights import finish, put
 from fastload.source.hdf5 import HDF5Source, read_hdf5
 from fastload.source.keras_archive import KerasArchive, read_keras_archive
 from fastload.source.kinds import ModelSource, SourceKind
@@ -52,7 +52,7 @@ def model_of_hdf5(path: Path, keras: Any, resolve: Resolve, record: Record) -> A
         _require_built(model)
         groups = _weight_names(file)
         targets = targets_of_groups(model, groups)
-        _fill(file, {f"{_WEIGHTS}/{name}": held for name, held in targets.items()}, item)
+        _fill(file, model, {f"{_WEIGHTS}/{name}": held for name, held in targets.items()}, item)
         training = file.groups[""].get("training_config")
         if training:
             compile_migrated(keras, model, json.loads(_text(training)), record)
@@ -68,7 +68,7 @@ def model_of_archive(path: Path, keras: Any, resolve: Resolve, record: Record) -
         )
         _require_built(model)
         names = [spec.name for spec in archive.weights.specs]
-        _fill(archive.weights, targets_of_tree(model, item, names), item)
+        _fill(archive.weights, model, targets_of_tree(model, item, names), item)
         training = item.get("compile_config")
         if training:
             compile_migrated(keras, model, training, record)
@@ -114,7 +114,9 @@ def _weight_names(file: HDF5Source) -> dict[str, list[str]]:
         names = attributes.get("weight_names")
         if group.startswith(prefix) and names is not None:
             found[group.removeprefix(prefix)] = [_text(name) for name in names]  # type: ignore[union-attr]
-    found.pop("top_level_model_weights", None)
+    own = found.pop("top_level_model_weights", None)
+    if own:
+        raise MigrationError(f"weight {own[0]!r}", "it belongs to no layer of the model")
     return found
 
 
@@ -122,7 +124,7 @@ def _text(name: Any) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def _fill(file: HDF5Source, targets: Mapping[str, Held], item: Any) -> None:
+def _fill(file: HDF5Source, model: Any, targets: Mapping[str, Held], item: Any) -> None:
     configs = dict(layer_configs(item))
     left = dict(targets)
     for name, value in file.stream():
@@ -132,6 +134,7 @@ def _fill(file: HDF5Source, targets: Mapping[str, Held], item: Any) -> None:
             put(variable, value, _config_of(variable, holder, configs), name)
     if left:
         raise MigrationError(f"weight {min(left)!r}", "the file has no value for it")
+    finish(model)
 
 
 def _config_of(variable: Any, holder: Any, configs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -154,7 +157,8 @@ def _with_vocabularies(item: Any, archive: KerasArchive, place: str = "") -> Any
 def _with_words(layer: Any, archive: KerasArchive, folder: str) -> Any:
     found = [name for name in archive.assets if name.startswith(folder)]
     words = [name for name in found if PurePosixPath(name).name == "vocabulary.txt"]
-    if len(words) != 1 or "vocabulary" not in layer["config"]:
+    if not words or "vocabulary" not in layer["config"]:
         return layer
-    vocabulary = archive.assets[words[0]].decode("utf-8").split("\n")
+    # The layer within a `TextVectorization` writes the same words once more.
+    vocabulary = archive.assets[min(words, key=len)].decode("utf-8").split("\n")
     return {**layer, "config": {**layer["config"], "vocabulary": [w for w in vocabulary if w]}}

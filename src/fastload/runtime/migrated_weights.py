@@ -55,9 +55,7 @@ class WeightAssignment:
         self._seen = {0}
         self._enter(0, model, {}, "the model")
         self._require_all(model)
-        for layer in model._flatten_layers():
-            if type(layer).__name__ == "Normalization":
-                layer.finalize_state()
+        finish(model)
         return len(self._assigned)
 
     def variable_of(self, node: int) -> Any:
@@ -134,6 +132,13 @@ class WeightAssignment:
                     found.add(child)
                     waiting.append(child)
         return {n for n in found if self._graph.nodes[n].WhichOneof("kind") == "variable"}
+
+
+def finish(model: Any) -> None:
+    """Let layers that keep something made of their weights make it anew."""
+    for layer in model._flatten_layers():
+        if type(layer).__name__ == "Normalization":
+            layer.finalize_state()
 
 
 def put(variable: Any, value: Any, config: Mapping[str, Any], where: str) -> None:
