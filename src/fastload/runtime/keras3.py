@@ -106,10 +106,9 @@ _OF_TENSORFLOW: Final = ("TensorShape", "TypeSpec", "CompositeTensor")
 def _without_tensorflow(parts: Keras3, attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Keep Keras from importing TensorFlow to decode JSON that holds nothing of it."""
     json_utils = getattr(parts.legacy_h5_format, "json_utils", None)
-    is_asked = isinstance(json_utils, ModuleType) and hasattr(json_utils, "tf")
     texts = [str(attributes.get(name)) for name in ("model_config", "training_config")]
     is_needed = any(name in text for name in _OF_TENSORFLOW for text in texts)
-    if parts.backend == TENSORFLOW or not is_asked or is_needed:
+    if parts.backend == TENSORFLOW or is_needed or not isinstance(json_utils, ModuleType):
         return {}
     decode = transplant(json_utils, {"tf": SimpleNamespace(available=False)})["decode"]
     return {"json_utils": Overlay(json_utils, {"decode": decode})}
