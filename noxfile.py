@@ -106,6 +106,20 @@ def tests(session: nox.Session, _version: str) -> None:
     session.run("pytest", *session.posargs)
 
 
+#: What says something of Keras 3 without TensorFlow.
+ON_BACKENDS = ("tests/backends", "tests/contract")
+
+
+@nox.session(python=interpreter("3.11"))
+@nox.parametrize("backend", ["jax", "torch"], ids=["jax", "torch"])
+def backends(session: nox.Session, backend: str) -> None:
+    """Run what concerns Keras 3 on another backend, where no TensorFlow is installed."""
+    _prepare(session)
+    session.env["KERAS_BACKEND"] = backend
+    session.install("--compile-bytecode", "--group", "test", "-e", f".[{backend}]")
+    session.run("pytest", *ON_BACKENDS, "-k", "backends or keras3", *session.posargs)
+
+
 @nox.session(python=interpreter("3.10"))
 def tests_min(session: nox.Session) -> None:
     """Run the tests on the lowest versions that pyproject.toml allows."""

@@ -21,8 +21,8 @@ from fastload.cache.entry import CacheEntry
 from fastload.cache.stock_time import note_stock_seconds
 from fastload.errors import StockLoadError
 from fastload.report import LoadReport, last_load
+from fastload.runtime.backends.tensors import flattened, tensor_of, value_of
 from fastload.runtime.flavour import Flavour, KerasChoice, flavour, is_known
-from fastload.runtime.tensorflow import tensorflow
 from fastload.twin.format import dtype_of
 from fastload.twin.opening import read_index
 from fastload.twin.weights import Array
@@ -110,7 +110,7 @@ def verify_against_stock(
     if report is not None:
         _note(report, stock.seconds)
     weights = _compare(_variables(stock.model), _variables(ours))
-    outputs = _compare_outputs(stock.model, ours)
+    outputs = _compare_outputs(chosen, stock.model, ours)
     return Verification(
         path=os.fspath(path),
         compiled=stock.compiled,
@@ -183,7 +183,7 @@ def _variables(model: Any) -> list[tuple[str, Array]]:
     kept = variables() if callable(variables) else variables
     own = model.weights if model.built else ()  # Keras 2 raises where there are none yet
     # Not `path`: Keras 3 numbers some of its parts anew with each load of one process.
-    return [(str(variable.name), _array(variable)) for variable in (*own, *kept)]
+    return [(str(variable.name), value_of(variable)) for variable in (*own, *kept)]
 
 
 def _compare(stock: Sequence[tuple[str, Array]], ours: Sequence[tuple[str, Array]]) -> _Comparison:
@@ -217,45 +217,39 @@ def _raw(array: Array) -> Array:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
-def _array(value: Any) -> Array:
-    """Return the value of a tensor or variable; TensorFlow gives a single string as `bytes`."""
-    found = value.numpy()
-    return np.asarray(found, dtype=object if isinstance(found, bytes) else None)
-
-
-def _compare_outputs(stock: Any, ours: Any) -> _Comparison:
+def _compare_outputs(chosen: Flavour, stock: Any, ours: Any) -> _Comparison:
     """Call both models on the same inputs and compare what they return."""
     try:
-        inputs = _seeded_inputs(stock)
-        expected = _rehearsed(stock, inputs)
+        inputs = _seeded_inputs(chosen, stock)
+        expected = _rehearsed(chosen, stock, inputs)
     except _UnknownInputsError as error:
         return _Comparison(skipped=f"inputs cannot be made: {error}")
     try:
-        compared = _compare(expected, _outputs(ours, inputs))
+        compared = _compare(expected, _outputs(chosen, ours, inputs))
     except Exception as error:  # noqa: BLE001 - whatever it is, stock's model does not raise it
         difference = f"fastload's model raises {type(error).__name__}: {error}"
         return _Comparison(count=len(expected), differences=(difference,))
-    if compared.differences and _compare(expected, _outputs(stock, inputs)).differences:
+    if compared.differences and _compare(expected, _outputs(chosen, stock, inputs)).differences:
         return _Comparison(skipped="the stock model's own outputs change from call to call")
     return compared
 
 
-def _rehearsed(model: Any, inputs: Any) -> list[tuple[str, Array]]:
+def _rehearsed(chosen: Flavour, model: Any, inputs: Any) -> list[tuple[str, Array]]:
     try:
-        return _outputs(model, inputs)
+        return _outputs(chosen, model, inputs)
     except Exception as error:
         reason = f"the stock model refuses made-up ones ({type(error).__name__})"
         raise _UnknownInputsError(reason) from error
 
 
-def _outputs(model: Any, inputs: Any) -> list[tuple[str, Array]]:
+def _outputs(chosen: Flavour, model: Any, inputs: Any) -> list[tuple[str, Array]]:
     """Return each output of *model* under a name that says its place."""
     outputs = model(inputs, training=False)
-    flat = tensorflow().nest.flatten(outputs, expand_composites=True)
-    return [(f"output {place}", _array(value)) for place, value in enumerate(flat)]
+    flat = flattened(chosen, outputs)
+    return [(f"output {place}", value_of(value)) for place, value in enumerate(flat)]
 
 
-def _seeded_inputs(model: Any) -> Any:
+def _seeded_inputs(chosen: Flavour, model: Any) -> Any:
     """Return made-up inputs for *model*, the same ones each time.
 
     Raises:
@@ -265,7 +259,7 @@ def _seeded_inputs(model: Any) -> Any:
     if not specs:
         raise _UnknownInputsError("the model does not say what it takes")
     random = np.random.default_rng(_SEED)
-    values = [tensorflow().constant(_made_up(random, spec)) for spec in specs]
+    values = [tensor_of(chosen, _made_up(random, spec)) for spec in specs]
     if isinstance(getattr(model, "input", None), dict):
         return dict(zip((spec.name for spec in specs), values, strict=True))
     return values[0] if len(values) == 1 else values

@@ -13,6 +13,7 @@ import pytest
 import fastload
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.backends.choice import configured_backend, needs_no_tensorflow
+from fastload.verification import verify_against_stock
 from tests.conftest import RunPython
 
 LOAD = """
@@ -193,6 +194,13 @@ def test_a_model_is_not_deferred(backend: str, small: Path, hit: Callable[..., A
     assert report is not None
     assert report.reason == f"it is not deferred: Keras runs on {backend}"
     assert type(model).__name__ == "Sequential"
+
+
+def test_a_twin_is_verified(small: Path) -> None:
+    found = verify_against_stock(small)
+
+    assert found.is_verified
+    assert found.outputs_compared == 1
 
 
 def test_warming_writes_the_twin(small: Path, cache_root: Path) -> None:

@@ -150,7 +150,7 @@ def test_after_a_load_every_tapped_function_is_the_stock_one(
 ) -> None:
     """After a miss, after a hit, and after a restore that failed."""
     import fastload
-    from fastload.runtime import loaders
+    from fastload.runtime import rebuild as where
 
     before: dict[Tap, Any] = {}
 
@@ -158,7 +158,7 @@ def test_after_a_load_every_tapped_function_is_the_stock_one(
         before.update({tap: vars(tap.holder)[tap.name] for tap in taps})
         return rebuilding(rebuild, taps)
 
-    monkeypatch.setattr(loaders, "rebuilding", watched)
+    monkeypatch.setattr(where, "rebuilding", watched)
     for _ in range(2):
         fastload.load_model(model.path, keras=model.form.package, strict=True)
     monkeypatch.setattr(model.form.stock.layers.Dense, "from_config", refuse)

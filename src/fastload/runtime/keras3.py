@@ -108,9 +108,7 @@ def _without_tensorflow(parts: Keras3, attributes: Mapping[str, Any]) -> dict[st
     json_utils = getattr(parts.legacy_h5_format, "json_utils", None)
     texts = [str(attributes.get(name)) for name in ("model_config", "training_config")]
     is_needed = any(name in text for name in _OF_TENSORFLOW for text in texts)
-    if parts.backend == TENSORFLOW or is_needed:
-        return {}
-    if not isinstance(json_utils, ModuleType) or not hasattr(json_utils, "tf"):
+    if parts.backend == TENSORFLOW or is_needed or not isinstance(json_utils, ModuleType):
         return {}
     decode = transplant(json_utils, {"tf": SimpleNamespace(available=False)})["decode"]
     return {"json_utils": Overlay(json_utils, {"decode": decode})}

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -45,9 +44,7 @@ def configured_backend(environ: Mapping[str, str]) -> str:
 
 def needs_no_tensorflow(environ: Mapping[str, str]) -> bool:
     """Say whether the Keras of this process makes models without TensorFlow."""
-    if TENSORFLOW in sys.modules:
-        return False
-    return find_spec(TENSORFLOW) is None or configured_backend(environ) != TENSORFLOW
+    return TENSORFLOW not in sys.modules and configured_backend(environ) != TENSORFLOW
 
 
 def _written_down(environ: Mapping[str, str]) -> str:
