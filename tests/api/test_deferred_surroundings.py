@@ -17,6 +17,7 @@ import pytest
 import fastload
 from fastload import deferring
 from fastload.errors import RestoreError
+from fastload.runtime import moment
 from tests.api.deferred_models import (
     ROWS,
     assert_same_results,
@@ -182,8 +183,9 @@ def test_the_file_and_the_cache_may_go(
     monkeypatch.chdir("/")
 
     assert_same_results(stock.predict(ROWS, verbose=0), ours.predict(ROWS, verbose=0))
-    assert_same_model(stock, ours)
-    assert_same_model(stock, other)
+    for one in (ours, other):
+        assert one.name == stock.name
+        assert_same_model(stock, one)
 
 
 def test_threads_find_one_model(model: SavedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,33 +220,29 @@ def test_threads_find_one_model(model: SavedModel, monkeypatch: pytest.MonkeyPat
 
 
 def _failing(error: Exception, times: int) -> Callable[..., Any]:
-    left = [error] * times
-    stock = deferring.Moment.again
+    left, stock = [error] * times, moment._in_a_thread
 
-    def again(self: Any, *stages: Any) -> Any:
+    def run(work: Callable[[], Any]) -> Any:
         if left:
             raise left.pop()
-        return stock(self, *stages)
+        return stock(work)
 
-    return again
+    return run
 
 
 def test_a_model_that_cannot_be_restored_is_stocks(
     model: SavedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     stock, ours = both(model)
-    monkeypatch.setattr(
-        deferring.Moment, "again", _failing(RestoreError(Path("twin"), "it is torn"), 1)
-    )
+    torn = RestoreError(Path("twin"), "it is torn")
+    monkeypatch.setattr(moment, "_in_a_thread", _failing(torn, 1))
 
     with pytest.raises(RestoreError, match="it is torn"):  # strict
         ours.count_params()
     assert is_deferred(ours)
     assert ours.count_params() == stock.count_params()
 
-    monkeypatch.setattr(
-        deferring.Moment, "again", _failing(RestoreError(Path("twin"), "it is torn"), 9)
-    )
+    monkeypatch.setattr(moment, "_in_a_thread", _failing(torn, 9))
     other = fastload.load_model(model.path, keras=model.form.package, defer=True)
     assert other.count_params() == stock.count_params()
     assert "is loaded by the stock loader" in caplog.text
@@ -255,13 +253,14 @@ def test_an_error_is_raised_and_the_next_touch_tries_again(
     model: SavedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stock, ours = both(model)
-    monkeypatch.setattr(deferring.Moment, "again", _failing(MemoryError("no more"), 2))
+    monkeypatch.setattr(moment, "_in_a_thread", _failing(MemoryError("no more"), 2))
 
     for _ in range(2):
         with pytest.raises(MemoryError, match="no more"):
             ours.get_weights()
         assert is_deferred(ours)
         assert_same_results(stock.predict(INPUTS, verbose=0), ours.predict(INPUTS, verbose=0))
+    assert ours.name == stock.name
     assert_same_model(stock, ours)
 
 

@@ -139,6 +139,11 @@ def compile_state_of(subject: Subject) -> Any:
     }
 
 
+def predicted(model: Any, inputs: Any, **arguments: Any) -> Any:
+    """Outputs of `predict`."""
+    return guarded(lambda: _outputs(model.predict(inputs, verbose=0, **arguments)))
+
+
 def call_of(subject: Subject) -> Any:
     """Outputs of a direct call for inference."""
     inputs = inputs_of(subject.kit, subject.model)
@@ -152,10 +157,10 @@ def behaviour_of(subject: Subject) -> Any:
     kit.keras.utils.set_random_seed(5)
     in_training = guarded(lambda: _outputs(model(inputs, training=True)))
     kit.keras.utils.set_random_seed(6)
-    predicted = guarded(lambda: _outputs(model.predict(inputs, batch_size=2, verbose=0)))
+    results = predicted(model, inputs, batch_size=2)
     return {
         "call_in_training": in_training,
-        "predict": predicted,
+        "predict": results,
         "fit": guarded(lambda: _fit(kit, model, inputs)),
         "weights_after": weights_of(subject),
         "compile_state_after": compile_state_of(subject),

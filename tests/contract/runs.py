@@ -32,6 +32,8 @@ class State:
         custom: custom objects are passed.
         arguments: for `load_model`, on both sides, but for those that only fastload has.
         ours: further arguments, for fastload alone.
+        predicts: it predicts before anything else is asked of it.
+        later: aspects that come later than in stock, so that they are not compared.
     """
 
     name: str
@@ -41,11 +43,15 @@ class State:
     custom: bool = True
     arguments: Mapping[str, Any] = field(default_factory=dict)
     ours: Mapping[str, Any] = field(default_factory=dict)
+    predicts: bool = False
+    later: frozenset[str] = frozenset()
 
     @property
     def stock_variant(self) -> str:
         """Name of the stock load that this state has to equal."""
-        return f"{sorted(self.arguments.items())}{'' if self.custom else ' bare'}"
+        told = sorted(self.arguments.items())
+        bare = "" if self.custom else " bare"
+        return f"{told}{bare}{' predicts' if self.predicts else ''}"
 
 
 STATES: Final = (
@@ -55,6 +61,18 @@ STATES: Final = (
     State(name="eager weights", process=1, outcome="hit", ours={"weights": "eager"}),
     State(name="not compiled", process=1, outcome="hit", arguments={"compile": False}),
     State(name="no custom objects", process=1, outcome="hit", custom=False),
+    *(
+        State(
+            name=f"deferred, {what}",
+            process=process,
+            outcome="hit",
+            full=process == 3,
+            ours={"defer": True},
+            predicts=True,
+            later=frozenset({"messages"}),
+        )
+        for process, what in ((2, "function not made yet"), (3, "function made"))
+    ),
 )
 
 
@@ -246,6 +264,7 @@ def _job(
         "path": path,
         "full": state.full and is_full(artefact),
         "custom": state.custom,
+        "predicts": state.predicts,
         "arguments": {**artefact.model.arguments, **state.arguments, **(more or {})},
     }
 

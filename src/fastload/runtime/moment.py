@@ -98,6 +98,8 @@ def _set(chosen: Flavour, settings: Mapping[str, Any]) -> Iterator[None]:
     """Run the block with *settings* of Keras."""
     now = _settings(chosen)
     changed = {name: value for name, value in settings.items() if now[name] != value}
+    if chosen.name != KERAS2:  # which keeps it by thread, and may have made it of another floatx
+        changed["policy"] = settings["policy"]
     try:
         _change(chosen, changed)
         yield
