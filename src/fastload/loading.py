@@ -81,7 +81,7 @@ def identify(
     converter = _converter(flavour, section)
     memo = recall(cache, source.path, source.files, converter=converter)
     if memo is not None and memo.refusal is not None:
-        raise _refusal(*memo.refusal)
+        raise refusal(*memo.refusal)
     if memo is None:
         content = fingerprint(source)
         remember(cache, source.path, content, converter=converter)
@@ -154,7 +154,7 @@ def require_section(twin: Twin, section: str) -> None:
     if REFUSALS in twin.manifest.documents:
         refusals = json.loads(twin.document(REFUSALS))
         if section in refusals:
-            raise _refusal(*refusals[section])
+            raise refusal(*refusals[section])
 
 
 def _open_or_build(
@@ -243,7 +243,7 @@ def _converter(flavour: str, section: str) -> str:
     return f"{fastload.__version__}/{flavour}/{section}"
 
 
-def _refusal(code: str, reason: str) -> BypassError:
+def refusal(code: str, reason: str) -> BypassError:
     """Return the error that a remembered refusal stands for."""
     kinds = {
         kind.code: kind

@@ -12,6 +12,7 @@ import pytest
 
 from fastload import errors
 from fastload.errors import FastloadError
+from fastload.loading import refusal
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
 ROW = re.compile(r"^\| (FL\d{3}) \| `(\w+)` \| (.+) \|$", re.MULTILINE)
@@ -19,6 +20,7 @@ ROW = re.compile(r"^\| (FL\d{3}) \| `(\w+)` \| (.+) \|$", re.MULTILINE)
 FIELDS = {
     "path": Path("some/where"),
     "reason": "a reason",
+    "owner": "layer 'a'",
     "timeout_s": 1.5,
     "found": 2,
     "readable": 1,
@@ -121,7 +123,7 @@ def test_an_unresolved_name_comes_with_the_line_to_add(name: str, line: str) -> 
 )
 def test_a_remembered_refusal_is_the_same_error(code: str, kind: type[FastloadError]) -> None:
     """A code that this version does not know is a bypass all the same."""
-    error = errors.refusal(code, "a reason")
+    error = refusal(code, "a reason")
 
     assert type(error) is kind
     assert error.explanation() == "a reason"

@@ -160,5 +160,5 @@ def _with_words(layer: Any, archive: KerasArchive, folder: str) -> Any:
     if not words or "vocabulary" not in layer["config"]:
         return layer
     # The layer within a `TextVectorization` writes the same words once more.
-    vocabulary = archive.assets[min(words, key=len)].decode("utf-8").split("\n")
-    return {**layer, "config": {**layer["config"], "vocabulary": [w for w in vocabulary if w]}}
+    vocabulary = archive.assets[min(words, key=len)].decode("utf-8").splitlines()
+    return {**layer, "config": {**layer["config"], "vocabulary": vocabulary}}
