@@ -39,8 +39,10 @@ class Form:
 
     @property
     def stock(self) -> Any:
-        """Keras itself."""
-        return importlib.import_module(self.package)
+        """Keras itself; in 2.8 `tf.keras` has more than the package."""
+        package = importlib.import_module(self.package)
+        is_whole = hasattr(package.utils, "set_random_seed")
+        return package if is_whole else importlib.import_module("keras.api._v2.keras")
 
 
 SAVED_MODEL = Form(generation=2, suffix="")

@@ -91,6 +91,14 @@ def _sample(tf: Any, spec: Any, randomness: np.random.Generator) -> Any:
     return tf.cast(randomness.integers(0, 2, shape), spec.dtype)
 
 
+def children_of(node: Any) -> dict[str, Any]:
+    """Return what *node* tracks."""
+    try:
+        return dict(node._trackable_children())
+    except TypeError:  # resources of TensorFlow 2.12 want to be told what for
+        return dict(node._trackable_children("checkpoint"))
+
+
 def anatomy(tf: Any, root: Any) -> list[Any]:
     """Return class, children and value of an object and of all below it."""
     seen: dict[int, int] = {}
@@ -99,7 +107,7 @@ def anatomy(tf: Any, root: Any) -> list[Any]:
     for path, node in waiting:  # grows while it is walked
         known = seen.get(id(node))
         seen.setdefault(id(node), len(seen))
-        children = {} if known is not None else dict(node._trackable_children("checkpoint"))
+        children = {} if known is not None else children_of(node)
         value = told(tf, lambda node=node: node) if isinstance(node, tf.Variable) else None
         found.append((path, type(node).__name__, known, sorted(children), value))
         waiting += [(f"{path}.{name}", children[name]) for name in sorted(children)]

@@ -35,7 +35,9 @@ def _keras2() -> Any:
     """Return tf-keras where it is installed, else the Keras inside TensorFlow (up to 2.15)."""
     if importlib.util.find_spec("tf_keras") is None:
         # The package that `tf.keras` stands for has the version; TensorFlow's name for it has not.
-        return importlib.import_module("keras")
+        package = importlib.import_module("keras")
+        is_whole = hasattr(package.utils, "set_random_seed")  # in 2.8 `tf.keras` has more
+        return package if is_whole else importlib.import_module("keras.api._v2.keras")
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     return importlib.import_module("tf_keras")
 

@@ -14,7 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from fastload.errors import MissingTensorFlowError, UnconvertibleModelError
+from fastload.errors import (
+    MissingTensorFlowError,
+    UnconvertibleModelError,
+    UnsupportedRuntimeError,
+)
 from fastload.flags import LAZY_IMPORT, flag
 from fastload.imports import light_import
 from fastload.switch import as_stock
@@ -40,12 +44,21 @@ def import_module(name: str) -> Any:
 
     Raises:
         MissingTensorFlowError: the distribution that holds *name* is not installed.
+        UnsupportedRuntimeError: it is installed, and has no module of this name.
     """
     root = name.partition(".")[0]
     if importlib.util.find_spec(root) is None:
         raise MissingTensorFlowError(root)
     make_lighter()
-    return importlib.import_module(name)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        is_of_it = error.name is not None and f"{name}.".startswith(f"{error.name}.")
+        if not is_of_it or error.name == root:
+            raise
+        raise UnsupportedRuntimeError(
+            f"{root} has no module {name!r}: this version is not known to fastload"
+        ) from error
 
 
 def make_lighter() -> None:
