@@ -11,8 +11,9 @@ from typing import Any, Final
 from fastload.cache.publish import replacing
 from fastload.errors import CacheUnwritableError
 from fastload.loading import Identity
-from fastload.runtime.effects import Effects, states
-from fastload.runtime.model_classes import PLAIN_CLASSES, input_form, layer_names, plain_class_name
+from fastload.runtime.effects import Effects
+from fastload.runtime.flavour import Flavour
+from fastload.runtime.model_classes import PLAIN_CLASSES, input_form, plain_class_name
 from fastload.runtime.moment import Moment
 
 _logger: Final = logging.getLogger("fastload")
@@ -35,11 +36,9 @@ class DeferralNote:
     lasts: bool = True
 
     @classmethod
-    def of(cls, moment: Moment, model: Any) -> DeferralNote:
-        """Return what is to be known of *model*, which was made since *moment*."""
-        chosen = moment.chosen
+    def of(cls, chosen: Flavour, model: Any, effects: Effects | None) -> DeferralNote:
+        """Return what is to be known of *model*; making it had *effects*, if they can be told."""
         kind = plain_class_name(chosen, model)
-        effects = Effects.of(moment.states, states(chosen), layer_names(model))
         if effects is None:  # or another thread drew numbers meanwhile
             return cls(kind="making it draws random numbers", lasts=False)
         takes = input_form(model) if kind in PLAIN_CLASSES else "one"

@@ -67,17 +67,17 @@ def deferred(
     moment = Moment.now(chosen)
     entry = DeferralEntry(identity=identity, moment=moment, compiled=call.compile)
     note = entry.read()
-    if note is None:
-        make = _once(build)
-        note, answers = _learnt(entry, twin, make)
-    elif plain_class(chosen, note.kind) is None:
+    if note is not None and plain_class(chosen, note.kind) is None:
         return build(), f"it is not deferred: {note.kind}"
+    if note is None:
+        note, answers = _learnt(entry, twin, build)
     else:
-        make = _once(functools.partial(moment.again, build, note.effects))
+        make = functools.partial(moment.again, build, note.effects)
         note, answers = _recalled(note, entry, twin, make)
-        note.effects.leave_behind(chosen)
     if answers is None:
-        return make(), f"it is not deferred: {note.kind}"
+        return build(), f"it is not deferred: {note.kind}"
+    note.effects.leave_behind(chosen)
+    make = functools.partial(moment.again, build, note.effects)
     return _ghost(call, plain_class(chosen, note.kind), answers, make), None
 
 
@@ -88,19 +88,7 @@ def learn(
     if _obstacle(call, twin, chosen) is None:
         entry = DeferralEntry(identity=identity, moment=Moment.now(chosen), compiled=call.compile)
         if entry.read() is None:
-            _learnt(entry, twin, _once(build))
-
-
-def _once(make: Callable[[], Any]) -> Callable[[], Any]:
-    """Return what returns the one thing that *make* makes."""
-    made: list[Any] = []
-
-    def get() -> Any:
-        if not made:
-            made.append(make())
-        return made[0]
-
-    return get
+            _learnt(entry, twin, build)
 
 
 def _obstacle(call: ModelCall, twin: Twin, chosen: Flavour) -> str | None:
@@ -115,13 +103,13 @@ def _obstacle(call: ModelCall, twin: Twin, chosen: Flavour) -> str | None:
 
 
 def _learnt(
-    entry: DeferralEntry, twin: Twin, make: Callable[[], Any]
+    entry: DeferralEntry, twin: Twin, build: Callable[[], Any]
 ) -> tuple[DeferralNote, _Answers | None]:
-    """Return what is to be known of the model that was just made, and what predicts for it."""
-    note = DeferralNote.of(entry.moment, make())
-    answers = None
+    """Make the model to learn what is to be known of it, and what predicts for it."""
+    made, effects = entry.moment.trial(build)
+    note, answers = DeferralNote.of(entry.moment.chosen, made, effects), None
     if plain_class(entry.moment.chosen, note.kind) is not None:
-        note, answers = _recalled(note, entry, twin, make)
+        note, answers = _recalled(note, entry, twin, lambda: made)
     entry.keep(note)
     return note, answers
 

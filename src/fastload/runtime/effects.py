@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -74,6 +75,11 @@ class Effects:
         """Return them as values that JSON holds."""
         return {"draws": self.draws, "counts": self.counts, "observed": self.observed}
 
+    @property
+    def parts(self) -> AbstractSet[str]:
+        """Names of the states that are changed, or decide about names."""
+        return {*self.draws, "names", "observed"}
+
     def leave_behind(self, chosen: Flavour) -> None:
         """Leave the process as the rebuild left it."""
         for part in live_state(chosen):
@@ -94,16 +100,15 @@ def states(chosen: Flavour) -> States:
 
 
 @contextmanager
-def under(chosen: Flavour, then: States, effects: Effects) -> Iterator[None]:
-    """Run the block with the states of *then*, as far as it changes them, and put back the rest.
+def under(chosen: Flavour, then: States, changed: AbstractSet[str] | None = None) -> Iterator[None]:
+    """Run the block with the states of *then*, and leave those of now.
 
     Args:
         chosen: the Keras.
         then: the states.
-        effects: of the block.
+        changed: the names of those that the block changes; None for all.
     """
-    changed = {*effects.draws, "names", "observed"}
-    parts = [part for part in live_state(chosen) if part.name in changed]
+    parts = [part for part in live_state(chosen) if changed is None or part.name in changed]
     now = [(part, part.read()) for part in parts]
     try:
         for part in parts:

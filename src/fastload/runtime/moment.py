@@ -17,6 +17,7 @@ from typing import Any, Final
 from fastload.runtime import eager
 from fastload.runtime.effects import Effects, States, states, under
 from fastload.runtime.flavour import KERAS2, Flavour
+from fastload.runtime.model_classes import layer_names
 from fastload.runtime.tensorflow import first_module
 
 _BACKEND: Final = ("floatx", "epsilon", "image_data_format")
@@ -50,11 +51,22 @@ class Moment:
         has_gpu = any(device.device_type != "CPU" for device in eager.logical_devices())
         return "".join(str(int(each)) for each in (*seeded, has_gpu))
 
+    def trial(self, build: Callable[[], Any]) -> tuple[Any, Effects | None]:
+        """Return what *build* makes now, and its effects if they can be told, which are undone."""
+
+        def work() -> tuple[Any, Effects | None]:
+            with under(self.chosen, self.states):
+                made = build()
+                return made, Effects.of(self.states, states(self.chosen), layer_names(made))
+
+        found: tuple[Any, Effects | None] = _in_a_thread(work)
+        return found
+
     def again(self, build: Callable[[], Any], effects: Effects) -> Any:
         """Return what *build* makes then; *effects* are known to be its, and are left out now."""
 
         def work() -> Any:
-            with under(self.chosen, self.states, effects), _set(self.chosen, self.settings):
+            with under(self.chosen, self.states, effects.parts), _set(self.chosen, self.settings):
                 return build()
 
         return _in_a_thread(work)
