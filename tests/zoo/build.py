@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,8 @@ def _save(entry: ZooModel, model: Any, format_name: str, folder: Path) -> dict[s
             model.save(str(path))
     except Exception as error:
         return _line(entry, format_name, error=f"stock cannot save it: {error!r}")
+    if format_name == "keras" and not zipfile.is_zipfile(path):  # up to Keras 2.12
+        return _line(entry, format_name, error="this Keras writes HDF5 under this name")
     return _line(entry, format_name, path=path)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.rebuild import Rebuild, current_rebuild
-from fastload.runtime.tensorflow import first_module, tensorflow
+from fastload.runtime.tensorflow import first_module, import_module, tensorflow
 from fastload.runtime.transplant import require
 from fastload.runtime.zero_copy import BlankSheet
 
@@ -130,8 +130,16 @@ def _blank(rebuild: Rebuild, initializer: Any, shape: Any, dtype: Any = None, **
 def _draw_seed(initializer: Any) -> None:
     """Take a seed as the stock initializer would: what is made later must not get another."""
     generator = getattr(initializer, "_random_generator", None)
-    if generator is not None and hasattr(generator, "_maybe_init"):
-        generator._maybe_init()
+    if generator is None or not hasattr(generator, "_maybe_init"):
+        return
+    generator._maybe_init()
+    # Initializers of Keras 2.8 have operations with a state draw, which take TensorFlow's seeds.
+    is_stateless = getattr(generator, "_rng_type", None) == "stateless"
+    if not is_stateless and getattr(generator, "_generator", None) is None:
+        require(generator, ["make_legacy_seed"])
+        seeds = import_module("tensorflow.python.framework.random_seed")
+        require(seeds, ["get_seed"])
+        seeds.get_seed(generator.make_legacy_seed())
 
 
 def _initial_value(initializer: Any, variable: Any) -> Callable[[], Any]:
