@@ -25,6 +25,7 @@ from fastload.migrating import (
     may_migrate,
     open_migrated,
     unproved,
+    with_own_names,
 )
 from fastload.prediction import remember_predict
 from fastload.rebuilding import rebuild, rebuild_lazy
@@ -186,7 +187,7 @@ def _load_migrated(
     call: ModelCall, clock: PhaseClock, identity: Identity, chosen: Flavour
 ) -> Served:
     """Load the Keras 3 model of a Keras 2 source, migrating it first where that was not done."""
-    identity = migration_of(identity)
+    identity, call = migration_of(identity), with_own_names(call)
     with clock.phase("twin"):
         twin, outcome = open_migrated(call, identity, chosen)
     with clock.phase("restore"), dropping_corrupt(identity.entry):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,6 +80,16 @@ def open_migrated(call: ModelCall, identity: Identity, chosen: Flavour) -> tuple
     if outcome is Outcome.MISS:
         _logger.info("%s is a Keras 3 model now: %s", call.filepath, _told(twin))
     return twin, outcome
+
+
+def with_own_names(call: ModelCall) -> ModelCall:
+    """Return *call* with its custom objects under their own names too.
+
+    The Keras 2 file has the names of the classes that were, the twin those of their ports.
+    """
+    given = dict(call.custom_objects or {})
+    own = {item.__name__: item for item in given.values() if hasattr(item, "__name__")}
+    return replace(call, custom_objects=own | given) if given else call
 
 
 def unproved(twin: Twin) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import fastload
-from fastload.cli.main import main
+from fastload.cli.main import commands
 from fastload.errors import MigrationError
 from tests.migration.conftest import seeded
 
@@ -117,7 +117,7 @@ def test_what_stock_opens_is_stocks(keras2: Any, keras3: Any, tmp_path: Path) ->
 
     fastload.load_model(tmp_path / "m.h5", keras="keras")
 
-    result = CliRunner().invoke(main, ["info", str(tmp_path / "m.h5")])
+    result = CliRunner().invoke(commands, ["info", str(tmp_path / "m.h5")])
     assert "HDF5" in result.output
     assert "Migrated" not in result.output
 
@@ -191,7 +191,7 @@ def test_info_shows_the_proof(kept: tuple[Any, Path], keras3: Any) -> None:
     _, path = kept
     fastload.load_model(path, keras="keras")
 
-    shown = CliRunner().invoke(main, ["info", str(path)]).output
+    shown = CliRunner().invoke(commands, ["info", str(path)]).output
 
     assert "Migrated from   a Keras 2" in shown
     assert "time-major (" in shown
