@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+from dataclasses import replace
 from typing import Final
 
 from fastload.cache.directory import CacheDir
 from fastload.call import ModelCall, current_settings
+from fastload.deferring import learn
 from fastload.errors import BypassError, CacheError
 from fastload.functions import SavedFunctions, keras_function
 from fastload.loading import Identity, build, identify, require_section
@@ -61,6 +64,8 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
     if refused is None:
         with clock.phase("specs"):
             _learn_specs(call, identity, twin, chosen)
+        with clock.phase("deferral"):
+            _learn_deferral(call, identity, twin, chosen)
     with clock.phase("functions"):
         _make_functions(call, identity, twin, chosen)
     return LoadReport(
@@ -105,6 +110,17 @@ def _learn_specs(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavou
         rebuild(call, identity, twin, chosen)
     except (CacheError, BypassError) as error:
         _logger.info("%s is warm, but could not be rebuilt here: %s", call.filepath, error)
+
+
+def _learn_deferral(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:
+    """Make what deferred models need, compiled and not."""
+    try:
+        require_plain_moment(chosen)
+        for compiled in (True, False):
+            stages = (replace(call, compile=compiled), identity, twin, chosen)
+            learn(*stages, functools.partial(rebuild, *stages))
+    except (CacheError, BypassError) as error:
+        _logger.info("%s is warm, but was not made here: %s", call.filepath, error)
 
 
 def _make_functions(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:
