@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from fastload.call import ModelCall
 from fastload.deferral_note import DeferralEntry, DeferralNote
-from fastload.errors import BypassError, CacheError
+from fastload.errors import BypassError, CacheError, FastloadError
 from fastload.functions import keras_function
 from fastload.loading import Identity
 from fastload.restore.objects import uses_only_builtins
@@ -36,6 +36,8 @@ from fastload.runtime.stand_in_model import (
     takes_any_batch,
 )
 from fastload.signature import Signature
+from fastload.source.detect import detect
+from fastload.source.kinds import ModelSource
 from fastload.switch import loading
 from fastload.twin.reader import Twin
 
@@ -78,7 +80,8 @@ def deferred(
         return build(), f"it is not deferred: {note.kind}"
     note.effects.leave_behind(chosen)
     make = functools.partial(moment.again, build, note.effects)
-    return _ghost(call, plain_class(chosen, note.kind), answers, make), None
+    final = plain_class(chosen, note.kind)
+    return _ghost(call, identity.source, final, answers, make), None
 
 
 def learn(
@@ -167,7 +170,21 @@ class _Answers:
             leave_traces(self.chosen, self._model, model)
 
 
-def _ghost(call: ModelCall, final: Any, answers: _Answers, make: Callable[[], Any]) -> Any:
+def _has_changed(source: ModelSource) -> bool:
+    """Say whether stock would load another model than the one that is deferred."""
+    try:
+        return detect(source.path).files != source.files
+    except (OSError, FastloadError):
+        return True
+
+
+def _ghost(
+    call: ModelCall,
+    source: ModelSource,
+    final: Any,
+    answers: _Answers,
+    make: Callable[[], Any],
+) -> Any:
     path = Path(call.filepath).absolute()  # the working directory may be another one by then
 
     def load() -> Any:
@@ -175,7 +192,7 @@ def _ghost(call: ModelCall, final: Any, answers: _Answers, make: Callable[[], An
             try:
                 model = make()
             except (CacheError, BypassError) as error:
-                if call.must_be_served:
+                if call.must_be_served or _has_changed(source):
                     raise
                 _logger.warning("%s is loaded by the stock loader: %s", path, error)
                 return replace(call, filepath=str(path)).load_stock()

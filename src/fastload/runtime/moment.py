@@ -23,6 +23,8 @@ from fastload.runtime.tensorflow import first_module
 _BACKEND: Final = ("floatx", "epsilon", "image_data_format")
 #: `_others_run` of `kernels` knows threads of that name for ours.
 _THREAD: Final = "fastload restore"
+#: What it changes meanwhile is of the process.
+_lock: Final = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,7 @@ class Moment:
         """Return what *build* makes now, and its effects if they can be told, which are undone."""
 
         def work() -> tuple[Any, Effects | None]:
-            with under(self.chosen, self.states):
+            with _lock, under(self.chosen, self.states):
                 made = build()
                 return made, Effects.of(self.states, states(self.chosen), layer_names(made))
 
@@ -66,7 +68,11 @@ class Moment:
         """Return what *build* makes then; *effects* are known to be its, and are left out now."""
 
         def work() -> Any:
-            with under(self.chosen, self.states, effects.parts), _set(self.chosen, self.settings):
+            with (
+                _lock,
+                under(self.chosen, self.states, effects.parts),
+                _set(self.chosen, self.settings),
+            ):
                 return build()
 
         return _in_a_thread(work)
