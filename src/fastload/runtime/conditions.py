@@ -32,8 +32,15 @@ def conditions() -> str | None:
     Raises:
         UnsupportedRuntimeError: TensorFlow is not as expected.
     """
-    if has_accelerators():
-        return None
+    return None if has_accelerators() else execution()
+
+
+def execution() -> str:
+    """Return what decides how functions are optimized and executed in this process, as text.
+
+    Raises:
+        UnsupportedRuntimeError: TensorFlow is not as expected.
+    """
     variables = {
         name: value
         for name, value in sorted(os.environ.items())

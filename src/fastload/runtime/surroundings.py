@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import os
-import platform
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from types import FunctionType
 from typing import Any, Final
 
+from fastload.runtime.conditions import execution
 from fastload.runtime.flavour import Flavour, tracing_choices
 from fastload.runtime.tensorflow import first_module, import_module, tensorflow
 from fastload.runtime.trace import NotKeptError, Tracing
@@ -27,8 +24,6 @@ _BACKEND: Final = (
     "ops.nn",
     "ops.numpy",
 )
-#: Variables of the environment that TensorFlow and its kernels read.
-_OPTIONS: Final = ("TF_", "ONEDNN_", "DNNL_", "XLA_", "OMP_", "KMP_")
 _SCOPE: Final = "tensorflow.python.eager.polymorphic_function.function_context"
 #: A plain moment, as TensorFlow tells it: no graph, no strategy, no devices, no XLA.
 _PLAIN_MOMENT: Final = (None, (), (), False, None, 0)
@@ -48,13 +43,12 @@ def surroundings(model: Any, chosen: Flavour, tracing: Tracing) -> tuple[str, ..
         raise NotKeptError("its arguments are told by identity")
     options = tracing.options
     return (
-        tf.__version__,
         *tracing_choices(chosen),
         kind,
         f"{options.name} {options.autograph} {options.reduce_retracing} {options.attributes}",
         " ".join(sorted({each.device_type for each in tf.config.list_logical_devices()})),
         *_modes(),
-        *_of_optimizer(),
+        execution(),
         _digest_of(_code_of(model, chosen)),
     )
 
@@ -87,27 +81,6 @@ def _modes() -> Iterator[str]:
     for name in ("is_auto_dtype_conversion_enabled", "is_numpy_style_type_promotion"):
         yield str(getattr(ops, name, bool)())
     yield str(hasattr(tensorflow().Tensor, "reshape"))  # numpy's methods, since somebody asked
-
-
-def _of_optimizer() -> Iterator[str]:
-    """Yield what TensorFlow's optimizer depends on."""
-    context = import_module("tensorflow.python.eager.context").context()
-    require(context, ["function_call_options"])
-    options = context.function_call_options
-    yield f"{options.executor_type} {options.config_proto_serialized!r}"
-    names = [name for name in os.environ if name.startswith(_OPTIONS)]
-    yield str([(name, os.environ[name]) for name in sorted(names) if "LOG" not in name])
-    yield f"{platform.machine()} {os.cpu_count()} {_processor()}"
-
-
-@functools.cache
-def _processor() -> str:
-    """Return the abilities of the processor, which say which kernels there are."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
 def _code_of(model: Any, chosen: Flavour) -> Iterator[tuple[Any, ...]]:
