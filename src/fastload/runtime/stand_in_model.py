@@ -56,7 +56,8 @@ def stand_in(
 def leave_traces(chosen: Flavour, stand_in: Any, model: Any) -> None:
     """Leave on *model* what *stand_in*'s predictions would have left on it."""
     model.make_predict_function()
-    model._called = True
+    if hasattr(model, "_called"):  # Keras 2.15 and earlier does not remember
+        model._called = True
     if chosen.name == KERAS2:
         model._predict_counter.assign(stand_in._predict_counter)
     if isinstance(getattr(stand_in, "history", None), chosen.keras.callbacks.History):
