@@ -141,8 +141,8 @@ def _learn_deferral(call: ModelCall, identity: Identity, twin: Twin, chosen: Fla
         for compiled in (True, False):
             stages = (replace(call, compile=compiled), identity, twin, chosen)
             learn(*stages, functools.partial(rebuild, *stages))
-    except (CacheError, BypassError) as error:
-        _logger.info("%s is warm, but was not made here: %s", call.filepath, error)
+    except Exception:  # whatever a model raises when it is looked at: the twin is there
+        _logger.info("%s is not deferred here", call.filepath, exc_info=True)
 
 
 def _make_functions(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:

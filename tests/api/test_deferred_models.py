@@ -298,3 +298,19 @@ def test_it_is_off_unless_asked_for(
     monkeypatch.setenv("FASTLOAD_DEFER_MODEL", "1")
     assert is_deferred(fastload.load_model(path, keras=package))
     assert not is_deferred(fastload.load_model(path, keras=package, defer=False))
+
+
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
+@pytest.mark.parametrize("form", [form for form in FORMS if form.suffix == ".keras"], ids=str)
+def test_a_model_that_was_never_called_is_loaded_at_once(form: Form, tmp_path: Path) -> None:
+    """It does not say what it takes, so nothing can predict in its stead."""
+    keras = form.stock
+    keras.Sequential([keras.layers.Dense(2)]).save(tmp_path / "unbuilt.keras")
+
+    for _ in range(2):
+        ours = fastload.load_model(tmp_path / "unbuilt.keras", keras=form.package, defer=True)
+        report = fastload.last_load()
+
+        assert type(ours) is keras.Sequential
+        assert report is not None
+        assert "not deferred" in str(report.reason) or report.outcome.value == "bypass"

@@ -26,6 +26,8 @@ def plain_class_name(chosen: Flavour, model: Any) -> str:
     names = [name for name, kind in _classes(chosen).items() if type(model) is kind]
     if not names:
         return f"it is a {type(model).__name__}"
+    if not getattr(model, "inputs", None):
+        return "it does not say what it takes before it is called"
     if model.run_eagerly or model.jit_compile:
         return "it runs eagerly, or is compiled by XLA"
     if int(_steps_per_execution(chosen, model)) != 1:
