@@ -79,6 +79,12 @@ def _untrainable(item: Item) -> Item:
     return with_config(item, {}, less=given) if given else item
 
 
+def _known_bins(item: Item) -> Item:
+    if item["config"].get("bin_boundaries") is None:
+        raise MigrationError(owner(item), "its bins were learnt, and are in no configuration")
+    return item
+
+
 def _as_tuples(item: Item) -> Item:
     axes = item["config"].get("attention_axes")
     return with_config(item, {"attention_axes": tuple(axes)}) if isinstance(axes, list) else item
@@ -231,6 +237,12 @@ RULES: Final = (
         mends="files of Keras 2.6 to 2.15 with Discretization",
         classes=frozenset({"Discretization"}),
         change=lambda item: without(bins=ANY)(_untrainable(item)),
+    ),
+    Rule(
+        name="learnt-bins",
+        mends="nothing: it says why a Discretization that was adapted is refused",
+        classes=frozenset({"Discretization"}),
+        change=_known_bins,
     ),
     Rule(
         name="embedding-length",

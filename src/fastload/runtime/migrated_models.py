@@ -122,6 +122,8 @@ class ModelBuilder:
         """Return *value* as Keras 3 deserialises it: every object says which module it is of."""
         if isinstance(value, (list, tuple)):
             return type(value)(self._prepared(each, key) for each in value)
+        if isinstance(value, str) and key.endswith("activation"):
+            return self._function(value)
         if not isinstance(value, Mapping):
             return value
         if not isinstance(value.get("class_name"), str) or "config" not in value:
@@ -135,6 +137,17 @@ class ModelBuilder:
             "config": config,
             "module": self._module(name, key, value.get("module")),
             "registered_name": self._registered_name(name),
+        }
+
+    def _function(self, name: str) -> Any:
+        """Return the name of a function of Keras's, or what stands for a custom one."""
+        if hasattr(self._keras.activations, name) or self._registered_name(name) is None:
+            return name
+        return {
+            "class_name": "function",
+            "config": name,
+            "module": None,
+            "registered_name": name,
         }
 
     def _module(self, name: str, key: str, given: Any) -> str | None:
