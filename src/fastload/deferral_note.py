@@ -53,7 +53,7 @@ class DeferralEntry:
 
     Attributes:
         identity: the model.
-        moment: of the load; its kind is part of the name.
+        moment: of the load; its digest is part of the name.
         compiled: whether it is loaded with `compile=True`.
     """
 
@@ -66,7 +66,7 @@ class DeferralEntry:
         """The file."""
         chosen = self.moment.chosen
         version = chosen.version.replace(".", "_")
-        kind = f"deferral-{chosen.package}-{version}-{int(self.compiled)}{self.moment.kind}"
+        kind = f"deferral-{chosen.package}-{version}-{int(self.compiled)}-{self.moment.digest}"
         return self.identity.entry.side_path(kind)
 
     def read(self) -> DeferralNote | None:

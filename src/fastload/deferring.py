@@ -24,10 +24,11 @@ from fastload.restore.objects import uses_only_builtins
 from fastload.restore.predictor import Run
 from fastload.runtime.adoption import taking_place
 from fastload.runtime.backends.choice import TENSORFLOW
+from fastload.runtime.effects import Effects
 from fastload.runtime.flavour import KERAS2, Flavour
 from fastload.runtime.late import come_to_life, late, true_dict
-from fastload.runtime.model_classes import plain_class
-from fastload.runtime.moment import Moment, is_plain
+from fastload.runtime.model_classes import PLAIN_CLASSES, plain_class
+from fastload.runtime.moment import Moment, in_a_thread, is_plain
 from fastload.runtime.stand_in_model import (
     NotCoveredError,
     can_be_asked,
@@ -68,30 +69,31 @@ def deferred(
         return build(), f"it is not deferred: {reason}"
     moment = Moment.now(chosen)
     entry = DeferralEntry(identity=identity, moment=moment, compiled=call.compile)
-    note = entry.read()
-    if note is not None and plain_class(chosen, note.kind) is None:
-        return build(), f"it is not deferred: {note.kind}"
-    if note is None:
-        note, answers = _learnt(entry, twin, build)
-    else:
-        make = functools.partial(moment.again, build, note.effects)
-        note, answers = _recalled(note, entry, twin, make)
-    if answers is None:
-        return build(), f"it is not deferred: {note.kind}"
-    note.effects.leave_behind(chosen)
-    make = functools.partial(moment.again, build, note.effects)
+    note = entry.read() or DeferralNote(kind="fastload.warm has not prepared it for that")
     final = plain_class(chosen, note.kind)
+    make = functools.partial(moment.again, build, note.effects)
+    answers: _Answers | str = note.kind
+    if final is not None:
+        answers = in_a_thread(lambda: _answers(note, entry, twin, make))
+    if isinstance(answers, str):
+        return build(), f"it is not deferred: {answers}"
+    note.effects.leave_behind(chosen)
     return _ghost(call, identity.source, final, answers, make), None
 
 
 def learn(
     call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour, build: Callable[[], Any]
 ) -> None:
-    """Have ready what a deferred load of the model needs; see `deferred`."""
-    if _obstacle(call, twin, chosen) is None:
-        entry = DeferralEntry(identity=identity, moment=Moment.now(chosen), compiled=call.compile)
-        if entry.read() is None:
-            _learnt(entry, twin, build)
+    """Find out whether the model can be deferred, and have ready what that needs; see `deferred`.
+
+    Raises:
+        CacheError, BypassError: the model cannot be made of its twin.
+    """
+    if _obstacle(call, twin, chosen) is not None:
+        return
+    entry = DeferralEntry(identity=identity, moment=Moment.now(chosen), compiled=call.compile)
+    if entry.read() is None:
+        entry.keep(entry.moment.trial(build, functools.partial(_learnt, entry, twin)))
 
 
 def _obstacle(call: ModelCall, twin: Twin, chosen: Flavour) -> str | None:
@@ -105,36 +107,41 @@ def _obstacle(call: ModelCall, twin: Twin, chosen: Flavour) -> str | None:
     return None if is_plain(chosen) else "a scope or a dtype policy is set"
 
 
-def _learnt(
-    entry: DeferralEntry, twin: Twin, build: Callable[[], Any]
-) -> tuple[DeferralNote, _Answers | None]:
-    """Make the model to learn what is to be known of it, and what predicts for it."""
-    made, effects = entry.moment.trial(build)
-    note, answers = DeferralNote.of(entry.moment.chosen, made, effects), None
-    if plain_class(entry.moment.chosen, note.kind) is not None:
-        note, answers = _recalled(note, entry, twin, lambda: made)
-    entry.keep(note)
-    return note, answers
+def _learnt(entry: DeferralEntry, twin: Twin, made: Any, effects: Effects | None) -> DeferralNote:
+    """Return what is to be known of *made*; making it had *effects*."""
+    note = DeferralNote.of(entry.moment.chosen, made, effects)
+    if note.kind not in PLAIN_CLASSES:
+        return note
+    answers = _answers(note, entry, twin, lambda: made)
+    if isinstance(answers, str):
+        return replace(note, kind=answers)
+    from fastload.runtime.predict_check import predicts_alike  # a load does without
+
+    try:
+        is_alike = predicts_alike(answers.signature, note.takes, answers.model, made)
+    except Exception as error:  # noqa: BLE001 - whatever a model raises
+        return replace(note, kind=f"its predictions were not compared: {error}")
+    return note if is_alike else replace(note, kind="its bits depend on the sizes of batches")
 
 
-def _recalled(
+def _answers(
     note: DeferralNote, entry: DeferralEntry, twin: Twin, make: Callable[[], Any]
-) -> tuple[DeferralNote, _Answers | None]:
-    """Return what predicts for a model; where nothing can, why not."""
+) -> _Answers | str:
+    """Return what predicts for a model that *make* makes, or why nothing can."""
     chosen = entry.moment.chosen
     try:
         signature, run, reason = keras_function(
             entry.identity, twin, chosen, make, None, counted=chosen.name == KERAS2
         )
     except Exception as error:  # noqa: BLE001 - whatever a model raises when it is traced
-        return replace(note, kind=f"its function: {error}", lasts=False), None
-    if reason is None and signature.structure is None:
-        reason = "the structure of its outputs is not known"
-    if reason is None and not takes_any_batch(signature):
-        reason = "it does not take any number of rows"
+        return f"its function: {error}"
     if reason is not None:
-        return replace(note, kind=reason), None
-    return note, _Answers(chosen=chosen, signature=signature, takes=note.takes, run=run)
+        return reason
+    if signature.structure is None:
+        return "the structure of its outputs is not known"
+    if not takes_any_batch(signature):
+        return "it does not take any number of rows"
+    return _Answers(chosen=chosen, signature=signature, takes=note.takes, run=run)
 
 
 @dataclass(kw_only=True)

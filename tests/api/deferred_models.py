@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,22 @@ def is_deferred(model: Any) -> bool:
 
 
 def load_deferred(model: SavedModel, **arguments: Any) -> Any:
-    """Load a model, which has to be deferred."""
-    package = model.form.package
-    loaded = fastload.load_model(model.path, keras=package, defer=True, strict=True, **arguments)
+    """Load a model, prepared if it was not, which has to be deferred."""
+    load = functools.partial(fastload.load_model, keras=model.form.package, defer=True, strict=True)
+    loaded = load(model.path, **arguments)
+    if not is_deferred(loaded):
+        prepare(model)
+        loaded = load(model.path, **arguments)
     report = fastload.last_load()
     assert report is not None
     assert report.reason is None
     assert is_deferred(loaded)
     return loaded
+
+
+def prepare(model: SavedModel) -> None:
+    """Have ready what a deferred load needs."""
+    fastload.warm(model.path, keras=model.form.package)
 
 
 def both(model: SavedModel, **arguments: Any) -> tuple[Any, Any]:

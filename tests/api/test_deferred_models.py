@@ -22,6 +22,7 @@ from tests.api.deferred_models import (
     is_deferred,
     load_deferred,
     plain_state,
+    prepare,
     saved,
 )
 from tests.conftest import SavedOnce
@@ -294,6 +295,7 @@ def test_it_is_off_unless_asked_for(
     saved_model: SavedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, package = saved_model.path, SAVED_MODEL.package
+    prepare(saved_model)
     assert not is_deferred(fastload.load_model(path, keras=package))
     monkeypatch.setenv("FASTLOAD_DEFER_MODEL", "1")
     assert is_deferred(fastload.load_model(path, keras=package))

@@ -25,6 +25,7 @@ from tests.api.deferred_models import (
     forked_model,
     is_deferred,
     load_deferred,
+    prepare,
     saved,
 )
 from tests.small_models import (
@@ -220,7 +221,7 @@ def test_threads_find_one_model(model: SavedModel, monkeypatch: pytest.MonkeyPat
 
 
 def _failing(error: Exception, times: int) -> Callable[..., Any]:
-    left, stock = [error] * times, moment._in_a_thread
+    left, stock = [error] * times, moment.in_a_thread
 
     def run(work: Callable[[], Any]) -> Any:
         if left:
@@ -235,14 +236,14 @@ def test_a_model_that_cannot_be_restored_is_stocks(
 ) -> None:
     stock, ours = both(model)
     torn = RestoreError(Path("twin"), "it is torn")
-    monkeypatch.setattr(moment, "_in_a_thread", _failing(torn, 1))
+    monkeypatch.setattr(moment, "in_a_thread", _failing(torn, 1))
 
     with pytest.raises(RestoreError, match="it is torn"):  # strict
         ours.count_params()
     assert is_deferred(ours)
     assert ours.count_params() == stock.count_params()
 
-    monkeypatch.setattr(moment, "_in_a_thread", _failing(torn, 9))
+    monkeypatch.setattr(moment, "in_a_thread", _failing(torn, 9))
     other = fastload.load_model(model.path, keras=model.form.package, defer=True)
     assert other.count_params() == stock.count_params()
     assert "is loaded by the stock loader" in caplog.text
@@ -253,7 +254,7 @@ def test_an_error_is_raised_and_the_next_touch_tries_again(
     model: SavedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stock, ours = both(model)
-    monkeypatch.setattr(moment, "_in_a_thread", _failing(MemoryError("no more"), 2))
+    monkeypatch.setattr(moment, "in_a_thread", _failing(MemoryError("no more"), 2))
 
     for _ in range(2):
         with pytest.raises(MemoryError, match="no more"):
@@ -285,9 +286,38 @@ def test_models_of_fixed_batches_are_loaded(tmp_path: Path) -> None:
     inputs = keras.Input((4,), batch_size=5)
     model = saved(KERAS3_ARCHIVE, keras.Model(inputs, keras.layers.Dense(2)(inputs)), tmp_path)
 
-    for _ in range(2):
-        loaded = fastload.load_model(model.path, keras="keras", defer=True)
-        report = fastload.last_load()
-        assert not is_deferred(loaded)
-        assert report is not None
-        assert report.reason == "it is not deferred: it does not take any number of rows"
+    prepare(model)
+    loaded = fastload.load_model(model.path, keras="keras", defer=True)
+    report = fastload.last_load()
+
+    assert not is_deferred(loaded)
+    assert report is not None
+    assert report.reason == "it is not deferred: it does not take any number of rows"
+
+
+@both_keras
+def test_models_whose_bits_depend_on_batches_are_loaded(form: Form, tmp_path: Path) -> None:
+    """Stock's own predictions differ with the batches before; nobody can tell which are meant."""
+    keras = form.stock
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((5, 8))
+    hidden = keras.layers.LayerNormalization()(inputs)
+    model = saved(form, keras.Model(inputs, keras.layers.LSTM(4)(hidden)), tmp_path)
+    prepare(model)
+
+    stock = model.load_stock()
+    ours: Any = fastload.load_model(model.path, keras=form.package, defer=True)
+    values = np.random.default_rng(1).normal(size=(8, 5, 8)).astype("float32")
+
+    for batch_size in (2, 3, 8):
+        expected = stock.predict(values, batch_size=batch_size, verbose=0)
+        assert_same_results(expected, ours.predict(values, batch_size=batch_size, verbose=0))
+
+
+def test_a_model_that_is_not_prepared_is_loaded(model: SavedModel) -> None:
+    loaded: Any = fastload.load_model(model.path, keras=model.form.package, defer=True)
+    report = fastload.last_load()
+
+    assert not is_deferred(loaded)
+    assert report is not None
+    assert "fastload.warm has not prepared it" in str(report.reason)

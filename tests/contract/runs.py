@@ -33,6 +33,7 @@ class State:
         arguments: for `load_model`, on both sides, but for those that only fastload has.
         ours: further arguments, for fastload alone.
         predicts: it predicts before anything else is asked of it.
+        warms: what it needs to be deferred is made by the same process, before.
         later: aspects that come later than in stock, so that they are not compared.
     """
 
@@ -44,6 +45,7 @@ class State:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     ours: Mapping[str, Any] = field(default_factory=dict)
     predicts: bool = False
+    warms: bool = False
     later: frozenset[str] = frozenset()
 
     @property
@@ -69,9 +71,10 @@ STATES: Final = (
             full=process == 3,
             ours={"defer": True},
             predicts=True,
+            warms=process == 2,
             later=frozenset({"messages"}),
         )
-        for process, what in ((2, "function not made yet"), (3, "function made"))
+        for process, what in ((2, "prepared by this process"), (3, "prepared by another process"))
     ),
 )
 
@@ -271,6 +274,7 @@ def _job(
         "full": state.full and is_full(artefact),
         "custom": state.custom,
         "predicts": state.predicts,
+        "warms": state.warms,
         "arguments": {**artefact.model.arguments, **state.arguments, **(more or {})},
     }
 

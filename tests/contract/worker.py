@@ -2,7 +2,7 @@
 
 REQUEST is a JSON file: `flavour`, `loader` (`stock`, `fastload`), `folder`, `results`, and `jobs`,
 each with `id`, `name` (in the catalogue), `path`, `full`, `custom` (pass the custom objects),
-`predicts` (predict before anything else) and `arguments` for `load_model`. Each job leaves one JSON
+`predicts` (predict before anything else), `warms` (prepare it for that) and `arguments` for `load_model`. Each job leaves one JSON
 line, so that a crash loses one job only.
 """
 
@@ -79,6 +79,8 @@ def do(job: dict[str, Any], tools: Kit, loader: str) -> dict[str, Any]:
     """Load one model and describe it and what the load left behind."""
     load = _loader(loader, tools)
     arguments = _arguments(job, tools)
+    if job["warms"] and loader == "fastload":
+        description.guarded(lambda: importlib.import_module("fastload").warm(job["path"]))
     inputs = _inputs(job, tools, load, arguments) if job["predicts"] else None
     tools.keras.backend.clear_session()
     gc.collect()

@@ -33,7 +33,8 @@ class Effects:
     """What one rebuild left behind.
 
     Attributes:
-        draws: how many seeds it drew, by generator.
+        draws: how many seeds it drew, by generator; Keras draws from its own where it has one, and
+            from Python's otherwise, which is what is told here.
         counts: automatic names that it took: key (in JSON) and number.
         observed: names that later automatic ones avoid.
     """
@@ -78,13 +79,16 @@ class Effects:
     @property
     def parts(self) -> AbstractSet[str]:
         """Names of the states that are changed, or decide about names."""
-        return {*self.draws, "names", "observed"}
+        seeds = {"keras"} if "python" in self.draws else set()
+        return {*self.draws, *seeds, "names", "observed"}
 
     def leave_behind(self, chosen: Flavour) -> None:
         """Leave the process as the rebuild left it."""
-        for part in live_state(chosen):
-            if self.draws.get(part.name):
-                part.write(_drawn(part.name, part.read(), self.draws[part.name]))
+        parts = live_state(chosen)
+        draws = self._draws_from({part.name for part in parts if part.read() is not None})
+        for part in parts:
+            if draws.get(part.name):
+                part.write(_drawn(part.name, part.read(), draws[part.name]))
             elif part.name == "observed" and self.observed:
                 part.write(part.read() | set(self.observed))
             elif part.name == "names" and self.counts:
@@ -92,6 +96,12 @@ class Effects:
                 for key, count in self.counts:
                     counters[key] = counters.get(key, 0) + count
                 part.write(counters)
+
+    def _draws_from(self, there: AbstractSet[str]) -> Mapping[str, int]:
+        """Return how many seeds are drawn where *there* are the generators that there are."""
+        if "keras" not in there:
+            return self.draws
+        return {"keras" if name == "python" else name: n for name, n in self.draws.items()}
 
 
 def states(chosen: Flavour) -> States:

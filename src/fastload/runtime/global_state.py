@@ -70,6 +70,22 @@ def _put_back(before: list[tuple[Live, Any]]) -> None:
         part.write(value)
 
 
+@contextmanager
+def seeded_tensorflow() -> Iterator[None]:
+    """Run the block with a global seed, so that operations draw theirs from a generator."""
+    module: Any = first_module("tensorflow.python.eager.context")
+    context = module.context()
+    if getattr(context, "_seed", 0) is not None or not hasattr(context, "_set_global_seed"):
+        yield
+        return
+    generator = getattr(context, "_rng", None)
+    context._set_global_seed(1)
+    try:
+        yield
+    finally:
+        context._seed, context._rng = None, generator
+
+
 def live_state(chosen: Flavour) -> list[Live]:
     """Return all parts of that state."""
     seeds = _SEEDS.get(chosen.backend)

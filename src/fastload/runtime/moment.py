@@ -8,6 +8,7 @@ is loaded is made in a thread of its own, where nothing is active, with Keras as
 from __future__ import annotations
 
 import contextvars
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,8 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fastload.runtime import eager
+from fastload.runtime.conditions import execution
 from fastload.runtime.effects import Effects, States, states, under
 from fastload.runtime.flavour import KERAS2, Flavour
+from fastload.runtime.global_state import seeded_tensorflow
 from fastload.runtime.model_classes import layer_names
 from fastload.runtime.tensorflow import first_module
 
@@ -47,22 +50,29 @@ class Moment:
         return cls(chosen=chosen, settings=_settings(chosen), states=states(chosen))
 
     @property
-    def kind(self) -> str:
-        """What decides what making a model leaves behind: digits, for the name of a file."""
-        seeded = (self.states.get(name) is not None for name in ("tensorflow", "keras"))
-        has_gpu = any(device.device_type != "CPU" for device in eager.logical_devices())
-        return "".join(str(int(each)) for each in (*seeded, has_gpu))
+    def digest(self) -> str:
+        """What decides how functions are executed, as 16 hexadecimal digits.
 
-    def trial(self, build: Callable[[], Any]) -> tuple[Any, Effects | None]:
-        """Return what *build* makes now, and its effects if they can be told, which are undone."""
+        Raises:
+            UnsupportedRuntimeError: TensorFlow is not as expected.
+        """
+        return hashlib.sha256(execution().encode()).hexdigest()[:16]
 
-        def work() -> tuple[Any, Effects | None]:
-            with _lock, under(self.chosen, self.states):
+    def trial(self, build: Callable[[], Any], use: Callable[[Any, Effects | None], Any]) -> Any:
+        """Return what *use* returns of what *build* makes now, and of what that left behind.
+
+        That is None if it cannot be told; all of it is undone.
+        """
+
+        def work() -> Any:
+            then = {**self.states, "keras": None}  # so that it draws as where nobody seeded Keras
+            with _lock, seeded_tensorflow(), under(self.chosen, then):
+                before = states(self.chosen)
                 made = build()
-                return made, Effects.of(self.states, states(self.chosen), layer_names(made))
+                after = states(self.chosen)
+                return use(made, Effects.of(before, after, layer_names(made)))
 
-        found: tuple[Any, Effects | None] = _in_a_thread(work)
-        return found
+        return in_a_thread(work)
 
     def again(self, build: Callable[[], Any], effects: Effects) -> Any:
         """Return what *build* makes then; *effects* are known to be its, and are left out now."""
@@ -75,7 +85,7 @@ class Moment:
             ):
                 return build()
 
-        return _in_a_thread(work)
+        return in_a_thread(work)
 
 
 def is_plain(chosen: Flavour) -> bool:
@@ -92,7 +102,7 @@ def is_plain(chosen: Flavour) -> bool:
     return state is not None and not state.get_global_attribute("name_scope_stack", default=[])
 
 
-def _in_a_thread(work: Callable[[], Any]) -> Any:
+def in_a_thread(work: Callable[[], Any]) -> Any:
     """Return what *work* returns, from a thread of its own, where no scope is active."""
     done: list[Any] = []
     failed: list[BaseException] = []
