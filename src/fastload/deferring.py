@@ -91,9 +91,11 @@ def learn(
     """
     if _obstacle(call, twin, chosen) is not None:
         return
-    entry = DeferralEntry(identity=identity, moment=Moment.now(chosen), compiled=call.compile)
+    moment = Moment.now(chosen)
+    entry = DeferralEntry(identity=identity, moment=moment, compiled=call.compile)
     if entry.read() is None:
-        entry.keep(entry.moment.trial(build, functools.partial(_learnt, entry, twin)))
+        other = replace(entry, compiled=not call.compile).read()
+        entry.keep(moment.trial(build, functools.partial(_learnt, entry, twin, other)))
 
 
 def _obstacle(call: ModelCall, twin: Twin, chosen: Flavour) -> str | None:
@@ -107,11 +109,25 @@ def _obstacle(call: ModelCall, twin: Twin, chosen: Flavour) -> str | None:
     return None if is_plain(chosen) else "a scope or a dtype policy is set"
 
 
-def _learnt(entry: DeferralEntry, twin: Twin, made: Any, effects: Effects | None) -> DeferralNote:
-    """Return what is to be known of *made*; making it had *effects*."""
+def _learnt(
+    entry: DeferralEntry,
+    twin: Twin,
+    other: DeferralNote | None,
+    made: Any,
+    effects: Effects | None,
+) -> DeferralNote:
+    """Return what is to be known of *made*.
+
+    Args:
+        entry: where that is kept.
+        twin: the model's twin.
+        other: what is known of it compiled, if it is not, or the other way round.
+        made: the model.
+        effects: what making it left behind, if that can be told.
+    """
     note = DeferralNote.of(entry.moment.chosen, made, effects)
-    if note.kind not in PLAIN_CLASSES:
-        return note
+    if note.kind not in PLAIN_CLASSES or (other is not None and other.kind == note.kind):
+        return note  # what it predicts is the same, compiled or not
     answers = _answers(note, entry, twin, lambda: made)
     if isinstance(answers, str):
         return replace(note, kind=answers)

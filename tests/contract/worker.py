@@ -3,8 +3,7 @@
 REQUEST is a JSON file: `flavour`, `loader` (`stock`, `fastload`), `folder`, `results`, and `jobs`,
 each with `id`, `name` (in the catalogue), `path`, `full`, `custom` (pass the custom objects),
 `predicts` (predict before anything else), `warms` (prepare it for that) and `arguments` for
-`load_model`. Each job leaves one JSON
-line, so that a crash loses one job only.
+`load_model`. Each job leaves one JSON line, so that a crash loses one job only.
 """
 
 from __future__ import annotations
