@@ -39,7 +39,7 @@ from tests.small_models import (
 )
 
 tf = pytest.importorskip("tensorflow")
-pytestmark = pytest.mark.usefixtures("cache_root")
+pytestmark = pytest.mark.usefixtures("prepared_cache")
 
 
 def told(act: Callable[[], Any]) -> Any:

@@ -38,7 +38,7 @@ from tests.small_models import (
 )
 
 tf = pytest.importorskip("tensorflow")
-pytestmark = pytest.mark.usefixtures("cache_root")
+pytestmark = pytest.mark.usefixtures("prepared_cache")
 both_keras = pytest.mark.parametrize(
     "form", [KERAS2_HDF5, KERAS3_ARCHIVE], ids=lambda form: form.id
 )
@@ -314,7 +314,7 @@ def test_models_whose_bits_depend_on_batches_are_loaded(form: Form, tmp_path: Pa
         assert_same_results(expected, ours.predict(values, batch_size=batch_size, verbose=0))
 
 
-def test_a_model_that_is_not_prepared_is_loaded(model: SavedModel) -> None:
+def test_a_model_that_is_not_prepared_is_loaded(model: SavedModel, cache_root: Path) -> None:
     loaded: Any = fastload.load_model(model.path, keras=model.form.package, defer=True)
     report = fastload.last_load()
 
