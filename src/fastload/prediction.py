@@ -57,7 +57,7 @@ def remember_predict(
             state = PredictingModel.of(model, chosen)
         watch(model, _Traces(identity=identity, chosen=chosen, state=state))
     except (NotKeptError, BypassError) as error:
-        _logger.info("%s: predict is traced: %s", identity.source.path, error)
+        _logger.debug("%s: predict is traced: %s", identity.source.path, error)
         return False
     return True
 
@@ -116,7 +116,7 @@ class _Traces:
             if function is not None:
                 return function
         except NotKeptError as error:
-            _logger.info("%s: predict is traced: %s", self.identity.source.path, error)
+            _logger.debug("%s: predict is traced: %s", self.identity.source.path, error)
             return tracing.make()
         except Exception:  # a predict must not fail because of what could make it faster
             _logger.warning("predict is traced; please report this", exc_info=True)
@@ -177,7 +177,7 @@ class _Traces:
             with replacing(path, durable=False) as partial:
                 write(partial)
         except (CacheError, OSError) as error:
-            _logger.info("the trace is not kept: %s", error)
+            _logger.debug("the trace is not kept: %s", error)
 
     @property
     def _digest(self) -> str:

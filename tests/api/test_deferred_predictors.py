@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 import fastload
+from tests.deferral import needs_deferral, tf
 
-tf = pytest.importorskip("tensorflow")
-pytestmark = pytest.mark.skipif(
-    ".".join(tf.__version__.split(".")[:2]) not in {"2.15", "2.21"}, reason="it is imported as ever"
-)
+pytestmark = needs_deferral
 RunPython = Callable[..., str]
 
 START = """

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 import fastload
+from tests.deferral import needs_deferral
 from tests.hooks.conftest import RunOpted
 from tests.signature_modules import save_signed
-
-pytest.importorskip("tensorflow")
 
 PROGRAM = """
 import sys
@@ -61,6 +60,7 @@ def test_so_is_one_that_installs_the_hooks_itself(
     assert found.split()[:2] == ["True", "hit"]
 
 
+@needs_deferral
 def test_a_process_that_opted_in_waits_too(predictable: str, run_opted: RunOpted) -> None:
     program = PROGRAM.partition("{after}")[0].format(before="")
     program += "print(type(sys.modules['tensorflow']).__name__)"

@@ -12,6 +12,7 @@ import pytest
 
 from fastload.imports import light_import
 from tests.conftest import SRC, SavedOnce
+from tests.deferral import needs_deferral
 from tests.imports.first_touches import QUICK, WITH_A_RESULT, WITH_THE_PACKAGE
 from tests.imports.light_and_stock import (
     DIFFER_IN_ANY_CASE,
@@ -31,7 +32,7 @@ WITH_A_CONTEXT = (
     "from tensorflow.python.eager import context; context.context().function_call_options"
 )
 
-pytestmark = pytest.mark.skipif(VERSION not in {"2.15", "2.21"}, reason="it is imported as ever")
+pytestmark = needs_deferral
 
 
 @pytest.fixture(scope="module")

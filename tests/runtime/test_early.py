@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-tf = pytest.importorskip("tensorflow")
-IS_KNOWN = ".".join(tf.__version__.split(".")[:2]) in {"2.15", "2.21"}
+from tests.deferral import IS_KNOWN, needs_deferral
 
 START = "import sys\nfrom fastload.runtime import early\n{}\nearly.start(may_defer={})\n"
 WAITS = "print(type(sys.modules['tensorflow']).__name__ == 'LazyModule')"
@@ -87,7 +86,7 @@ def test_a_missing_tensorflow_is_an_error_of_ours(run_python: RunPython) -> None
     assert run_python(program) == "MissingTensorFlowError"
 
 
-@pytest.mark.skipif(not IS_KNOWN, reason="it is imported as ever")
+@needs_deferral
 def test_a_failed_import_can_be_tried_again_and_brings_the_stock_error(
     run_python: RunPython,
 ) -> None:
@@ -119,7 +118,7 @@ print(eager.copied(tensor).numpy())
     assert found[4] == "[1. 1.]"
 
 
-@pytest.mark.skipif(not IS_KNOWN, reason="it is imported as ever")
+@needs_deferral
 def test_threads_that_start_together_start_it_once(run_python: RunPython) -> None:
     program = """
 import sys, threading
@@ -134,7 +133,7 @@ print([type(each).__name__ for each in sys.meta_path].count("_Rest"))
     assert run_python(program + WAITS).split() == ["True", "1", "True"]
 
 
-@pytest.mark.skipif(not IS_KNOWN, reason="it is imported as ever")
+@needs_deferral
 def test_a_thread_that_imports_tensorflow_meanwhile_gets_all_of_it(run_python: RunPython) -> None:
     program = """
 import sys, threading
