@@ -143,8 +143,10 @@ def main() -> None:
 
         light_import.add()
     if sys.argv[1] == "deferred":
+        from fastload.imports import linking
         from fastload.runtime import early
 
+        linking.begin()
         early.start(may_defer=True)
     import tensorflow as tf
 
