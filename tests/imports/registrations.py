@@ -19,6 +19,7 @@ import signal
 import sys
 import types
 import weakref
+import zlib  # noqa: F401 - it uses TensorFlow's library, or another if it comes first, as for us
 from collections import deque
 from typing import Any
 
