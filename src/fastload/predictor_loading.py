@@ -104,12 +104,13 @@ def _load(call: PredictorCall, clock: PhaseClock) -> Served:
 
 
 def _of_saved_model(call: PredictorCall, clock: PhaseClock, source: ModelSource) -> Served:
-    with clock.phase("import"):
-        early.start(may_defer=call.settings.defer)
-        require_plain_tensorflow()
+    # Before the import, which begins by waiting for TensorFlow to be linked.
     with clock.phase("identify"):
         cache = CacheDir.locate(call.settings)
         identity = identify(cache, source, KERAS2, PREDICTION_SECTION)
+    with clock.phase("import"):
+        early.start(may_defer=call.settings.defer)
+        require_plain_tensorflow()
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):

@@ -123,6 +123,29 @@ def test_the_same_modules_are_imported(model: str, as_ever: str, run_python: Run
     assert ever <= beside
 
 
+def test_this_thread_links_nothing_meanwhile(model: str, run_python: RunPython) -> None:
+    """It would wait for the other, and with it whatever Python could do."""
+    watched = """
+linked, is_watching = [], False
+def watch(event, arguments):
+    if is_watching and event == "import" and arguments[1]: linked.append(arguments[0])
+sys.addaudithook(watch)
+start, use = linking._started, linking.use_the_time
+def watched_start(library):
+    global is_watching
+    is_watching = True
+    return start(library)
+def watched_use():
+    global is_watching
+    linking._import(linking._MEANWHILE)
+    is_watching = False
+linking._started, linking.use_the_time = watched_start, watched_use
+"""
+    found = run_python(program(PREDICT + "print(linked)", watched), model).splitlines()
+    assert found[0].split()[:2] == ["hit", "True"]
+    assert found[1] == "[]"
+
+
 def test_processes_that_fork_meanwhile_have_all_of_it(run_python: RunPython) -> None:
     """The child must not begin with a linker that nobody ends."""
     forking = """

@@ -42,6 +42,8 @@ _BEFORE = (
     "_lzma",
     "_posixsubprocess",
     "_random",
+    "_sha2",  # of Python 3.12 and later, which has it in the place of the next
+    "_sha512",
     "array",
     "binascii",
     "fcntl",
@@ -51,7 +53,7 @@ _BEFORE = (
     "termios",
     "zlib",
 )
-#: What TensorFlow's first modules import that links nothing.
+#: What TensorFlow's first modules import that links nothing, and those of them that link nothing.
 _MEANWHILE = (
     "xml.dom.minidom",
     "absl.logging",
@@ -60,6 +62,31 @@ _MEANWHILE = (
     "google.protobuf.text_format",
     "pdb",
     "absl.app",
+    "tensorflow.core.framework.api_def_pb2",
+    "tensorflow.core.framework.summary_pb2",
+    "tensorflow.core.function",
+    "tensorflow.core.lib.core.error_codes_pb2",
+    "tensorflow.core.protobuf.struct_pb2",
+    "tensorflow.python.client",
+    "tensorflow.python.framework.cpp_shape_inference_pb2",
+    "tensorflow.python.framework.registry",
+    "tensorflow.python.framework.stack",
+    "tensorflow.python.framework.tfrt_utils",
+    "tensorflow.python.framework.traceable_stack",
+    "tensorflow.python.framework.type_spec_registry",
+    "tensorflow.python.ops",
+    "tensorflow.python.platform.self_check",
+    "tensorflow.python.profiler.internal",
+    "tensorflow.python.pywrap_dlopen_global_flags",
+    "tensorflow.python.saved_model",
+    "tensorflow.python.types.doc_typealias",
+    "tensorflow.python.util.custom_nest_protocol",
+    "tensorflow.python.util.deprecation",
+    "tensorflow.python.util.function_utils",
+    "tensorflow.python.util.lock_util",
+    "tensorflow.python.util.numpy_compat",
+    "tensorflow.python.util.object_identity",
+    "tensorflow.python.util.traceback_utils",
 )
 
 _thread: Thread | None = None
