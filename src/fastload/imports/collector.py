@@ -6,8 +6,8 @@ if TYPE_CHECKING:
 
 _LEAST_OF_A_PROGRAM = 1000
 
-#: Whether objects came without collections since the last load.
-_is_owed = False
+#: Whether the next load is the first, or the first after imports without collections.
+_is_owed = True
 
 
 def without_collections(work: "Callable[[], object]") -> None:
@@ -24,11 +24,11 @@ def without_collections(work: "Callable[[], object]") -> None:
 
 
 def settle() -> None:
-    """Have what a first load made where its imports are; to be called when a load is over.
+    """Have what a first load made where collections would have brought it; call it after a load.
 
-    After imports without collections Python knows of nothing old, and goes through all there is
-    soon after the load, in the midst of a first prediction. Once in a process: who loads models
-    again and again needs the collections that free the ones before.
+    A load and its imports make half a million objects without a collection; Python would go
+    through all there is soon after, in the midst of a first prediction. Once in a process: who
+    loads models again and again needs the collections that free the ones before.
     """
     global _is_owed  # noqa: PLW0603 - the process has one collector
     import gc
