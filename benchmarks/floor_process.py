@@ -43,9 +43,9 @@ PEAK = "most at once"
 
 #: Functions with a row of their own: the module in whose namespace they are looked up, and name.
 PROBES = {
-    ("fastload.predicting", "detect"): DETECT,
-    ("fastload.predicting", "identify"): IDENTIFY,
-    ("fastload.predicting", "open_twin"): TWIN,
+    ("fastload.predictor_loading", "detect"): DETECT,
+    ("fastload.predictor_loading", "identify"): IDENTIFY,
+    ("fastload.predictor_loading", "open_twin"): TWIN,
     ("fastload.flat_entries", "FlatEntry.read"): FUNCTION,
     ("fastload.flat_entries", "FlatEntry.read_optimized"): FUNCTION,
     ("fastload.functions", "tensor_over"): BIND,

@@ -10,6 +10,7 @@ from fastload.accounting import account_served
 from fastload.call import Call
 from fastload.errors import BypassError, CacheError, RestoreError, UnsupportedSourceError
 from fastload.fallback import load_stock
+from fastload.imports.collector import settle
 from fastload.report import Outcome, PhaseClock
 from fastload.switch import loading
 from fastload.twin.reader import Twin
@@ -53,6 +54,7 @@ def serve(
             if not isinstance(served, Served):
                 return served
     account_served(call, clock, served.outcome, served.twin, served.reason)
+    settle()
     return served.model
 
 

@@ -94,7 +94,10 @@ WITH_THE_PACKAGE = [
     "import tensorflow as tf; print(tf.config.experimental.enable_op_determinism(), predict(X))",
     "import tensorflow as tf; print(tf.config.set_logical_device_configuration('x', []))",
     "import tensorflow as tf; tf.debugging.enable_check_numerics(); print(y / 0)",
-    "from tensorflow.experimental import numpy as n; n.experimental_enable_numpy_behavior()\ny.T",
+    (
+        "from tensorflow.experimental.numpy import experimental_enable_numpy_behavior as enable\n"
+        "enable(); print(y.T)"
+    ),
     "import tensorflow as tf; print(tf.saved_model.load(path).signatures['serving_default'](x=X))",
     "from tensorflow import get_logger as g; print(g(), g().handlers, g().level, g().filters)",
     "import logging, tensorflow as tf; print(tf.get_logger(), logging.root.handlers, logging.root)",

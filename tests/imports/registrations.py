@@ -19,6 +19,7 @@ import signal
 import sys
 import types
 import weakref
+import zlib  # noqa: F401 - it uses TensorFlow's library, or another if it comes first, as for us
 from collections import deque
 from typing import Any
 
@@ -143,8 +144,10 @@ def main() -> None:
 
         light_import.add()
     if sys.argv[1] == "deferred":
+        from fastload.imports import linking
         from fastload.runtime import early
 
+        linking.begin()
         early.start(may_defer=True)
     import tensorflow as tf
 

@@ -78,14 +78,13 @@ def test_the_public_names_are_the_same(stock: Snapshot, deferred: Snapshot) -> N
 
 
 def test_the_same_modules_are_there(stock: Snapshot, deferred: Snapshot) -> None:
-    """But for those that a lighter import leaves to their first touch."""
+    """But for those that a lighter import leaves for later, and what twins are read with."""
     light = set(light_import.DEFERRED[VERSION])
     others = [name for name in missing(stock, deferred) if not name.startswith(tuple(light))]
     waiting = [name for name in others if name.startswith(("tensorflow.python", "keras"))]
     assert waiting == []
-    assert {name for name in deferred["modules"] if not name.startswith("fastload")} <= set(
-        stock["modules"]
-    )
+    ours = {name for name in deferred["modules"] if name.startswith("fastload")}
+    assert set(deferred["modules"]) - ours - {"mmap"} <= set(stock["modules"])
 
 
 def outputs(mode: str, model: Path, cache: Path, programs: list[str]) -> dict[str, str]:
@@ -108,7 +107,7 @@ def compare(saved_once: SavedOnce, folder: Path, programs: list[str]) -> None:
     stock = outputs("stock", model, folder, programs)
     deferred = outputs("deferred", model, folder, programs)
     assert deferred == stock
-    assert all(stock.values())
+    assert [text for text, told in stock.items() if not told] == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")

@@ -6,6 +6,9 @@ if TYPE_CHECKING:
 
 _LEAST_OF_A_PROGRAM = 1000
 
+#: Whether the next load is the first, or the first after imports without collections.
+_is_owed = True
+
 
 def without_collections(work: "Callable[[], object]") -> None:
     """Do *work*; collections are on again after it, if they were, also after an error."""
@@ -20,11 +23,36 @@ def without_collections(work: "Callable[[], object]") -> None:
             _resume()
 
 
-def _resume() -> None:
-    """Start collections again, with what the work allocated where collections had brought it.
+def settle() -> None:
+    """Have what a first load made where collections would have brought it; call it after a load.
 
-    That is the oldest generation. Without the move, the next collection would go through all of
-    it, and twice more on its way there.
+    A load and its imports make half a million objects without a collection; Python would go
+    through all there is soon after, in the midst of a first prediction. Once in a process: who
+    loads models again and again needs the collections that free the ones before.
+    """
+    global _is_owed  # noqa: PLW0603 - the process has one collector
+    import gc
+
+    if _is_owed and gc.isenabled():
+        _is_owed = False
+        _make_old()
+
+
+def _resume() -> None:
+    """Start collections again, with what the work allocated where collections had brought it."""
+    global _is_owed  # noqa: PLW0603 - the same
+    import gc
+
+    _make_old()
+    _is_owed = True
+    gc.enable()
+
+
+def _make_old() -> None:
+    """Move all there is to the oldest generation.
+
+    Without the move, the next collection would go through all of it, and twice more on its way
+    there.
     """
     import gc
 
@@ -33,4 +61,3 @@ def _resume() -> None:
     if gc.get_freeze_count() < _LEAST_OF_A_PROGRAM:
         gc.freeze()
         gc.unfreeze()
-    gc.enable()

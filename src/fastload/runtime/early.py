@@ -8,33 +8,20 @@ behind when a start came first; others are imported as ever.
 from __future__ import annotations
 
 import os
-import re
-import site
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
-from fastload.imports import deferred, lazy_module
+from fastload.imports import deferred, expected_tensorflow, lazy_module, linking
 from fastload.runtime import eager
 from fastload.runtime.tensorflow import make_lighter, tensorflow
 
-#: For each version: what TensorFlow puts into the environment before all else, where it is not
-#: there already.
-_SET_FIRST: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
-    {"2.15": {}, "2.21": {"ENABLE_RUNTIME_UPTIME_TELEMETRY": "1"}}
-)
-#: TensorFlow loads what these name before it can be used; that is left to its own import.
-_PLUGIN_VARIABLES: Final = ("TF_PLUGGABLE_DEVICE_LIBRARY_PATH", "TF_USE_MODULAR_FILESYSTEM")
-_PLUGINS: Final = "tensorflow-plugins"
 #: Kernels of its own, which some versions load from here.
 _KERNELS: Final = "core/kernels"
 _KERAS: Final = ("keras", "tf_keras")
-_DISTRIBUTION: Final = re.compile(r"tensorflow(?:_cpu|_macos)?-(\d+\.\d+)[^-]*\.dist-info")
 
 _lock: Final = threading.Lock()
 
@@ -57,53 +44,28 @@ def start(*, may_defer: bool) -> None:
 
 
 def _defer() -> None:
-    if "tensorflow" in sys.modules:
-        return
-    variables = _variables_of_a_known_version()
-    if variables is not None:
+    package = None if "tensorflow" in sys.modules else expected_tensorflow.expected()
+    if package is not None:
         make_lighter()
-        deferred.defer("tensorflow", _EagerRuntime(variables), companions=_KERAS)
-
-
-def _variables_of_a_known_version() -> Mapping[str, str] | None:
-    """Return what the installed version sets first; None if it is not to be deferred."""
-    spec = find_spec("tensorflow")
-    if spec is None or spec.origin is None or _has_plugins(Path(spec.origin).parents[1]):
-        return None
-    return _SET_FIRST.get(_version_in(Path(spec.origin).parents[1]))
-
-
-def _version_in(folder: Path) -> str:
-    """Return the version, as `2.21`, of the TensorFlow that is installed in *folder*."""
-    names = os.listdir(folder)  # noqa: PTH208 - a thousand names, no paths
-    found = {match[1] for name in names if (match := _DISTRIBUTION.fullmatch(name))}
-    return found.pop() if len(found) == 1 else ""
-
-
-def _has_plugins(folder: Path) -> bool:
-    """Say whether TensorFlow's import would load libraries of others, devices for instance."""
-    folders = {str(folder), *site.getsitepackages(), site.getusersitepackages(), *sys.path}
-    return any(os.environ.get(name) for name in _PLUGIN_VARIABLES) or any(
-        Path(each, _PLUGINS).exists() for each in folders if each
-    )
+        deferred.defer("tensorflow", _EagerRuntime(package), companions=_KERAS)
 
 
 class _EagerRuntime:
     """The part of TensorFlow that comes early."""
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = variables
+    def __init__(self, package: str) -> None:
+        self._package = package
         self._operators: dict[str, Callable[..., Any]] = {}
 
     def begin(self) -> None:
         """Import it, in the order of TensorFlow's own import."""
-        for name, value in self._variables.items():
-            os.environ.setdefault(name, value)
+        expected_tensorflow.prepare_environment(self._package)
+        linking.use_the_time()
         import_module("tensorflow.python.pywrap_tensorflow")
         os.environ["TF2_BEHAVIOR"] = "1"
         import_module("tensorflow.python.tf2").enable()
         ops = eager.runtime().ops
-        kernels = Path(sys.modules["tensorflow"].__path__[0], _KERNELS)
+        kernels = Path(self._package, _KERNELS)
         if kernels.exists():
             import_module("tensorflow.python.framework.load_library").load_library(str(kernels))
         self._operators = _operators_to_come()

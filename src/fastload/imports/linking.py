@@ -1,0 +1,164 @@
+"""TensorFlow's libraries are linked in a thread, while modules of Python are imported in this one.
+
+The dynamic linker looks up half a million symbols for them. Where Python links, it lets no other
+thread run meanwhile; `dlopen`, called as a C function, does. What is linked, in which order and
+with which flags is what `import tensorflow` does, so that finds its libraries there, and nothing
+else is different: docs/decisions/0022-linking-beside.md.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from importlib import import_module
+
+from fastload.imports import expected_tensorflow
+
+TYPE_CHECKING = False  # what `typing` has under this name, without the import
+if TYPE_CHECKING:
+    from ctypes import CDLL
+    from threading import Thread
+    from typing import Any
+
+#: The first library that TensorFlow's import opens; it needs all the large ones.
+_FIRST_LIBRARY = "python/platform/_pywrap_cpu_feature_guard.so"
+#: Functions of TensorFlow's C interface (`c_api.h`): one lists all operations, the other frees the
+#: list. Whoever asks for an operation first waits until all are registered; so it is asked here.
+_LIST, _FREE = "TF_GetAllOpList", "TF_DeleteBuffer"
+#: What comes before: numpy, for all that is imported meanwhile; `ssl`, which TensorFlow imports
+#: before its own libraries, as they bring another one; and libraries of other modules that are
+#: imported meanwhile, as the linker links for one thread at a time.
+_BEFORE = (
+    "numpy",
+    "ssl",
+    "_bisect",
+    "_blake2",
+    "_bz2",
+    "_csv",
+    "_hashlib",
+    "_heapq",
+    "_json",
+    "_lzma",
+    "_posixsubprocess",
+    "_random",
+    "_sha2",  # of Python 3.12 and later, which has it in the place of the next
+    "_sha512",
+    "array",
+    "binascii",
+    "fcntl",
+    "google._upb._message",
+    "mmap",
+    "select",
+    "termios",
+    "zlib",
+)
+#: What TensorFlow's first modules import that links nothing, and those of them that link nothing.
+_MEANWHILE = (
+    "xml.dom.minidom",
+    "absl.logging",
+    "google.protobuf.internal.builder",
+    "google.protobuf.any_pb2",
+    "google.protobuf.text_format",
+    "pdb",
+    "absl.app",
+    "tensorflow.core.framework.api_def_pb2",
+    "tensorflow.core.framework.summary_pb2",
+    "tensorflow.core.function",
+    "tensorflow.core.lib.core.error_codes_pb2",
+    "tensorflow.core.protobuf.struct_pb2",
+    "tensorflow.python.client",
+    "tensorflow.python.framework.cpp_shape_inference_pb2",
+    "tensorflow.python.framework.registry",
+    "tensorflow.python.framework.stack",
+    "tensorflow.python.framework.tfrt_utils",
+    "tensorflow.python.framework.traceable_stack",
+    "tensorflow.python.framework.type_spec_registry",
+    "tensorflow.python.ops",
+    "tensorflow.python.platform.self_check",
+    "tensorflow.python.profiler.internal",
+    "tensorflow.python.pywrap_dlopen_global_flags",
+    "tensorflow.python.saved_model",
+    "tensorflow.python.types.doc_typealias",
+    "tensorflow.python.util.custom_nest_protocol",
+    "tensorflow.python.util.deprecation",
+    "tensorflow.python.util.function_utils",
+    "tensorflow.python.util.lock_util",
+    "tensorflow.python.util.numpy_compat",
+    "tensorflow.python.util.object_identity",
+    "tensorflow.python.util.traceback_utils",
+)
+
+_thread: Thread | None = None
+
+
+def begin() -> None:
+    """Have TensorFlow linked meanwhile, if its import is known and it has not begun.
+
+    Nothing fails here: what is wrong is found, and told, where TensorFlow is imported.
+    """
+    global _thread  # noqa: PLW0603 - a process links once
+    package = None if _thread or not _is_of_use() else expected_tensorflow.expected()
+    if package is None:
+        return
+    _import(_BEFORE)
+    expected_tensorflow.prepare_environment(package)
+    _thread = _started(os.path.join(package, _FIRST_LIBRARY))  # noqa: PTH118 - no `pathlib` yet
+
+
+def use_the_time() -> None:
+    """Import what TensorFlow is about to import, if it is being linked."""
+    if _thread is not None and _thread.is_alive():
+        _import(_MEANWHILE)
+
+
+def wait() -> None:
+    """Return when nothing is being linked."""
+    if _thread is not None:
+        _thread.join()
+
+
+def _is_of_use() -> bool:
+    if "tensorflow" in sys.modules or sys.platform != "linux":
+        return False
+    return len(os.sched_getaffinity(0)) > 1
+
+
+def _import(names: tuple[str, ...]) -> None:
+    for name in names:
+        with suppress(Exception):  # whoever needs it will say so
+            import_module(name)
+
+
+def _started(library: str) -> Thread | None:
+    import threading
+
+    thread = threading.Thread(target=_link, args=(library,), name="fastload-linking")
+    try:
+        thread.start()
+    except RuntimeError:  # the system has no thread left
+        return None
+    # A child would have the linker's lock without the thread that holds it.
+    os.register_at_fork(before=wait)
+    return thread
+
+
+def _link(library: str) -> None:
+    import ctypes
+
+    with suppress(AttributeError):  # the C library, or TensorFlow, has no such function
+        dlopen = _function(ctypes.CDLL(None), "dlopen", ctypes.c_char_p, ctypes.c_int)
+        handle = dlopen(os.fsencode(library), sys.getdlopenflags())
+        if handle:
+            tensorflow = ctypes.CDLL(library, handle=handle)
+            free = _function(tensorflow, _FREE, ctypes.c_void_p)
+            free(_function(tensorflow, _LIST)())
+
+
+def _function(library: CDLL, name: str, *takes: Any) -> Any:
+    """Return a function of *library* that gives an address or nothing."""
+    import ctypes
+
+    function = getattr(library, name)
+    function.argtypes, function.restype = takes, ctypes.c_void_p
+    return function

@@ -1,0 +1,54 @@
+"""Where garbage collections find what came without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.small_models import SavedModel
+
+RunPython = Callable[..., str]
+IMPORTS = """
+import gc
+from fastload.imports.collector import settle, without_collections
+kept = []
+without_collections(lambda: kept.extend([each] for each in range(50_000)))
+"""
+IS_OLD = "print(any(each is late for each in gc.get_objects(generation=2)))\n"
+
+
+def test_what_a_first_load_made_is_old(run_python: RunPython) -> None:
+    program = IMPORTS + "late = ['late']\nsettle()\n" + IS_OLD
+    assert run_python(program) == "True"
+
+
+def test_what_a_second_load_made_is_not(run_python: RunPython) -> None:
+    """Collections must free the models before."""
+    program = IMPORTS + "settle()\nlate = ['late']\nsettle()\n" + IS_OLD
+    assert run_python(program) == "False"
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [("gc.disable()", "False 0"), ("gc.collect(); gc.freeze()", "True many")],
+)
+def test_a_program_that_has_a_say_is_left_alone(
+    before: str, told: str, run_python: RunPython
+) -> None:
+    program = f"{IMPORTS}{before}\nsettle()\ncount = gc.get_freeze_count()\n"
+    program += "print(gc.isenabled(), 'many' if count > 1000 else count // 1000)"
+    assert run_python(program) == told
+
+
+def test_a_first_predict_meets_no_full_collection(
+    saved_model: SavedModel, run_python: RunPython
+) -> None:
+    """It is due after ten younger ones, and ten thousands of objects after the load."""
+    program = (
+        "import gc, sys, fastload\n"
+        "model = fastload.load_model(sys.argv[1])\n"
+        "print(*gc.get_count()[1:], gc.isenabled())"
+    )
+    run_python(program, saved_model.path)
+    assert run_python(program, saved_model.path) == "0 0 True"
