@@ -163,10 +163,9 @@ def applications(session: nox.Session) -> None:
 def published(session: nox.Session) -> None:
     """Open published Keras 2 models where there is only Keras 3; write docs/migration.md."""
     _prepare(session)
-    # Packages say `tensorflow.keras` in their sources, which tf-keras is when it is asked for.
-    session.install(
-        *("--compile-bytecode", "--group", "test", "-e", ".", f"tensorflow-cpu=={NEWEST}.*", "scipy")
-    )
+    newest = f"tensorflow-cpu=={NEWEST}.*"
+    session.install("--compile-bytecode", "--group", "test", "-e", ".", newest, "scipy")
+    # Apart, for the processes alone that ask what Keras 2 makes of a file.
     keras2 = Path(session.virtualenv.location, "keras2")
     session.install("--no-deps", "--target", str(keras2), f"tf-keras=={NEWEST}.*")
     page = () if session.posargs else ("--page", "docs/migration.md")

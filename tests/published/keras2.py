@@ -25,7 +25,7 @@ from tests.published.originals import custom_objects
 def main(path: str, target: str, *sources: str) -> None:
     """Write the inputs and outputs."""
     tf.get_logger().setLevel(logging.ERROR)
-    objects: dict[str, Any] = {}
+    objects = _of_first_keras(Path(path))
     for source in sources:
         objects |= custom_objects(Path(source))
     model = tf_keras.models.load_model(path, custom_objects=objects, compile=False)
@@ -37,14 +37,22 @@ def main(path: str, target: str, *sources: str) -> None:
 
 def _run(model: Any, build_shape: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Return the first inputs that the model takes and has numbers for, and the outputs."""
+    reason = "its outputs are no numbers"
     for values in probes(input_specs(model, build_shape)):
         try:
             outputs = called(model, values)
-        except tf.errors.InvalidArgumentError:
+        except Exception as error:
+            reason = str(error)
             continue
-        if all(np.isfinite(each).all() for each in outputs):
+        if all(each.size and np.isfinite(each).all() for each in outputs):
             return values, outputs
-    raise SystemExit("the model takes none of the inputs made up for it")
+    raise SystemExit(f"the model takes none of the inputs made up for it: {reason}")
+
+
+def _of_first_keras(path: Path) -> dict[str, Any]:
+    """Return the GRU of Keras 2.0, whose files tf-keras does not open: they lack `reset_after`."""
+    is_old = b"reset_after" not in path.read_bytes()
+    return {"GRU": tf.compat.v1.keras.layers.GRU} if is_old else {}
 
 
 def _build_shape(path: Path) -> Any:

@@ -1,40 +1,40 @@
 """Custom classes of published packages as they are in the package, without the rest of it.
 
-A module of theirs imports what no model needs. So only its imports of TensorFlow, numpy and scipy
-are run, and what it defines.
+A module of theirs imports what no model needs. So of its imports only those of TensorFlow, numpy
+and scipy are run, and what cannot be defined without the others is left out.
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-_IMPORTED: Final = frozenset({"abc", "numpy", "scipy", "tensorflow", "typing"})
+_IMPORTED: Final = frozenset({"numpy", "scipy", "tensorflow"})
 
 
 def custom_objects(source: Path) -> dict[str, Any]:
-    """Return the classes that the module *source* defines, and its lambdas under Keras's name."""
+    """Return the classes that the module *source* defines, and its lambda as `<lambda>`."""
     found: dict[str, Any] = {"__name__": source.stem}
-    module = ast.Module(list(_kept(ast.parse(source.read_text(encoding="utf-8")))), [])
-    annotations = "from __future__ import annotations"
-    module.body.insert(0, ast.parse(annotations).body[0])
-    exec(compile(module, source.name, "exec"), found)
-    functions = [each for each in found.values() if getattr(each, "__name__", "") == "<lambda>"]
-    named = {name: each for name, each in found.items() if isinstance(each, type)}
-    return named | {"<lambda>": each for each in functions}
+    for statement in _kept(ast.parse(source.read_text(encoding="utf-8"))):
+        flags = __future__.annotations.compiler_flag
+        code = compile(ast.Module([statement], []), source.name, "exec", flags)
+        with suppress(NameError):
+            exec(code, found)
+    return {
+        each.__name__: each
+        for each in found.values()
+        if isinstance(each, type) or getattr(each, "__name__", "") == "<lambda>"
+    }
 
 
 def _kept(module: ast.Module) -> Iterator[ast.stmt]:
     for statement in module.body:
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            if all(name in _IMPORTED for name in _imported(statement)):
-                yield statement
-        elif isinstance(statement, ast.Assign):
-            if isinstance(statement.value, ast.Lambda | ast.List):
-                yield statement
-        elif isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        is_import = isinstance(statement, ast.Import | ast.ImportFrom)
+        if not is_import or all(name in _IMPORTED for name in _imported(statement)):
             yield statement
 
 

@@ -50,7 +50,7 @@ class Result:
         if found.way is Way.REFUSED:
             way = f"refused: {self.refusal}"
         against = "" if found.against is None else found.against
-        ports = "yes" if found.ports else ""
+        ports = "yes" if found.ports and found.way is not Way.REFUSED else ""
         return (self.package, _KINDS.get(found.kind, found.kind), way, ports, against)
 
     @property
@@ -80,8 +80,8 @@ def totals(results: Sequence[Result]) -> str:
     packages = len({each.package for each in results})
     return (
         f"Of {len(results)} models in {packages} packages, {len(right)} open in Keras 3 alone and "
-        f"are within the tolerance of what Keras 2 makes of them ({worst:.1g} of the largest number "
-        f"at most): {stock} because Keras 3 opens them, {migrated} migrated as they are, and "
+        f"are within the tolerance of what Keras 2 makes of them (at most {worst:.1g} of the "
+        f"largest number): {stock} because Keras 3 opens them, {migrated} migrated as they are, and "
         f"{len(right) - stock - migrated} with their packages' custom classes ported. "
         f"{described} {'is' if described == 1 else 'are'} refused with the reason and two ways "
         "that work."
@@ -89,16 +89,17 @@ def totals(results: Sequence[Result]) -> str:
 
 
 def problems(results: Sequence[Result]) -> list[str]:
-    """Return what is wrong: models that are neither right nor refused as described; too few."""
-    found = [
+    """Return which models are neither right nor refused as described."""
+    return [
         f"{each.package} {each.model}: {each.finding}"
         for each in results
         if not (each.finding.is_right or each.finding.is_described)
     ]
-    right = sum(each.finding.is_right for each in results)
-    if 10 * right < 9 * len(results):
-        found.append(f"only {right} of {len(results)} models opened and are right")
-    return found
+
+
+def has_enough(results: Sequence[Result]) -> bool:
+    """Say whether nine of ten models are right."""
+    return 10 * sum(each.finding.is_right for each in results) >= 9 * len(results)
 
 
 def _rows(results: Sequence[Result]) -> Iterator[tuple[str, ...]]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import keras
 import numpy as np
 from keras import ops
+
 from tests.published.constant_q import CQT2010v2, NormalizedLog
 
 
