@@ -81,8 +81,8 @@ def totals(results: Sequence[Result]) -> str:
     return (
         f"Of {len(results)} models in {packages} packages, {len(right)} open in Keras 3 alone and "
         f"are within the tolerance of what Keras 2 makes of them (at most {worst:.1g} of the "
-        f"largest number): {stock} because Keras 3 opens them, {migrated} migrated as they are, and "
-        f"{len(right) - stock - migrated} with their packages' custom classes ported. "
+        f"largest number): {stock} because Keras 3 opens them, {migrated} migrated as they are, "
+        f"and {len(right) - stock - migrated} with their packages' custom classes ported. "
         f"{described} {'is' if described == 1 else 'are'} refused with the reason and two ways "
         "that work."
     )
