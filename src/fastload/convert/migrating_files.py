@@ -141,7 +141,7 @@ def _text(name: Any) -> str:
 
 
 def _fill(file: HDF5Source, model: Any, targets: Mapping[str, Held], item: Any) -> None:
-    configs = dict(layer_configs(item))
+    configs = layer_configs(item)
     left = dict(targets)
     for name, value in file.stream():
         held = left.pop(name, None)

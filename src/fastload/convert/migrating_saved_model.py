@@ -65,7 +65,7 @@ def model_of_saved_model(
     )
     names = {node: str(found.get("name")) for node, found in metadata.items()}
     weights = WeightAssignment(graph, names, lambda node: checkpoint.read(keys.variables[node]))
-    weights.assign(model, dict(layer_configs(item)))
+    weights.assign(model, layer_configs(item))
     if root.get("training_config"):
         state = OptimizerState(
             graph,
