@@ -160,6 +160,19 @@ def applications(session: nox.Session) -> None:
 
 
 @nox.session(python=interpreter("3.11"))
+def published(session: nox.Session) -> None:
+    """Open published Keras 2 models where there is only Keras 3; write docs/migration.md."""
+    _prepare(session)
+    newest = f"tensorflow-cpu=={NEWEST}.*"
+    session.install("--compile-bytecode", "--group", "test", "-e", ".", newest, "scipy")
+    # Apart, for the processes alone that ask what Keras 2 makes of a file.
+    keras2 = Path(session.virtualenv.location, "keras2")
+    session.install("--no-deps", "--target", str(keras2), f"tf-keras=={NEWEST}.*")
+    page = () if session.posargs else ("--page", "docs/migration.md")
+    session.run("python", "-m", "tests.published", "--keras2", str(keras2), *page, *session.posargs)
+
+
+@nox.session(python=interpreter("3.11"))
 def fuzz(session: nox.Session) -> None:
     """Give a predictor FASTLOAD_FUZZ_COUNT wrong inputs (100,000); each must be a clear error."""
     _prepare(session)

@@ -189,7 +189,8 @@ class MigrationError(BypassError, ValueError):
     def explanation(self) -> str:
         return (
             f"Keras 3 cannot have this Keras 2 model: {self.owner}: {self.reason}. "
-            'Use keras="tf_keras" (which needs tf-keras), or fastload.load_predictor.'
+            'Use keras="tf_keras" (which needs tf-keras); or, of a SavedModel, '
+            "fastload.load_predictor."
         )
 
 

@@ -52,6 +52,19 @@ def _hard(k: Any) -> Any:
     return _functional(k, (5, 3), lstm, gru, k.layers.Dense(2, activation="hard_sigmoid"))
 
 
+def _hard_both_ways(k: Any) -> Any:
+    """Return a model whose recurrent layers are within others, which name them anew."""
+    layer, hard = k.layers, {"recurrent_activation": "hard_sigmoid"}
+    back = layer.GRU(2, go_backwards=True, return_sequences=True)
+    x = inputs = k.Input((5, 3))
+    x = layer.Bidirectional(layer.LSTM(4, return_sequences=True, **hard))(x)
+    x = layer.Bidirectional(layer.GRU(2, return_sequences=True, **hard), backward_layer=back)(x)
+    x = layer.TimeDistributed(layer.Dense(3, activation="hard_sigmoid"))(x)
+    return k.Model(
+        inputs, k.Sequential([k.Input((5, 3)), layer.Bidirectional(layer.GRU(2, **hard))])(x)
+    )
+
+
 def _embedded(k: Any) -> Any:
     return _functional(k, (5,), k.layers.Embedding(30, 3, input_length=5), dtype="int32")
 
@@ -76,7 +89,7 @@ OTHERS: Final[dict[str, Maker]] = {
     "single-axis": _single_axis,
     "embedding-length": _embedded,
 }
-HARD_SIGMOIDS: Final = _hard
+HARD_SIGMOIDS: Final[dict[str, Maker]] = {"plain": _hard, "within others": _hard_both_ways}
 
 
 def operations(keras: Any, tf: Any) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 import h5py
 import pytest
 
-from fastload.convert.migrating_files import model_of_hdf5
+from fastload.convert.migrating_files import model_of_archive, model_of_hdf5
+from fastload.convert.migrating_saved_model import model_of_saved_model
 from fastload.convert.migration_proof import prove_against_model
 from fastload.errors import MigrationError
 from fastload.migration import configs, training
@@ -17,6 +18,8 @@ from fastload.migration.rule import Record
 from tests.migration.conftest import seeded
 from tests.migration.makers import HARD_SIGMOIDS, MODELS, OTHERS, images, operations
 
+#: What makes a Keras 3 model of a file of this kind.
+MAKERS = {"": model_of_saved_model, ".h5": model_of_hdf5, ".keras": model_of_archive}
 RULES = (*configs.FIRST_RULES, *configs.RULES)
 
 
@@ -77,13 +80,32 @@ def test_rules_have_names_of_their_own() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
-def test_a_hard_sigmoid_is_made_steeper(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", MAKERS, ids=lambda suffix: suffix or "saved_model")
+@pytest.mark.parametrize("name", HARD_SIGMOIDS)
+def test_a_hard_sigmoid_is_made_steeper(
+    name: str, suffix: str, keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
     """That of Keras 2 rises by 0.2, that of Keras 3 by a sixth; other weights make up for it."""
-    original = HARD_SIGMOIDS(keras2)
+    original = seeded(HARD_SIGMOIDS[name](keras2))
+    path = tmp_path / f"model{suffix}"
+    original.save(str(path), **({} if suffix else {"save_format": "tf"}))
 
-    model, _ = migrated(saved(original, tmp_path), keras3)
+    model = MAKERS[suffix](path, keras3, lambda _: {}, Record())
 
     assert prove_against_model(original, model).relative < 1e-6
+
+
+def test_two_layers_of_one_name_with_weights_in_two_forms_are_refused(
+    keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    """Weights are known by the names of their layers; a nested model may have one of its own."""
+    layer = keras2.layers.Dense
+    inner = keras2.Sequential([keras2.Input((4,)), layer(4, activation="tanh", name="gate")])
+    inputs = keras2.Input((4,))
+    outer = layer(2, activation="hard_sigmoid", name="gate")(inner(inputs))
+
+    with pytest.raises(MigrationError, match="layer 'gate': another layer has its name"):
+        migrated(saved(keras2.Model(inputs, outer), tmp_path), keras3)
 
 
 def test_a_hard_sigmoid_that_cannot_be_made_steeper_is_refused(

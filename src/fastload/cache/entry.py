@@ -24,7 +24,7 @@ USE_RESOLUTION_S: Final = 3600.0
 
 #: Stands for a flavour in the name of the entry of a Keras 3 model that was made of a Keras 2 one.
 #: The number is raised where the rules of a migration change what comes of a file.
-MIGRATED_FLAVOUR: Final = "keras3-migrated-1"
+MIGRATED_FLAVOUR: Final = "keras3-migrated-2"
 
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 _TWIN: Final = re.compile(r"([0-9a-f]{32})\.h5")

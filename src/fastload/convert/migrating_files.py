@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -66,6 +67,7 @@ def model_of_archive(path: Path, keras: Any, resolve: Resolve, record: Record) -
         model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(
             migrated(item, record)
         )
+        _build_as_saved(model, item)
         _require_built(model)
         names = [spec.name for spec in archive.weights.specs]
         _fill(archive.weights, model, targets_of_tree(model, item, names), item)
@@ -102,9 +104,23 @@ def hdf5_config(file: HDF5Source) -> dict[str, Any]:
     return found
 
 
+def _build_as_saved(model: Any, item: Mapping[str, Any]) -> None:
+    """Build a model that no graph of layers has built, for the shapes that it had."""
+    shapes = item.get("build_config")
+    if model.built or not shapes:
+        return
+    with warnings.catch_warnings():
+        # What is not built then is refused, so that Keras need not warn of it.
+        warnings.simplefilter("ignore")
+        model.build_from_config(shapes)
+
+
 def _require_built(model: Any) -> None:
-    if not model.built:
-        raise MigrationError("the model", "the file does not say what shape its input has")
+    # Keras builds the layers of a subclassed model, and leaves the mark of the model itself.
+    layers = list(model._flatten_layers(include_self=False))
+    if not model.built and not (layers and all(layer.built for layer in layers)):
+        reason = "it cannot be built for an input of any shape that the file tells"
+        raise MigrationError("the model", reason)
 
 
 def _weight_names(file: HDF5Source) -> dict[str, list[str]]:
@@ -125,7 +141,7 @@ def _text(name: Any) -> str:
 
 
 def _fill(file: HDF5Source, model: Any, targets: Mapping[str, Held], item: Any) -> None:
-    configs = dict(layer_configs(item))
+    configs = layer_configs(item)
     left = dict(targets)
     for name, value in file.stream():
         held = left.pop(name, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fastload.convert.conversion import object_names
 from fastload.convert.keras_section import saved_metadata
@@ -24,6 +24,9 @@ from fastload.runtime.migrated_training import OptimizerState
 from fastload.runtime.migrated_weights import WeightAssignment
 from fastload.runtime.tensorflow import Checkpoint, parse_object_graph
 from fastload.source.saved_model import read_saved_model
+
+#: What Keras 2 writes in place of the configuration of an object that has none.
+_NO_CONFIG: Final = "layer was saved without config"
 
 
 def model_of_saved_model(
@@ -49,7 +52,7 @@ def model_of_saved_model(
     root = metadata.get(0)
     if root is None:
         raise MigrationError("the SavedModel", "it holds no Keras model")
-    if not root.get("config"):
+    if not root.get("config") or _NO_CONFIG in root["config"]:
         raise MigrationError(f"a model of class {root['class_name']}", "it has no configuration")
     checkpoint = Checkpoint(path / "variables" / "variables")
     keys = checkpoint_keys(graph, checkpoint.object_graph())
@@ -62,7 +65,7 @@ def model_of_saved_model(
     )
     names = {node: str(found.get("name")) for node, found in metadata.items()}
     weights = WeightAssignment(graph, names, lambda node: checkpoint.read(keys.variables[node]))
-    weights.assign(model, dict(layer_configs(item)))
+    weights.assign(model, layer_configs(item))
     if root.get("training_config"):
         state = OptimizerState(
             graph,

@@ -76,9 +76,12 @@ def prove_against_model(original: Any, model: Any) -> Proof:
     Raises:
         MigrationError: they are further apart than the tolerance; the message has the figure.
     """
+    inputs = getattr(model, "inputs", None)
+    if not inputs:
+        return Proof(unproved="a subclassed model does not say what it takes")
     specs = [
         TensorSpec(name=str(place), dtype=_dtype(each), shape=tuple(each.shape))
-        for place, each in enumerate(model.inputs)
+        for place, each in enumerate(inputs)
     ]
     return _compared("tf-keras", _call(original), model, specs)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fastload.errors import MigrationError
+from fastload.migration.weights import form
 
 _CONSTANT: Final = "_CONSTANT_VALUE"
 #: Classes whose own inputs count as their first call.
@@ -171,14 +172,40 @@ def _refs(value: Any) -> Iterator[TensorRef]:
             yield from _refs(each)
 
 
-def layer_configs(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield name and configuration of each layer in a configuration of Keras 2."""
+def layer_configs(value: Any) -> dict[str, Mapping[str, Any]]:
+    """Return the configuration of each layer in a configuration of Keras 2, by its name.
+
+    Raises:
+        MigrationError: two layers of one name keep their weights in different forms.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, config in _named_configs(value):
+        if form(found.setdefault(name, config)) != form(config):
+            reason = "another layer has its name, and keeps its weights in another form"
+            raise MigrationError(f"layer {name!r}", reason)
+    return found
+
+
+def _named_configs(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if isinstance(value, Mapping):
         config = value.get("config")
         if isinstance(config, Mapping) and "class_name" in value and "name" in config:
             yield config["name"], {**config, "class_name": value["class_name"]}
+        if value.get("class_name") == "Bidirectional":
+            yield from _both_directions(value["config"])
         for each in value.values():
-            yield from layer_configs(each)
+            yield from _named_configs(each)
     elif isinstance(value, (list, tuple)):
         for each in value:
-            yield from layer_configs(each)
+            yield from _named_configs(each)
+
+
+def _both_directions(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the two layers that a `Bidirectional` makes of the one that it is given."""
+    forward = config["layer"]
+    for direction, item in (
+        ("forward", forward),
+        ("backward", config.get("backward_layer") or forward),
+    ):
+        inner = {**item["config"], "class_name": item["class_name"]}
+        yield f"{direction}_{inner.get('name')}", inner

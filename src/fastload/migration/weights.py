@@ -41,6 +41,17 @@ def can_be_steeper(class_name: str) -> bool:
     return class_name in _LINEAR or class_name in _GATES
 
 
+def form(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what of a layer's configuration says in which form it keeps its weights."""
+    name = str(config.get("class_name", ""))
+    activations = (config.get("activation"), config.get("recurrent_activation"))
+    is_cudnn = name.startswith("CuDNN")
+    return (
+        name if is_cudnn or HARD_SIGMOID in activations else None,
+        *(each == HARD_SIGMOID for each in activations),
+    )
+
+
 def steepness(class_name: str, config: Mapping[str, Any], width: int) -> Any:
     """Return what to multiply the weights of a layer by, along their last axis.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fastload.errors import MigrationError
@@ -58,7 +58,7 @@ def targets_of_tree(model: Any, item: Mapping[str, Any], paths: Sequence[str]) -
         MigrationError: a weight has no place in the model, or the model needs one more.
     """
     own = [path for path in paths if path.split("/")[0] not in _OF_TRAINING]
-    targets = {path: _variable_at(model, item, path) for path in own}
+    targets = {path: _variable_at(model, item, path, own) for path in own}
     given = {id(variable) for variable, _ in targets.values()}
     for weight in model.weights:
         if id(weight) not in given and "seed_generator" not in weight.path:
@@ -115,22 +115,44 @@ def _is_within(variable: Any, holder: Any, folders: Sequence[str]) -> bool:
     return holder.name in folders or (bool(own) and own[-1] in folders)
 
 
-def _variable_at(model: Any, item: Mapping[str, Any], path: str) -> Held:
+def _variable_at(model: Any, item: Mapping[str, Any], path: str, paths: Sequence[str]) -> Held:
     *parts, _, number = path.split("/")
     thing, config = model, item
     waiting = list(parts)
     while waiting:
+        folder = "/".join(parts[: len(parts) - len(waiting)])
         part = waiting.pop(0)
         if part in {"layers", "_layer_checkpoint_dependencies"} and _is_model(config):
             config = _child(config, waiting.pop(0), path)
             thing = _layer_called(thing, config["config"]["name"], path)
-        else:
-            thing, config = _part(thing, config, part, path)
+            continue
+        found, config = _part(thing, config, part, path)
+        if isinstance(found, (list, tuple)) and waiting and not waiting[0].isdigit():
+            apart = _saved_apart(thing, folder, paths)
+            found, config = _counted(found, waiting.pop(0), apart, path), {}
+        thing = found
     own = _own_variables(thing) if hasattr(thing, "_trainable_variables") else []
     own = [variable for variable in own if "seed_generator" not in variable.path]
     if not number.isdigit() or int(number) >= len(own):
         raise MigrationError(f"weight {path!r}", "the Keras 3 model has no such weight")
     return own[int(number)], thing
+
+
+def _saved_apart(owner: Any, folder: str, paths: Sequence[str]) -> list[Any]:
+    """Return the parts of *owner* with a folder of their own; they have none in its lists."""
+    prefix = f"{folder}/" if folder else ""
+    within = (path.removeprefix(prefix) for path in paths if path.startswith(prefix))
+    return [getattr(owner, path.split("/")[0], None) for path in within]
+
+
+def _counted(items: Sequence[Any], folder: str, apart: Sequence[Any], path: str) -> Any:
+    """Return the one of *items* that has the *folder*: classes, counted."""
+    listed = [item for item in items if not any(item is other for other in apart)]
+    classes = (type(item).__name__ for item in listed)
+    for name, item in zip(_folders(classes), listed, strict=True):
+        if name == folder:
+            return item
+    raise MigrationError(f"weight {path!r}", f"the Keras 3 model has no {folder!r} there")
 
 
 def _is_model(config: Any) -> bool:
@@ -171,10 +193,16 @@ def named_layers(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
         >>> [name for name, _ in named_layers({"config": {"layers": [dense, dense]}})]
         ['dense', 'dense_1']
     """
+    layers = item["config"]["layers"]
+    names = _folders(layer["class_name"].rpartition(">")[2] for layer in layers)
+    yield from zip(names, layers, strict=True)
+
+
+def _folders(classes: Iterable[str]) -> Iterator[str]:
+    """Yield the folders of objects of these *classes*, in their order."""
     taken: Counter[str] = Counter()
-    for layer in item["config"]["layers"]:
-        name = _snake_case(layer["class_name"].rpartition(">")[2])
-        yield (f"{name}_{taken[name]}" if taken[name] else name), layer
+    for name in map(_snake_case, classes):
+        yield f"{name}_{taken[name]}" if taken[name] else name
         taken[name] += 1
 
 

@@ -1,0 +1,130 @@
+"""The table of published models, as a part of a page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from benchmarks.page import Markers, table
+from tests.published.findings import Finding, Way
+
+MARKERS: Final = Markers("published", "tests.published")
+_HEADINGS: Final = (
+    *("package", "models", "kind", "in Keras 3 alone", "ports"),
+    *("largest relative difference", "compared with"),
+)
+_DISTRIBUTIONS: Final = ("tensorflow-cpu", "tensorflow", "keras", "numpy")
+_KINDS: Final = {
+    "saved_model": "SavedModel",
+    "keras_hdf5": "HDF5",
+    "keras_archive": "`.keras`",
+}
+_ADVICE: Final = re.compile(r"\. Use keras=.*$", re.DOTALL)
+_PREFIX: Final = re.compile(r"^(\[FL207\] )?Keras 3 cannot have this Keras 2 model: ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A published model, and what became of it.
+
+    Attributes:
+        package: name and version.
+        model: the file or folder in it.
+        finding: what became of it.
+    """
+
+    package: str
+    model: str
+    finding: Finding
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """What it has in common with the models in one row of the table."""
+        found = self.finding
+        way = found.way.value
+        if found.way is Way.REFUSED:
+            way = f"refused: {self.refusal}"
+        against = "" if found.against is None else found.against
+        ports = "yes" if found.ports and found.way is not Way.REFUSED else ""
+        return (self.package, _KINDS.get(found.kind, found.kind), way, ports, against)
+
+    @property
+    def refusal(self) -> str:
+        """Why it was refused, without the advice."""
+        reason = _PREFIX.sub("", _ADVICE.sub("", self.finding.reason))
+        return reason.replace("|", "/").replace("\n", " ")
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """Return the totals and the table."""
+    return "\n\n".join([_versions(), totals(results), table(_HEADINGS, _rows(results))])
+
+
+def write_page(results: Sequence[Result], page: Path) -> None:
+    """Write totals and table into *page*, between its markers."""
+    MARKERS.write(page, markdown(results))
+
+
+def totals(results: Sequence[Result]) -> str:
+    """Return the sentence that says how many opened, and how."""
+    right = [each.finding for each in results if each.finding.is_right]
+    stock = sum(each.way is Way.STOCK and not each.ports for each in right)
+    migrated = sum(each.way is Way.MIGRATED and not each.ports for each in right)
+    described = sum(each.finding.is_described for each in results)
+    worst = max((each.relative or 0.0 for each in right), default=0.0)
+    packages = len({each.package for each in results})
+    return (
+        f"Of {len(results)} models in {packages} packages, {len(right)} open in Keras 3 alone and "
+        f"are within the tolerance of what Keras 2 makes of them (at most {worst:.1g} of the "
+        f"largest number): {stock} because Keras 3 opens them, {migrated} migrated as they are, "
+        f"and {len(right) - stock - migrated} with their packages' custom classes ported. "
+        f"{described} {'is' if described == 1 else 'are'} refused with the reason and two ways "
+        "that work."
+    )
+
+
+def problems(results: Sequence[Result]) -> list[str]:
+    """Return which models are neither right nor refused as described."""
+    return [
+        f"{each.package} {each.model}: {each.finding}"
+        for each in results
+        if not (each.finding.is_right or each.finding.is_described)
+    ]
+
+
+def has_enough(results: Sequence[Result]) -> bool:
+    """Say whether nine of ten models are right."""
+    return 10 * sum(each.finding.is_right for each in results) >= 9 * len(results)
+
+
+def _rows(results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
+    ordered = sorted(results, key=lambda each: each.row)
+    for row, group in groupby(ordered, key=lambda each: each.row):
+        package, kind, way, ports, against = row
+        of_row = list(group)
+        names = ", ".join(f"`{each.model}`" for each in of_row)
+        shown = names if len(of_row) <= _MOST_NAMES else str(len(of_row))
+        apart = [each.finding.relative for each in of_row if each.finding.relative is not None]
+        worst = f"{max(apart):.1g}" if apart else ""
+        yield (package, shown, kind, way, ports, worst, against)
+
+
+#: More models of one row are only counted.
+_MOST_NAMES: Final = 3
+
+
+def _versions() -> str:
+    found = [f"{name} {_version(name)}" for name in _DISTRIBUTIONS if _version(name)]
+    return f"With {', '.join(found)}."
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
