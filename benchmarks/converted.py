@@ -77,9 +77,36 @@ def _run(command: list[str]) -> None:
 def _to_onnx(function: Any, spec: Any, path: Path) -> None:
     import tf2onnx
 
-    tf2onnx.convert.from_function(
-        function, input_signature=[spec], opset=_OPSET, output_path=str(path)
+    concrete = function.get_concrete_function()
+    tf2onnx.convert.from_graph_def(
+        _frozen(concrete),
+        input_names=[concrete.inputs[0].name],
+        output_names=[each.name for each in concrete.outputs],
+        shape_override={concrete.inputs[0].name: list(spec.shape)},
+        opset=_OPSET,
+        output_path=str(path),
     )
+
+
+def _frozen(concrete: Any) -> Any:
+    """Return the graph of a concrete function that takes its arguments and nothing else.
+
+    Keras keeps some constants of a SavedModel outside of its functions; a converter would take
+    them for arguments.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    graph = convert_variables_to_constants_v2(concrete).graph.as_graph_def()
+    held = {inner.op.name: outer for outer, inner in concrete.graph.captures}
+    for node in graph.node:
+        if node.op == "Placeholder" and node.name in held:
+            value = tf.make_tensor_proto(held[node.name].numpy())
+            node.op = "Const"
+            node.attr["value"].tensor.CopyFrom(value)
+            for name in set(node.attr) - {"value", "dtype"}:
+                del node.attr[name]
+    return graph
 
 
 def _to_lite(function: Any, spec: Any, path: Path) -> None:
