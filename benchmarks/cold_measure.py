@@ -130,9 +130,9 @@ def prepared(network: Network, work: Path, wanted: Callable[[Way], bool]) -> lis
     ways = [_prepared(network, way, case, work) for way, case in found]
     outputs = []
     for each in ways:
-        # The first run of ours writes a twin, and the second one is served from it.
-        runs = [each.cost(Cached.EVERYTHING)[1] for _ in range(1 + each.way.is_ours)]
-        outputs.append((each.way, runs[-1]))
+        if each.way.is_ours:
+            _warm(each)
+        outputs.append((each.way, each.cost(Cached.EVERYTHING)[1]))
     check_outputs(network.name, outputs)
     return [each for each in ways if each.way.counts]
 
@@ -209,6 +209,11 @@ def _prepared(network: Network, way: Way, case: Case, work: Path) -> Prepared:
         reads=[file, cache] if way.is_ours else [file],
         installed=_files(folders),
     )
+
+
+def _warm(way: Prepared) -> None:
+    """Have all in the cache that a load uses: a model is deferred only after that."""
+    _run([way.command[0], "-m", "fastload", "warm", way.command[-1]], way.variables)
 
 
 def _installed() -> tuple[Path, ...]:
