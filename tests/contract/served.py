@@ -2,6 +2,8 @@
 
 FASTLOAD_CONTRACT_RECORD=tf28.json nox -s contract-2.8
 python -m tests.contract.served docs/versions.md tf28.json tf212.json ...
+
+Records of one environment are of parts of the zoo (`-k`), and one column.
 """
 
 from __future__ import annotations
@@ -82,6 +84,22 @@ def _end(told: Sequence[str | None]) -> str:
     return SERVED if outcome == "hit" else f"{code or outcome}: {reason}"
 
 
+def joined(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return one record for each environment, of all that there are of it.
+
+    The zoo may be run in parts. What a later part tells of a model is what counts.
+    """
+    whole: dict[str, dict[str, Any]] = {}
+    for part in records:
+        name = json.dumps(part["environment"], sort_keys=True)
+        found = whole.setdefault(name, {**part, "failed": 0, "loads": []})
+        told_again = {load["model"] for load in part["loads"]}
+        kept = [load for load in found["loads"] if load["model"] not in told_again]
+        found["loads"] = [*kept, *part["loads"]]
+        found["failed"] += part["failed"]
+    return list(whole.values())
+
+
 def markdown(records: Sequence[Mapping[str, Any]]) -> str:
     """Return the tables of *records*: how much is served, and why the rest is not."""
     blocks = [_table(records), *(_reasons(each) for each in records)]
@@ -149,7 +167,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("records", type=Path, nargs="+", help="JSON, in the order of the columns")
     asked = parser.parse_args(arguments)
     records = [json.loads(path.read_text(encoding="utf-8")) for path in asked.records]
-    MARKERS.write(asked.page, markdown(records))
+    MARKERS.write(asked.page, markdown(joined(records)))
 
 
 if __name__ == "__main__":
