@@ -1,4 +1,4 @@
-"""Functions that one TensorFlow optimizes by the names in them are not made flat there."""
+"""Functions that one TensorFlow optimizes otherwise than their equals are not made flat there."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def graph_of(*, is_training: bool) -> Any:
 
 @pytest.mark.parametrize("version", ["2.9.0", "2.12.1", "2.14.1-rc0"])
 def test_a_layer_normalization_is_refused(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its remapper merges it under some names only, and the merged one rounds otherwise."""
+    """Its remapper merges it in some graphs only, and the merged one rounds otherwise."""
     monkeypatch.setattr(eager, "version", lambda: version)
-    message = f"TensorFlow {version} merges a layer normalization or not, by names around it"
+    message = f"TensorFlow {version} merges a layer normalization in one graph, and fails to in its"
 
     require_no_fragile_fusion(graph_of(is_training=False))
     with pytest.raises(NotFlatError, match=message):

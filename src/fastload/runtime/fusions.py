@@ -2,8 +2,8 @@
 
 A flat function is the graph of stock with other names and weights as arguments, which no optimizer
 should mind. The remapper of TensorFlow 2.12 merges Keras's layer normalization into one operation
-of oneDNN's; with other names around it, it fails half-way ("remapper failed", on stderr), and the
-layer stays as it is. The results differ by a rounding. 2.8, 2.15 and 2.21 do not do that.
+of oneDNN's; in an equal graph it fails half-way ("remapper failed", on stderr), and the layer stays
+as it is. The results differ by a rounding. Seen on 2.12.1; 2.8, 2.15 and 2.21 do not do that.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def require_no_fragile_fusion(graph: Any) -> None:
     """
     if _FIRST <= _release(eager.version()) <= _LAST and any(map(_normalizes, nodes_of(graph))):
         raise NotFlatError(
-            f"TensorFlow {eager.version()} merges a layer normalization or not, by names around it"
+            f"TensorFlow {eager.version()} merges a layer normalization in one graph, "
+            "and fails to in its equal"
         )
 
 
