@@ -10,6 +10,8 @@ import numpy as np
 
 #: TensorFlow numbers functions as it makes them.
 _NUMBER = re.compile(r"(__\w+?)_\d+\b")
+#: TensorFlow 2.8 tells the lines of Python that made an operation, which are the loader's.
+_LINES = re.compile(r"Detected at node .*?(?=Node: )", re.DOTALL)
 
 
 def told(tf: Any, act: Callable[[], Any]) -> Any:
@@ -17,7 +19,7 @@ def told(tf: Any, act: Callable[[], Any]) -> Any:
     try:
         return tf.nest.map_structure(lambda value: _plain(tf, value), act())
     except Exception as error:
-        return type(error).__name__, _NUMBER.sub(r"\1", str(error))
+        return type(error).__name__, _NUMBER.sub(r"\1", _LINES.sub("", str(error)))
 
 
 def _plain(tf: Any, value: Any) -> Any:
