@@ -84,13 +84,7 @@ def states_of(artefact: Artefact) -> list[State]:
     """Return the states that say something new about *artefact*."""
     full = is_full(artefact)
     custom = bool(artefact.model.custom)
-    return [
-        s
-        for s in STATES
-        if (s.name == "first load" or s.predicts)
-        and (s.custom or custom)
-        and (full or "compile" not in s.arguments)
-    ]
+    return [s for s in STATES if (s.custom or custom) and (full or "compile" not in s.arguments)]
 
 
 def is_full(artefact: Artefact) -> bool:

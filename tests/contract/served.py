@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +25,8 @@ SERVED: Final = "served"
 #: The stock loader raises here, and fastload with it.
 REFUSED: Final = "stock refuses"
 _FUNCTIONS: Final = ("load_model", "load_saved_model", "load_predictor")
+#: Of a path in a reason: they are of the run.
+_FOLDERS: Final = re.compile(r"'/[^']*/")
 _FORMATS: Final = {"tf": "SavedModel", "h5": "HDF5", "keras": "`.keras`"}
 #: The state in which a load tells most: the twin is there, and the process is new.
 _STATE: Final = "load in another process"
@@ -72,7 +75,8 @@ def _ends(findings: Any, artefact: Any) -> dict[str, str]:
     others = {"load_saved_model": findings.objects, "load_predictor": findings.predictors}
     for function, found in others.items():
         told = found.get(artefact.id, {})
-        if "hit report" in told:
+        is_refused = bool({"error", "load"} & told.get("stock", {}).keys())
+        if "hit report" in told and not is_refused:
             ends[function] = _end(told["hit report"])
         elif told:
             ends[function] = REFUSED
@@ -156,7 +160,7 @@ def _reasons(found: Mapping[str, Any]) -> str:
 
 
 def _short(reason: str) -> str:
-    line = " ".join(reason.split())
+    line = _FOLDERS.sub("'", " ".join(reason.split()))
     return line if len(line) <= 200 else f"{line[:200]}..."
 
 
