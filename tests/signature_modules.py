@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -205,6 +207,13 @@ def _layer_norm(tf: Any) -> Any:
     return _module(tf, specs, serve, offset=tf.Variable(ones / 3), scale=tf.Variable(ones))
 
 
+def _tensorflow_version() -> tuple[int, ...]:
+    for name in ("tensorflow", "tensorflow-cpu"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            return tuple(map(int, importlib.metadata.version(name).split(".")[:2]))
+    return ()
+
+
 def _brain(tf: Any) -> Any:
     scale = tf.Variable([1.5, 3.0], dtype=tf.bfloat16)
     return _module(tf, {"x": _ROW}, lambda m, x: tf.cast(x, tf.bfloat16) * m.scale, scale=scale)
@@ -253,7 +262,11 @@ SIGNED: Final[Mapping[str, Signed]] = {
     "asserting": Signed(make=_asserting, inputs=_ROWS[:3]),
     "dtypes": Signed(make=_dtypes, inputs=_ROWS),
     "read twice": Signed(make=_read_twice, inputs=_ROWS),
-    "layer norm": Signed(make=_layer_norm, inputs=({"x": _WIDE}, {"x": _WIDE * 3.3})),
+    "layer norm": Signed(
+        make=_layer_norm,
+        inputs=({"x": _WIDE}, {"x": _WIDE * 3.3}),
+        reason="layer normalization" if (2, 9) <= _tensorflow_version() <= (2, 14) else None,
+    ),
     "brain": Signed(make=_brain, inputs=_ROWS),
     "no inputs": Signed(make=_no_inputs, inputs=({}, {})),
     "strings": Signed(make=_strings, inputs=_TEXTS),

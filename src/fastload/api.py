@@ -37,6 +37,7 @@ from fastload.runtime.flavour import (
     Flavour,
     KerasChoice,
     flavour,
+    require_parameter,
     require_plain_moment,
     require_tensorflow,
 )
@@ -152,6 +153,8 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
     with clock.phase("import"):
         chosen = flavour(call.keras)
         require_plain_moment(chosen)
+        if not call.safe_mode:
+            require_parameter(chosen, "safe_mode")
         if not may_migrate(call, chosen):
             require_opens(chosen.name, source)
     with clock.phase("identify"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import traceback
 import zipfile
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 import fastload
-from tests.small_models import Form, save
+from tests.small_models import Form, SavedModel, save
 
 pytest.importorskip("tensorflow")
 
@@ -59,3 +60,18 @@ def test_nothing_is_said_of_the_cache(
         error_of(lambda: fastload.load_model(path, keras=package))
 
     assert [each.getMessage() for each in caplog.records if each.name == "fastload"] == []
+
+
+def test_an_argument_that_this_keras_lacks_is_refused(model: SavedModel, cache_root: Path) -> None:
+    """Keras 2.8 has no safe mode to turn off; where there is one, the twin serves."""
+    is_known = "safe_mode" in inspect.signature(model.form.stock.models.load_model).parameters
+
+    for _ in range(2):
+        if is_known:
+            fastload.load_model(model.path, keras=model.form.package, safe_mode=False, strict=True)
+            continue
+        with pytest.raises(TypeError) as stock:
+            model.load_stock(safe_mode=False)
+        with pytest.raises(TypeError, match="safe_mode") as ours:
+            fastload.load_model(model.path, keras=model.form.package, safe_mode=False)
+        assert str(ours.value) == str(stock.value)

@@ -69,8 +69,9 @@ def _ours(tools: Kit, job: dict[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for expected in ("miss", "hit"):
         told[expected] = guarded(lambda: _predictor(tools, job, fastload))
-        report = fastload.last_load()
-        told[f"{expected} report"] = [report.outcome.value, report.code, report.reason]
+        if "error" not in told[expected]:  # otherwise the last report is of another load
+            report = fastload.last_load()
+            told[f"{expected} report"] = [report.outcome.value, report.code, report.reason]
     return told
 
 

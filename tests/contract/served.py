@@ -2,6 +2,8 @@
 
 FASTLOAD_CONTRACT_RECORD=tf28.json nox -s contract-2.8
 python -m tests.contract.served docs/versions.md tf28.json tf212.json ...
+
+Records of one environment are of parts of the zoo (`-k`), and one column.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +25,8 @@ SERVED: Final = "served"
 #: The stock loader raises here, and fastload with it.
 REFUSED: Final = "stock refuses"
 _FUNCTIONS: Final = ("load_model", "load_saved_model", "load_predictor")
+#: Of a path in a reason: they are of the run.
+_FOLDERS: Final = re.compile(r"'/[^']*/")
 _FORMATS: Final = {"tf": "SavedModel", "h5": "HDF5", "keras": "`.keras`"}
 #: The state in which a load tells most: the twin is there, and the process is new.
 _STATE: Final = "load in another process"
@@ -70,7 +75,8 @@ def _ends(findings: Any, artefact: Any) -> dict[str, str]:
     others = {"load_saved_model": findings.objects, "load_predictor": findings.predictors}
     for function, found in others.items():
         told = found.get(artefact.id, {})
-        if "hit report" in told:
+        is_refused = bool({"error", "load"} & told.get("stock", {}).keys())
+        if "hit report" in told and not is_refused:
             ends[function] = _end(told["hit report"])
         elif told:
             ends[function] = REFUSED
@@ -80,6 +86,22 @@ def _ends(findings: Any, artefact: Any) -> dict[str, str]:
 def _end(told: Sequence[str | None]) -> str:
     outcome, code, reason = told
     return SERVED if outcome == "hit" else f"{code or outcome}: {reason}"
+
+
+def joined(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return one record for each environment, of all that there are of it.
+
+    The zoo may be run in parts. What a later part tells of a model is what counts.
+    """
+    whole: dict[str, dict[str, Any]] = {}
+    for part in records:
+        name = json.dumps(part["environment"], sort_keys=True)
+        found = whole.setdefault(name, {**part, "failed": 0, "loads": []})
+        told_again = {load["model"] for load in part["loads"]}
+        kept = [load for load in found["loads"] if load["model"] not in told_again]
+        found["loads"] = [*kept, *part["loads"]]
+        found["failed"] += part["failed"]
+    return list(whole.values())
 
 
 def markdown(records: Sequence[Mapping[str, Any]]) -> str:
@@ -138,7 +160,7 @@ def _reasons(found: Mapping[str, Any]) -> str:
 
 
 def _short(reason: str) -> str:
-    line = " ".join(reason.split())
+    line = _FOLDERS.sub("'", " ".join(reason.split()))
     return line if len(line) <= 200 else f"{line[:200]}..."
 
 
@@ -149,7 +171,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("records", type=Path, nargs="+", help="JSON, in the order of the columns")
     asked = parser.parse_args(arguments)
     records = [json.loads(path.read_text(encoding="utf-8")) for path in asked.records]
-    MARKERS.write(asked.page, markdown(records))
+    MARKERS.write(asked.page, markdown(joined(records)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from contract.runs import Findings, State, states_of
 from zoo.catalogue import Artefact
 
 # The first test waits for every worker, which loads the whole zoo.
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = pytest.mark.timeout(7200)
 
 
 @pytest.mark.parametrize("group", GROUPS)

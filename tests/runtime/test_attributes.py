@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastload.runtime.attributes import tap_attributes
-from fastload.runtime.rebuild import Rebuild, rebuilding
+from fastload.runtime.attributes import _COUNTS, tap_attributes
+from fastload.runtime.rebuild import Rebuild, Tap, rebuilding
 from tests.small_models import package_of
 
 pytest.importorskip("tensorflow")
@@ -60,8 +60,7 @@ assignments = st.lists(
 def test_a_layer_is_left_as_by_keras(layers: Any, steps: list[tuple[str, str]]) -> None:
     """Attributes, their order, what is tracked, counts of references, errors."""
     values = {kind: make(layers) for kind, make in VALUES.items()}
-    tap = tap_attributes(_base(layers))
-    assert tap is not None
+    tap = _tap(layers)
     by_stock, by_us = (layers.Dense(2, name="made") for _ in range(2))
 
     told = [_told(by_stock, name, values[kind]) for name, kind in steps]
@@ -81,8 +80,7 @@ def test_a_users_class_keeps_its_own_ways(layers: Any) -> None:
             heard.append(name)
             super().__setattr__(name, value)
 
-    tap = tap_attributes(_base(layers))
-    assert tap is not None
+    tap = _tap(layers)
     layer = Listening(2)
     with rebuilding(Rebuild(), [tap]):
         layer.mine = 1
@@ -100,6 +98,20 @@ def test_a_method_that_does_something_else_is_not_tapped(layers: Any) -> None:
             vars(self)["assignments"] = vars(self).get("assignments", 0) + 1
 
     assert tap_attributes(Changed) is None
+
+
+def _tap(layers: Any) -> Tap:
+    tap = tap_attributes(_base(layers))
+    if tap is None and _is_keras_2_8(layers):
+        pytest.skip("Keras 2.8 counts references otherwise: its own method is used")
+    assert tap is not None
+    return tap
+
+
+def _is_keras_2_8(layers: Any) -> bool:
+    """Say whether a new layer is without its counts, which later versions of Keras 2 give it."""
+    layer = _base(layers)()
+    return _COUNTS not in vars(layer) and hasattr(layer, "_obj_reference_counts")
 
 
 def _base(layers: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastload
+from fastload.runtime.tensorflow import parse_saved_model
 from tests.conftest import SavedOnce
 from tests.small_models import INPUTS, SAVED_MODEL, SavedModel, copy_model
 
@@ -102,3 +103,30 @@ def test_signatures_are_found_after_a_change_of_folder(
     monkeypatch.chdir(tmp_path / "elsewhere")
 
     np.testing.assert_allclose(call(loaded), loaded(INPUTS).numpy(), atol=1e-6)
+
+
+def test_signatures_use_constants_that_the_tree_of_objects_leaves_out(
+    saved_model: SavedModel, cache_root: Path
+) -> None:
+    """TensorFlow 2.8 saves them as nobody's children, and every later one reads such files."""
+    keras = saved_model.form.stock
+    inputs = keras.Input((4,))
+    scaled = keras.layers.Normalization(mean=[1.0, 2.0, 3.0, 4.0], variance=4.0)(inputs)
+    keras.Model(inputs, scaled).save(saved_model.path)
+    _orphan_constants(saved_model.path / "saved_model.pb")
+    loaded = fastload.load_model(saved_model.path, keras=saved_model.form.package, strict=True)
+
+    np.testing.assert_array_equal(call(loaded), call(saved_model.load_stock()))
+
+
+def _orphan_constants(path: Path) -> None:
+    saved = parse_saved_model(path.read_bytes())
+    nodes = saved.meta_graphs[0].object_graph_def.nodes
+    constants = {n for n, node in enumerate(nodes) if node.WhichOneof("kind") == "constant"}
+    for node in nodes:
+        kept = [child for child in node.children if child.node_id not in constants]
+        del node.children[:]
+        node.children.extend(kept)
+    path.write_bytes(saved.SerializeToString())
+
+    assert constants

@@ -36,7 +36,10 @@ def _keras2() -> Any:
     if importlib.util.find_spec("tf_keras") is None:
         # The package that `tf.keras` stands for has the version; TensorFlow's name for it has not.
         package = importlib.import_module("keras")
-        is_whole = hasattr(package.utils, "set_random_seed")  # in 2.8 `tf.keras` has more
+        # Up to 2.12 `tf.keras` has more: this in 2.8, and schedules of learning rates.
+        schedules = getattr(package.optimizers, "schedules", None)
+        is_whole = hasattr(package.utils, "set_random_seed")
+        is_whole &= hasattr(schedules, "ExponentialDecay")
         return package if is_whole else importlib.import_module("keras.api._v2.keras")
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     return importlib.import_module("tf_keras")

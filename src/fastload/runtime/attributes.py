@@ -21,7 +21,8 @@ SetAttribute = Callable[[Any, str, Any], None]
 _PLAIN: Final = frozenset({type(None), bool, int, float, str})
 #: TensorFlow sets and resets this around each method that is not to track.
 _TRACKING: Final = "_self_setattr_tracking"
-#: Keras 2 counts here by how many attributes each object is referred to.
+#: Keras 2 counts here by how many attributes each object is referred to. In 2.8 a layer has it from
+#: its first assignment on, and is left to Keras's own method.
 _COUNTS: Final = "_obj_reference_counts_dict"
 #: Where Keras 3 keeps what it tracks.
 _TRACKER: Final = "_tracker"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fastload.runtime.flat_function import FlatFunction, Value
+from fastload.runtime.fusions import require_no_fragile_fusion
 from fastload.runtime.inlining import (
     function_names,
     has_implementations,
@@ -65,7 +66,8 @@ def flatten(function: Capturing, name: str) -> FlatFunction:
         name: what to call it; a name that no other function of any model has.
 
     Raises:
-        NotFlatError: it assigns to variables, or has state of another kind.
+        NotFlatError: it assigns to variables, has state of another kind, or an optimizer may take
+            it for something else than stock's.
         UnsupportedRuntimeError: TensorFlow is not as expected.
     """
     first = len(function.arguments)
@@ -75,6 +77,7 @@ def flatten(function: Capturing, name: str) -> FlatFunction:
         if capture.weight is not None
     }
     graph = with_weights_as_arguments(function.graph, weights)
+    require_no_fragile_fusion(graph)
     rename_functions(graph, name)
     total = first + len(function.captures)
     return FlatFunction(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -167,6 +168,17 @@ def require_tensorflow(chosen: Flavour, what: str) -> None:
     if chosen.backend != TENSORFLOW:
         backend = chosen.backend
         raise UnsupportedRuntimeError(f"{what} needs TensorFlow, and Keras runs on {backend}")
+
+
+def require_parameter(chosen: Flavour, name: str) -> None:
+    """Check that stock's `load_model` knows the argument *name*: it raises where it does not.
+
+    Raises:
+        UnsupportedRequestError: it does not.
+    """
+    known = inspect.signature(chosen.keras.models.load_model).parameters
+    if name not in known:
+        raise UnsupportedRequestError(f"Keras {chosen.version} has no argument {name!r}")
 
 
 def _has_layout_scope(chosen: Flavour) -> bool:

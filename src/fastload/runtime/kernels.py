@@ -2,7 +2,7 @@
 
 TensorFlow makes a kernel for every distinct set of attributes of an operation, and keeps it: for
 the operation that makes a variable's handle, one for every name (which is there for debugging) and
-shape, and for the one that assigns to it, one for every shape. TensorFlow 2.15 and later (2.8 does
+shape, and for the one that assigns to it, one for every shape. TensorFlow 2.12 and later (2.8 does
 not) wrap each such kernel in a function of its own, which takes 0.5 ms; a network has hundreds. In
 a rebuild, handles are made under one name, and both kernels without the wrapping, which leaves 0.05
 ms. The variable's own name is kept in Python and is what every message and every saver uses.

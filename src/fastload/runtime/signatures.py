@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fastload.errors import BypassError
 from fastload.runtime.object_paths import captured, paths
@@ -19,6 +19,8 @@ from fastload.runtime.tensorflow import import_module, parse_saved_model
 from fastload.runtime.transplant import require, transplant
 from fastload.source.detect import detect
 from fastload.source.fingerprint import fingerprint
+
+_BELOW: Final = "root.signatures."
 
 
 def attach_signatures(root: Any, path: str, digest: str, variables: Mapping[int, Any]) -> None:
@@ -73,8 +75,13 @@ def _load(folder: Path, digest: str, variables: Mapping[int, Any]) -> Mapping[st
         parse_saved_model((folder / "saved_model.pb").read_bytes()).meta_graphs[0].object_graph_def
     )
     stock = import_module("tensorflow.python.saved_model.load")
+    filters, constants = _needed(graph, variables)
 
     class Loader(stock.Loader):  # type: ignore[misc, name-defined]
+        def _retrieve_all_filtered_nodes(self) -> set[int]:
+            found: set[int] = super()._retrieve_all_filtered_nodes()
+            return found | constants
+
         def _restore_checkpoint(self) -> None:
             """Leave the variables as they are: the model may have been trained since."""
 
@@ -84,9 +91,7 @@ def _load(folder: Path, digest: str, variables: Mapping[int, Any]) -> Mapping[st
                 super()._setup_function_captures(name, nodes)
 
     load_partial = transplant(stock, {"Loader": Loader})["load_partial"]
-    found: Mapping[str, Any] = load_partial(str(folder), _filters(graph, variables))[
-        "root.signatures"
-    ]
+    found: Mapping[str, Any] = load_partial(str(folder), filters)["root.signatures"]
     return dict(found.items())
 
 
@@ -104,12 +109,14 @@ def _require_same(folder: Path, digest: str) -> None:
         )
 
 
-def _filters(graph: Any, variables: Mapping[int, Any]) -> dict[str, Any]:
-    """Return what `load_partial` shall load (None) and what is there, by path from the root."""
+def _needed(graph: Any, variables: Mapping[int, Any]) -> tuple[dict[str, Any], set[int]]:
+    """Return what `load_partial` shall load (None) and what is there, by path from the root.
+
+    And the nodes that no path leads to: constants, in files that TensorFlow 2.8 wrote.
+    """
     found = paths(graph)
     filters: dict[str, Any] = {"root.signatures": None}
-    for node in captured(
-        graph, [n for n, path in found.items() if path.startswith("root.signatures.")]
-    ):
+    needed = captured(graph, [n for n, path in found.items() if path.startswith(_BELOW)])
+    for node in needed & found.keys():
         filters[found[node]] = (variables[node], setattr) if node in variables else None
-    return filters
+    return filters, needed - found.keys()

@@ -1,0 +1,39 @@
+"""Records of runs of the zoo, and the tables that are made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.contract.served import REFUSED, SERVED, joined, markdown
+
+
+def record(version: str, *, failed: int = 0, **ended: str) -> dict[str, Any]:
+    loads = [
+        {"model": name, "format": "h5", "function": "load_model", "ended": end}
+        for name, end in ended.items()
+    ]
+    return {"environment": {"tensorflow": version}, "failed": failed, "loads": loads}
+
+
+def test_parts_of_a_run_are_one_record() -> None:
+    """The zoo is run in parts where all of it would take too long; versions stay apart."""
+    whole = record("2.8.4", failed=3, a=SERVED, b=SERVED)
+    parts = [record("2.8.4", failed=1, a=SERVED), record("2.8.4", failed=2, b=SERVED)]
+    other = record("2.12.1", a=SERVED)
+
+    assert joined([*parts, other]) == [whole, other]
+
+
+def test_what_is_told_again_counts() -> None:
+    """A model that was mended is run once more."""
+    first, again = record("2.8.4", a="FL205: no class", b=SERVED), record("2.8.4", a=SERVED)
+
+    assert joined([first, again]) == [record("2.8.4", b=SERVED, a=SERVED)]
+
+
+def test_table_counts_what_stock_opens() -> None:
+    """Reasons stand below it."""
+    text = markdown([record("2.8.4", a=SERVED, b="FL205: no class", c=REFUSED)])
+
+    assert "| `load_model`, HDF5 | 1 of 2 |" in text
+    assert text.endswith("- `load_model`, 1: FL205: no class")
