@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 START = "Python starts"
 NUMPY = "numpy"
-LINKING = "TensorFlow: its libraries are linked"
+LINKING = "TensorFlow: waiting for its libraries to be linked"
 MODULES = "TensorFlow: Python modules"
 STANDARD = "Python: modules of the standard library"
 OTHERS = "other packages"
