@@ -11,19 +11,15 @@ from fastload.answering import Served, serve
 from fastload.cache.directory import CacheDir
 from fastload.call import ModelCall, SavedModelCall, current_settings, require_enabled
 from fastload.errors import (
-    BypassError,
-    CacheError,
-    MigrationError,
-    MissingTensorFlowError,
     UnsupportedRequestError,
     UnsupportedSourceError,
 )
 from fastload.loading import Identity, dropping_corrupt, identify, migration_of, open_twin
 from fastload.migrating import (
-    is_file_of_keras2,
     is_migrated,
     may_migrate,
     open_migrated,
+    rescued,
     unproved,
     with_own_names,
 )
@@ -141,7 +137,11 @@ def serve_model(call: ModelCall, clock: PhaseClock) -> Any:
         call,
         clock,
         lambda: _load_cached(call, clock),
-        lambda stock_error: _rescued(call, clock, stock_error),
+        lambda stock_error: rescued(
+            call,
+            stock_error,
+            lambda identity, chosen: _load_migrated(call, clock, identity, chosen),
+        ),
     )
 
 
@@ -196,23 +196,6 @@ def _load_migrated(
     with clock.phase("restore"), dropping_corrupt(identity.entry):
         model, reason = _restored(call, identity, twin, chosen)
     return Served(model=model, outcome=outcome, twin=twin, reason=unproved(twin) or reason)
-
-
-def _rescued(call: ModelCall, clock: PhaseClock, stock_error: Exception) -> Served | None:
-    """Migrate the Keras 2 file that this Keras 3 refuses, or return None where that is no way."""
-    try:
-        chosen = flavour(call.keras)
-        if not may_migrate(call, chosen) or isinstance(stock_error, (MemoryError, MigrationError)):
-            return None
-        source = detect(call.filepath)
-        if not is_file_of_keras2(source):
-            return None
-        identity = identify(CacheDir.locate(call.settings), source, chosen.name)
-        return _load_migrated(call, clock, identity, chosen)
-    except (CacheError, BypassError, MissingTensorFlowError) as error:
-        if isinstance(error, MigrationError) and hasattr(stock_error, "add_note"):
-            stock_error.add_note(f"fastload: {error.explanation()}")
-        return None
 
 
 def _require_ours(call: ModelCall) -> None:

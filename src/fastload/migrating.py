@@ -7,18 +7,22 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastload import registry
+from fastload.cache.directory import CacheDir
 from fastload.call import ModelCall
-from fastload.loading import Identity, migration_of, open_twin
+from fastload.errors import BypassError, CacheError, MigrationError, MissingTensorFlowError
+from fastload.loading import Identity, identify, migration_of, open_twin
 from fastload.report import Outcome
-from fastload.runtime.flavour import KERAS3, Flavour, is_known
+from fastload.runtime.flavour import KERAS3, Flavour, flavour, is_known
+from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
 from fastload.twin.documents import MIGRATION
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger("fastload")
+T = TypeVar("T")
 
 
 def may_migrate(call: ModelCall, chosen: Flavour) -> bool:
@@ -80,6 +84,30 @@ def open_migrated(call: ModelCall, identity: Identity, chosen: Flavour) -> tuple
     if outcome is Outcome.MISS:
         _logger.info("%s is a Keras 3 model now: %s", call.filepath, _told(twin))
     return twin, outcome
+
+
+def rescued(
+    call: ModelCall, stock_error: Exception, load: Callable[[Identity, Flavour], T]
+) -> T | None:
+    """Load the Keras 2 file that this Keras 3 refuses; None where that is no way.
+
+    Args:
+        call: the call of the stock loader.
+        stock_error: what that raised. It gets a note where the file cannot be migrated.
+        load: loads the migrated model.
+    """
+    try:
+        chosen = flavour(call.keras)
+        if not may_migrate(call, chosen) or isinstance(stock_error, (MemoryError, MigrationError)):
+            return None
+        source = detect(call.filepath)
+        if not is_file_of_keras2(source):
+            return None
+        return load(identify(CacheDir.locate(call.settings), source, chosen.name), chosen)
+    except (CacheError, BypassError, MissingTensorFlowError) as error:
+        if isinstance(error, MigrationError) and hasattr(stock_error, "add_note"):
+            stock_error.add_note(f"fastload: {error.explanation()}")
+        return None
 
 
 def with_own_names(call: ModelCall) -> ModelCall:

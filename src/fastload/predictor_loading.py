@@ -13,8 +13,9 @@ from fastload.cache.directory import CacheDir
 from fastload.call import ModelCall, PredictorCall, current_settings, require_enabled
 from fastload.errors import BypassError, CacheError
 from fastload.functions import SavedFunctions, kept_keras_function, keras_function
-from fastload.loading import dropping_corrupt, identify, open_twin
-from fastload.report import PhaseClock
+from fastload.loading import Identity, dropping_corrupt, identify, migration_of, open_twin
+from fastload.migrating import is_migrated, may_migrate, open_migrated, rescued, unproved
+from fastload.report import Outcome, PhaseClock
 from fastload.restore.collector import paused_collector
 from fastload.restore.predictor import Predictor, Run
 from fastload.runtime import early
@@ -23,6 +24,7 @@ from fastload.runtime.expected_keras import expected_keras
 from fastload.runtime.flat_call import require_device
 from fastload.runtime.flavour import (
     KERAS2,
+    Flavour,
     KerasChoice,
     flavour,
     require_plain_moment,
@@ -83,7 +85,16 @@ def load(asked: Asked, reopen: Callable[..., Predictor]) -> Predictor:
     if asked.device is not None:
         early.start(may_defer=settings.defer and not settings.disabled)
         require_device(asked.device)
-    predictor: Predictor = serve(call, clock, lambda: _load(call, clock))
+    predictor: Predictor = serve(
+        call,
+        clock,
+        lambda: _load(call, clock),
+        lambda stock_error: rescued(
+            _model_call(call),
+            stock_error,
+            lambda identity, chosen: _of_migrated(call, clock, identity, chosen),
+        ),
+    )
     return predictor
 
 
@@ -182,23 +193,46 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
     served = _before_keras(call, clock, source)
     if served is not None:
         return served
+    model_call = _model_call(call)
     with clock.phase("import"):
         chosen = flavour(call.keras)
         require_tensorflow(chosen, "a predictor")
         require_plain_moment(chosen)
-        require_opens(chosen.name, source)
     with clock.phase("identify"):
         identity = identify(CacheDir.locate(call.settings), source, chosen.name)
+    if may_migrate(model_call, chosen) and is_migrated(identity):
+        return _of_migrated(call, clock, identity, chosen)
+    require_opens(chosen.name, source)
     with clock.phase("twin"):
-        twin, outcome = open_twin(identity, call.settings, call.weights)
+        opened = open_twin(identity, call.settings, call.weights)
+    return _of_keras_twin(call, clock, identity, chosen, opened)
+
+
+def _of_migrated(
+    call: PredictorCall, clock: PhaseClock, identity: Identity, chosen: Flavour
+) -> Served:
+    """Predict with the Keras 3 model of a Keras 2 source, migrating it first where need be."""
+    identity = migration_of(identity)
+    with clock.phase("twin"):
+        opened = open_migrated(_model_call(call), identity, chosen)
+    served = _of_keras_twin(call, clock, identity, chosen, opened)
+    return replace(served, reason=unproved(served.twin) or served.reason)
+
+
+def _of_keras_twin(
+    call: PredictorCall,
+    clock: PhaseClock,
+    identity: Identity,
+    chosen: Flavour,
+    opened: tuple[Twin, Outcome],
+) -> Served:
+    twin, outcome = opened
     with clock.phase("restore"), dropping_corrupt(identity.entry):
         # Imported here: where the function is kept, no model is made.
         from fastload.rebuilding import rebuild
 
         weights = _Weights.of(call, twin)
-        model_call = ModelCall(
-            filepath=call.filepath, compile=False, stock_only={}, settings=call.settings
-        )
+        model_call = replace(_model_call(call), compile=False)
         signature, run, reason = keras_function(
             identity,
             twin,
@@ -212,6 +246,13 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
         )
         weights.remember(predictor)
     return Served(model=predictor, outcome=outcome, twin=twin, reason=reason)
+
+
+def _model_call(call: PredictorCall) -> ModelCall:
+    """Return the call of `load_model` that stock makes in the place of *call*."""
+    return ModelCall(
+        filepath=call.filepath, stock_only={}, keras=call.keras, settings=call.settings
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -232,3 +232,46 @@ def test_a_failed_migration_leaves_no_twin(keras2: Any, keras3: Any, tmp_path: P
             fastload.load_model(tmp_path / "m", keras="keras")
 
     assert fastload.explain(tmp_path / "m", keras="keras").outcome.value == "miss"
+
+
+def test_a_predictor_of_a_file_that_stock_refuses(kept: tuple[Any, Path]) -> None:
+    """With Keras 3 alone it is of the migrated model; a SavedModel has functions of its own."""
+    original, path = kept
+
+    predictors = [fastload.load_predictor(path, keras="keras") for _ in range(2)]
+
+    report = fastload.last_load()
+    assert report is not None
+    assert (report.outcome.value, report.reason) == ("hit", None)
+    for predict in predictors:
+        np.testing.assert_allclose(predict.predict(INPUTS), original(INPUTS), rtol=1e-5, atol=1e-6)
+
+
+def test_a_predictor_and_a_model_share_a_twin(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    recurrent(keras2).save(path)
+    fastload.load_predictor(path, keras="keras")
+
+    model = fastload.load_model(path, keras="keras")
+
+    report = fastload.last_load()
+    assert report is not None
+    assert report.outcome.value == "hit"
+    assert isinstance(model, keras3.Model)
+    assert model.optimizer is not None
+
+
+def test_a_predictor_of_what_cannot_be_migrated_says_why(
+    keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    del keras3
+
+    class Own(keras2.layers.Layer):  # type: ignore[misc, name-defined]
+        pass
+
+    path = tmp_path / "model.h5"
+    keras2.Sequential([keras2.layers.LSTM(2, input_shape=(5, 3)), Own()]).save(path)
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - of Keras's, which changes
+        fastload.load_predictor(path, keras="keras")
+    assert "layer 'own' of class Own" in "".join(getattr(caught.value, "__notes__", []))
