@@ -13,7 +13,14 @@ from fastload.call import ModelCall, current_settings
 from fastload.deferring import learn
 from fastload.errors import BypassError, CacheError
 from fastload.functions import SavedFunctions, keras_function
-from fastload.loading import Identity, build, identify, require_section
+from fastload.loading import Identity, build, identify, migration_of, require_section
+from fastload.migrating import (
+    is_file_of_keras2,
+    is_migrated,
+    may_migrate,
+    open_migrated,
+    with_own_names,
+)
 from fastload.prediction import learn_predict, remember_predict
 from fastload.rebuilding import rebuild
 from fastload.report import LoadReport, Outcome, PhaseClock
@@ -69,6 +76,13 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
     with clock.phase("twin"):
         identity, outcome, refused = _build(call, source, chosen)
         twin = Twin.open(identity.entry.path)
+    with clock.phase("migration"):
+        migrated, refused = _migrate(call, source, chosen, refused)
+    if migrated is not None:
+        # The functions of a SavedModel are in the first twin, the model in the second.
+        _make_functions(call, identity, twin, chosen)
+        identity, outcome = migrated
+        twin = Twin.open(identity.entry.path)
     if refused is None:
         with clock.phase("specs"):
             _learn_specs(call, identity, twin, chosen)
@@ -111,6 +125,47 @@ def _build(
         return identity, build(identity, call.settings), refused
     except BypassError:
         raise refused from None
+
+
+def _migrate(
+    call: ModelCall, source: ModelSource, chosen: Flavour, refused: BypassError | None
+) -> tuple[tuple[Identity, Outcome] | None, BypassError | None]:
+    """Have the Keras 3 model of a Keras 2 source in the cache, where a load would make one.
+
+    Args:
+        call: without its being compiled; a load compiles unless it is told not to.
+        source: what is loaded.
+        chosen: the Keras.
+        refused: why its own twin does not serve `load_model`, if so.
+
+    Returns:
+        The model's twin, and whether it was there; and why nothing serves `load_model`.
+    """
+    compiled = replace(call, compile=True)
+    if not may_migrate(compiled, chosen):
+        return None, refused
+    identity = identify(CacheDir.locate(call.settings), source, chosen.name)
+    if refused is None and not _is_refused(compiled, identity, chosen):
+        return None, None
+    migrated = migration_of(identity)
+    try:
+        _, outcome = open_migrated(with_own_names(compiled), migrated, chosen)
+    except BypassError as error:
+        _logger.info("%s is not a Keras 3 model: %s", call.filepath, error)
+        return None, refused and error
+    return (migrated, outcome), None
+
+
+def _is_refused(call: ModelCall, identity: Identity, chosen: Flavour) -> bool:
+    """Say whether stock Keras 3 refuses a file of Keras 2."""
+    if not is_file_of_keras2(identity.source):
+        return False
+    try:
+        if not is_migrated(identity):
+            rebuild(call, identity, Twin.open(identity.entry.path), chosen)
+    except (CacheError, BypassError):
+        return True
+    return is_migrated(identity)
 
 
 def _learn_specs(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:

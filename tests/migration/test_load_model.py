@@ -275,3 +275,33 @@ def test_a_predictor_of_what_cannot_be_migrated_says_why(
     with pytest.raises(Exception) as caught:  # noqa: PT011 - of Keras's, which changes
         fastload.load_predictor(path, keras="keras")
     assert "layer 'own' of class Own" in "".join(getattr(caught.value, "__notes__", []))
+
+
+def test_what_was_warmed_is_a_hit(kept: tuple[Any, Path]) -> None:
+    original, path = kept
+    first, second = (fastload.warm(path, keras="keras") for _ in range(2))
+
+    model = fastload.load_model(path, keras="keras")
+
+    report = fastload.last_load()
+    assert report is not None
+    assert [first.outcome.value, second.outcome.value, report.outcome.value] == [
+        "miss",
+        "hit",
+        "hit",
+    ]
+    assert (first.reason, first.twin) == (None, report.twin)
+    np.testing.assert_allclose(model(INPUTS), original(INPUTS), rtol=1e-5, atol=1e-6)
+
+
+def test_warm_says_which_layer_cannot_be_migrated(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    del keras3
+    inputs = keras2.Input((2,))
+    model = keras2.Model(inputs, keras2.layers.Lambda(lambda x: x + 1, name="own")(inputs))
+    model.save(tmp_path / "model", save_format="tf")
+
+    report = fastload.warm(tmp_path / "model", keras="keras")
+
+    assert report.code == "FL207"
+    assert "layer 'own'" in str(report.reason)
+    assert fastload.load_predictor(tmp_path / "model") is not None
