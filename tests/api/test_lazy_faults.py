@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload import api, predicting
+from fastload import api, predictor_loading
 from fastload.errors import RestoreError
 from fastload.lending.pages import MappedPages, ReadPages
 from fastload.loading import open_twin
@@ -45,7 +45,7 @@ def when_opened(act: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) ->
         act(twin.path)
         return twin, outcome
 
-    for module in (api, predicting):
+    for module in (api, predictor_loading):
         monkeypatch.setattr(module, "open_twin", opened)
 
 
