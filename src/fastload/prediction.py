@@ -22,6 +22,7 @@ from fastload.errors import BypassError, CacheError
 from fastload.loading import Identity
 from fastload.restore.collector import paused_collector
 from fastload.restore.objects import uses_only_builtins
+from fastload.runtime.backends.choice import TENSORFLOW
 from fastload.runtime.flavour import Flavour
 from fastload.runtime.predicting_model import PredictingModel, blank_batch, is_covered, leave_marks
 from fastload.runtime.surroundings import surroundings
@@ -68,6 +69,8 @@ def _require_ours(model: Any, call: ModelCall, twin: Twin, chosen: Flavour) -> N
     Raises:
         NotKeptError: it may not be.
     """
+    if chosen.backend != TENSORFLOW:
+        raise NotKeptError(f"Keras runs on {chosen.backend}, and traces nothing that can be kept")
     if call.weights == "lazy":
         raise NotKeptError("its weights are lent")
     if call.device is not None or call.custom_objects:
