@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from fastload.flags import DEFER, DISABLE, flag
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from fastload.restore.predictor import Predictor
     from fastload.runtime.flavour import KerasChoice
     from fastload.settings import WeightsMode
+
+if "tensorflow" in sys.modules:  # nothing will be linked meanwhile
+    import fastload.predictor_loading  # noqa: F401
 
 
 def load_predictor(  # noqa: PLR0913 - each says another thing
@@ -62,7 +66,7 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
     """
     if flag(os.environ, DEFER, unset=True) and not flag(os.environ, DISABLE):
         linking.begin()
-    # Imported here, as what it imports takes time that TensorFlow's linking takes too.
+    # Imported here, while TensorFlow is linked.
     from fastload.predictor_loading import Asked, load
 
     asked = Asked(
