@@ -1,4 +1,6 @@
-"""The first `predict` after a load: `python -m benchmarks.first_predict MODEL... [--runs N]`.
+"""The first `predict` after a load: `python -m benchmarks.first_predict CASE... [--runs N]`.
+
+A case is a Keras and a model, as `tf_keras:path/to/model` or `keras:path/to/model.keras`.
 
 Each load is in a process of its own, stock and fastload in turn, from a cache that `fastload.warm`
 filled. Predictions must be equal to the bit, or no number counts.
@@ -18,44 +20,62 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks import machine
+from benchmarks.measure import WORK
+from benchmarks.page import Markers, table
+
 if TYPE_CHECKING:
     from fastload.runtime.flavour import KerasChoice
 
 LOADERS: Final = ("stock", "fastload")
 COLUMNS: Final = ("load_s", "first_s", "later_s")
+MARKERS: Final = Markers("first-predict", "benchmarks.first_predict")
+HEADINGS: Final = (
+    *("model", "n", "stock: first `predict` s", "fastload: first `predict` s", "times faster"),
+    *("stock: later ones s", "fastload: later ones s"),
+)
 
 
 def main() -> None:
-    """Measure each model and print a table."""
+    """Measure each case, print a table, and write it into the page if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="+")
-    parser.add_argument("--keras", choices=("keras", "tf_keras"), default="keras")
+    parser.add_argument("cases", nargs="+")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--page", type=Path, help="the page that shows the figures")
     parser.add_argument("--one", choices=LOADERS, help="measure one load in this process")
     asked = parser.parse_args()
     if asked.one:
-        sys.stdout.write(json.dumps(measure(asked.models[0], asked.keras, asked.one)) + "\n")
+        keras, _, model = asked.cases[0].partition(":")
+        sys.stdout.write(json.dumps(measure(model, keras, asked.one)) + "\n")
         return
     with tempfile.TemporaryDirectory() as cache:
         os.environ["FASTLOAD_CACHE_DIR"] = cache
-        for model in asked.models:
-            for line in compare(model, asked.keras, asked.runs):
-                sys.stdout.write(f"{line}\n")
-                sys.stdout.flush()
+        written = table(HEADINGS, [compare(case, asked.runs) for case in asked.cases])
+    facts = ", ".join(f"{name} {what}" for name, what in machine.describe(WORK).items())
+    written = f"Measured on: {facts}.\n\n{written}"
+    sys.stdout.write(f"{written}\n")
+    if asked.page:
+        asked.page.write_text(MARKERS.replace(asked.page.read_text(), written))
 
 
-def compare(model: str, keras: str, runs: int) -> list[str]:
-    """Return a line for each loader: medians in seconds."""
+def compare(case: str, runs: int) -> list[str]:
+    """Return a row of the table: medians in seconds."""
+    keras, _, model = case.partition(":")
     warm = f"import fastload; fastload.warm({model!r}, keras={keras!r})"
     subprocess.run([sys.executable, "-c", warm], check=True)
     found: dict[str, list[dict[str, Any]]] = {loader: [] for loader in LOADERS}
     for _ in range(runs):
         for loader in LOADERS:
-            found[loader].append(_in_own_process(model, keras, loader))
-    digests = {one["digest"] for each in found.values() for one in each}
-    if len(digests) != 1:
-        raise SystemExit(f"{model}: predictions differ")
-    return [_line(model, loader, found[loader]) for loader in LOADERS]
+            found[loader].append(_in_own_process(case, loader))
+    if len({one["digest"] for each in found.values() for one in each}) != 1:
+        raise SystemExit(f"{case}: predictions differ")
+    first, later = (
+        [median(one[column] for one in found[loader]) for loader in LOADERS]
+        for column in COLUMNS[1:]
+    )
+    name = f"{Path(model).name}, {keras}"
+    told = [f"{seconds:.3f}" for seconds in (*first, *later)]
+    return [name, str(runs), *told[:2], f"{first[0] / first[1]:.1f}", *told[2:]]
 
 
 def measure(model: str, keras: KerasChoice, loader: str) -> dict[str, Any]:
@@ -83,17 +103,11 @@ def measure(model: str, keras: KerasChoice, loader: str) -> dict[str, Any]:
     return {**dict(zip(COLUMNS, values, strict=True)), "digest": digest}
 
 
-def _in_own_process(model: str, keras: str, loader: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.first_predict", model]
-    command += ["--keras", keras, "--one", loader]
+def _in_own_process(case: str, loader: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.first_predict", case, "--one", loader]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
-
-
-def _line(model: str, loader: str, found: list[dict[str, Any]]) -> str:
-    values = [f"{column} {median(one[column] for one in found):.3f}" for column in COLUMNS]
-    return f"{Path(model).name:24} {loader:9} {'  '.join(values)}  (n={len(found)})"
 
 
 if __name__ == "__main__":
