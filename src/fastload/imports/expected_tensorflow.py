@@ -43,9 +43,13 @@ def prepare_environment(package: str) -> None:
     Args:
         package: what `expected` returned.
     """
-    variables = SET_FIRST[_version_in(os.path.dirname(package))]  # noqa: PTH120
-    for name, value in variables.items():
+    for name, value in SET_FIRST[version_of(package)].items():
         os.environ.setdefault(name, value)
+
+
+def version_of(package: str) -> str:
+    """Return the version, as `2.21`, of the TensorFlow in the folder *package*."""
+    return _version_in(os.path.dirname(package))  # noqa: PTH120
 
 
 def _version_in(folder: str) -> str:

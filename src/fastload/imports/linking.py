@@ -17,6 +17,7 @@ from fastload.imports import expected_tensorflow
 
 TYPE_CHECKING = False  # what `typing` has under this name, without the import
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from ctypes import CDLL
     from threading import Thread
     from typing import Any
@@ -53,41 +54,44 @@ _BEFORE = (
     "termios",
     "zlib",
 )
-#: What TensorFlow's first modules import that links nothing, and those of them that link nothing.
-_MEANWHILE = (
-    "xml.dom.minidom",
-    "absl.logging",
-    "google.protobuf.internal.builder",
-    "google.protobuf.any_pb2",
-    "google.protobuf.text_format",
-    "pdb",
-    "absl.app",
-    "tensorflow.core.framework.api_def_pb2",
-    "tensorflow.core.framework.summary_pb2",
-    "tensorflow.core.function",
-    "tensorflow.core.lib.core.error_codes_pb2",
-    "tensorflow.core.protobuf.struct_pb2",
-    "tensorflow.python.client",
-    "tensorflow.python.framework.cpp_shape_inference_pb2",
-    "tensorflow.python.framework.registry",
-    "tensorflow.python.framework.stack",
-    "tensorflow.python.framework.tfrt_utils",
-    "tensorflow.python.framework.traceable_stack",
-    "tensorflow.python.framework.type_spec_registry",
-    "tensorflow.python.ops",
-    "tensorflow.python.platform.self_check",
-    "tensorflow.python.profiler.internal",
-    "tensorflow.python.pywrap_dlopen_global_flags",
-    "tensorflow.python.saved_model",
-    "tensorflow.python.types.doc_typealias",
-    "tensorflow.python.util.custom_nest_protocol",
-    "tensorflow.python.util.deprecation",
-    "tensorflow.python.util.function_utils",
-    "tensorflow.python.util.lock_util",
-    "tensorflow.python.util.numpy_compat",
-    "tensorflow.python.util.object_identity",
-    "tensorflow.python.util.traceback_utils",
-)
+#: For each version: what TensorFlow's first modules import that links nothing, and those of them
+#: that link nothing. In 2.15 absl would come before `six`, and another finder before Python's own.
+_MEANWHILE: Mapping[str, tuple[str, ...]] = {
+    "2.21": (
+        "xml.dom.minidom",
+        "absl.logging",
+        "google.protobuf.internal.builder",
+        "google.protobuf.any_pb2",
+        "google.protobuf.text_format",
+        "pdb",
+        "absl.app",
+        "tensorflow.core.framework.api_def_pb2",
+        "tensorflow.core.framework.summary_pb2",
+        "tensorflow.core.function",
+        "tensorflow.core.lib.core.error_codes_pb2",
+        "tensorflow.core.protobuf.struct_pb2",
+        "tensorflow.python.client",
+        "tensorflow.python.framework.cpp_shape_inference_pb2",
+        "tensorflow.python.framework.registry",
+        "tensorflow.python.framework.stack",
+        "tensorflow.python.framework.tfrt_utils",
+        "tensorflow.python.framework.traceable_stack",
+        "tensorflow.python.framework.type_spec_registry",
+        "tensorflow.python.ops",
+        "tensorflow.python.platform.self_check",
+        "tensorflow.python.profiler.internal",
+        "tensorflow.python.pywrap_dlopen_global_flags",
+        "tensorflow.python.saved_model",
+        "tensorflow.python.types.doc_typealias",
+        "tensorflow.python.util.custom_nest_protocol",
+        "tensorflow.python.util.deprecation",
+        "tensorflow.python.util.function_utils",
+        "tensorflow.python.util.lock_util",
+        "tensorflow.python.util.numpy_compat",
+        "tensorflow.python.util.object_identity",
+        "tensorflow.python.util.traceback_utils",
+    ),
+}
 
 _thread: Thread | None = None
 
@@ -106,10 +110,14 @@ def begin() -> None:
     _thread = _started(os.path.join(package, _FIRST_LIBRARY))  # noqa: PTH118 - no `pathlib` yet
 
 
-def use_the_time() -> None:
-    """Import what TensorFlow is about to import, if it is being linked."""
+def use_the_time(package: str) -> None:
+    """Import what TensorFlow is about to import, if it is being linked.
+
+    Args:
+        package: its folder; see `expected_tensorflow.expected`.
+    """
     if _thread is not None and _thread.is_alive():
-        _import(_MEANWHILE)
+        _import(_MEANWHILE.get(expected_tensorflow.version_of(package), ()))
 
 
 def wait() -> None:

@@ -60,7 +60,7 @@ class _EagerRuntime:
     def begin(self) -> None:
         """Import it, in the order of TensorFlow's own import."""
         expected_tensorflow.prepare_environment(self._package)
-        linking.use_the_time()
+        linking.use_the_time(self._package)
         import_module("tensorflow.python.pywrap_tensorflow")
         os.environ["TF2_BEHAVIOR"] = "1"
         import_module("tensorflow.python.tf2").enable()
