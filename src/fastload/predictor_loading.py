@@ -200,7 +200,8 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
         require_plain_moment(chosen)
     with clock.phase("identify"):
         identity = identify(CacheDir.locate(call.settings), source, chosen.name)
-    if may_migrate(model_call, chosen) and is_migrated(identity):
+    is_file = source.kind is not SourceKind.SAVED_MODEL
+    if is_file and may_migrate(model_call, chosen) and is_migrated(identity):
         return _of_migrated(call, clock, identity, chosen)
     require_opens(chosen.name, source)
     with clock.phase("twin"):
