@@ -46,7 +46,8 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
     """Build the twin of the model at *path* now, so that no later load has to.
 
     The twin of a SavedModel serves `load_model`, `load_saved_model` and `load_predictor`. Where it
-    cannot serve the first of them, it is made for the others alone.
+    cannot serve the first of them, it is made for the others alone. A Keras 2 model that Keras 3
+    refuses is migrated, as the first load of it would do.
 
     Args:
         path: what would be given to one of them.
