@@ -81,7 +81,8 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
         migrated, refused = _migrate(call, source, chosen, refused)
     if migrated is not None:
         # The functions of a SavedModel are in the first twin, the model in the second.
-        _make_functions(call, identity, twin, chosen)
+        with clock.phase("functions"):
+            _make_functions(call, identity, twin, chosen)
         identity, outcome = migrated
         twin = Twin.open(identity.entry.path)
     if refused is None:

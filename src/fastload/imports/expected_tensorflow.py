@@ -27,29 +27,21 @@ _PLUGINS = "tensorflow-plugins"
 _DISTRIBUTIONS = ("tensorflow", "tensorflow_cpu", "tensorflow_macos")
 
 
-def expected() -> str | None:
-    """Return the folder of the package, if its import is known; else it is to be left alone."""
+def expected() -> tuple[str, str] | None:
+    """Return folder and version, as `2.21`, of the package if its import is known, or None."""
     spec = find_spec("tensorflow")
     if spec is None or spec.origin is None:
         return None
     package = os.path.dirname(spec.origin)  # noqa: PTH120 - `pathlib` is not imported yet
     folder = os.path.dirname(package)  # noqa: PTH120
-    return None if _has_plugins(folder) or _version_in(folder) not in SET_FIRST else package
+    version = _version_in(folder)
+    return None if version not in SET_FIRST or _has_plugins(folder) else (package, version)
 
 
-def prepare_environment(package: str) -> None:
-    """Set what TensorFlow sets before its libraries are linked.
-
-    Args:
-        package: what `expected` returned.
-    """
-    for name, value in SET_FIRST[version_of(package)].items():
+def prepare_environment(version: str) -> None:
+    """Set what TensorFlow *version* sets before its libraries are linked."""
+    for name, value in SET_FIRST[version].items():
         os.environ.setdefault(name, value)
-
-
-def version_of(package: str) -> str:
-    """Return the version, as `2.21`, of the TensorFlow in the folder *package*."""
-    return _version_in(os.path.dirname(package))  # noqa: PTH120
 
 
 def _version_in(folder: str) -> str:

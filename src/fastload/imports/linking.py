@@ -102,22 +102,19 @@ def begin() -> None:
     Nothing fails here: what is wrong is found, and told, where TensorFlow is imported.
     """
     global _thread  # noqa: PLW0603 - a process links once
-    package = None if _thread or not _is_of_use() else expected_tensorflow.expected()
-    if package is None:
+    found = None if _thread or not _is_of_use() else expected_tensorflow.expected()
+    if found is None:
         return
+    package, version = found
     _import(_BEFORE)
-    expected_tensorflow.prepare_environment(package)
+    expected_tensorflow.prepare_environment(version)
     _thread = _started(os.path.join(package, _FIRST_LIBRARY))  # noqa: PTH118 - no `pathlib` yet
 
 
-def use_the_time(package: str) -> None:
-    """Import what TensorFlow is about to import, if it is being linked.
-
-    Args:
-        package: its folder; see `expected_tensorflow.expected`.
-    """
+def use_the_time(version: str) -> None:
+    """Import what TensorFlow *version* is about to import, if it is being linked."""
     if _thread is not None and _thread.is_alive():
-        _import(_MEANWHILE.get(expected_tensorflow.version_of(package), ()))
+        _import(_MEANWHILE.get(version, ()))
 
 
 def wait() -> None:

@@ -44,23 +44,23 @@ def start(*, may_defer: bool) -> None:
 
 
 def _defer() -> None:
-    package = None if "tensorflow" in sys.modules else expected_tensorflow.expected()
-    if package is not None:
+    found = None if "tensorflow" in sys.modules else expected_tensorflow.expected()
+    if found is not None:
         make_lighter()
-        deferred.defer("tensorflow", _EagerRuntime(package), companions=_KERAS)
+        deferred.defer("tensorflow", _EagerRuntime(*found), companions=_KERAS)
 
 
 class _EagerRuntime:
     """The part of TensorFlow that comes early."""
 
-    def __init__(self, package: str) -> None:
-        self._package = package
+    def __init__(self, package: str, version: str) -> None:
+        self._package, self._version = package, version
         self._operators: dict[str, Callable[..., Any]] = {}
 
     def begin(self) -> None:
         """Import it, in the order of TensorFlow's own import."""
-        expected_tensorflow.prepare_environment(self._package)
-        linking.use_the_time(self._package)
+        expected_tensorflow.prepare_environment(self._version)
+        linking.use_the_time(self._version)
         import_module("tensorflow.python.pywrap_tensorflow")
         os.environ["TF2_BEHAVIOR"] = "1"
         import_module("tensorflow.python.tf2").enable()
