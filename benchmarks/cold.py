@@ -7,6 +7,7 @@ need no TensorFlow. What all of them predict is compared first; if it differs, n
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import sys
@@ -17,24 +18,14 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import cold_loads
-from benchmarks.cold_measure import Cached, Cost, measure, prepared, stays_cached
+from benchmarks.cold_measure import Cached, Cost, Prepared, measure, prepared, stays_cached
 from benchmarks.machine import describe
 from benchmarks.measure import ROOT, WORK, BenchmarkError, check_byte_code
 from benchmarks.page import Markers, table
 from benchmarks.ways import NETWORKS, Network, networks
 
-HEADINGS: Final = (
-    "way",
-    "n",
-    "s",
-    "times",
-    "CPU s",
-    "peak MiB",
-    "model from disk s",
-    "times",
-    "all from disk s",
-    "times",
-)
+HEADINGS: Final = ("way", "n", "s", "times", "CPU s", "peak MiB")
+DISK_HEADINGS: Final = ("way", "n", "model from disk s", "times", "all from disk s", "times")
 _DEFAULT: Final = ("resnet50", "efficientnetb0", "sleepecg")
 
 
@@ -57,23 +48,39 @@ class Part:
 
 
 def _processes(asked: argparse.Namespace) -> str:
-    return "\n\n".join(_network_text(each, asked) for each in networks(asked.models))
+    texts = []
+    for network in networks(asked.models):
+        costs = list(_costs(_ways(network, asked), Cached.EVERYTHING, asked))
+        texts.append(f"### {network.name}\n\n{table(HEADINGS, rows(costs))}")
+    return "\n\n".join(texts)
 
 
-def _network_text(network: Network, asked: argparse.Namespace) -> str:
-    ways = prepared(
+def _disk(asked: argparse.Namespace) -> str:
+    return "\n\n".join(_disk_text(each, asked) for each in networks(asked.models))
+
+
+def _disk_text(network: Network, asked: argparse.Namespace) -> str:
+    ways = _ways(network, asked)
+    costs = [
+        cost for cached in (Cached.NO_MODEL, Cached.NOTHING) for cost in _costs(ways, cached, asked)
+    ]
+    stayed = f"{stays_cached(ways[0]):.0%} stayed in the page cache"
+    return (
+        f"### {network.name}, from disk\n\n{table(DISK_HEADINGS, disk_rows(costs))}\n\n"
+        f"Of the files of Python and its packages {stayed}."
+    )
+
+
+def _ways(network: Network, asked: argparse.Namespace) -> list[Prepared]:
+    return prepared(
         network, asked.work, lambda way: not (asked.tensorflow_only and way.is_converted)
     )
-    costs: list[Cost] = []
-    for cached in asked.cached:
-        for cost in measure(ways, cached, asked.rounds):
-            costs.append(cost)
-            _note(cost, asked)
-    text = f"### {network.name}\n\n{table(HEADINGS, rows(costs))}"
-    if Cached.NOTHING in asked.cached:
-        share = stays_cached(ways[0])
-        text += f"\n\nOf the files of Python and its packages {share:.0%} stayed in the page cache."
-    return text
+
+
+def _costs(ways: list[Prepared], cached: Cached, asked: argparse.Namespace) -> Iterator[Cost]:
+    for cost in measure(ways, cached, asked.rounds):
+        _note(cost, asked)
+        yield cost
 
 
 def _note(cost: Cost, asked: argparse.Namespace) -> None:
@@ -84,29 +91,35 @@ def _note(cost: Cost, asked: argparse.Namespace) -> None:
 
 
 def rows(costs: Sequence[Cost]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each way of a network; ratios are to the first in the same state."""
-    ways = list(dict.fromkeys(cost.way for cost in costs))
-    for way in ways:
-        own = [cost for cost in costs if cost.way == way]
-        warm = [cost for cost in own if cost.cached == Cached.EVERYTHING.value]
+    """Yield a row for each way of a network; ratios are to the first."""
+    for way, own in _by_way(costs).items():
         yield (
             way,
-            str(max(len(_walls(own, cached)) for cached in Cached)),
-            *_wall_cells(costs, ways[0], way, Cached.EVERYTHING),
-            f"{statistics.median(cost.cpu_s for cost in warm):.2f}" if warm else "-",
-            f"{statistics.median(cost.peak_mib for cost in warm):.0f}" if warm else "-",
-            *_wall_cells(costs, ways[0], way, Cached.NO_MODEL),
-            *_wall_cells(costs, ways[0], way, Cached.NOTHING),
+            str(len(own)),
+            *_wall_cells(costs, way, Cached.EVERYTHING),
+            f"{statistics.median(cost.cpu_s for cost in own):.2f}",
+            f"{statistics.median(cost.peak_mib for cost in own):.0f}",
         )
 
 
-def _wall_cells(costs: Sequence[Cost], first: str, way: str, cached: Cached) -> tuple[str, str]:
-    base = _walls([cost for cost in costs if cost.way == first], cached)
-    own = _walls([cost for cost in costs if cost.way == way], cached)
-    if not own:
-        return "-", "-"
-    wall_s = statistics.median(own)
-    return f"{wall_s:.3f}", f"{statistics.median(base) / wall_s:.1f}"
+def disk_rows(costs: Sequence[Cost]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each way of a network; ratios are to the first in the same state."""
+    for way, own in _by_way(costs).items():
+        cells = (_wall_cells(costs, way, each) for each in (Cached.NO_MODEL, Cached.NOTHING))
+        yield (way, str(len(_walls(own, Cached.NOTHING))), *itertools.chain(*cells))
+
+
+def _by_way(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
+    ways = dict.fromkeys(cost.way for cost in costs)
+    return {way: [cost for cost in costs if cost.way == way] for way in ways}
+
+
+def _wall_cells(costs: Sequence[Cost], way: str, cached: Cached) -> tuple[str, str]:
+    of_ways = _by_way(costs)
+    base_s, own_s = (
+        statistics.median(_walls(of_ways[each], cached)) for each in (next(iter(of_ways)), way)
+    )
+    return f"{own_s:.3f}", f"{base_s / own_s:.1f}"
 
 
 def _walls(costs: Sequence[Cost], cached: Cached) -> list[float]:
@@ -118,7 +131,11 @@ def _loads(asked: argparse.Namespace) -> str:
     return table(cold_loads.HEADINGS, found)
 
 
-PARTS: Final = (Part(name="processes", text=_processes), Part(name="loads", text=_loads))
+PARTS: Final = (
+    Part(name="processes", text=_processes),
+    Part(name="disk", text=_disk),
+    Part(name="loads", text=_loads),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -145,11 +162,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cold", description=__doc__)
     add = parser.add_argument
-    names, states = [part.name for part in PARTS], list(Cached)
+    names = [part.name for part in PARTS]
     add("--parts", nargs="+", choices=names, default=names, help="what to measure (all)")
     add("--models", nargs="+", default=_DEFAULT, help=f"of {', '.join(NETWORKS)}")
     add("--loads", nargs="+", default=cold_loads.LOADS, help="networks that are only loaded")
-    add("--cached", nargs="+", type=Cached, default=states, help="what the page cache has (each)")
     add("--tensorflow-only", action="store_true", help="leave the other runtimes out")
     add("--rounds", type=int, default=9, help="processes of each kind (9)")
     add("--work", type=Path, default=WORK, help="folder for models, twins and environments")

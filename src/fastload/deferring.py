@@ -9,41 +9,24 @@ docs/decisions/0020-deferred-models.md says what can be told apart until then.
 from __future__ import annotations
 
 import functools
-import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from fastload.call import ModelCall
 from fastload.deferral_note import DeferralEntry, DeferralNote
-from fastload.errors import BypassError, CacheError, FastloadError
+from fastload.deferred_model import Answers, Revival, deferred_model
 from fastload.functions import keras_function
 from fastload.loading import Identity
+from fastload.prediction import remember_predict
 from fastload.restore.objects import uses_only_builtins
-from fastload.restore.predictor import Run
-from fastload.runtime.adoption import taking_place
 from fastload.runtime.backends.choice import TENSORFLOW
 from fastload.runtime.effects import Effects
 from fastload.runtime.flavour import KERAS2, Flavour
-from fastload.runtime.late import come_to_life, late, true_dict
 from fastload.runtime.model_classes import PLAIN_CLASSES, plain_class
 from fastload.runtime.moment import Moment, in_a_thread, is_plain
-from fastload.runtime.stand_in_model import (
-    NotCoveredError,
-    can_be_asked,
-    leave_traces,
-    stand_in,
-    takes_any_batch,
-)
-from fastload.signature import Signature
-from fastload.source.detect import detect
-from fastload.source.kinds import ModelSource
-from fastload.switch import loading
+from fastload.runtime.stand_in_model import takes_any_batch
 from fastload.twin.reader import Twin
-
-_logger: Final = logging.getLogger("fastload")
-_ANSWERS: Final = "_fastload_answers"
 
 
 def deferred(
@@ -72,13 +55,17 @@ def deferred(
     note = entry.read() or DeferralNote(kind="fastload.warm has not prepared it for that")
     final = plain_class(chosen, note.kind)
     make = functools.partial(moment.again, build, note.effects)
-    answers: _Answers | str = note.kind
+    answers: Answers | str = note.kind
     if final is not None:
         answers = in_a_thread(lambda: _answers(note, entry, twin, make))
     if isinstance(answers, str):
         return build(), f"it is not deferred: {answers}"
     note.effects.leave_behind(chosen)
-    return _ghost(call, identity.source, final, answers, make), None
+    remember = functools.partial(
+        remember_predict, call=call, identity=identity, twin=twin, chosen=chosen
+    )
+    revival = Revival(call=call, source=identity.source, make=make, remember=remember)
+    return deferred_model(final, answers, revival), None
 
 
 def learn(
@@ -128,6 +115,7 @@ def _learnt(
     note = DeferralNote.of(entry.moment.chosen, made, effects)
     if note.kind not in PLAIN_CLASSES or (other is not None and other.kind == note.kind):
         return note  # what it predicts is the same, compiled or not
+    losses = len(made.losses)
     answers = _answers(note, entry, twin, lambda: made)
     if isinstance(answers, str):
         return replace(note, kind=answers)
@@ -135,6 +123,8 @@ def _learnt(
 
     try:
         is_alike = predicts_alike(answers.signature, note.takes, answers.model, made)
+        if len(made.losses) != losses:  # those of activities: a prediction leaves them on layers
+            return replace(note, kind="its predictions leave losses on it")
     except Exception as error:  # noqa: BLE001 - whatever a model raises
         return replace(note, kind=f"its predictions were not compared: {error}")
     return note if is_alike else replace(note, kind="its bits depend on the sizes of batches")
@@ -142,7 +132,7 @@ def _learnt(
 
 def _answers(
     note: DeferralNote, entry: DeferralEntry, twin: Twin, make: Callable[[], Any]
-) -> _Answers | str:
+) -> Answers | str:
     """Return what predicts for a model that *make* makes, or why nothing can."""
     chosen = entry.moment.chosen
     try:
@@ -157,134 +147,4 @@ def _answers(
         return "the structure of its outputs is not known"
     if not takes_any_batch(signature):
         return "it does not take any number of rows"
-    return _Answers(chosen=chosen, signature=signature, takes=note.takes, run=run)
-
-
-@dataclass(kw_only=True)
-class _Answers:
-    """What a deferred model does by itself.
-
-    Attributes:
-        chosen: its Keras.
-        signature: what its function takes and gives.
-        takes: the form of its inputs.
-        run: its function.
-        has_answered: it has predicted.
-    """
-
-    chosen: Flavour
-    signature: Signature
-    takes: str
-    run: Run
-
-    has_answered: bool = False
-    _model: Any = None
-
-    @property
-    def model(self) -> Any:
-        """What predicts, as Keras does, with the function."""
-        if self._model is None:
-            self._model = stand_in(self.chosen, self.signature, self.takes, self.run)
-        return self._model
-
-    def leave_traces(self, model: Any) -> None:
-        """Leave on *model* what its predictions would have left."""
-        if self.has_answered:
-            leave_traces(self.chosen, self._model, model)
-
-
-def _has_changed(source: ModelSource) -> bool:
-    """Say whether stock would load another model than the one that is deferred."""
-    try:
-        return detect(source.path).files != source.files
-    except (OSError, FastloadError):
-        return True
-
-
-def _ghost(
-    call: ModelCall,
-    source: ModelSource,
-    final: Any,
-    answers: _Answers,
-    make: Callable[[], Any],
-) -> Any:
-    path = Path(call.filepath).absolute()  # the working directory may be another one by then
-
-    def load() -> Any:
-        with loading():
-            try:
-                model = make()
-            except (CacheError, BypassError) as error:
-                if call.must_be_served or _has_changed(source):
-                    raise
-                _logger.warning("%s is loaded by the stock loader: %s", path, error)
-                return replace(call, filepath=str(path)).load_stock()
-        answers.leave_traces(model)
-        return model
-
-    take_place = taking_place(load)
-
-    def revive(self: Any) -> None:
-        take_place(self)
-        del true_dict(self)[_ANSWERS]
-
-    return late(final, revive, {_ANSWERS: answers}, methods=_methods(final))
-
-
-#: What a look at is not a look at the model.
-_OWN: Final = frozenset({"predict", "predict_on_batch", "__class__"})
-
-
-@functools.cache
-def _methods(final: Any) -> tuple[tuple[str, Callable[..., Any]], ...]:
-    """Return what a deferred model of class *final* does by itself, and what brings the model."""
-
-    @functools.wraps(final.predict)
-    def predict(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return _answer(self, "predict", args, kwargs)
-
-    @functools.wraps(final.predict_on_batch)
-    def predict_on_batch(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return _answer(self, "predict_on_batch", args, kwargs)
-
-    @functools.wraps(final.__call__)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        come_to_life(self)
-        return self(*args, **kwargs)
-
-    def look(self: Any, name: str) -> Any:
-        if name in _OWN:
-            return object.__getattribute__(self, name)
-        come_to_life(self)
-        return getattr(self, name)
-
-    def set_attribute(self: Any, name: str, value: Any) -> None:
-        come_to_life(self)
-        setattr(self, name, value)
-
-    def delete_attribute(self: Any, name: str) -> None:
-        come_to_life(self)
-        delattr(self, name)
-
-    return (
-        ("predict", predict),
-        ("predict_on_batch", predict_on_batch),
-        ("__call__", call),
-        ("__getattribute__", look),
-        ("__setattr__", set_attribute),
-        ("__delattr__", delete_attribute),
-    )
-
-
-def _answer(self: Any, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Answer a call of *method* without the model, if that can be."""
-    answers = true_dict(self).get(_ANSWERS)
-    if answers is not None and can_be_asked(method, args, kwargs):
-        try:
-            found = getattr(answers.model, method)(*args, **kwargs)
-            answers.has_answered = True
-            return found
-        except NotCoveredError:
-            pass
-    come_to_life(self)
-    return getattr(self, method)(*args, **kwargs)
+    return Answers(chosen=chosen, signature=signature, takes=note.takes, run=run)

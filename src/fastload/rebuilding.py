@@ -31,7 +31,7 @@ def rebuild(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) ->
         safe_mode=call.safe_mode,
     )
     version = chosen.version.replace(".", "_")
-    specs = identity.entry.side_path(f"specs-{chosen.package}-{version}")
+    specs = identity.entry.side_path(f"calls-{chosen.package}-{version}")
     # Lazy weights are made on the host, and lent to the device.
     device = None if call.weights == "lazy" else call.device
     try:

@@ -77,6 +77,24 @@ def test_structures_are_those_of_stock(form: Form, outputs: str, tmp_path: Path)
     assert is_deferred(ours)
 
 
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.id)
+def test_losses_of_activities_are_those_of_stock(form: Form, tmp_path: Path) -> None:
+    """A prediction may leave them on the layers; such a model is loaded at once."""
+    keras = form.stock
+    inputs = keras.Input((4,))
+    outputs = keras.layers.Dense(2, kernel_regularizer="l2", activity_regularizer="l2")(inputs)
+    model = saved(form, keras.Model(inputs, outputs), tmp_path)
+    prepare(model)
+    ours = fastload.load_model(model.path, keras=form.package, defer=True)
+    found = []
+
+    for each in (model.load_stock(), ours):
+        each.predict(ROWS, verbose=0)
+        found.append(len(each.losses))
+
+    assert found[0] == found[1]
+
+
 def test_single_inputs_may_be_wrapped(model: SavedModel) -> None:
     stock, ours = both(model)
 

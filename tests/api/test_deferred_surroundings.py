@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload import deferring
+from fastload import deferred_model
 from fastload.errors import RestoreError
 from fastload.runtime import moment
 from tests.api.deferred_models import (
@@ -194,12 +194,12 @@ def test_threads_find_one_model(model: SavedModel, monkeypatch: pytest.MonkeyPat
     stock, ours = both(model)
     expected, weights = stock.predict(ROWS, verbose=0), stock.get_weights()
     made: list[Any] = []
-    restore = deferring.taking_place
+    restore = deferred_model.taking_place
 
     def counting(make: Callable[[], Any]) -> Any:
         return restore(lambda: made.append(1) or make())
 
-    monkeypatch.setattr(deferring, "taking_place", counting)
+    monkeypatch.setattr(deferred_model, "taking_place", counting)
     ours = load_deferred(model)
     start = threading.Barrier(16)
 

@@ -272,7 +272,7 @@ def test_damaged_output_specs_are_recorded_again_or_passed_over(
     """They only save time."""
     package = model.form.package
     fastload.warm(model.path, keras=package)
-    for path in cache_root.glob("*.specs-*.json"):
+    for path in cache_root.glob("*.calls-*.json"):
         damage(path, lambda _: content)
     loaded = fastload.load_model(model.path, keras=package, strict=True)
 
@@ -287,7 +287,7 @@ def test_specs_whose_values_are_nonsense_are_passed_over(
 
     package = model.form.package
     fastload.warm(model.path, keras=package)
-    for path in cache_root.glob("*.specs-*.json"):
+    for path in cache_root.glob("*.calls-*.json"):
         damage(path, lambda old: json.dumps(dict.fromkeys(json.loads(old), 7)).encode())
     loaded = fastload.load_model(model.path, keras=package)
 

@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,8 @@ from zoo.catalogue import FLAVOURS, Artefact, artefacts
 _LOADER_VARIABLE = "FASTLOAD_CONTRACT_LOADER"
 #: A file to record in what is served; see `served`.
 _RECORD_VARIABLE = "FASTLOAD_CONTRACT_RECORD"
+#: Ids of the artefacts of which a test failed in this session.
+_FAILED: pytest.StashKey[set[str]] = pytest.StashKey()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,6 +44,18 @@ def _param(artefact: Artefact) -> object:
     return pytest.param(artefact, id=artefact.id, marks=marks)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember what artefact a failed test is about."""
+    report = yield
+    spec = getattr(item, "callspec", None)
+    if report.failed and spec is not None and "artefact" in spec.params:
+        item.session.stash.setdefault(_FAILED, set()).add(spec.params["artefact"].id)
+    return report
+
+
 @pytest.fixture(scope="session")
 def findings(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -57,7 +71,7 @@ def findings(
     found = investigate(here, place, os.environ.get(_LOADER_VARIABLE, "fastload"))
     yield found
     if _RECORD_VARIABLE in os.environ:
-        told = record(found, here, request.session.testsfailed)
+        told = record(found, here, request.session.stash.get(_FAILED, frozenset()))
         Path(os.environ[_RECORD_VARIABLE]).write_text(json.dumps(told, indent=1), encoding="utf-8")
 
 

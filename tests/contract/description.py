@@ -21,6 +21,8 @@ from zoo.catalogue import Kit
 from zoo.samples import inputs_of, targets_of
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]+")
+#: What TensorFlow appends to the name of a function: how many there were in the process.
+_FUNCTION: Final = re.compile(r"(__inference_\w+?)_\d+\b")
 _HEAD: Final = 4
 
 
@@ -50,8 +52,8 @@ def guarded(describe: Callable[[], Any]) -> Any:
 
 
 def without_addresses(text: str) -> str:
-    """Return *text* with addresses of objects, which differ from run to run, struck out."""
-    return _ADDRESS.sub("0x", text)
+    """Return *text* without what differs from run to run: addresses, and numbers of functions."""
+    return _FUNCTION.sub(r"\1", _ADDRESS.sub("0x", text))
 
 
 def class_name(cls: type) -> str:

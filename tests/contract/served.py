@@ -32,13 +32,13 @@ _FORMATS: Final = {"tf": "SavedModel", "h5": "HDF5", "keras": "`.keras`"}
 _STATE: Final = "load in another process"
 
 
-def record(findings: Any, artefacts: Iterable[Any], failed: int) -> dict[str, Any]:
+def record(findings: Any, artefacts: Iterable[Any], failed: Iterable[str]) -> dict[str, Any]:
     """Return what a run of the zoo found, to be written as JSON.
 
     Args:
         findings: of the run.
         artefacts: what it was about.
-        failed: how many of its tests failed.
+        failed: ids of those of which a test failed.
     """
     loads = [
         {"model": each.id, "format": each.format, "function": function, "ended": ended}
@@ -46,7 +46,7 @@ def record(findings: Any, artefacts: Iterable[Any], failed: int) -> dict[str, An
         if each.id not in findings.unsaved
         for function, ended in _ends(findings, each).items()
     ]
-    return {"environment": _environment(), "failed": failed, "loads": loads}
+    return {"environment": _environment(), "failed": sorted(failed), "loads": loads}
 
 
 def _environment() -> dict[str, str]:
@@ -96,11 +96,12 @@ def joined(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     whole: dict[str, dict[str, Any]] = {}
     for part in records:
         name = json.dumps(part["environment"], sort_keys=True)
-        found = whole.setdefault(name, {**part, "failed": 0, "loads": []})
+        found = whole.setdefault(name, {**part, "failed": [], "loads": []})
         told_again = {load["model"] for load in part["loads"]}
+        failing = [model for model in found["failed"] if model not in told_again]
         kept = [load for load in found["loads"] if load["model"] not in told_again]
         found["loads"] = [*kept, *part["loads"]]
-        found["failed"] += part["failed"]
+        found["failed"] = [*failing, *part["failed"]]
     return list(whole.values())
 
 
@@ -119,13 +120,14 @@ def _table(records: Sequence[Mapping[str, Any]]) -> str:
     ]
     told = [row for row in rows if any(row[1:])]
     versions = ("with", *(_beside(each) for each in records))
-    failed = ("tests that fail", *(str(each["failed"]) for each in records))
+    failed = ("models that differ from stock's", *(str(len(each["failed"])) for each in records))
     lines = (heads, ("---",) * len(heads), versions, *told, failed)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _title(found: Mapping[str, Any]) -> str:
-    return f"TensorFlow {found['environment']['tensorflow']}"
+    beside = " and tf-keras" if "tf-keras" in found["environment"] else ""
+    return f"TensorFlow {found['environment']['tensorflow']}{beside}"
 
 
 def _beside(found: Mapping[str, Any]) -> str:

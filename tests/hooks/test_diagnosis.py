@@ -79,3 +79,12 @@ def test_a_cache_that_cannot_be_used_is_a_finding(tmp_path: Path) -> None:
 
     assert status == 1
     assert "cannot be used" in document["cache"]["fault"]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_whether_tensorflow_is_started_by_parts_is_told(cache_root: Path, asked: bool) -> None:
+    _, document = doctor(FASTLOAD_DEFER=str(int(asked)))
+    installed = document["distributions"]
+    version = ".".join((installed.get("tensorflow-cpu") or installed["tensorflow"]).split(".")[:2])
+
+    assert document["deferral"] == {"asked": asked, "is_known": version in {"2.15", "2.21"}}

@@ -124,3 +124,29 @@ def images(keras: Any, tf: Any) -> Any:
     ]
     deep = tf.nn.depth_to_space(tf.concat(found, axis=-1), 2)
     return keras.Model(inputs, tf.nn.space_to_depth(deep, 4))
+
+
+def cuts(keras: Any, tf: Any) -> Any:
+    """Return a model that cuts and joins in as many ways as there are."""
+    left, right = keras.Input((4, 5)), keras.Input((4, 5))
+    x = keras.layers.Dense(5)(left) * 2.0 + right
+    parts = tf.unstack(x, axis=1)
+    found = [
+        x[:, 1:3, ::-1],
+        x[..., None, :2][:, :, 0],
+        x[:, -1][:, None],
+        tf.add_n(parts)[:, tf.newaxis],
+        tf.stack([parts[0], 1.0 - parts[1]], axis=1),
+        tf.reverse(x, [1]),
+        tf.gather(x, [2, 0], axis=1),
+        tf.tile(x[:, :1], [1, 2, 1]),
+        tf.pad(x, [[0, 0], [1, 1], [0, 0]], mode="REFLECT"),
+        tf.pad(x, [[0, 0], [1, 0], [0, 0]], constant_values=0.5),
+        tf.where(tf.logical_not(x > 0.0), x, right),
+        tf.one_hot(tf.argmax(x, axis=-1), 5),
+        tf.cumsum(x, axis=1),
+    ]
+    flat = [keras.layers.Flatten()(each) for each in found]
+    length = tf.shape(x)[0]
+    joined = tf.reshape(tf.concat(flat, 1), tf.stack([length, sum(each.shape[1] for each in flat)]))
+    return keras.Model([left, right], [joined, tf.squeeze(tf.expand_dims(joined, 1), [1]) ** 2.0])

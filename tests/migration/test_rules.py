@@ -13,10 +13,11 @@ from fastload.convert.migrating_files import model_of_archive, model_of_hdf5
 from fastload.convert.migrating_saved_model import model_of_saved_model
 from fastload.convert.migration_proof import prove_against_model
 from fastload.errors import MigrationError
-from fastload.migration import configs, training
+from fastload.migration import configs, operation_kinds, training
+from fastload.migration.operations import operation_of
 from fastload.migration.rule import Record
 from tests.migration.conftest import seeded
-from tests.migration.makers import HARD_SIGMOIDS, MODELS, OTHERS, images, operations
+from tests.migration.makers import HARD_SIGMOIDS, MODELS, OTHERS, cuts, images, operations
 
 #: What makes a Keras 3 model of a file of this kind.
 MAKERS = {"": model_of_saved_model, ".h5": model_of_hdf5, ".keras": model_of_archive}
@@ -117,15 +118,26 @@ def test_a_hard_sigmoid_that_cannot_be_made_steeper_is_refused(
         migrated(saved(keras2.Sequential(layers), tmp_path), keras3)
 
 
-@pytest.mark.parametrize("make", [operations, images])
-def test_functions_of_tensorflow_become_operations(
-    make: Any, keras2: Any, keras3: Any, tmp_path: Path
-) -> None:
+def _made(make: Any, keras2: Any, in_graph: bool) -> Any:
+    """Return a model; made in a graph, it has layers of operations in place of functions."""
     tf = pytest.importorskip("tensorflow")
-    original = make(keras2, tf)
+    if not in_graph:
+        return make(keras2, tf)
+    with tf.Graph().as_default():
+        config = make(keras2, tf).get_config()
+    return keras2.Model.from_config(config)
 
-    model, _ = migrated(saved(original, tmp_path), keras3)
 
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize("make", [operations, images, cuts])
+def test_functions_of_tensorflow_become_operations(
+    make: Any, in_graph: bool, keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    original = _made(make, keras2, in_graph)
+
+    model, record = migrated(saved(original, tmp_path), keras3)
+
+    assert ("operation-layers" in record.rules) == in_graph
     assert prove_against_model(original, model).relative < 1e-5
     model.save(tmp_path / "again.keras")
     again = keras3.models.load_model(tmp_path / "again.keras")
@@ -141,6 +153,43 @@ def test_a_function_without_a_counterpart_is_named(
 
     with pytest.raises(MigrationError, match=r"no operation for tf\.math\.lgamma"):
         migrated(saved(model, tmp_path), keras3)
+
+
+def test_every_kind_of_operation_is_a_function_of_the_table() -> None:
+    """And what it says of a call is what the table has arguments for."""
+    for name, kind in operation_kinds.KINDS.items():
+        found = operation_of(kind.function)
+        assert found is not None, name
+        given = kind.arguments([1.0] * len(kind.inputs), {})
+        named = {*given, *kind.attributes.values()} - operation_kinds.OF_BRACKETS
+        assert named <= found.arguments.keys() | found.harmless.keys(), name
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda tf, x: tf.math.lgamma(x), "no like of the operation Lgamma"),
+        # It takes whole rows by a condition of one axis, which `keras.ops.where` does not.
+        (lambda tf, x: tf.compat.v1.where(x[:, 0] > 0, x, -x), "no like of the operation Select"),
+        (lambda tf, x: x[: tf.cast(x[0, 0], "int32")], "where it cuts is known only when it runs"),
+        (lambda tf, x: tf.gather(x, [[0], [1]], axis=1, batch_dims=1), "its argument batch_dims=1"),
+        (
+            lambda tf, x: tf.compat.v1.image.resize_bilinear(x[..., None, None], [2, 2]),
+            "its attribute half_pixel_centers=False has no counterpart",
+        ),
+    ],
+)
+def test_an_operation_without_a_counterpart_is_named(
+    make: Any, reason: str, keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    def model(keras: Any, tf: Any) -> Any:
+        inputs = keras.Input((4,), batch_size=2)
+        return keras.Model(inputs, make(tf, inputs))
+
+    original = _made(model, keras2, in_graph=True)
+
+    with pytest.raises(MigrationError, match=f"layer 'tf_op_layer_.*{reason}"):
+        migrated(saved(original, tmp_path), keras3)
 
 
 def test_added_losses_are_refused(keras2: Any, keras3: Any, tmp_path: Path) -> None:

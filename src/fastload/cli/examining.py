@@ -20,7 +20,8 @@ from fastload.cli.running import find_pth
 from fastload.cli.selection import located_cache
 from fastload.cli.units import shown_size
 from fastload.errors import CacheError
-from fastload.flags import DISABLE, LAZY_IMPORT, OPT_IN, flag
+from fastload.flags import DEFER, DISABLE, LAZY_IMPORT, OPT_IN, flag
+from fastload.imports.expected_tensorflow import expected
 
 if TYPE_CHECKING:
     from fastload.hooks.diagnosis import Diagnosis
@@ -61,6 +62,7 @@ def _surroundings() -> dict[str, Any]:
             "lazy_import": flag(os.environ, LAZY_IMPORT, unset=True),
             "pth": find_pth(),
         },
+        "deferral": {"asked": flag(os.environ, DEFER, unset=True), "is_known": bool(expected())},
         "cache": _cache(),
     }
 
@@ -131,6 +133,7 @@ def _facts(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield from document["distributions"].items()
     yield "FASTLOAD", _opted(opt_in)
     yield "Start file", str(opt_in["pth"] or "none: use `fastload run`, or fastload.install()")
+    yield "FASTLOAD_DEFER", _deferred(document["deferral"])
     yield "Cache", str(cache["root"])
     yield "", cache["fault"] or f"usable, {shown_size(cache['free_bytes'])} free"
     if cache["is_network"]:
@@ -141,3 +144,11 @@ def _opted(opt_in: Mapping[str, Any]) -> str:
     if opt_in["disabled"]:
         return "off: FASTLOAD_DISABLE is set"
     return "on" if opt_in["environment"] else "not set"
+
+
+def _deferred(deferral: Mapping[str, Any]) -> str:
+    if not deferral["asked"]:
+        return "off: predictors import TensorFlow as a whole"
+    if not deferral["is_known"]:
+        return "without effect: only imports of TensorFlow 2.15 and 2.21 without plug-ins are known"
+    return "on: predictors start the part of TensorFlow that they need"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fastload.migration import layers, objects, recurrent, sequential
+from fastload.migration import layers, objects, operation_layers, recurrent, sequential
 from fastload.migration.decoding import decoded
 from fastload.migration.rule import Item, Record, Rule
 
-RULES: Final = (*objects.RULES, *recurrent.RULES, *layers.RULES)
+RULES: Final = (operation_layers.RULE, *objects.RULES, *recurrent.RULES, *layers.RULES)
 #: Applied from the outside in, before all others: they look at what those change.
 FIRST_RULES: Final = sequential.RULES
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 from fastload.errors import MigrationError
 from fastload.migration.weights import form
 
-_CONSTANT: Final = "_CONSTANT_VALUE"
+#: What stands for the layer where an argument is no tensor.
+CONSTANT: Final = "_CONSTANT_VALUE"
 #: Classes whose own inputs count as their first call.
 _NETWORKS: Final = frozenset({"Functional", "Model", "Network"})
 
@@ -111,7 +112,7 @@ def _call(node: Any, offsets: Mapping[str, int]) -> LayerCall:
     def tensor(entry: Any) -> Any:
         others = entry[3] if len(entry) > 3 else {}  # noqa: PLR2004 - layer, call, result, others
         found.update({key: _argument(value, offsets) for key, value in others.items()})
-        return entry[2] if entry[0] == _CONSTANT else _ref(entry, offsets)
+        return entry[2] if entry[0] == CONSTANT else _ref(entry, offsets)
 
     if _is_v3(node):
         raise ValueError("they are those of Keras 3")

@@ -42,14 +42,20 @@ class Operation:
         return found
 
 
+def renames(text: str) -> dict[str, str]:
+    """Return names by names, of `theirs:ours` pairs and names that both have.
+
+    Example:
+        >>> renames("input:x axis")
+        {'input': 'x', 'axis': 'axis'}
+    """
+    pairs = (each.partition(":") for each in text.split())
+    return {theirs: ours or theirs for theirs, _, ours in pairs}
+
+
 def _operation(target: str, arguments: str, **harmless: Any) -> Operation:
-    """Return an operation; *arguments* holds `theirs:ours`, or a name that both have."""
-    pairs = (each.partition(":") for each in arguments.split())
-    return Operation(
-        target=target,
-        arguments={theirs: ours or theirs for theirs, _, ours in pairs},
-        harmless=harmless,
-    )
+    """Return an operation; *arguments* is what `renames` takes."""
+    return Operation(target=target, arguments=renames(arguments), harmless=harmless)
 
 
 _REDUCED: Final = "input_tensor:x axis keepdims"

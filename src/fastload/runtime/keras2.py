@@ -69,7 +69,7 @@ def keras2(package: str) -> Keras2:
     )
     require(parts.base_layer_utils, ["make_variable"])
     require(parts.keras_tensor, ["KerasTensor"])
-    require(parts.backend, ["name_scope", "batch_set_value"])
+    require(parts.backend, ["name_scope", "batch_set_value", "learning_phase"])
     require(parts.functional, ["connect_ancillary_layers"])
     require(parts.tf_inspect, ["getfullargspec"])
     require(

@@ -10,7 +10,7 @@ from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.archive import TwinArchive, twin_store
 from fastload.runtime.attributes import tap_attributes
 from fastload.runtime.keras2 import Keras2, tap_ancillary_layers, tap_argspecs, tap_variables
-from fastload.runtime.keras2_tape import tap_inference
+from fastload.runtime.keras2_tape import tap_inference, tap_learning_phase
 from fastload.runtime.kernels import tap_kernels
 from fastload.runtime.nests import tap_nests
 from fastload.runtime.rebuild import Tap, current_rebuild
@@ -29,6 +29,7 @@ def taps(parts: Keras2) -> list[Tap]:
     return [
         Tap(parts.base_layer_utils, "make_variable", tap_variables),
         Tap(parts.base_layer.Layer, "_infer_output_signature", tap_inference(parts)),
+        Tap(parts.backend, "learning_phase", tap_learning_phase),
         Tap(parts.functional, "connect_ancillary_layers", tap_ancillary_layers),
         Tap(parts.tf_inspect, "getfullargspec", tap_argspecs),
         *tap_kernels(),

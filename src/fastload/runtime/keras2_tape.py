@@ -35,6 +35,8 @@ class Tape:
     def __init__(self, recorded: Mapping[str, Any]) -> None:
         self._calls: dict[str, Any] = dict(recorded)
         self._known = len(self._calls)
+        #: How often a trace of this rebuild asked for the learning phase.
+        self.asked_for_phase = 0
 
     @property
     def calls(self) -> Mapping[str, Any]:
@@ -71,6 +73,22 @@ def tap_inference(parts: Keras2) -> Callable[[Callable[..., Any]], Callable[...,
     return make
 
 
+def tap_learning_phase(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Take note of who asks for the learning phase: before Keras 2.12 that sets it.
+
+    From then on every layer of the process that is called without `training` is told that value.
+    """
+
+    @functools.wraps(stock)
+    def learning_phase() -> Any:
+        rebuild = current_rebuild()
+        if rebuild is not None and rebuild.tape is not None:
+            rebuild.tape.asked_for_phase += 1
+        return stock()
+
+    return learning_phase
+
+
 def _infer(
     parts: Keras2, stock: Callable[..., Any], tape: Tape, layer: Any, arguments: tuple[Any, ...]
 ) -> Any:
@@ -83,10 +101,10 @@ def _infer(
     if recorded is not None:
         layer._set_save_spec(inputs, args, kwargs)
         return _replay(parts, layer, recorded)
-    before = _state(layer)
+    before, asked = _state(layer), tape.asked_for_phase
     outputs = stock(layer, *arguments)
     if key and (call := _recording(parts, layer, before, outputs)) is not None:
-        tape.learn(key, call)
+        tape.learn(key, {**call, "asks_for_phase": tape.asked_for_phase > asked})
     return outputs
 
 
@@ -117,7 +135,13 @@ def _is_plain(parts: Keras2, layer: Any) -> bool:
         and getattr(layer, "_activity_regularizer", None) is None
         and "call" not in vars(layer)
         and type(layer).__name__ not in _OPAQUE
+        and not _has_yet_to_seed(layer)
     )
+
+
+def _has_yet_to_seed(layer: Any) -> bool:
+    """Say whether the first call of *layer* makes its random generator, as in Keras 2.8."""
+    return not getattr(getattr(layer, "_random_generator", None), "_built", True)
 
 
 def _state(layer: Any) -> list[dict[str, tuple[Any, int]]]:
@@ -162,6 +186,8 @@ def _replay(parts: Keras2, layer: Any, recorded: Mapping[str, Any]) -> Any:
     for inner, marks in zip(inner_layers, recorded["marks"], strict=True):
         # Around Keras's attribute tracking, as Keras itself sets them.
         vars(inner).update({name: decode(value, _no_leaf) for name, value in marks.items()})
+    if recorded["asks_for_phase"]:
+        parts.backend.learning_phase()
     return decode(recorded["outputs"], functools.partial(_keras_tensor, parts))
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 _REVIVE: Final = "_fastload_revive"
 _AFTER: Final = "_fastload_after"
+_FINISH: Final = "_fastload_finish"
 _IN_WORK: Final = "_fastload_in_work"
 _FINAL: Final = "_fastload_final"
 #: One lock for all: making one late object may bring others to life.
@@ -55,6 +56,11 @@ def once_alive(self: Any, action: Callable[[], None]) -> None:
             state.setdefault(_AFTER, []).append(action)
         else:
             action()
+
+
+def once_final(self: Any, action: Callable[[Any], None]) -> None:
+    """Do *action* with *self*, a late object, as soon as it is of its final class."""
+    true_dict(self)[_FINISH] = action
 
 
 def taking_state(make: Callable[[], Any]) -> Callable[[Any], None]:
@@ -133,7 +139,8 @@ def _come_to_life(self: Any, final: Any) -> None:
         if type(self) is final or state.get(_IN_WORK):
             return
         before = dict(state)
-        revive, actions = state.pop(_REVIVE), state.pop(_AFTER, [])
+        revive, finish = state.pop(_REVIVE), state.pop(_FINISH, None)
+        actions = state.pop(_AFTER, [])
         state[_IN_WORK] = True
         try:
             revive(self)
@@ -145,3 +152,5 @@ def _come_to_life(self: Any, final: Any) -> None:
             raise
         del state[_IN_WORK]
         _true_class.__set__(self, final)
+        if finish is not None:
+            finish(self)

@@ -1,19 +1,20 @@
 """A function as TensorFlow's optimizer left it, so that no later process has to optimize it.
 
 TensorFlow prepares a function when it is first called, for longer than a batch takes. What its
-optimizer made of the graph can be asked for, and be a function of its own, which is called with the
-optimizer switched off.
+optimizer makes of the graph can be asked for, and be a function of its own, which is called with
+the optimizer switched off and executed as the same graph, node by node. `optimizing` does so for
+flat functions, which may call others and have no effects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from fastload.runtime.executed_graphs import difference, executed_graph
+from fastload.runtime.flat_call import without_optimizers
+from fastload.runtime.flat_function import FlatFunction
 from fastload.runtime.tensorflow import import_module
-from fastload.runtime.transplant import require
 
 #: What a loop or a branch becomes when it is taken apart; a function cannot hold that.
 _TAKEN_APART: Final = frozenset({"Enter", "Exit", "Merge", "NextIteration", "RefMerge", "Switch"})
@@ -25,57 +26,45 @@ class NotPreparedError(Exception):
     """What the optimizer made of a function cannot be a function."""
 
 
-@dataclass(kw_only=True)
-class Collected:
-    """What TensorFlow made of the functions that were first called in a block.
-
-    Attributes:
-        graphs: pairs of graphs, before and after the optimizer.
-    """
-
-    graphs: list[tuple[Any, Any]] = field(default_factory=list)
-
-    def of(self, definition: Any) -> Any:
-        """Return the optimized graph of the function *definition*.
-
-        Raises:
-            NotPreparedError: there is none, or more than one that may be it.
-        """
-        arguments = [argument.name for argument in definition.signature.input_arg]
-        found = [after for before, after in self.graphs if _arguments_of(before) == arguments]
-        if len(found) != 1:
-            raise NotPreparedError("the optimized graph was not found")
-        return found[0]
-
-
-@contextmanager
-def collecting(context: Any) -> Iterator[Collected]:
-    """Have TensorFlow keep the graphs of functions that are first called in the block.
+def prepared(definition: Any, tensors: Sequence[Any], config: bytes) -> Any:
+    """Return the function that is executed without the optimizer as *definition* is with it.
 
     Args:
-        context: TensorFlow's eager context.
-    """
-    collected = Collected()
-    context.enable_graph_collection()
-    try:
-        yield collected
-        for each in context.export_run_metadata().function_graphs:
-            collected.graphs.append((each.pre_optimization_graph, each.post_optimization_graph))
-    finally:
-        context.disable_graph_collection()
-
-
-def require_collecting(context: Any) -> None:
-    """Check that TensorFlow has what `collecting` needs.
+        definition: the function; nothing of it is run.
+        tensors: all its arguments.
+        config: how it is run: a serialized `ConfigProto`.
 
     Raises:
-        UnsupportedRuntimeError: it has not.
+        NotPreparedError: there is none, or this is no time to find out.
+        UnsupportedRuntimeError: TensorFlow is not as expected.
     """
-    names = ("enable_graph_collection", "disable_graph_collection", "export_run_metadata")
-    require(context, names)
+    wanted = executed_graph(_as_flat(definition), tensors, config)
+    if wanted is None:
+        raise NotPreparedError("this is no time to ask for its graph")
+    made = _with_body(definition, wanted.optimized)
+    executed = executed_graph(_as_flat(made), tensors, without_optimizers(config))
+    if executed is None:
+        raise NotPreparedError("this is no time to compare it")
+    where = difference(wanted, executed, {})
+    if where is not None:
+        raise NotPreparedError(f"its graph would be executed otherwise: {where}")
+    return made
 
 
-def prepared(definition: Any, graph: Any) -> Any:
+def _as_flat(definition: Any) -> FlatFunction:
+    """Return *definition* as what `executed_graph` takes."""
+    signature = definition.signature
+    return FlatFunction(
+        name=signature.name,
+        arguments=tuple(each.name for each in signature.input_arg),
+        results=tuple(each.name for each in signature.output_arg),
+        captures=(),
+        definitions=(definition.SerializeToString(),),
+        varies=False,
+    )
+
+
+def _with_body(definition: Any, graph: Any) -> Any:
     """Return the `FunctionDef` that does what *graph* does, with the signature of another.
 
     Args:
@@ -177,8 +166,3 @@ def _effects(nodes: Iterable[Any]) -> list[tuple[str, str]]:
 
 def _has_effect(operation: Any, name: str) -> bool:
     return operation is None or (operation.is_stateful and name != "ReadVariableOp")
-
-
-def _arguments_of(graph: Any) -> list[str]:
-    nodes = sorted((node.attr["index"].i, node.name) for node in graph.node if node.op == "_Arg")
-    return [name for _, name in nodes]

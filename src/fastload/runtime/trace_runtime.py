@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from fastload.runtime.prepared import NotPreparedError, collecting, prepared, require_collecting
+from fastload.errors import UnsupportedRuntimeError
+from fastload.runtime.flat_call import without_optimizers
+from fastload.runtime.prepared import NotPreparedError, prepared
 from fastload.runtime.transplant import require
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ def require_runtime(context: Any) -> None:
     require(context, ["add_function_def", "remove_function", "call_function", "get_function_def"])
     require(context, ["get_graph_debug_info", "function_call_options"])
     require(context.function_call_options, ["executor_type", "config_proto_serialized"])
-    require_collecting(context)
 
 
 class TraceRuntime:
@@ -68,19 +69,26 @@ class TraceRuntime:
         on_prepared, self._on_prepared = self._on_prepared, None
         if on_prepared is None:
             return self._context.call_function(name, tensor_inputs, num_outputs)
-        with collecting(self._context) as collected:
-            outputs = self._context.call_function(name, tensor_inputs, num_outputs)
+        outputs = self._context.call_function(name, tensor_inputs, num_outputs)
         try:
-            definition = self._context.get_function_def(name)
-            made = prepared(definition, collected.of(definition))
-            on_prepared(
-                replace(self._trace, definitions=(made.SerializeToString(),), is_prepared=True)
-            )
-        except NotPreparedError as error:
+            on_prepared(self._prepared(name, tensor_inputs))
+        except (NotPreparedError, UnsupportedRuntimeError) as error:
             _logger.info("a function is prepared in each process: %s", error)
         except Exception:  # the call itself is done
             _logger.warning("a function is not kept prepared; please report this", exc_info=True)
         return outputs
+
+    def _prepared(self, name: bytes, tensors: list[Any]) -> Trace:
+        """Return the trace as the optimizer leaves it."""
+        definition = self._context.get_function_def(name)
+        made = prepared(definition, tensors, _config_of(self._context))
+        return replace(self._trace, definitions=(made.SerializeToString(),), is_prepared=True)
+
+
+def _config_of(context: Any) -> bytes:
+    """Return how functions are called: a serialized `ConfigProto`."""
+    config: bytes = context.function_call_options.config_proto_serialized or b""
+    return config
 
 
 @contextmanager
@@ -89,8 +97,7 @@ def _without_optimizer(context: Any) -> Iterator[None]:
     from tensorflow.core.protobuf import config_pb2
 
     stock = context.function_call_options
-    config = config_pb2.ConfigProto.FromString(stock.config_proto_serialized or b"")
-    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    config = config_pb2.ConfigProto.FromString(without_optimizers(_config_of(context)))
     context.function_call_options = type(stock)(
         executor_type=stock.executor_type, config_proto=config
     )
