@@ -265,7 +265,7 @@ SIGNED: Final[Mapping[str, Signed]] = {
     "layer norm": Signed(
         make=_layer_norm,
         inputs=({"x": _WIDE}, {"x": _WIDE * 3.3}),
-        reason="layer normalization" if (2, 9) <= _tensorflow_version() <= (2, 14) else None,
+        reason="layer normalization" if (2, 9) <= _tensorflow_version() <= (2, 20) else None,
     ),
     "brain": Signed(make=_brain, inputs=_ROWS),
     "no inputs": Signed(make=_no_inputs, inputs=({}, {})),
