@@ -60,6 +60,11 @@ class Markers:
             raise ValueError(f"the page needs one pair of markers: {self.begin} and {self.end}")
         return f"{before}{self.begin}\n\n{written}\n\n{self.end}{after}"
 
+    def read(self, page: Path) -> str:
+        """Return what is between the markers of *page*, or nothing where there are none."""
+        _, _, rest = page.read_text(encoding="utf-8").partition(self.begin)
+        return rest.partition(self.end)[0].strip()
+
     def write(self, page: Path, written: str) -> None:
         """Put *written* between the markers of *page*.
 

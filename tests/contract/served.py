@@ -3,7 +3,8 @@
 FASTLOAD_CONTRACT_RECORD=tf28.json nox -s contract-2.8
 python -m tests.contract.served docs/versions.md tf28.json tf212.json ...
 
-Records of one environment are of parts of the zoo (`-k`), and one column.
+Records of one environment are of parts of the zoo (`-k`), and one column. A column of the page
+stays where no record is of its environment.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import platform
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +30,13 @@ _FUNCTIONS: Final = ("load_model", "load_saved_model", "load_predictor")
 #: Of a path in a reason: they are of the run.
 _FOLDERS: Final = re.compile(r"'/[^']*/")
 _FORMATS: Final = {"tf": "SavedModel", "h5": "HDF5", "keras": "`.keras`"}
+_KINDS: Final = tuple((function, form) for function in _FUNCTIONS for form in _FORMATS)
+_ROW: Final = "`{}`, {}"
+_BESIDE: Final = "with"
+_DIFFER: Final = "models that differ from stock's"
+#: Titles of the rows below the headings.
+_ROWS: Final = (*(_ROW.format(f, _FORMATS[form]) for f, form in _KINDS), _DIFFER)
+_GOES: Final = " goes to the stock loader for these reasons:"
 #: The state in which a load tells most: the twin is there, and the process is new.
 _STATE: Final = "load in another process"
 
@@ -105,34 +114,78 @@ def joined(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(whole.values())
 
 
-def markdown(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return the tables of *records*: how much is served, and why the rest is not."""
-    blocks = [_table(records), *(_reasons(each) for each in records)]
-    return "\n\n".join(block for block in blocks if block)
+def markdown(records: Sequence[Mapping[str, Any]], before: str = "") -> str:
+    """Return the tables of *records*: how much is served, and why the rest is not.
+
+    Args:
+        records: one for each environment.
+        before: tables that this returned, of which the environments that *records* do not tell of
+            are kept.
+    """
+    columns = {_heads(each): _Column(_cells(each), _reasons(each)) for each in records}
+    columns = _columns(before) | columns
+    reasons = (each.reasons for each in columns.values())
+    return "\n\n".join([_table(columns), *filter(None, reasons)])
 
 
-def _table(records: Sequence[Mapping[str, Any]]) -> str:
-    heads = ("function and format", *(_title(each) for each in records))
-    rows = [
-        (f"`{function}`, {title}", *(_cell(each, function, form) for each in records))
-        for function in _FUNCTIONS
-        for form, title in _FORMATS.items()
-    ]
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """What is told of one environment.
+
+    Attributes:
+        cells: of the table, by the title of the row.
+        reasons: a block of text, or nothing.
+    """
+
+    cells: Mapping[str, str]
+    reasons: str
+
+
+def _columns(text: str) -> dict[tuple[str, str], _Column]:
+    """Return the columns of *text*, by their two headings, as `markdown` wrote them."""
+    table, _, below = text.partition("\n\n")
+    heads, _ruler, *others = (line[2:-2].split(" | ") for line in table.splitlines() or ("",) * 2)
+    told = {block.partition(_GOES)[0]: block for block in _blocks(below)}
+    columns = {}
+    for place, title in enumerate(heads[1:], start=1):
+        cells = {row[0]: row[place] for row in others}
+        beside = cells.pop(_BESIDE)
+        columns[title, beside] = _Column(cells, told.get(_named(title, beside), ""))
+    return columns
+
+
+def _blocks(text: str) -> list[str]:
+    """Return the blocks of reasons; each is a line, and a list below it."""
+    parts = text.split("\n\n")
+    return ["\n\n".join(pair) for pair in zip(parts[::2], parts[1::2], strict=False)]
+
+
+def _table(columns: Mapping[tuple[str, str], _Column]) -> str:
+    titles, beside = zip(*columns, strict=True)
+    heads = (("function and format", *titles), ("---",) * (len(titles) + 1), (_BESIDE, *beside))
+    rows = [(title, *(each.cells.get(title, "") for each in columns.values())) for title in _ROWS]
     told = [row for row in rows if any(row[1:])]
-    versions = ("with", *(_beside(each) for each in records))
-    failed = ("models that differ from stock's", *(str(len(each["failed"])) for each in records))
-    lines = (heads, ("---",) * len(heads), versions, *told, failed)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (*heads, *told))
+
+
+def _cells(found: Mapping[str, Any]) -> dict[str, str]:
+    served = {_ROW.format(f, _FORMATS[form]): _cell(found, f, form) for f, form in _KINDS}
+    return served | {_DIFFER: str(len(found["failed"]))}
+
+
+def _heads(found: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the environment's two headings: its TensorFlow, and what is beside it."""
+    rest = [(name, each) for name, each in found["environment"].items() if name != "tensorflow"]
+    return _title(found), ", ".join(f"{name} {number}" for name, number in rest)
+
+
+def _named(title: str, beside: str) -> str:
+    return f"{title} with {beside}" if beside else title
 
 
 def _title(found: Mapping[str, Any]) -> str:
     beside = " and tf-keras" if "tf-keras" in found["environment"] else ""
     return f"TensorFlow {found['environment']['tensorflow']}{beside}"
-
-
-def _beside(found: Mapping[str, Any]) -> str:
-    rest = [(name, each) for name, each in found["environment"].items() if name != "tensorflow"]
-    return ", ".join(f"{name} {number}" for name, number in rest)
 
 
 def _cell(found: Mapping[str, Any], function: str, form: str) -> str:
@@ -158,7 +211,7 @@ def _reasons(found: Mapping[str, Any]) -> str:
         f"- `{function}`, {count}: {_short(reason)}"
         for (function, reason), count in sorted(reasons.items())
     ]
-    return "\n".join([f"{_title(found)} goes to the stock loader for these reasons:", "", *lines])
+    return "\n".join([f"{_named(*_heads(found))}{_GOES}", "", *lines])
 
 
 def _short(reason: str) -> str:
@@ -173,7 +226,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("records", type=Path, nargs="+", help="JSON, in the order of the columns")
     asked = parser.parse_args(arguments)
     records = [json.loads(path.read_text(encoding="utf-8")) for path in asked.records]
-    MARKERS.write(asked.page, markdown(joined(records)))
+    before = MARKERS.read(asked.page)
+    MARKERS.write(asked.page, markdown(joined(records), before))
 
 
 if __name__ == "__main__":

@@ -39,3 +39,16 @@ def test_table_counts_what_stock_opens() -> None:
 
     assert "| `load_model`, HDF5 | 1 of 2 |" in text
     assert text.endswith("- `load_model`, 1: FL205: no class")
+
+
+def test_other_columns_of_the_page_stay() -> None:
+    """A machine that has run one version knows nothing of what another has found."""
+    old, other = record("2.8.4", a="FL205: no class"), record("2.12.1", a=SERVED)
+    beside = record("2.12.1", failed="a", a="FL203: a table")
+    beside["environment"]["keras"] = "2.12.0"
+    new = record("2.8.4", a=SERVED, b=REFUSED)
+
+    page = markdown([old, other, beside])
+
+    assert markdown([new], page) == markdown([new, other, beside])
+    assert markdown([], page) == page
