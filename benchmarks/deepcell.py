@@ -1,8 +1,8 @@
 """`python -m benchmarks.deepcell` times DeepCell's PanopticNet: stock loaders and fastload.
 
 Each load has a process of its own and the kinds take turns; TensorFlow is imported before. The
-import of DeepCell's layers is counted apart: both sides need it. A kind that predicts other bytes
-stops the run. It needs `deepcell-cpu`, which runs on Python 3.10 and TensorFlow 2.8: `nox -s
+import of DeepCell's layers is counted apart: all that make a model need it. A kind that predicts
+other bytes stops the run. It needs `deepcell-cpu`, which runs on Python 3.10 and TensorFlow 2.8: `nox -s
 deepcell` makes the environment.
 """
 
@@ -35,7 +35,7 @@ import hashlib, json, sys, time
 import numpy as np
 import tensorflow as tf
 begun = time.perf_counter()
-from deepcell.layers import Location2D
+{needs}
 imported = time.perf_counter()
 {load}
 loaded = time.perf_counter()
@@ -43,11 +43,16 @@ x = np.random.default_rng(7).random((1, 256, 256, 2), dtype="float32")
 digest = hashlib.sha256(b"".join(y.tobytes() for y in model.predict(x))).hexdigest()
 print(json.dumps([imported - begun, loaded - imported, {outcome}, digest]))
 """
+_LAYERS: Final = "from deepcell.layers import Location2D"
 _STOCK: Final = "model = tf.keras.models.load_model(sys.argv[1], {'Location2D': Location2D})"
 _OURS: Final = """
 import fastload
 fastload.register(Location2D)
 model = fastload.load_model(sys.argv[1])
+"""
+_PREDICTOR: Final = """
+import fastload
+model = fastload.load_predictor(sys.argv[1])
 """
 _OUTCOME: Final = "fastload.last_load().outcome.value"
 
@@ -59,26 +64,36 @@ class Kind:
     Attributes:
         name: what the table calls it.
         model: the file or folder.
+        load: the statements that load it.
+        needs: the statement that imports what they need.
         outcome: what fastload has to report; `stock` for the stock loader.
     """
 
     name: str
     model: str
+    load: str = _STOCK
+    needs: str = _LAYERS
     outcome: str = "stock"
 
     @property
     def program(self) -> str:
         """The program that loads, predicts, and prints what it found."""
-        if self.outcome == "stock":
-            return _PROGRAM.format(load=_STOCK, outcome="'stock'")
-        return _PROGRAM.format(load=_OURS, outcome=_OUTCOME)
+        outcome = "'stock'" if self.outcome == "stock" else _OUTCOME
+        return _PROGRAM.format(needs=self.needs, load=self.load, outcome=outcome)
 
 
 KINDS: Final = (
     Kind(name="stock, SavedModel", model="panoptic"),
     Kind(name="stock, HDF5", model="panoptic.h5"),
-    Kind(name="fastload hit, SavedModel", model="panoptic", outcome="hit"),
-    Kind(name="fastload hit, HDF5", model="panoptic.h5", outcome="hit"),
+    Kind(name="fastload hit, SavedModel", model="panoptic", load=_OURS, outcome="hit"),
+    Kind(name="fastload hit, HDF5", model="panoptic.h5", load=_OURS, outcome="hit"),
+    Kind(
+        name="fastload predictor, SavedModel",
+        model="panoptic",
+        load=_PREDICTOR,
+        needs="",
+        outcome="hit",
+    ),
 )
 
 
