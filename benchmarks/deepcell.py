@@ -2,8 +2,8 @@
 
 Each load has a process of its own and the kinds take turns; TensorFlow is imported before. The
 import of DeepCell's layers is counted apart: all that make a model need it. A kind that predicts
-other bytes stops the run. It needs `deepcell-cpu`, which runs on Python 3.10 and TensorFlow 2.8: `nox -s
-deepcell` makes the environment.
+other bytes stops the run. It needs `deepcell-cpu`, which runs on Python 3.10 and TensorFlow 2.8:
+`nox -s deepcell` makes the environment.
 """
 
 from __future__ import annotations
