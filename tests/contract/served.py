@@ -3,8 +3,8 @@
 FASTLOAD_CONTRACT_RECORD=tf28.json nox -s contract-2.8
 python -m tests.contract.served docs/versions.md tf28.json tf212.json ...
 
-Records of one environment are of parts of the zoo (`-k`), and one column. A column of the page
-stays where no record is of its environment.
+Records of one environment and one Keras are of parts of the zoo (`-k`), and one column. A column of
+the page stays where no record is of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import platform
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -98,14 +98,15 @@ def _end(told: Sequence[str | None]) -> str:
 
 
 def joined(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return one record for each environment, of all that there are of it.
+    """Return one record for each environment and Keras, of all that there are of it.
 
     The zoo may be run in parts. What a later part tells of a model is what counts.
     """
-    whole: dict[str, dict[str, Any]] = {}
-    for part in records:
+    whole: dict[tuple[str, str], dict[str, Any]] = {}
+    for part in (of_one for each in records for of_one in _by_flavour(each)):
         name = json.dumps(part["environment"], sort_keys=True)
-        found = whole.setdefault(name, {**part, "failed": [], "loads": []})
+        nothing = {**part, "failed": [], "loads": []}
+        found = whole.setdefault((name, part["flavour"]), nothing)
         told_again = {load["model"] for load in part["loads"]}
         failing = [model for model in found["failed"] if model not in told_again]
         kept = [load for load in found["loads"] if load["model"] not in told_again]
@@ -114,11 +115,23 @@ def joined(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(whole.values())
 
 
+def _by_flavour(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what is told of each Keras; the ids of models begin with it."""
+    for flavour in sorted({_flavour(load["model"]) for load in found["loads"]}):
+        loads = [load for load in found["loads"] if _flavour(load["model"]) == flavour]
+        failed = [model for model in found["failed"] if _flavour(model) == flavour]
+        yield {**found, "flavour": flavour, "failed": failed, "loads": loads}
+
+
+def _flavour(model: str) -> str:
+    return model.partition("-")[0]
+
+
 def markdown(records: Sequence[Mapping[str, Any]], before: str = "") -> str:
     """Return the tables of *records*: how much is served, and why the rest is not.
 
     Args:
-        records: one for each environment.
+        records: one for each environment and Keras, from `joined`.
         before: tables that this returned, of which the environments that *records* do not tell of
             are kept.
     """
@@ -184,8 +197,10 @@ def _named(title: str, beside: str) -> str:
 
 
 def _title(found: Mapping[str, Any]) -> str:
-    beside = " and tf-keras" if "tf-keras" in found["environment"] else ""
-    return f"TensorFlow {found['environment']['tensorflow']}{beside}"
+    title = f"TensorFlow {found['environment']['tensorflow']}"
+    if "tf-keras" not in found["environment"]:
+        return title
+    return title + (" and tf-keras" if found["flavour"] == "keras2" else " beside tf-keras")
 
 
 def _cell(found: Mapping[str, Any], function: str, form: str) -> str:

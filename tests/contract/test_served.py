@@ -8,12 +8,19 @@ from typing import Any
 from tests.contract.served import REFUSED, SERVED, joined, markdown
 
 
-def record(version: str, *, failed: Sequence[str] = (), **ended: str) -> dict[str, Any]:
+def record(
+    version: str, *, failed: Sequence[str] = (), flavour: str = "keras2", **ended: str
+) -> dict[str, Any]:
     loads = [
-        {"model": name, "format": "h5", "function": "load_model", "ended": end}
+        {"model": f"{flavour}-{name}", "format": "h5", "function": "load_model", "ended": end}
         for name, end in ended.items()
     ]
-    return {"environment": {"tensorflow": version}, "failed": [*failed], "loads": loads}
+    return {
+        "environment": {"tensorflow": version},
+        "flavour": flavour,
+        "failed": [f"{flavour}-{name}" for name in failed],
+        "loads": loads,
+    }
 
 
 def test_parts_of_a_run_are_one_record() -> None:
@@ -31,6 +38,14 @@ def test_what_is_told_again_counts() -> None:
     again = record("2.8.4", a=SERVED)
 
     assert joined([first, again]) == [record("2.8.4", failed="b", b=SERVED, a=SERVED)]
+
+
+def test_each_keras_of_an_environment_is_a_record() -> None:
+    """Both are in one process of the suite where tf-keras is installed beside Keras 3."""
+    second, third = record("2.21.0", failed="a", a=SERVED), record("2.21.0", flavour="keras3", a="")
+    both = {**second, "loads": [*third["loads"], *second["loads"]]}
+
+    assert joined([both]) == [second, third]
 
 
 def test_table_counts_what_stock_opens() -> None:
