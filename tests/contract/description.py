@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from contract.lambda_code import without_references
 from contract.saved_files import describe_saved
 from zoo.catalogue import Kit
 from zoo.samples import inputs_of, targets_of
@@ -64,7 +65,7 @@ def class_name(cls: type) -> str:
 def plain(value: Any) -> Any:
     """Return *value* as JSON holds it; what JSON has no word for becomes its `repr`."""
     text = json.dumps(value, default=lambda item: without_addresses(repr(item)), sort_keys=True)
-    return json.loads(text)
+    return json.loads(without_references(text))
 
 
 def bits(value: Any) -> Any:

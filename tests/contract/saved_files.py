@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import h5py
+from contract.lambda_code import without_references
 
 #: Keras 3 writes the address of an object there.
-_SHARED_ID: Final = re.compile(rb'("shared_object_id":) \d+')
+_SHARED_ID: Final = re.compile(r'("shared_object_id":) \d+')
 
 
 def describe_saved(path: Path) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def describe_saved(path: Path) -> dict[str, Any]:
 
 def _member(name: str, data: bytes) -> Any:
     if name.endswith(".json"):
-        return json.loads(_SHARED_ID.sub(rb"\1 0", data))
+        return json.loads(without_references(_SHARED_ID.sub(r"\1 0", data.decode())))
     return _hdf5(io.BytesIO(data)) if name.endswith(".h5") else hashlib.sha256(data).hexdigest()
 
 
@@ -50,4 +51,8 @@ def _item(item: Any) -> Any:
 
 
 def _attributes(item: Any) -> dict[str, str]:
-    return {name: repr(value) for name, value in item.attrs.items()}
+    return {name: _attribute(value) for name, value in item.attrs.items()}
+
+
+def _attribute(value: Any) -> str:
+    return repr(without_references(value) if isinstance(value, str) else value)
