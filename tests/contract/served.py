@@ -30,6 +30,8 @@ _FUNCTIONS: Final = ("load_model", "load_saved_model", "load_predictor")
 #: Of a path in a reason: they are of the run.
 _FOLDERS: Final = re.compile(r"'/[^']*/")
 _FORMATS: Final = {"tf": "SavedModel", "h5": "HDF5", "keras": "`.keras`"}
+#: What computes, by its package.
+_BACKENDS: Final = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 _KINDS: Final = tuple((function, form) for function in _FUNCTIONS for form in _FORMATS)
 _ROW: Final = "`{}`, {}"
 _BESIDE: Final = "with"
@@ -59,7 +61,7 @@ def record(findings: Any, artefacts: Iterable[Any], failed: Iterable[str]) -> di
 
 
 def _environment() -> dict[str, str]:
-    names = ("tensorflow", "tensorflow-cpu", "keras", "tf-keras", "numpy")
+    names = ("tensorflow", "tensorflow-cpu", "jax", "torch", "keras", "tf-keras", "numpy")
     found = {name: _version(name) for name in names}
     tensorflow = found.pop("tensorflow-cpu") or found.pop("tensorflow")
     kept = {name: number for name, number in found.items() if number and name != "tensorflow"}
@@ -188,7 +190,7 @@ def _cells(found: Mapping[str, Any]) -> dict[str, str]:
 
 def _heads(found: Mapping[str, Any]) -> tuple[str, str]:
     """Return the environment's two headings: its TensorFlow, and what is beside it."""
-    rest = [(name, each) for name, each in found["environment"].items() if name != "tensorflow"]
+    rest = [item for item in found["environment"].items() if item[0] not in _BACKENDS]
     return _title(found), ", ".join(f"{name} {number}" for name, number in rest)
 
 
@@ -197,8 +199,9 @@ def _named(title: str, beside: str) -> str:
 
 
 def _title(found: Mapping[str, Any]) -> str:
-    title = f"TensorFlow {found['environment']['tensorflow']}"
-    if "tf-keras" not in found["environment"]:
+    numbers = found["environment"]
+    title = next(f"{_BACKENDS[name]} {numbers[name]}" for name in _BACKENDS if numbers.get(name))
+    if "tf-keras" not in numbers:
         return title
     return title + (" and tf-keras" if found["flavour"] == "keras2" else " beside tf-keras")
 

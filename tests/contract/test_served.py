@@ -48,6 +48,17 @@ def test_each_keras_of_an_environment_is_a_record() -> None:
     assert joined([both]) == [second, third]
 
 
+def test_without_tensorflow_the_backend_names_the_column() -> None:
+    """Keras 3 on another backend is an environment like others."""
+    found = record("", a=SERVED)
+    found["environment"] = {"tensorflow": "", "jax": "0.8.0", "keras": "3.15.1"}
+
+    heads = markdown([found]).splitlines()
+
+    assert heads[0] == "| function and format | JAX 0.8.0 |"
+    assert heads[2] == "| with | keras 3.15.1 |"
+
+
 def test_table_counts_what_stock_opens() -> None:
     """Reasons stand below it."""
     text = markdown([record("2.8.4", a=SERVED, b="FL205: no class", c=REFUSED)])
