@@ -141,7 +141,24 @@ def deepcell(session: nox.Session) -> None:
     """Have DeepCell's Mesmer segment with mapped models, on the TensorFlow 2.8 that it brings."""
     _prepare(session)
     session.install("--compile-bytecode", "--group", "test", "-e", ".", "deepcell-cpu==0.12.10")
+    session.env["DEEPCELL_MODELS"] = str(_deepcell_models(session))
     session.run("pytest", "tests/applications/test_deepcell.py", *session.posargs)
+    session.notify("deepcell_keras3")
+
+
+@nox.session(python=interpreter("3.11"))
+def deepcell_keras3(session: nox.Session) -> None:
+    """Open what `deepcell` left in Keras 3 alone, with a port of DeepCell's layer."""
+    _prepare(session)
+    newest = f"tensorflow-cpu=={NEWEST}.*"
+    session.install("--compile-bytecode", "--group", "test", "-e", ".", newest)
+    session.env["DEEPCELL_MODELS"] = str(_deepcell_models(session))
+    session.run("pytest", "tests/applications/test_deepcell_keras3.py", *session.posargs)
+
+
+def _deepcell_models(session: nox.Session) -> Path:
+    """Return where both keep DeepCell's network."""
+    return Path(session.cache_dir, "deepcell").absolute()
 
 
 #: Basic Pitch asks for `tensorflow`, which would be installed over `tensorflow-cpu`.

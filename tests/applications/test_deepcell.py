@@ -21,8 +21,10 @@ if importlib.util.find_spec("deepcell") is None:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with PanopticNet in each format."""
-    folder = tmp_path_factory.mktemp("deepcell")
+    """A folder with PanopticNet in each format; it stays where DEEPCELL_MODELS asks for it."""
+    kept = os.environ.get("DEEPCELL_MODELS")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("deepcell")
+    folder.mkdir(parents=True, exist_ok=True)
     _run("panoptic_net.py", str(folder))
     return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,20 @@ def test_a_keras_2_model_is_a_keras_3_model(kept: tuple[Any, Path], keras3: Any)
     for model in models:
         assert isinstance(model, keras3.Model)
         np.testing.assert_allclose(model(INPUTS), original(INPUTS), rtol=1e-5, atol=1e-6)
+
+
+def test_tensorflow_warns_of_nothing_that_the_program_did_not_call(
+    keras2: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Loaders of TensorFlow 1 say that they are deprecated, once in a process."""
+    recurrent(keras2).save(str(tmp_path / "m"), save_format="tf")
+    deprecation = importlib.import_module("tensorflow.python.util.deprecation")
+    deprecation._PRINTED_WARNING.clear()
+
+    with caplog.at_level(logging.WARNING, logger="tensorflow"):
+        fastload.load_model(tmp_path / "m", keras="keras")
+
+    assert "deprecated" not in caplog.text
 
 
 def test_it_can_be_saved_and_opened_by_stock(
