@@ -22,7 +22,7 @@ from fastload.migration.rule import Record
 from fastload.runtime.migrated_models import ModelBuilder
 from fastload.runtime.migrated_training import OptimizerState
 from fastload.runtime.migrated_weights import WeightAssignment
-from fastload.runtime.tensorflow import Checkpoint, parse_object_graph
+from fastload.runtime.tensorflow import Checkpoint, parse_object_graph, tensorflow
 from fastload.source.saved_model import read_saved_model
 
 #: What Keras 2 writes in place of the configuration of an object that has none.
@@ -46,7 +46,9 @@ def model_of_saved_model(
     Raises:
         MigrationError: Keras 3 has nothing that does the same; the message says for which layer.
         UnconvertibleModelError: the SavedModel is damaged.
+        MissingTensorFlowError: TensorFlow, which reads a SavedModel, is not installed.
     """
+    tensorflow()
     graph = parse_object_graph(read_saved_model(path / "saved_model.pb").object_graph)
     metadata = saved_metadata(path, graph)
     root = metadata.get(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from fastload.convert.migrating_saved_model import model_of_saved_model
 from fastload.convert.migration_proof import Proof, prove_against_function, prove_against_model
 from fastload.errors import MigrationError, MissingTensorFlowError
 from fastload.migration.rule import Record
-from fastload.runtime.eager import placed
+from fastload.runtime.backends.choice import TENSORFLOW, TORCH
 from fastload.runtime.flavour import Flavour, flavour
 from fastload.runtime.global_state import undone
 from fastload.source.detect import detect
@@ -31,8 +32,6 @@ _MAKERS = {
     SourceKind.KERAS_HDF5: model_of_hdf5,
     SourceKind.KERAS_ARCHIVE: model_of_archive,
 }
-#: Graphics processors may round more than a proof allows.
-_DEVICE = "/CPU:0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +61,10 @@ def migrate(path: Path, order: Order) -> None:
         BypassError: the source is damaged or unsafe.
     """
     record, source = Record(), order.source
-    with undone(order.chosen), placed(_DEVICE), tempfile.TemporaryDirectory() as folder:
-        model = _MAKERS[source.kind](source.path, order.chosen.keras, order.resolve, record)
-        proof = _proved(source, model)
+    chosen = order.chosen
+    with undone(chosen), _on_processor(chosen), tempfile.TemporaryDirectory() as folder:
+        model = _MAKERS[source.kind](source.path, chosen.keras, order.resolve, record)
+        proof = _proved(source, model, chosen)
         archive = Path(folder, "model.keras")
         _save(model, archive)
         document = {
@@ -77,18 +77,31 @@ def migrate(path: Path, order: Order) -> None:
         _write(path, archive, order, json.dumps(document).encode())
 
 
-def _proved(source: ModelSource, model: Any) -> Proof:
+def _on_processor(chosen: Flavour) -> AbstractContextManager[Any]:
+    """Return a scope without graphics processors: they may round more than a proof allows.
+
+    On PyTorch there is none, as Keras makes no recurrent layer in one (3.15: it has a parameter of
+    whole numbers there, which PyTorch refuses).
+    """
+    return nullcontext() if chosen.backend == TORCH else chosen.keras.device("cpu:0")
+
+
+def _proved(source: ModelSource, model: Any, chosen: Flavour) -> Proof:
     if source.kind is SourceKind.SAVED_MODEL:
-        proof = prove_against_function(source.path, model)
+        proof = prove_against_function(source.path, model, chosen)
         if proof.unproved is None:
             return proof
+    if chosen.backend != TENSORFLOW:
+        # TensorFlow would take the processors that this process computes on, for one comparison.
+        return Proof(unproved=f"Keras runs on {chosen.backend}, and tf-keras on TensorFlow alone")
     try:
-        original = flavour("tf_keras").load_model(str(source.path), compile=False)
+        keras2 = flavour("tf_keras")
+        original = keras2.load_model(str(source.path), compile=False)
     except MissingTensorFlowError:
         return Proof(unproved="tf-keras, which it would be compared with, is not installed")
     except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to compare with
         return Proof(unproved=f"tf-keras does not open it ({type(error).__name__})")
-    return prove_against_model(original, model)
+    return prove_against_model(original, model, keras2, chosen)
 
 
 def _save(model: Any, path: Path) -> None:

@@ -13,6 +13,8 @@ from fastload.convert.keras_section import saved_config
 from fastload.convert.signature_specs import signature_specs
 from fastload.errors import MigrationError
 from fastload.migration.probe import TOLERANCES, Difference, difference, probes
+from fastload.runtime.array_call import array_call
+from fastload.runtime.flavour import Flavour
 from fastload.runtime.serving_function import Function, serving_function
 from fastload.runtime.tensorflow import parse_object_graph, tensorflow
 from fastload.signature import DEFAULT_SIGNATURE, TensorSpec
@@ -51,8 +53,8 @@ class _UnprovedError(Exception):
     """Two models cannot be compared; the message says why."""
 
 
-def prove_against_function(path: Path, model: Any) -> Proof:
-    """Compare *model* with the function that the SavedModel at *path* is served with.
+def prove_against_function(path: Path, model: Any, chosen: Flavour) -> Proof:
+    """Compare *model*, of the Keras *chosen*, with what the SavedModel at *path* is served with.
 
     Raises:
         MigrationError: they are further apart than the tolerance; the message has the figure.
@@ -67,11 +69,12 @@ def prove_against_function(path: Path, model: Any) -> Proof:
         names = tensorflow().nest.flatten(signature.structure)
     specs = [signature.inputs[name] for name in order]
     with serving_function(path, DEFAULT_SIGNATURE, order, names) as reference:
-        return _compared("the SavedModel's serving function", reference, model, specs)
+        against = "the SavedModel's serving function"
+        return _compared(against, reference, model, array_call(model, chosen), specs)
 
 
-def prove_against_model(original: Any, model: Any) -> Proof:
-    """Compare *model* with *original*, the same model in Keras 2.
+def prove_against_model(original: Any, model: Any, keras2: Flavour, chosen: Flavour) -> Proof:
+    """Compare *model*, of the Keras *chosen*, with *original*, the same model in *keras2*.
 
     Raises:
         MigrationError: they are further apart than the tolerance; the message has the figure.
@@ -83,27 +86,15 @@ def prove_against_model(original: Any, model: Any) -> Proof:
         TensorSpec(name=str(place), dtype=_dtype(each), shape=tuple(each.shape))
         for place, each in enumerate(inputs)
     ]
-    return _compared("tf-keras", _call(original), model, specs)
-
-
-def _call(model: Any) -> Function:
-    """Return *model* as a function of its flat inputs to its flat outputs, run as a graph."""
-    tf = tensorflow()
-    structure = getattr(model, "_inputs_struct", None)
-    structure = model.input if structure is None and hasattr(model, "input") else structure
-
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def run(values: Any) -> Any:
-        inputs = tf.nest.pack_sequence_as(structure, values) if structure is not None else values[0]
-        return tf.nest.flatten(model(inputs, training=False))
-
-    return lambda values: [np.asarray(each) for each in run([tf.constant(v) for v in values])]
+    reference = array_call(original, keras2)
+    return _compared("tf-keras", reference, model, array_call(model, chosen), specs)
 
 
 def _compared(
     against: str,
     reference: Function,
     model: Any,
+    migrated: Function,
     specs: Sequence[TensorSpec],
 ) -> Proof:
     try:
@@ -112,7 +103,7 @@ def _compared(
     except _UnprovedError as error:
         return Proof(unproved=str(error))
     try:
-        results = _call(model)(values)
+        results = migrated(values)
         pairs = list(zip(expected, results, strict=True))
         apart = Difference()
         for left, right in pairs:

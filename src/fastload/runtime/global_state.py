@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.runtime.backends.choice import TENSORFLOW
+from fastload.runtime.backends.choice import TENSORFLOW, TORCH
 from fastload.runtime.flavour import KERAS3, Flavour
 from fastload.runtime.tensorflow import first_module, import_module
 
@@ -133,11 +133,11 @@ def _torch_seeds() -> Live:
     def write(state: bytes) -> None:
         torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
 
-    return Live(name="torch", read=read, write=write)
+    return Live(name=TORCH, read=read, write=write)
 
 
 #: By backend; the random numbers of JAX depend on their arguments alone.
-_SEEDS: Final = {TENSORFLOW: _tensorflow_seeds, "torch": _torch_seeds}
+_SEEDS: Final = {TENSORFLOW: _tensorflow_seeds, TORCH: _torch_seeds}
 
 
 def _keras2_seeds(backend: Any) -> Live:

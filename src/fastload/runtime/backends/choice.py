@@ -11,10 +11,11 @@ from types import ModuleType
 from typing import Any, Final
 
 TENSORFLOW: Final = "tensorflow"
+TORCH: Final = "torch"
 
 
 #: Those that fastload knows, each by a module of this package.
-SERVED: Final = frozenset({TENSORFLOW, "jax", "torch"})
+SERVED: Final = frozenset({TENSORFLOW, "jax", TORCH})
 
 
 def backend_of(name: str) -> ModuleType:
