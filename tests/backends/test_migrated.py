@@ -105,8 +105,9 @@ def test_it_is_a_model_of_this_backend(keras: Any, made: Path, tmp_path: Path, n
 
 @pytest.mark.usefixtures("keras", "cache_root")
 def test_without_a_twin_a_saved_model_needs_tensorflow(made: Path) -> None:
-    with pytest.raises(MissingTensorFlowError, match="needs tensorflow"):
-        fastload.load_model(made / "model")
+    for ask in (fastload.load_model, fastload.warm, fastload.load_model):
+        with pytest.raises(MissingTensorFlowError, match="needs tensorflow"):
+            ask(made / "model")
 
 
 def test_with_tensorflow_it_is_migrated_and_proved(

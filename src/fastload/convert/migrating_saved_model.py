@@ -22,7 +22,7 @@ from fastload.migration.rule import Record
 from fastload.runtime.migrated_models import ModelBuilder
 from fastload.runtime.migrated_training import OptimizerState
 from fastload.runtime.migrated_weights import WeightAssignment
-from fastload.runtime.tensorflow import Checkpoint, parse_object_graph, tensorflow
+from fastload.runtime.tensorflow import Checkpoint, parse_object_graph
 from fastload.source.saved_model import read_saved_model
 
 #: What Keras 2 writes in place of the configuration of an object that has none.
@@ -48,7 +48,6 @@ def model_of_saved_model(
         UnconvertibleModelError: the SavedModel is damaged.
         MissingTensorFlowError: TensorFlow, which reads a SavedModel, is not installed.
     """
-    tensorflow()
     graph = parse_object_graph(read_saved_model(path / "saved_model.pb").object_graph)
     metadata = saved_metadata(path, graph)
     root = metadata.get(0)

@@ -95,13 +95,12 @@ def _proved(source: ModelSource, model: Any, chosen: Flavour) -> Proof:
         # TensorFlow would take the processors that this process computes on, for one comparison.
         return Proof(unproved=f"Keras runs on {chosen.backend}, and tf-keras on TensorFlow alone")
     try:
-        keras2 = flavour("tf_keras")
-        original = keras2.load_model(str(source.path), compile=False)
+        original = flavour("tf_keras").load_model(str(source.path), compile=False)
     except MissingTensorFlowError:
         return Proof(unproved="tf-keras, which it would be compared with, is not installed")
     except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to compare with
         return Proof(unproved=f"tf-keras does not open it ({type(error).__name__})")
-    return prove_against_model(original, model, keras2, chosen)
+    return prove_against_model(original, model)
 
 
 def _save(model: Any, path: Path) -> None:

@@ -13,7 +13,7 @@ from fastload.convert.keras_section import saved_config
 from fastload.convert.signature_specs import signature_specs
 from fastload.errors import MigrationError
 from fastload.migration.probe import TOLERANCES, Difference, difference, probes
-from fastload.runtime.array_call import array_call
+from fastload.runtime.array_call import array_call, graph_call
 from fastload.runtime.flavour import Flavour
 from fastload.runtime.serving_function import Function, serving_function
 from fastload.runtime.tensorflow import parse_object_graph, tensorflow
@@ -73,8 +73,8 @@ def prove_against_function(path: Path, model: Any, chosen: Flavour) -> Proof:
         return _compared(against, reference, model, array_call(model, chosen), specs)
 
 
-def prove_against_model(original: Any, model: Any, keras2: Flavour, chosen: Flavour) -> Proof:
-    """Compare *model*, of the Keras *chosen*, with *original*, the same model in *keras2*.
+def prove_against_model(original: Any, model: Any) -> Proof:
+    """Compare *model*, of Keras 3 on TensorFlow, with *original*, the same model in Keras 2.
 
     Raises:
         MigrationError: they are further apart than the tolerance; the message has the figure.
@@ -86,8 +86,7 @@ def prove_against_model(original: Any, model: Any, keras2: Flavour, chosen: Flav
         TensorSpec(name=str(place), dtype=_dtype(each), shape=tuple(each.shape))
         for place, each in enumerate(inputs)
     ]
-    reference = array_call(original, keras2)
-    return _compared("tf-keras", reference, model, array_call(model, chosen), specs)
+    return _compared("tf-keras", graph_call(original), model, graph_call(model), specs)
 
 
 def _compared(

@@ -13,19 +13,14 @@ from fastload.runtime.serving_function import Function
 from fastload.runtime.tensorflow import tensorflow
 
 
-def array_call(model: Any, of: Flavour) -> Function:
-    """Return *model*, of the Keras *of*, as a function of its flat inputs to its flat outputs.
-
-    It is run as a graph on TensorFlow, as `predict` does, and operation by operation elsewhere.
-    """
-    structure = getattr(model, "_inputs_struct", None)
-    structure = model.input if structure is None and hasattr(model, "input") else structure
-    make = _as_graph if of.backend == TENSORFLOW else _by_operations
-    return make(model, structure, of.keras)
+def array_call(model: Any, chosen: Flavour) -> Function:
+    """Return *model*, of Keras 3, as a function of its flat inputs to its flat outputs."""
+    return graph_call(model) if chosen.backend == TENSORFLOW else _by_operations(model, chosen)
 
 
-def _as_graph(model: Any, structure: Any, _: Any) -> Function:
-    tf = tensorflow()
+def graph_call(model: Any) -> Function:
+    """Return *model*, on TensorFlow, as a function that runs as a graph, as in `predict`."""
+    tf, structure = tensorflow(), _structure(model)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def run(values: Any) -> Any:
@@ -35,11 +30,20 @@ def _as_graph(model: Any, structure: Any, _: Any) -> Function:
     return lambda values: [np.asarray(each) for each in run([tf.constant(v) for v in values])]
 
 
-def _by_operations(model: Any, structure: Any, keras: Any) -> Function:
+def _by_operations(model: Any, chosen: Flavour) -> Function:
+    keras, structure = chosen.keras, _structure(model)
+
     def run(values: Sequence[Any]) -> list[Any]:
+        if any(value.dtype == object for value in values):
+            raise ValueError(f"Keras on {chosen.backend} computes with no text")
         tensors = [keras.ops.convert_to_tensor(value) for value in values]
         packed = keras.tree.pack_sequence_as(structure, tensors) if structure is not None else None
         outputs = model(tensors[0] if packed is None else packed, training=False)
         return [keras.ops.convert_to_numpy(each) for each in keras.tree.flatten(outputs)]
 
     return run
+
+
+def _structure(model: Any) -> Any:
+    structure = getattr(model, "_inputs_struct", None)
+    return model.input if structure is None and hasattr(model, "input") else structure

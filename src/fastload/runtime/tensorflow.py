@@ -79,9 +79,7 @@ def first_module(*names: str) -> ModuleType | None:
 
 def saved_model_message() -> Any:
     """Return an empty `SavedModel` message."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    return saved_model_pb2.SavedModel()
+    return _messages("core.protobuf.saved_model_pb2").SavedModel()
 
 
 def parse_saved_model(content: bytes) -> Any:
@@ -99,9 +97,8 @@ def parse_object_graph(content: bytes) -> Any:
     Raises:
         UnconvertibleModelError: these bytes are not one.
     """
-    from tensorflow.core.protobuf import saved_object_graph_pb2
-
-    return _parsed(saved_object_graph_pb2.SavedObjectGraph(), content, "saved_model.pb")
+    message = _messages("core.protobuf.saved_object_graph_pb2").SavedObjectGraph()
+    return _parsed(message, content, "saved_model.pb")
 
 
 def parse_meta_graph(content: bytes) -> Any:
@@ -110,9 +107,8 @@ def parse_meta_graph(content: bytes) -> Any:
     Raises:
         UnconvertibleModelError: these bytes are not one.
     """
-    from tensorflow.core.protobuf import meta_graph_pb2
-
-    return _parsed(meta_graph_pb2.MetaGraphDef(), content, "saved_model.pb")
+    message = _messages("core.protobuf.meta_graph_pb2").MetaGraphDef()
+    return _parsed(message, content, "saved_model.pb")
 
 
 def keras_metadata(content: bytes) -> Any:
@@ -121,9 +117,22 @@ def keras_metadata(content: bytes) -> Any:
     Raises:
         UnconvertibleModelError: these bytes are not one.
     """
-    from tensorflow.python.keras.protobuf import saved_metadata_pb2
+    message = _messages("python.keras.protobuf.saved_metadata_pb2").SavedMetadata()
+    return _parsed(message, content, "keras_metadata.pb")
 
-    return _parsed(saved_metadata_pb2.SavedMetadata(), content, "keras_metadata.pb")
+
+def _messages(name: str) -> Any:
+    """Import the part *name* of TensorFlow, which defines messages.
+
+    Raises:
+        MissingTensorFlowError: TensorFlow is not installed.
+    """
+    try:
+        return importlib.import_module(f"tensorflow.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        raise MissingTensorFlowError(error.name) from error
 
 
 def _parsed(message: Any, content: bytes, name: str) -> Any:
