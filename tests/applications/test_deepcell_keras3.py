@@ -72,7 +72,8 @@ def load(name: str) -> Any:
     """Return the model, loaded by fastload with the ported layer."""
     from tests.applications.location import Location2D
 
-    return fastload.load_model(MODELS / name, custom_objects={"Location2D": Location2D})
+    objects = {"Location2D": Location2D}
+    return fastload.load_model(MODELS / name, custom_objects=objects, strict=True)
 
 
 def predictions(model: Any, image: Any) -> list[Any]:

@@ -83,7 +83,7 @@ def shared_cache(made: Path, cache_root: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.usefixtures("shared_cache")
 @pytest.mark.parametrize("name", ["model", "model.h5", "model.keras"])
 def test_it_is_a_model_of_this_backend(keras: Any, made: Path, tmp_path: Path, name: str) -> None:
-    models = [fastload.load_model(made / name) for _ in range(2)]
+    models = [fastload.load_model(made / name, strict=True) for _ in range(2)]
 
     report = fastload.last_load()
     assert report is not None
