@@ -50,8 +50,6 @@ class Function(str, Enum):
 
 MISS: Final = "fastload_miss"
 HIT: Final = "fastload_hit"
-#: A hit whose model is loaded when more is asked of it than to predict.
-DEFERRED: Final = "fastload_deferred"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +88,7 @@ class Case:
 
     def format_of(self, loader: str) -> Format:
         """Return the format that *loader* opens in this case."""
-        return (
-            self.source
-            if loader in {MISS, HIT, DEFERRED}
-            else Format(loader.removeprefix("stock_"))
-        )
+        return self.source if loader in {MISS, HIT} else Format(loader.removeprefix("stock_"))
 
 
 def stock_loader(rival: Format) -> str:

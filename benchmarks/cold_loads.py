@@ -1,23 +1,20 @@
-"""Loads alone of predictors and deferred models, against stock's: no process start, no imports."""
+"""Loads alone of predictors, against stock's: no process start, no imports."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from benchmarks.cases import DEFERRED, HIT, Format, select, stock_loader
-from benchmarks.measure import check_output, measure_once, prepare, warm
+from benchmarks.cases import HIT, Format, select, stock_loader
+from benchmarks.measure import check_output, measure_once, prepare
 
 HEADINGS: Final = (
     "network",
     "n",
     "`tf_keras` `load_model` s",
     "`load_predictor` s",
-    "times faster",
-    "`load_model`, deferred s",
     "times faster",
 )
 #: Names of networks with a SavedModel of Keras 2.
@@ -37,34 +34,26 @@ def load_rows(names: Sequence[str], rounds: int, work: Path) -> Iterator[tuple[s
         work: the folder that keeps models and caches.
 
     Raises:
-        BenchmarkError: a load failed, the predictor predicts other bytes than the signature, or the
-            deferred model others than stock's.
+        BenchmarkError: a load failed, or the predictor predicts other bytes than the signature.
     """
     for name in names:
         seconds = {
             loader: statistics.median(each) for loader, each in _seconds(name, rounds, work).items()
         }
         stock_s = seconds[_STOCK]
-        ours = (seconds.get(loader) for loader in (HIT, DEFERRED))
-        yield name, str(rounds), f"{stock_s:.3f}", *chain(*(_cells(stock_s, each) for each in ours))
-
-
-def _cells(stock_s: float, ours_s: float | None) -> tuple[str, str]:
-    return ("-", "-") if ours_s is None else (f"{ours_s:.4f}", f"{stock_s / ours_s:.0f}")
+        ours_s = seconds[HIT]
+        yield name, str(rounds), f"{stock_s:.3f}", f"{ours_s:.4f}", f"{stock_s / ours_s:.0f}"
 
 
 def _seconds(name: str, rounds: int, work: Path) -> dict[str, list[float]]:
-    """Return the times of each loader; without `DEFERRED` where a model is not deferred."""
+    """Return the times of each loader."""
     model, predictor = select(name)[0], select(f"{name}-predictor")[0]
     for case in (model, predictor):
         prepare(case, work)
-    warm(model, work)
     expected: dict[str, str] = {}
     # Not counted: what `tf.saved_model.load` gives, for the predictor to be compared with.
     check_output(measure_once(predictor, _STOCK, work), expected)
     loads = [(model, _STOCK), (predictor, HIT)]
-    if measure_once(model, DEFERRED, work).reason is None:
-        loads.append((model, DEFERRED))
     seconds: dict[str, list[float]] = {loader: [] for _, loader in loads}
     for _ in range(rounds):
         for case, loader in loads:

@@ -26,10 +26,6 @@ from benchmarks.ways import Network, Way, ways_of
 
 #: Of the largest value of a prediction, for ways that compute it in another order.
 TOLERANCE: Final = 1e-4
-_CAN_DEFER: Final = """
-import inspect, fastload
-print("defer" in inspect.signature(fastload.load_model).parameters)
-"""
 
 
 class Cached(str, Enum):
@@ -123,8 +119,7 @@ def prepared(network: Network, work: Path, wanted: Callable[[Way], bool]) -> lis
     cache = work / "caches" / f"cold-{network.name}"
     # A twin of an older build would be measured otherwise.
     shutil.rmtree(cache, ignore_errors=True)
-    can_defer = _run([sys.executable, "-c", _CAN_DEFER], environment(cache))[2].strip() == b"True"
-    found = [each for each in ways_of(network, can_defer=can_defer) if wanted(each[0])]
+    found = [each for each in ways_of(network) if wanted(each[0])]
     for case in {case.name: case for way, case in found if way.is_converted}.values():
         write_converted(case, work)
     ways = [_prepared(network, way, case, work) for way, case in found]
@@ -212,7 +207,7 @@ def _prepared(network: Network, way: Way, case: Case, work: Path) -> Prepared:
 
 
 def _warm(way: Prepared) -> None:
-    """Have all in the cache that a load uses: a model is deferred only after that."""
+    """Have all in the cache that a load uses."""
     _run([way.command[0], "-m", "fastload", "warm", way.command[-1]], way.variables)
 
 

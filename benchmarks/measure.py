@@ -15,7 +15,7 @@ from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import Final
 
-from benchmarks.cases import HIT, MISS, Case, Flavour
+from benchmarks.cases import HIT, MISS, Case
 from benchmarks.networks import model_path
 from benchmarks.runner import Job, Measurement
 
@@ -60,13 +60,6 @@ def prepare(case: Case, work: Path) -> None:
     # A twin of an older build would be measured otherwise.
     shutil.rmtree(_hit_cache(case, work), ignore_errors=True)
     measure_once(case, HIT, work)
-
-
-def warm(case: Case, work: Path) -> None:
-    """Have all beside the twin of *case* that a deferred load needs."""
-    variables = environment(_hit_cache(case, work))
-    variables["TF_USE_LEGACY_KERAS"] = str(int(case.flavour is Flavour.KERAS2))
-    run_module("fastload", ["warm", str(model_path(case, HIT, work))], variables)
 
 
 def write_missing(case: Case, work: Path) -> None:

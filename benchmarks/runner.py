@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.cases import DEFERRED, Flavour, Function
+from benchmarks.cases import Flavour, Function
 from benchmarks.networks import SEED, stock_keras
 
 _SIGNATURE: Final = "serving_default"
@@ -127,8 +127,7 @@ def _steps(job: Job, keras: Any) -> tuple[Callable[[], Any], Callable[[Any, Any]
         load = tf.saved_model.load if is_stock else getattr(_fastload(), job.function)
         return lambda: load(job.path), _call_signature
     load = keras.models.load_model if is_stock else _fastload().load_model
-    asked = {"defer": True} if job.loader == DEFERRED else {}
-    return lambda: load(job.path, compile=job.compile, **asked), _predict
+    return lambda: load(job.path, compile=job.compile), _predict
 
 
 def _fastload() -> Any:

@@ -48,10 +48,6 @@ _FASTLOAD: Final = """
 import fastload
 y = fastload.load_model(path, compile={compile}).predict(x, verbose=0)
 """
-_DEFERRED: Final = """
-import fastload
-y = fastload.load_model(path, compile={compile}, defer=True).predict(x, verbose=0)
-"""
 _PREDICTOR: Final = """
 import fastload
 y = fastload.load_predictor(path).predict(x)
@@ -151,7 +147,7 @@ def _way(name: str, flavour: Flavour, kind: str, program: str, computes: str) ->
 
 _OLD, _NEW = Flavour.KERAS2, Flavour.KERAS3
 _FOLDER, _HDF5, _ARCHIVE = (kind.value for kind in (Format.SAVED_MODEL, Format.HDF5, Format.KERAS))
-#: The first is what all others are compared with; `defer` is there where `load_model` has it.
+#: The first is what all others are compared with.
 WAYS: Final = (
     _way("`tf_keras` `load_model`, SavedModel", _OLD, _FOLDER, _KERAS, "tf_keras"),
     _way("`tf_keras` `load_model`, HDF5", _OLD, _HDF5, _KERAS, "tf_keras"),
@@ -159,7 +155,6 @@ WAYS: Final = (
     _way("Keras 3 `load_model`, `.keras`", _NEW, _ARCHIVE, _KERAS, "keras"),
     _way("`fastload.load_model`, SavedModel", _OLD, _FOLDER, _FASTLOAD, "tf_keras"),
     _way("`fastload.load_model`, `.keras`", _NEW, _ARCHIVE, _FASTLOAD, "keras"),
-    _way("`fastload.load_model`, deferred", _OLD, _FOLDER, _DEFERRED, "tf_keras"),
     _way("`fastload.load_predictor`, SavedModel", _OLD, _FOLDER, _PREDICTOR, "signature"),
     _way("`fastload.load_predictor`, `.keras`", _NEW, _ARCHIVE, _PREDICTOR, "graph"),
     _way("ONNX Runtime", _OLD, ONNX, _ONNX, ONNX),
@@ -176,18 +171,12 @@ _REFERENCE: Final = Way(
 )
 
 
-def ways_of(network: Network, *, can_defer: bool) -> Iterator[tuple[Way, Case]]:
-    """Yield the ways to predictions of *network*, each with the case that it is of.
-
-    Args:
-        network: what is predicted with.
-        can_defer: `fastload.load_model` has the argument.
-    """
+def ways_of(network: Network) -> Iterator[tuple[Way, Case]]:
+    """Yield the ways to predictions of *network*, each with the case that it is of."""
     cases = {case.flavour: case for case in network.cases}
     for way in (*WAYS, _REFERENCE):
         case = cases.get(way.flavour)
-        is_there = can_defer or way.program is not _DEFERRED
-        if case is not None and is_there and (way.is_converted or way.kind in _kinds(case)):
+        if case is not None and (way.is_converted or way.kind in _kinds(case)):
             yield way, case
 
 

@@ -150,21 +150,9 @@ def test_predictions_of_other_lengths_are_infinitely_far() -> None:
     assert difference(floats(1, 2), floats(1)) == float("inf")
 
 
-def test_the_deferred_model_is_a_row_where_there_is_one() -> None:
-    """All else is a row in any case."""
-
-    def names(*, can_defer: bool) -> set[str]:
-        found = ways_of(NETWORKS["resnet50"], can_defer=can_defer)
-        return {way.name for way, _ in found if way.counts}
-
-    all_names = {way.name for way in WAYS}
-    assert names(can_defer=True) == all_names
-    assert names(can_defer=False) == all_names - {"`fastload.load_model`, deferred"}
-
-
 def test_a_network_with_a_savedmodel_alone_has_the_ways_of_that() -> None:
     """No archive of the sleep staging GRU is published."""
-    found = ways_of(NETWORKS["sleepecg"], can_defer=False)
+    found = ways_of(NETWORKS["sleepecg"])
     assert {way.kind for way, _ in found} == {"savedmodel", "onnx", "tflite"}
     assert {case.flavour for case in NETWORKS["sleepecg"].cases} == {Flavour.KERAS2}
 
@@ -172,7 +160,7 @@ def test_a_network_with_a_savedmodel_alone_has_the_ways_of_that() -> None:
 def test_programs_are_what_python_can_run() -> None:
     """A place that was not filled in would only show on the day of a measurement."""
     for network in NETWORKS.values():
-        for way, case in ways_of(network, can_defer=True):
+        for way, case in ways_of(network):
             compile(way.text(case), way.name, "exec")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -55,7 +54,6 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
     memory_budget: int | str | None = None,
     device: str | None = None,
     keras: KerasChoice = "auto",
-    defer: bool | None = None,
     strict: bool | None = None,
     **stock_only: Any,
 ) -> Any:
@@ -79,8 +77,6 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
         keras: `auto` for the Keras that `tf.keras` is (`keras` where Keras runs on JAX or PyTorch),
             or `keras` or `tf_keras`. In Keras 3, what Keras 2 wrote and stock refuses is made a
             Keras 3 model.
-        defer: return an object that predicts at once, and becomes the model when anything else is
-            asked of it (default: `FASTLOAD_DEFER_MODEL`, or no).
         strict: raise the reason instead of going to the stock loader (default:
             `FASTLOAD_STRICT`).
         **stock_only: further arguments of the stock loader (`options=`); a load that has any is
@@ -124,7 +120,6 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
         weights=mode,
         memory_budget=budget,
         device=device,
-        defer=settings.defer_model if defer is None else defer,
         strict=settings.strict if strict is None else strict,
         settings=settings,
     )
@@ -166,24 +161,16 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
-        model, reason = _restored(call, identity, twin, chosen)
-    return Served(model=model, outcome=outcome, twin=twin, reason=reason)
+        model = _restored(call, identity, twin, chosen)
+    return Served(model=model, outcome=outcome, twin=twin)
 
 
-def _restored(
-    call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour
-) -> tuple[Any, str | None]:
-    """Return the model that *call* asks for, and why it is not what it asks for in all ways."""
+def _restored(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> Any:
+    """Return the model that *call* asks for."""
     make = rebuild_lazy if call.weights == "lazy" else rebuild
-    build = functools.partial(make, call, identity, twin, chosen)
-    if call.defer:
-        # Imported here: a load that is not deferred does without.
-        from fastload.deferring import deferred
-
-        return deferred(call, identity, twin, chosen, build)
-    model = build()
+    model = make(call, identity, twin, chosen)
     remember_predict(model, call, identity, twin, chosen)
-    return model, None
+    return model
 
 
 def _load_migrated(
@@ -194,8 +181,8 @@ def _load_migrated(
     with clock.phase("twin"):
         twin, outcome = open_migrated(call, identity, chosen)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
-        model, reason = _restored(call, identity, twin, chosen)
-    return Served(model=model, outcome=outcome, twin=twin, reason=unproved(twin) or reason)
+        model = _restored(call, identity, twin, chosen)
+    return Served(model=model, outcome=outcome, twin=twin, reason=unproved(twin))
 
 
 def _require_ours(call: ModelCall) -> None:

@@ -67,7 +67,6 @@ class ModelCall(Call):
         safe_mode: as in the stock loader.
         stock_only: further arguments, which only the stock loader understands.
         keras: which Keras is to make the model.
-        defer: the model is to be loaded when more is asked of it than to predict.
         stock: the very function that the caller called, where an import hook made this call.
     """
 
@@ -76,7 +75,6 @@ class ModelCall(Call):
     safe_mode: bool = True
     stock_only: Mapping[str, Any]
     keras: KerasChoice = "auto"
-    defer: bool = False
     stock: Callable[..., Any] | None = None
 
     @property

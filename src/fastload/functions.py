@@ -121,8 +121,6 @@ def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they
     build: Callable[[], Any],
     device: str | None,
     lender: Lender | None = None,
-    *,
-    counted: bool = False,
 ) -> tuple[Signature, Run, str | None]:
     """Return the inference function of a Keras model, what it takes, and why it is not flat if so.
 
@@ -133,7 +131,6 @@ def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they
         build: makes the model of its twin.
         device: where the function runs; None for where TensorFlow would run it.
         lender: lends its weights; None where they are mapped.
-        counted: have the bits of Keras 2's `predict`; see `inference_of`.
 
     Raises:
         CacheError: the cache cannot serve it.
@@ -144,7 +141,7 @@ def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they
         return _traced(build(), twin, device, lender, "its classes are custom, and may change")
     entry = FlatEntry(
         identity=identity,
-        signature="predict" if counted else DEFAULT_SIGNATURE,
+        signature=DEFAULT_SIGNATURE,
         keras=" ".join(tracing_choices(chosen)),
     )
 
@@ -155,7 +152,7 @@ def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they
         # Imported here: a hit does without.
         from fastload.runtime.inference import capturing, inference_of
 
-        inference = inference_of(build(), counted=counted)
+        inference = inference_of(build())
         signature = inference.signature
         return entry.make(lambda: capturing(inference, twin), signature), signature
 

@@ -44,8 +44,6 @@ class Settings:
             the default; None for all that fits.
         defer: `FASTLOAD_DEFER`: a process that only predicts leaves TensorFlow's package to its
             first touch; on unless it is `0`.
-        defer_model: `FASTLOAD_DEFER_MODEL`: models are loaded when more is asked of them than to
-            predict.
         progress: `FASTLOAD_PROGRESS`: show the first pass over lazy weights.
         run: `FASTLOAD_RUN`, which `fastload run --stats` sets: its name in the statistics.
         log_level: `FASTLOAD_LOG` (`info`, `debug`, ...), or None to leave `logging` alone.
@@ -59,7 +57,6 @@ class Settings:
     weights: WeightsMode = "auto"
     memory_budget_bytes: int | None = None
     defer: bool = True
-    defer_model: bool = False
     progress: bool = False
     run: str | None = None
     log_level: str | None = None
@@ -86,7 +83,6 @@ class Settings:
             weights=_weights(environ, "lazy" if budget else "auto"),
             memory_budget_bytes=budget,
             defer=flag(environ, DEFER, unset=True),
-            defer_model=flag(environ, "FASTLOAD_DEFER_MODEL"),
             progress=flag(environ, "FASTLOAD_PROGRESS"),
             run=environ.get("FASTLOAD_RUN") or None,
             log_level=environ.get("FASTLOAD_LOG", "").strip().upper() or None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 from dataclasses import replace
@@ -10,7 +9,6 @@ from typing import Final
 
 from fastload.cache.directory import CacheDir
 from fastload.call import ModelCall, current_settings
-from fastload.deferring import learn
 from fastload.errors import BypassError, CacheError
 from fastload.functions import SavedFunctions, keras_function
 from fastload.loading import Identity, build, identify, migration_of, require_section
@@ -90,8 +88,6 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
             _learn_specs(call, identity, twin, chosen)
         with clock.phase("predict"):
             _learn_predict(call, identity, twin, chosen)
-        with clock.phase("deferral"):
-            _learn_deferral(call, identity, twin, chosen)
     with clock.phase("functions"):
         _make_functions(call, identity, twin, chosen)
     return LoadReport(
@@ -189,17 +185,6 @@ def _learn_predict(call: ModelCall, identity: Identity, twin: Twin, chosen: Flav
         )
     except Exception:  # whatever a model raises when it predicts: the twin is there
         _logger.info("%s does not predict here", call.filepath, exc_info=True)
-
-
-def _learn_deferral(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:
-    """Make what deferred models need, compiled and not."""
-    try:
-        require_plain_moment(chosen)
-        for compiled in (True, False):
-            stages = (replace(call, compile=compiled), identity, twin, chosen)
-            learn(*stages, functools.partial(rebuild, *stages))
-    except Exception:  # whatever a model raises when it is looked at: the twin is there
-        _logger.info("%s is not deferred here", call.filepath, exc_info=True)
 
 
 def _make_functions(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:

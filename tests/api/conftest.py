@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,21 +13,6 @@ from fastload.lending import patience
 from fastload.runtime import deliveries
 from tests.runtime.lent_variables import end_threads
 from tests.signature_modules import save_signed
-
-
-@pytest.fixture(scope="session")
-def lasting_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that outlives tests."""
-    return tmp_path_factory.mktemp("lasting")
-
-
-@pytest.fixture
-def prepared_cache(lasting_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache that tests of deferred models share: to prepare a model takes seconds."""
-    for name in [name for name in os.environ if name.startswith("FASTLOAD")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("FASTLOAD_CACHE_DIR", str(lasting_folder / "cache"))
-    return lasting_folder / "cache"
 
 
 @pytest.fixture

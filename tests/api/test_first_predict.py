@@ -20,7 +20,6 @@ import pytest
 import fastload
 from fastload.runtime.tensorflow import first_module
 from fastload.runtime.trace_entry import read_trace
-from tests.api.deferred_models import load_deferred
 from tests.small_models import INPUTS, SAVED_MODEL, Form, SavedModel
 
 _TRACING = "tensorflow.python.eager.polymorphic_function.tracing_compilation"
@@ -66,23 +65,6 @@ def test_the_trace_of_an_earlier_predict_is_used(model: SavedModel, traced: list
 
     for _ in range(3):  # as it was traced, and twice as it was prepared
         assert same_bits(expected, load(model).predict(INPUTS, verbose=0))
-
-    assert traced == []
-
-
-def test_a_deferred_model_that_came_to_life_uses_it_too(
-    model: SavedModel, traced: list[str]
-) -> None:
-    expected = model.load_stock().predict(INPUTS, verbose=0)
-    load_deferred(model)
-    learn(model)
-    alive, answered = load_deferred(model), load_deferred(model)
-    answered.predict(INPUTS, verbose=0)
-    traced.clear()
-
-    for each in (alive, answered):
-        assert each.built  # which is to look at it
-        assert same_bits(expected, each.predict(INPUTS, verbose=0))
 
     assert traced == []
 

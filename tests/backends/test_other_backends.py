@@ -187,15 +187,6 @@ def test_lazy_weights_without_a_budget_are_stocks(backend: str, small: Path) -> 
     assert type(model).__name__ == "Sequential"
 
 
-def test_a_model_is_not_deferred(backend: str, small: Path, hit: Callable[..., Any]) -> None:
-    model = hit(small, defer=True)
-    report = fastload.last_load()
-
-    assert report is not None
-    assert report.reason == f"it is not deferred: Keras runs on {backend}"
-    assert type(model).__name__ == "Sequential"
-
-
 def test_a_twin_is_verified(small: Path) -> None:
     found = verify_against_stock(small)
 

@@ -14,7 +14,7 @@ _ABSENT: Final = "<absent>"
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "identity": ("load", "structure", "config", "weights"),
     "compile_state": ("compile state",),
-    "behaviour": ("predicted", "call", "behaviour", "saved again"),
+    "behaviour": ("call", "behaviour", "saved again"),
     "surroundings": ("randomness", "names", "switches", "messages"),
 }
 

@@ -33,9 +33,6 @@ class State:
         custom: custom objects are passed.
         arguments: for `load_model`, on both sides, but for those that only fastload has.
         ours: further arguments, for fastload alone.
-        predicts: it predicts before anything else is asked of it.
-        warms: what it needs to be deferred is made by the same process, before.
-        later: aspects that come later than in stock, so that they are not compared.
     """
 
     name: str
@@ -45,16 +42,13 @@ class State:
     custom: bool = True
     arguments: Mapping[str, Any] = field(default_factory=dict)
     ours: Mapping[str, Any] = field(default_factory=dict)
-    predicts: bool = False
-    warms: bool = False
-    later: frozenset[str] = frozenset()
 
     @property
     def stock_variant(self) -> str:
         """Name of the stock load that this state has to equal."""
         told = sorted(self.arguments.items())
         bare = "" if self.custom else " bare"
-        return f"{told}{bare}{' predicts' if self.predicts else ''}"
+        return f"{told}{bare}"
 
 
 STATES: Final = (
@@ -64,19 +58,6 @@ STATES: Final = (
     State(name="eager weights", process=1, outcome="hit", ours={"weights": "eager"}),
     State(name="not compiled", process=1, outcome="hit", arguments={"compile": False}),
     State(name="no custom objects", process=1, outcome="hit", custom=False),
-    *(
-        State(
-            name=f"deferred, {what}",
-            process=process,
-            outcome="hit",
-            full=process == 3,
-            ours={"defer": True},
-            predicts=True,
-            warms=process == 2,
-            later=frozenset({"messages"}),
-        )
-        for process, what in ((2, "prepared by this process"), (3, "prepared by another process"))
-    ),
 )
 
 
@@ -268,8 +249,6 @@ def _job(
         "path": path,
         "full": state.full and is_full(artefact),
         "custom": state.custom,
-        "predicts": state.predicts,
-        "warms": state.warms,
         "arguments": {**artefact.model.arguments, **state.arguments, **(more or {})},
     }
 

@@ -1,9 +1,8 @@
 """Load and describe models in a process of its own: `python worker.py REQUEST`.
 
 REQUEST is a JSON file: `flavour`, `loader` (`stock`, `fastload`), `folder`, `results`, and `jobs`,
-each with `id`, `name` (in the catalogue), `path`, `full`, `custom` (pass the custom objects),
-`predicts` (predict before anything else), `warms` (prepare it for that) and `arguments` for
-`load_model`. Each job leaves one JSON line, so that a crash loses one job only.
+each with `id`, `name` (in the catalogue), `path`, `full`, `custom` (pass the custom objects) and
+`arguments` for `load_model`. Each job leaves one JSON line, so that a crash loses one job only.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from contract import description
 from zoo.catalogue import Kit, catalogue, kit
-from zoo.samples import inputs_of
 
 #: Python's own word on how Keras 2.15 draws seeds: once more where stock starts over after us.
 _PYTHON_ON_SEEDS = "non-integer arguments to randrange()"
@@ -79,9 +77,6 @@ def do(job: dict[str, Any], tools: Kit, loader: str) -> dict[str, Any]:
     """Load one model and describe it and what the load left behind."""
     load = _loader(loader, tools)
     arguments = _arguments(job, tools)
-    if job["warms"] and loader == "fastload":
-        description.guarded(lambda: importlib.import_module("fastload").warm(job["path"]))
-    inputs = _inputs(job, tools, load, arguments) if job["predicts"] else None
     tools.keras.backend.clear_session()
     gc.collect()
     tools.keras.utils.set_random_seed(3)
@@ -92,8 +87,6 @@ def do(job: dict[str, Any], tools: Kit, loader: str) -> dict[str, Any]:
     told: dict[str, Any] = {"id": job["id"], "seconds": time.perf_counter() - start}
     told["report"] = _report() if loader == "fastload" else {}
     told["told"] = {"load": failure, "messages": heard, **_aftermath(tools)}
-    if loaded and job["predicts"]:
-        told["told"]["predicted"] = _predicted(loaded[0], inputs)
     if loaded:
         told["told"] |= _described(job, tools, loaded.pop())
     told["twin_after"] = _digest(told["report"].get("twin"))
@@ -112,34 +105,6 @@ def _described(job: dict[str, Any], tools: Kit, model: Any) -> dict[str, Any]:
     aspects = description.FULL if job["full"] else description.LIGHT
     subject = description.Subject(kit=tools, model=model, folder=tools.folder)
     return description.describe(subject, aspects)
-
-
-def _inputs(job: dict[str, Any], tools: Kit, load: Any, arguments: dict[str, Any]) -> Any:
-    """Return what another object of the same model takes: to ask the model may change it."""
-    ordinary = {name: value for name, value in arguments.items() if name != "defer"}
-    made: list[Any] = []
-
-    def make() -> None:
-        made.append(inputs_of(tools, load(job["path"], **ordinary)))
-
-    description.guarded(make)
-    return made.pop() if made else None
-
-
-def _predicted(model: Any, inputs: Any) -> dict[str, Any]:
-    """Return what the model predicts first thing, and what fastload complains of afterwards."""
-    recorder, logger = Recorder(), logging.getLogger("fastload.runtime.adoption")
-    recorder.emit = lambda record: recorder.lines.append([record.getMessage()])
-    logger.addHandler(recorder)
-    try:
-        told = {
-            "outputs": description.predicted(model, inputs, batch_size=2),
-            "alone": description.predicted(model, inputs),
-            "name": description.guarded(lambda: model.name),  # a look at the model
-        }
-    finally:
-        logger.removeHandler(recorder)
-    return {**told, "complaints": recorder.lines}
 
 
 def _loader(loader: str, tools: Kit) -> Any:

@@ -49,7 +49,6 @@ def model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[
             keras=_package(stock),
             weights=weights,
             memory_budget=budget,
-            defer=settings.defer_model,
             strict=settings.strict,
             settings=settings,
             stock=stock,

@@ -29,13 +29,10 @@ class Live:
     """A part of that state, of this thread where Keras keeps it by thread.
 
     Attributes:
-        name: what it is: `python`, `numpy`, `tensorflow` and `keras` draw numbers, `observed` are
-            names in use, and `names` counts names.
         read: returns its value, which equals any other of the same state; None if it has none.
         write: gives it a value; None changes nothing.
     """
 
-    name: str
     read: Callable[[], Any]
     write: Callable[[Any], None]
 
@@ -62,7 +59,7 @@ def undone(chosen: Flavour) -> Iterator[None]:
 
 
 def _now(chosen: Flavour) -> list[tuple[Live, Any]]:
-    return [(part, part.read()) for part in live_state(chosen)]
+    return [(part, part.read()) for part in _live_state(chosen)]
 
 
 def _put_back(before: list[tuple[Live, Any]]) -> None:
@@ -70,23 +67,7 @@ def _put_back(before: list[tuple[Live, Any]]) -> None:
         part.write(value)
 
 
-@contextmanager
-def seeded_tensorflow() -> Iterator[None]:
-    """Run the block with a global seed, so that operations draw theirs from a generator."""
-    module: Any = first_module("tensorflow.python.eager.context")
-    context = module.context()
-    if getattr(context, "_seed", 0) is not None or not hasattr(context, "_set_global_seed"):
-        yield
-        return
-    generator = getattr(context, "_rng", None)
-    context._set_global_seed(1)
-    try:
-        yield
-    finally:
-        context._seed, context._rng = None, generator
-
-
-def live_state(chosen: Flavour) -> list[Live]:
+def _live_state(chosen: Flavour) -> list[Live]:
     """Return all parts of that state."""
     seeds = _SEEDS.get(chosen.backend)
     found = [_python_random(), _numpy_random(), *([] if seeds is None else [seeds()])]
@@ -98,7 +79,7 @@ def live_state(chosen: Flavour) -> list[Live]:
 
 
 def _python_random() -> Live:
-    return Live(name="python", read=random.getstate, write=_unless_none(random.setstate))
+    return Live(read=random.getstate, write=_unless_none(random.setstate))
 
 
 def _numpy_random() -> Live:
@@ -111,7 +92,7 @@ def _numpy_random() -> Live:
     def write(state: Any) -> None:
         np.random.set_state(pickle.loads(state))  # noqa: NPY002, S301 - our own pickle
 
-    return Live(name="numpy", read=read, write=_unless_none(write))
+    return Live(read=read, write=_unless_none(write))
 
 
 def _tensorflow_seeds() -> Live:
@@ -121,7 +102,7 @@ def _tensorflow_seeds() -> Live:
     def generator() -> Any:
         return getattr(module.context() if module else None, "_rng", None)
 
-    return _generator("tensorflow", generator)
+    return _generator(generator)
 
 
 def _torch_seeds() -> Live:
@@ -133,7 +114,7 @@ def _torch_seeds() -> Live:
     def write(state: bytes) -> None:
         torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
 
-    return Live(name=TORCH, read=read, write=write)
+    return Live(read=read, write=write)
 
 
 #: By backend; the random numbers of JAX depend on their arguments alone.
@@ -144,35 +125,22 @@ def _keras2_seeds(backend: Any) -> Live:
     # Keras has one for each thread that was seeded.
     seeds = getattr(backend, "_SEED_GENERATOR", None)
 
-    def generator(*, wanted: bool = False) -> Any:
-        if wanted and seeds is not None and not hasattr(seeds, "generator"):
-            seeds.generator = random.Random()  # noqa: S311 - Keras's choice
-        return getattr(seeds, "generator", None)
-
-    return _generator("keras", generator, lambda: generator(wanted=True))
+    return _generator(lambda: getattr(seeds, "generator", None))
 
 
-def _generator(
-    name: str, generator: Callable[[], Any], wanted: Callable[[], Any] | None = None
-) -> Live:
-    """Return what draws from a generator that may be there or not.
-
-    Args:
-        name: of the part.
-        generator: returns it.
-        wanted: returns it, and makes it if it is not there; None where that is not ours to do.
-    """
+def _generator(generator: Callable[[], Any]) -> Live:
+    """Return what draws from the generator that *generator* returns, if there is one."""
 
     def read() -> Any:
         found = generator()
         return found.getstate() if isinstance(found, random.Random) else None
 
     def write(state: Any) -> None:
-        found = (wanted or generator)()
+        found = generator()
         if isinstance(found, random.Random):
             found.setstate(state)
 
-    return Live(name=name, read=read, write=_unless_none(write))
+    return Live(read=read, write=_unless_none(write))
 
 
 def _unless_none(write: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -187,19 +155,19 @@ def _keras3_names(global_state: Any) -> Live:
     def write(counters: Any) -> None:
         global_state.set_global_attribute(_KERAS3_NAMES, copy.copy(counters))
 
-    return Live(name="names", read=read, write=write)
+    return Live(read=read, write=write)
 
 
 def _keras2_names(backend: Any) -> Iterator[Live]:
     observed = getattr(backend, "OBSERVED_NAMES", None)
     if observed is not None:
-        yield _collection("observed", lambda: observed)
+        yield _collection(lambda: observed)
     find = getattr(backend, "get_default_graph_uid_map", None)
     if find is not None:
-        yield _collection("names", find)
+        yield _collection(find)
 
 
-def _collection(name: str, live: Callable[[], Any]) -> Live:
+def _collection(live: Callable[[], Any]) -> Live:
     """Return a dict or a set that is emptied and filled with what was in it."""
 
     def write(value: Any) -> None:
@@ -207,4 +175,4 @@ def _collection(name: str, live: Callable[[], Any]) -> Live:
         found.clear()
         found.update(value)
 
-    return Live(name=name, read=lambda: copy.copy(live()), write=write)
+    return Live(read=lambda: copy.copy(live()), write=write)

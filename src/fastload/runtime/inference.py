@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from fastload.runtime.weight_readers import Weight
 from fastload.runtime.zero_copy import address_of
 from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec, map_structure
 from fastload.twin.reader import Twin
-
-#: An output that is no output of the model.
-_COUNTER: Final = "fastload_counter"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +36,11 @@ class Inference:
         return self.concrete(*(inputs[name] for name in self.signature.order or ()))
 
 
-def inference_of(model: Any, *, counted: bool = False) -> Inference:
+def inference_of(model: Any) -> Inference:
     """Trace what *model* does with its inputs when it predicts.
 
     Args:
         model: a Keras model of any Keras on TensorFlow.
-        counted: have something wait for the first output, and be an output too, as Keras 2's
-            `predict` has its counter: TensorFlow does not fuse an operation that is waited for,
-            which gives other bits.
 
     Raises:
         NoFunctionError: its inputs are not known before it is called, or are no plain tensors.
@@ -61,9 +55,6 @@ def inference_of(model: Any, *, counted: bool = False) -> Inference:
         leaves = tf.nest.flatten(result)
         names = _output_names(model, len(leaves))
         outputs = dict(zip(names, leaves, strict=True))
-        if counted:
-            with tf.control_dependencies(leaves[:1]):
-                outputs[_COUNTER] = tf.constant(1, tf.int64)
         found[:] = [tf.nest.pack_sequence_as(result, names), outputs]
         return outputs
 

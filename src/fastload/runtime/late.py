@@ -15,9 +15,7 @@ from typing import Any, Final
 
 _REVIVE: Final = "_fastload_revive"
 _AFTER: Final = "_fastload_after"
-_FINISH: Final = "_fastload_finish"
 _IN_WORK: Final = "_fastload_in_work"
-_FINAL: Final = "_fastload_final"
 #: One lock for all: making one late object may bring others to life.
 _lock: Final = threading.RLock()
 _true_class: Final[Any] = vars(object)["__class__"]
@@ -29,7 +27,6 @@ def late(
     attributes: Mapping[str, Any],
     *,
     becomes_callable: bool = False,
-    methods: tuple[tuple[str, Callable[..., Any]], ...] = (),
 ) -> Any:
     """Return an object of class *final* that gets its state when it is needed.
 
@@ -39,35 +36,28 @@ def late(
             that look meanwhile wait.
         attributes: what it has from the beginning; a look at these is none.
         becomes_callable: *revive* makes *final* callable.
-        methods: methods that it has until then, by name. Where there are any, what `__new__` of
-            *final* does is left to *revive*.
     """
-    kind: Any = _late_class(final, becomes_callable, methods)
-    made = object.__new__(kind) if methods else kind.__new__(kind)
-    true_dict(made).update(attributes, **{_REVIVE: revive})
+    kind: Any = _late_class(final, becomes_callable)
+    made = kind.__new__(kind)
+    _true_dict(made).update(attributes, **{_REVIVE: revive})
     return made
 
 
 def once_alive(self: Any, action: Callable[[], None]) -> None:
     """Do *action* as soon as *self* has its state; now, if it is no late object."""
     with _lock:
-        state = true_dict(self)
+        state = _true_dict(self)
         if _REVIVE in state:
             state.setdefault(_AFTER, []).append(action)
         else:
             action()
 
 
-def once_final(self: Any, action: Callable[[Any], None]) -> None:
-    """Do *action* with *self*, a late object, as soon as it is of its final class."""
-    true_dict(self)[_FINISH] = action
-
-
 def taking_state(make: Callable[[], Any]) -> Callable[[Any], None]:
     """Return what revives an object with the state of the one that *make* returns."""
 
     def revive(self: Any) -> None:
-        state = true_dict(self)
+        state = _true_dict(self)
         # What somebody set in the meantime stays.
         own = dict(state)
         state.update(vars(make()))
@@ -80,7 +70,6 @@ def taking_state(make: Callable[[], Any]) -> Callable[[Any], None]:
 def _late_class(
     final: Any,
     becomes_callable: bool,  # noqa: FBT001 - the arguments of a cache have no names
-    methods: tuple[tuple[str, Callable[..., Any]], ...],
 ) -> Any:
     def look(self: Any, name: str) -> Any:
         _come_to_life(self, final)
@@ -98,7 +87,7 @@ def _late_class(
 
     def state(self: Any) -> dict[str, Any]:
         _come_to_life(self, final)
-        return true_dict(self)
+        return _true_dict(self)
 
     def reduce(self: Any, protocol: Any) -> Any:
         _come_to_life(self, final)
@@ -110,17 +99,10 @@ def _late_class(
     hooks["__class__"] = property(lambda _: final)
     if becomes_callable:
         hooks["__call__"] = call
-    return type(final.__name__, (final,), {**told, **hooks, **dict(methods), _FINAL: final})
+    return type(final.__name__, (final,), {**told, **hooks})
 
 
-def come_to_life(self: Any) -> None:
-    """Give a late object its state now; one that has it already is left alone."""
-    kind = type(self)
-    if _FINAL in vars(kind):
-        _come_to_life(self, vars(kind)[_FINAL])
-
-
-def true_dict(self: Any) -> dict[str, Any]:
+def _true_dict(self: Any) -> dict[str, Any]:
     """Return the `__dict__` of an object that may be late."""
     kinds = type(self).__mro__
     slot: Any = next(
@@ -135,12 +117,11 @@ def true_dict(self: Any) -> dict[str, Any]:
 def _come_to_life(self: Any, final: Any) -> None:
     """Give *self* its state, if another thread has not, or this one is not at it."""
     with _lock:
-        state = true_dict(self)
+        state = _true_dict(self)
         if type(self) is final or state.get(_IN_WORK):
             return
         before = dict(state)
-        revive, finish = state.pop(_REVIVE), state.pop(_FINISH, None)
-        actions = state.pop(_AFTER, [])
+        revive, actions = state.pop(_REVIVE), state.pop(_AFTER, [])
         state[_IN_WORK] = True
         try:
             revive(self)
@@ -152,5 +133,3 @@ def _come_to_life(self: Any, final: Any) -> None:
             raise
         del state[_IN_WORK]
         _true_class.__set__(self, final)
-        if finish is not None:
-            finish(self)
