@@ -25,7 +25,7 @@ from benchmarks.measure import WORK
 from benchmarks.page import Markers, table
 
 if TYPE_CHECKING:
-    from fastload.runtime.flavour import KerasChoice
+    from fastload.runtime.core.keras import KerasChoice
 
 LOADERS: Final = ("stock", "fastload")
 COLUMNS: Final = ("load_s", "first_s", "later_s")

@@ -43,13 +43,13 @@ PEAK = "most at once"
 
 #: Functions with a row of their own: the module in whose namespace they are looked up, and name.
 PROBES = {
-    ("fastload.predictor_loading", "detect"): DETECT,
-    ("fastload.predictor_loading", "identify"): IDENTIFY,
-    ("fastload.predictor_loading", "open_twin"): TWIN,
-    ("fastload.flat_entries", "FlatEntry.read"): FUNCTION,
-    ("fastload.flat_entries", "FlatEntry.read_optimized"): FUNCTION,
-    ("fastload.functions", "tensor_over"): BIND,
-    ("fastload.runtime.flat_call", "registered"): REGISTER,
+    ("fastload.loading.predictor_load", "detect"): DETECT,
+    ("fastload.loading.predictor_load", "identify"): IDENTIFY,
+    ("fastload.loading.predictor_load", "open_twin"): TWIN,
+    ("fastload.predictor.store", "FlatEntry.read"): FUNCTION,
+    ("fastload.predictor.store", "FlatEntry.read_optimized"): FUNCTION,
+    ("fastload.predictor.functions", "tensor_over"): BIND,
+    ("fastload.runtime.functions.flat_call", "registered"): REGISTER,
     ("tensorflow.python.eager.context", "Context.ensure_initialized"): RUNTIME,
 }
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")

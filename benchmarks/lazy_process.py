@@ -168,7 +168,7 @@ class _Server:
         self._keras = stock_keras(flavour)
         self._fastload = importlib.import_module("fastload")
         self._models: dict[str, Any] = {}
-        importlib.import_module("fastload.api")
+        importlib.import_module("fastload.api.load_model")
 
     def load(self, *, weights: str, budget: int | None, name: str) -> dict[str, Any]:
         """Load; XLA stays away, as it does from lazy models."""

@@ -95,7 +95,7 @@ def test_what_runs_inside_of_a_row_counts_for_its_own_row_alone() -> None:
         ("tensorflow.python._pywrap_tfe", True, ledger.LINKING),
         ("numpy.linalg", True, ledger.NUMPY),
         ("json.decoder", False, ledger.STANDARD),
-        ("fastload.api", False, ledger.OURS),
+        ("fastload.api.load_model", False, ledger.OURS),
         ("google.protobuf", False, ledger.OTHERS),
     ],
 )

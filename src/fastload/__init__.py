@@ -12,18 +12,18 @@ imports nothing else: `FASTLOAD=1` imports it at the start of every Python proce
 
 TYPE_CHECKING = False  # what `typing` has under this name, without the import
 if TYPE_CHECKING:
-    from fastload.api import load_model, load_saved_model
-    from fastload.explanation import Explanation, explain
+    from fastload.api.explain import Explanation, explain
+    from fastload.api.load_model import load_model, load_saved_model
+    from fastload.api.load_predictor import load_predictor
+    from fastload.api.warm import warm
     from fastload.hooks.installation import disabled, enabled, install, is_installed, uninstall
-    from fastload.lending.accounts import LayerResidency, Residency
-    from fastload.lending.shared import set_memory_budget
-    from fastload.predicting import load_predictor
+    from fastload.lazy_weights.accounts import LayerResidency, Residency
+    from fastload.lazy_weights.residency import residency
+    from fastload.lazy_weights.shared import set_memory_budget
+    from fastload.predictor.predictor import Predictor
     from fastload.registry import custom_objects, register
     from fastload.report import LoadReport, Outcome, last_load
-    from fastload.restore.predictor import Predictor
-    from fastload.restore.residency import residency
     from fastload.signature import TensorSpec
-    from fastload.warming import warm
 
 __all__ = [
     "Explanation",
@@ -53,30 +53,30 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
-    "Explanation": "explanation",
-    "LayerResidency": "lending.accounts",
+    "Explanation": "api.explain",
+    "LayerResidency": "lazy_weights.accounts",
     "LoadReport": "report",
     "Outcome": "report",
-    "Predictor": "restore.predictor",
-    "Residency": "lending.accounts",
+    "Predictor": "predictor.predictor",
+    "Residency": "lazy_weights.accounts",
     "TensorSpec": "signature",
     "custom_objects": "registry",
     "disabled": "hooks.installation",
     "enabled": "hooks.installation",
-    "explain": "explanation",
+    "explain": "api.explain",
     "install": "hooks.installation",
     "is_installed": "hooks.installation",
     "last_load": "report",
     "load_ipython_extension": "hooks.ipython",
-    "load_model": "api",
-    "load_predictor": "predicting",
-    "load_saved_model": "api",
+    "load_model": "api.load_model",
+    "load_predictor": "api.load_predictor",
+    "load_saved_model": "api.load_model",
     "register": "registry",
-    "residency": "restore.residency",
-    "set_memory_budget": "lending.shared",
+    "residency": "lazy_weights.residency",
+    "set_memory_budget": "lazy_weights.shared",
     "uninstall": "hooks.installation",
     "unload_ipython_extension": "hooks.ipython",
-    "warm": "warming",
+    "warm": "api.warm",
 }
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import fastload
-from fastload.lending import patience
-from fastload.runtime import deliveries
+from fastload.lazy_weights import patience
+from fastload.lazy_weights import tf_deliveries as deliveries
 from tests.runtime.lent_variables import end_threads
 from tests.signature_modules import save_signed
 

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload.runtime.tensorflow import first_module
-from fastload.runtime.trace_entry import read_trace
+from fastload.runtime.core.tensorflow import first_module
+from fastload.traces.trace_file import read_trace
 from tests.small_models import INPUTS, SAVED_MODEL, Form, SavedModel
 
 _TRACING = "tensorflow.python.eager.polymorphic_function.tracing_compilation"

@@ -160,7 +160,7 @@ def test_a_source_that_is_removed_after_its_load_is_gone(
 @contextmanager
 def edited_while_converted(path: Path, replacement: Path) -> Iterator[None]:
     """Replace a file as soon as its conversion has read it."""
-    from fastload.convert import keras_model
+    from fastload.convert import convert as keras_model
 
     stock = keras_model.convert
 

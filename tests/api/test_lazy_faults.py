@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload import api, predictor_loading
+from fastload.api import load_model as api
 from fastload.errors import RestoreError
-from fastload.lending.pages import MappedPages, ReadPages
-from fastload.loading import open_twin
+from fastload.lazy_weights.pages import MappedPages, ReadPages
+from fastload.loading import predictor_load as predictor_loading
+from fastload.loading.store import open_twin
 from fastload.twin.reader import Twin
 from tests.conftest import SavedOnce
 from tests.small_models import INPUTS, KERAS3_ARCHIVE, SAVED_MODEL, Form, SavedModel

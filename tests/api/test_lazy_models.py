@@ -13,11 +13,11 @@ import pytest
 
 import fastload
 from fastload.errors import MemoryBudgetError, UnsupportedRequestError
-from fastload.lending import patience
-from fastload.lending.lender import Lender, array_over
-from fastload.lending.places import Wait
-from fastload.restore.residency import _known
-from tests.lending.weights import in_use
+from fastload.lazy_weights import patience
+from fastload.lazy_weights.lender import Lender, array_over
+from fastload.lazy_weights.places import Wait
+from fastload.lazy_weights.residency import _known
+from tests.lazy_weights.weights import in_use
 from tests.small_models import FORMS, KERAS2_ARCHIVE, KERAS3_ARCHIVE, Form, assert_same_arrays
 
 tf = pytest.importorskip("tensorflow")

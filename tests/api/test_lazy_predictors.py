@@ -15,9 +15,9 @@ import pytest
 
 import fastload
 from fastload.errors import MemoryBudgetError, UnsupportedRequestError
-from fastload.lending import plan
-from fastload.lending.lender import Lender
-from fastload.restore.residency import _known
+from fastload.lazy_weights import lending_plan as plan
+from fastload.lazy_weights.lender import Lender
+from fastload.lazy_weights.residency import _known
 from tests.conftest import RunPython
 from tests.contract.saved_objects import told
 from tests.signature_modules import SIGNED, save_signed

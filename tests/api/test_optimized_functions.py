@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload import flat_entries
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry, orphans, remove
 from fastload.errors import UnsupportedRuntimeError
-from fastload.runtime import optimizing
-from fastload.runtime.flat_entry import read_flat
-from fastload.runtime.flat_function import FlatFunction, NotFlatError
+from fastload.predictor import store as flat_entries
+from fastload.predictor.flat_file import read_flat
+from fastload.runtime.functions import optimizing
+from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
 from tests.signature_modules import SIGNED, X, save_signed
 
 tf = pytest.importorskip("tensorflow")

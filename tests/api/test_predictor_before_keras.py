@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload.runtime import expected_keras
+from fastload.runtime.core import expected_keras
 from tests.conftest import RunPython
 from tests.small_models import INPUTS, SavedModel
 
@@ -129,8 +129,8 @@ class TestExpectedKeras:
 def test_the_expectation_is_what_keras_then_says(model: SavedModel, run_python: RunPython) -> None:
     program = """
 import sys
-from fastload.runtime.expected_keras import expected_keras
-from fastload.runtime.flavour import flavour, tracing_choices
+from fastload.runtime.core.expected_keras import expected_keras
+from fastload.runtime.core.keras import flavour, tracing_choices
 expected = expected_keras(sys.argv[1])
 chosen = flavour(sys.argv[1])
 print(expected.choices == tracing_choices(chosen) and expected.name == chosen.name)

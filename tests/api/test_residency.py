@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload.lending import first_pass
+from fastload.lazy_weights import first_pass
 from fastload.twin.reader import Twin
 from tests.small_models import KERAS3_ARCHIVE, SAVED_MODEL, Form, SavedModel, save
 
@@ -68,9 +68,9 @@ def test_a_lazy_model_tells_what_its_weights_take(deep: SavedModel, cache_root: 
 
 
 def test_an_estimate_is_near_what_calls_read(deep: SavedModel, cache_root: Path) -> None:
-    """Within two weights, because a thread reads ahead; see `lending.estimate`."""
-    from fastload.lending.estimate import expected_bytes_read
-    from fastload.lending.plan import plan_of
+    """Within two weights, because a thread reads ahead; see `lazy_weights.estimate`."""
+    from fastload.lazy_weights.estimate import expected_bytes_read
+    from fastload.lazy_weights.lending_plan import plan_of
 
     model = load(deep, memory_budget=BUDGET)
     plan = plan_of(Twin.open(Path(fastload.last_load().twin)).refs.values())

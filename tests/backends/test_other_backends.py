@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import fastload
+from fastload.api.verify import verify_against_stock
 from fastload.errors import UnsupportedRuntimeError
-from fastload.runtime.backends.choice import configured_backend, needs_no_tensorflow
-from fastload.verification import verify_against_stock
+from fastload.runtime.core.backend import configured_backend, needs_no_tensorflow
 from tests.conftest import RunPython
 
 LOAD = """

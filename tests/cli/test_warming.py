@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload import verification
+from fastload.api import verify as verification
+from fastload.api.verify import verify_against_stock
 from fastload.errors import StockLoadError
-from fastload.verification import verify_against_stock
 from tests.small_models import KERAS2_ARCHIVE, KERAS3_ARCHIVE, SAVED_MODEL, Form
 
 from .conftest import Cli, document_of

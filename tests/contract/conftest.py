@@ -83,7 +83,7 @@ def require(findings: Findings) -> Callable[[Artefact], None]:
         if not _has_flavour(artefact.flavour):
             pytest.skip(f"no {artefact.flavour} in this environment")
         if artefact.flavour == "keras3" and "migrated" in artefact.model.tags:
-            pytest.skip("stock Keras 3 refuses it, and fastload migrates it: see tests/migration")
+            pytest.skip("stock Keras 3 refuses it, and fastload migrates it: see tests/keras2to3")
         if artefact.id in findings.unsaved:
             pytest.skip(findings.unsaved[artefact.id])
 

@@ -154,7 +154,7 @@ CONVERT = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from fastload.convert.keras_model import convert
+from fastload.convert.convert import convert
 from fastload.source.detect import detect
 from fastload.source.fingerprint import fingerprint
 

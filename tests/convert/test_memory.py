@@ -31,7 +31,7 @@ CONVERT = """
 import re, sys
 from pathlib import Path
 import h5py, numpy, tensorflow as tf
-from fastload.convert.keras_model import convert
+from fastload.convert.convert import convert
 from fastload.source.detect import detect
 from fastload.source.fingerprint import fingerprint
 from tensorflow.core.protobuf import saved_model_pb2, saved_object_graph_pb2

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import fastload
-from fastload.runtime import early
+from fastload.runtime.core import early
 
 X = np.linspace(-1, 1, 8, dtype="float32").reshape(2, 4)
 

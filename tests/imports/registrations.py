@@ -145,7 +145,7 @@ def main() -> None:
         light_import.add()
     if sys.argv[1] == "deferred":
         from fastload.imports import linking
-        from fastload.runtime import early
+        from fastload.runtime.core import early
 
         linking.begin()
         early.start(may_defer=True)

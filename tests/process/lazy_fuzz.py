@@ -26,8 +26,8 @@ from random_models import RandomModels
 
 import fastload
 from fastload.errors import MemoryBudgetError
-from fastload.lending.budget import Budget
-from fastload.restore.residency import _known
+from fastload.lazy_weights.budget import Budget
+from fastload.lazy_weights.residency import _known
 
 INTERVAL_S = 0.005
 _MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ ")

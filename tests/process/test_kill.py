@@ -24,8 +24,8 @@ _CONVERT = """
 import os, sys
 from pathlib import Path
 from fastload.cache.directory import CacheDir
-from fastload.convert import keras_model
-from fastload.loading import build, identify
+from fastload.convert import convert as keras_model
+from fastload.loading.store import build, identify
 from fastload.settings import Settings
 from fastload.source.detect import detect
 

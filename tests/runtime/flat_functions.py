@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from fastload.runtime import eager
-from fastload.runtime.executed_graphs import ExecutedGraph, executed_graph
-from fastload.runtime.flat_function import FlatFunction
+from fastload.runtime.core import eager
+from fastload.runtime.functions.executed_graphs import ExecutedGraph, executed_graph
+from fastload.runtime.functions.flat_function import FlatFunction
 
 
 def flat_of(function: Callable[..., Any], *specs: Any, name: str) -> FlatFunction:

@@ -12,17 +12,17 @@ from unittest import mock
 
 import numpy as np
 
-from fastload.lending.budget import Budget
-from fastload.lending.lender import Lender, array_over
-from fastload.lending.pages import MappedPages
-from fastload.lending.places import Wait
-from fastload.lending.plan import plan_of
-from fastload.runtime import deliveries
-from fastload.runtime.lazy_variables import make_lazy
-from fastload.runtime.tensorflow import tensorflow
-from fastload.runtime.zero_copy import tensor_over
+from fastload.lazy_weights import tf_deliveries as deliveries
+from fastload.lazy_weights.budget import Budget
+from fastload.lazy_weights.lender import Lender, array_over
+from fastload.lazy_weights.lending_plan import plan_of
+from fastload.lazy_weights.pages import MappedPages
+from fastload.lazy_weights.places import Wait
+from fastload.lazy_weights.tf_lazy_variables import make_lazy
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.core.zero_copy import tensor_over
 from fastload.twin.format import ALIGNMENT_BYTES, WeightRef
-from tests.lending.weights import end_readers
+from tests.lazy_weights.weights import end_readers
 
 ROWS, COLUMNS = 160, 128
 NBYTES = ROWS * COLUMNS * 4

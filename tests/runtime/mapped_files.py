@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastload.runtime.tensorflow import tensorflow
-from fastload.runtime.zero_copy import tensor_over
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.core.zero_copy import tensor_over
 
 ROWS, COLUMNS = 16, 8
 

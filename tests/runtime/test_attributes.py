@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastload.runtime.attributes import _COUNTS, tap_attributes
-from fastload.runtime.rebuild import Rebuild, Tap, rebuilding
+from fastload.runtime.core.attributes import _COUNTS, tap_attributes
+from fastload.runtime.core.rebuild import Rebuild, Tap, rebuilding
 from tests.small_models import package_of
 
 pytest.importorskip("tensorflow")

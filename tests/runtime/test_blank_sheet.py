@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastload.runtime.zero_copy import BlankSheet
+from fastload.runtime.core.zero_copy import BlankSheet
 from tests.runtime.mapped_files import MappedFile
 
 tf = pytest.importorskip("tensorflow")

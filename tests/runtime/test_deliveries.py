@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from fastload.errors import MemoryBudgetError
-from fastload.lending.places import Wait
-from fastload.runtime import deliveries
-from fastload.runtime.deliveries import delivered
+from fastload.lazy_weights import tf_deliveries as deliveries
+from fastload.lazy_weights.places import Wait
+from fastload.lazy_weights.tf_deliveries import delivered
 from tests.runtime.lent_variables import end_threads
 
 tf = pytest.importorskip("tensorflow")

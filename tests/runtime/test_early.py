@@ -10,7 +10,7 @@ import pytest
 
 from tests.deferral import IS_KNOWN, needs_deferral
 
-START = "import sys\nfrom fastload.runtime import early\n{}\nearly.start(may_defer={})\n"
+START = "import sys\nfrom fastload.runtime.core import early\n{}\nearly.start(may_defer={})\n"
 WAITS = "print(type(sys.modules['tensorflow']).__name__ == 'LazyModule')"
 RunPython = Callable[..., str]
 
@@ -78,7 +78,10 @@ def test_a_missing_tensorflow_is_an_error_of_ours(run_python: RunPython) -> None
         "importlib.util.find_spec = lambda name, *rest: name != 'tensorflow' and found(name, *rest)"
         " or None\n"
     )
-    program += START.format("from fastload.runtime import tensorflow as t, early", True).replace(
+    program += START.format(
+        "from fastload.runtime.core import tensorflow as t; from fastload.runtime.core import early",
+        True,
+    ).replace(
         "early.start(may_defer=True)",
         "early.expected_tensorflow.find_spec = importlib.util.find_spec\n"
         "try: early.start(may_defer=True)\nexcept Exception as error: print(type(error).__name__)",
@@ -99,7 +102,7 @@ def test_a_failed_import_can_be_tried_again_and_brings_the_stock_error(
     )
     program += """
 import numpy as np
-from fastload.runtime import eager
+from fastload.runtime.core import eager
 tensor = eager.tensor_of(np.ones(2, "float32"))
 sys.meta_path.insert(0, Refuse())
 def told(text):
@@ -123,7 +126,8 @@ def test_threads_that_start_together_start_it_once(run_python: RunPython) -> Non
     program = """
 import sys, threading
 from concurrent.futures import ThreadPoolExecutor
-from fastload.runtime import early, eager
+from fastload.runtime.core import early
+from fastload.runtime.core import eager
 def start(_):
     early.start(may_defer=True)
     return eager.executing_eagerly()
@@ -137,7 +141,8 @@ print([type(each).__name__ for each in sys.meta_path].count("_Rest"))
 def test_a_thread_that_imports_tensorflow_meanwhile_gets_all_of_it(run_python: RunPython) -> None:
     program = """
 import sys, threading
-from fastload.runtime import early, eager
+from fastload.runtime.core import early
+from fastload.runtime.core import eager
 seen = []
 def use():
     import tensorflow as tf

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fastload.runtime import eager
-from fastload.runtime.executed_graphs import difference
+from fastload.runtime.core import eager
+from fastload.runtime.functions.executed_graphs import difference
 from tests.runtime.flat_functions import executed_of, flat_of
 
 tf = pytest.importorskip("tensorflow")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from fastload.runtime import eager
-from fastload.runtime.flat_function import NotFlatError
-from fastload.runtime.fusions import require_no_fragile_fusion
+from fastload.runtime.core import eager
+from fastload.runtime.functions.flat_function import NotFlatError
+from fastload.runtime.functions.fusions import require_no_fragile_fusion
 
 tf = pytest.importorskip("tensorflow")
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from fastload.runtime import kernels
-from fastload.runtime.kernels import tap_kernels
-from fastload.runtime.rebuild import Rebuild, rebuilding
+from fastload.runtime.core import kernels
+from fastload.runtime.core.kernels import tap_kernels
+from fastload.runtime.core.rebuild import Rebuild, rebuilding
 
 tf = pytest.importorskip("tensorflow")
 
@@ -90,8 +90,8 @@ def test_later_errors_read_as_ever() -> None:
     """Messages name the wrapping function: those of a mapped variable do too."""
     program = """
         import sys, tensorflow as tf
-        from fastload.runtime.kernels import tap_kernels
-        from fastload.runtime.rebuild import Rebuild, rebuilding
+        from fastload.runtime.core.kernels import tap_kernels
+        from fastload.runtime.core.rebuild import Rebuild, rebuilding
         if sys.argv[1] == "ours":
             with rebuilding(Rebuild(), tap_kernels()):
                 variable = tf.Variable([1.0])

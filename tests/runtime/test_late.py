@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fastload.runtime.late import late, once_alive, taking_state
+from fastload.runtime.core.late import late, once_alive, taking_state
 
 
 class Thing:

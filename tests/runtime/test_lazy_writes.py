@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from fastload.errors import MemoryBudgetError
-from fastload.lending.pages import MappedPages
-from fastload.runtime.lazy_variables import is_lazy, make_ordinary
+from fastload.lazy_weights.pages import MappedPages
+from fastload.lazy_weights.tf_lazy_variables import is_lazy, make_ordinary
 from tests.runtime.lent_variables import COLUMNS, NBYTES, ROWS, Lent, lend_variables
 from tests.small_models import package_of
 

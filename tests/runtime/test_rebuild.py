@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fastload.errors import FastloadError
-from fastload.runtime.rebuild import Rebuild, Tap, current_rebuild, rebuilding
+from fastload.runtime.core.rebuild import Rebuild, Tap, current_rebuild, rebuilding
 from tests.small_models import KERAS2_HDF5, KERAS3_HDF5, SAVED_MODEL, SavedModel
 
 pytest.importorskip("tensorflow")
@@ -150,7 +150,7 @@ def test_after_a_load_every_tapped_function_is_the_stock_one(
 ) -> None:
     """After a miss, after a hit, and after a restore that failed."""
     import fastload
-    from fastload.runtime import rebuild as where
+    from fastload.runtime.core import rebuild as where
 
     before: dict[Tap, Any] = {}
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload.runtime.tensorflow import parse_saved_model
+from fastload.runtime.core.tensorflow import parse_saved_model
 from tests.conftest import SavedOnce
 from tests.small_models import INPUTS, SAVED_MODEL, SavedModel, copy_model
 

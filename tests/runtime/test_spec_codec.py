@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastload.runtime.spec_codec import NotPlainError, decode, decode_spec, encode, encode_spec
+from fastload.runtime.core.spec_codec import NotPlainError, decode, decode_spec, encode, encode_spec
 
 tf = pytest.importorskip("tensorflow")
 

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from fastload.errors import UnsupportedRuntimeError
-from fastload.runtime.transplant import Overlay, require, transplant
+from fastload.runtime.core.transplant import Overlay, require, transplant
 
 LIBRARY = """
 import os.path

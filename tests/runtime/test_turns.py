@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastload.lending import patience
-from fastload.runtime.lazy_variables import is_lazy
+from fastload.lazy_weights import patience
+from fastload.lazy_weights.tf_lazy_variables import is_lazy
 from tests.runtime.lent_variables import COLUMNS, ROWS, Lent, lend_variables
 
 tf = pytest.importorskip("tensorflow")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastload.runtime.zero_copy import tensor_over
+from fastload.runtime.core.zero_copy import tensor_over
 from tests.runtime.mapped_files import COLUMNS, ROWS, MappedFile, address, aligned
 from tests.small_models import KERAS3_HDF5, SavedModel, sha256
 

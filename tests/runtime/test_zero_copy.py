@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastload.runtime.zero_copy import MappedArray, tensor_over
+from fastload.runtime.core.zero_copy import MappedArray, tensor_over
 from tests.runtime.mapped_files import MappedFile, address, aligned
 
 tf = pytest.importorskip("tensorflow")
@@ -131,7 +131,7 @@ def test_the_last_owner_of_a_mapping_may_be_a_tensor(run_python: Callable[..., s
 _LAST_OWNER = """
 import mmap
 import numpy as np
-from fastload.runtime.zero_copy import tensor_over
+from fastload.runtime.core.zero_copy import tensor_over
 
 array = np.frombuffer(mmap.mmap(-1, 8192), "f4")
 tensor = tensor_over(array[:16])

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fastload.errors import UnconvertibleModelError
-from fastload.source.saved_model import SavedModelParts, read_functions, read_saved_model
+from fastload.source.saved_model_parts import SavedModelParts, read_functions, read_saved_model
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 META_GRAPHS, META_INFO, OBJECT_GRAPH, VERSION, GIT_VERSION = 2, 1, 7, 5, 6

@@ -16,7 +16,7 @@ from fastload.cli.units import shown_size, size_bytes
 from fastload.errors import EntryNotFoundError
 
 if TYPE_CHECKING:
-    from fastload.lending.plan import Plan
+    from fastload.lazy_weights.lending_plan import Plan
     from fastload.twin.format import WeightRef, WeightSpec
 
 
@@ -35,7 +35,7 @@ def estimate(context: click.Context, path: str, budget: int | None, *, as_json: 
 
     The exit status is 1 if the budget is too small.
     """
-    from fastload.lending.plan import plan_of, plan_of_functions
+    from fastload.lazy_weights.lending_plan import plan_of, plan_of_functions
 
     weights = list(_weights(path))
     plan = plan_of(weights)
@@ -116,7 +116,7 @@ def _document(path: str, plan: Plan, budget: int | None) -> dict[str, Any]:
 
 
 def _budget_document(plan: Plan, budget: int) -> dict[str, Any]:
-    from fastload.lending.estimate import expected_bytes_read
+    from fastload.lazy_weights.estimate import expected_bytes_read
 
     is_enough = budget >= plan.smallest_budget
     return {

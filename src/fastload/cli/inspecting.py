@@ -16,7 +16,7 @@ from fastload.cache.directory import CacheDir
 from fastload.cache.entry import StoredTwin, entries
 from fastload.cache.memo import known_paths
 from fastload.cache.stock_time import stock_seconds
-from fastload.cli.migrating import migration_document, migration_facts
+from fastload.cli.migration import migration_document, migration_facts
 from fastload.cli.output import (
     Column,
     as_json,
@@ -28,7 +28,7 @@ from fastload.cli.output import (
     say,
 )
 from fastload.cli.selection import SHOWN_DIGITS, by_last_use, entry_of, located_cache, selected
-from fastload.cli.serving import print_signatures, serving_document, serving_facts
+from fastload.cli.twin_contents import print_signatures, serving_document, serving_facts
 from fastload.cli.units import counted, shown_age, shown_seconds, shown_size
 from fastload.errors import CacheError
 

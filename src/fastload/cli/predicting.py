@@ -16,7 +16,7 @@ from fastload.cli.units import shown_seconds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fastload.runtime.flavour import KerasChoice
+    from fastload.runtime.core.keras import KerasChoice
 
 
 @click.command()

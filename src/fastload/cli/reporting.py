@@ -16,9 +16,9 @@ from fastload.cli.selection import located_cache
 from fastload.cli.units import shown_seconds, shown_size
 
 if TYPE_CHECKING:
+    from fastload.api.explain import Explanation
     from fastload.cache.stats import Statistics, Tally
-    from fastload.explanation import Explanation
-    from fastload.runtime.flavour import KerasChoice
+    from fastload.runtime.core.keras import KerasChoice
 
 _BY_MODEL: Final = (
     Column(title="Model", folds=True),
@@ -43,7 +43,7 @@ keras_choice = click.option(
 @as_json
 def explain(paths: tuple[str, ...], keras: KerasChoice, *, as_json: bool) -> None:
     """Say what loading each PATH would do now, and why."""
-    from fastload.explanation import explain as explain_path
+    from fastload.api.explain import explain as explain_path
 
     found = [explain_path(path, keras=keras) for path in paths]
     document = {"models": [asdict(each) for each in found]}

@@ -19,9 +19,9 @@ from fastload.errors import FastloadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from fastload.api.verify import Verification
     from fastload.report import LoadReport
-    from fastload.runtime.flavour import KerasChoice
-    from fastload.verification import Verification
+    from fastload.runtime.core.keras import KerasChoice
 
 _SHOWN_DIFFERENCES: Final = 5
 _logger: Final = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def _warmed(path: str, keras: KerasChoice, *, verify: bool) -> Warmed:
 
 
 def _verified(path: str, keras: KerasChoice) -> Verification:
-    from fastload.verification import verify_against_stock
+    from fastload.api.verify import verify_against_stock
 
     return verify_against_stock(path, keras=keras)
 

@@ -12,11 +12,11 @@ from fastload.convert.keras_section import saved_config
 from fastload.convert.object_graph import CheckpointKeys, checkpoint_keys
 from fastload.convert.signature_specs import signature_specs
 from fastload.errors import UnconvertibleModelError
-from fastload.runtime.object_paths import captured, paths
-from fastload.runtime.tensorflow import Checkpoint, parse_object_graph
+from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph
+from fastload.runtime.saved_model.object_paths import captured, paths
 from fastload.signature import Signature
 from fastload.source.kinds import ModelSource
-from fastload.source.saved_model import read_functions, read_saved_model
+from fastload.source.saved_model_parts import read_functions, read_saved_model
 from fastload.twin.documents import (
     FUNCTION_INDEX,
     FUNCTIONS,

@@ -13,9 +13,9 @@ from typing import Any, Final
 from fastload.convert.conversion import Section, object_names
 from fastload.convert.object_graph import CheckpointKeys, PrunedGraph, checkpoint_keys, prune
 from fastload.errors import UnconvertibleModelError
-from fastload.runtime.tensorflow import Checkpoint, keras_metadata, saved_model_message
+from fastload.runtime.core.tensorflow import Checkpoint, keras_metadata, saved_model_message
 from fastload.source.kinds import ModelSource
-from fastload.source.saved_model import SavedModelParts
+from fastload.source.saved_model_parts import SavedModelParts
 from fastload.twin.documents import (
     KERAS_METADATA,
     LAYER_CLASSES,

@@ -24,7 +24,7 @@ LIVE_KERAS_API: Final = frozenset({"layer_metrics", "metrics", "states"})
 #: Networks keep losses here that exist as functions only.
 _LOSSES: Final = "layer_regularization_losses"
 KERAS_API: Final = "keras_api"
-#: Restored lazily from the source; see `runtime.signatures`.
+#: Restored lazily from the source; see `runtime.saved_model.model_signatures`.
 _SIGNATURES: Final = "signatures"
 #: The function that fills a hash table; the contents are constants of that function, and not always
 #: in the config too.

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from fastload.convert.conversion import Section
 from fastload.errors import UnconvertibleModelError
-from fastload.runtime.flat_function import NotFlatError
-from fastload.runtime.session_graph import (
+from fastload.runtime.core.tensorflow import Checkpoint, parse_saved_model
+from fastload.runtime.functions.flat_function import NotFlatError
+from fastload.runtime.saved_model.session_graph import (
     Variable,
     feeds,
     pruned,
@@ -17,7 +18,6 @@ from fastload.runtime.session_graph import (
     signature_of_graph,
     variables_of,
 )
-from fastload.runtime.tensorflow import Checkpoint, parse_saved_model
 from fastload.twin.documents import SESSION_GRAPH, SESSION_VARIABLES, SIGNATURES
 from fastload.twin.format import WeightSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from fastload.runtime.tensorflow import tensorflow
+from fastload.runtime.core.tensorflow import tensorflow
 from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec, map_structure
 
 #: Under which name a Keras model has the function that its signature was made of: in Keras 2, and

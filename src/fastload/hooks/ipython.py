@@ -6,8 +6,8 @@ from typing import Any
 
 from fastload.cache import stats
 from fastload.cache.directory import CacheDir
-from fastload.call import current_settings
 from fastload.hooks.installation import install, uninstall
+from fastload.loading.request import current_settings
 from fastload.report import last_load
 
 

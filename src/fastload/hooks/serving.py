@@ -35,8 +35,8 @@ def model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[
     """Serve a call of `load_model`."""
 
     def serve() -> Any:
-        from fastload.api import serve_model
-        from fastload.call import ModelCall, current_settings
+        from fastload.api.load_model import serve_model
+        from fastload.loading.request import ModelCall, current_settings
         from fastload.report import PhaseClock
         from fastload.settings import weights_choice
 
@@ -79,8 +79,8 @@ def saved_model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Call
     """Serve a call of `tf.saved_model.load`."""
 
     def serve() -> Any:
-        from fastload.api import serve_saved_model
-        from fastload.call import SavedModelCall, current_settings
+        from fastload.api.load_model import serve_saved_model
+        from fastload.loading.request import SavedModelCall, current_settings
         from fastload.report import PhaseClock
 
         clock = PhaseClock()

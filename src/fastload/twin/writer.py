@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastload.twin import hdf5
+from fastload.twin import hdf5_layout as hdf5
 from fastload.twin.format import (
     DOCUMENTS_GROUP,
     INDEX_DATASET,

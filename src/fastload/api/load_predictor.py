@@ -1,0 +1,108 @@
+"""`load_predictor`: inference without the model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from fastload.flags import DEFER, DISABLE, flag
+from fastload.imports import linking
+
+if TYPE_CHECKING:
+    from fastload.predictor.predictor import Predictor
+    from fastload.runtime.core.keras import KerasChoice
+    from fastload.settings import WeightsMode
+
+if "tensorflow" in sys.modules:  # nothing will be linked meanwhile
+    import fastload.loading.predictor_load  # noqa: F401
+
+
+def load_predictor(  # noqa: PLR0913 - each says another thing
+    path: str | os.PathLike[str],
+    signature: str | None = None,
+    *,
+    device: str | None = None,
+    keras: KerasChoice = "auto",
+    weights: WeightsMode | None = None,
+    memory_budget: int | str | None = None,
+    strict: bool | None = None,
+) -> Predictor:
+    """Load a model for nothing but inference.
+
+    No model object is made: a predictor is one function and its weights, mapped from the twin.
+    Where the function needs more than to read its variables, TensorFlow's own objects are behind
+    it.
+
+    Args:
+        path: a SavedModel folder, a `.h5` / `.hdf5` file or a `.keras` archive.
+        signature: which function of a SavedModel to call; by default `serving_default`, or the only
+            one. Other files, and SavedModels of Keras without signatures, have one function, which
+            computes what the model does.
+        device: where to run it, as for `tf.device`; by default where TensorFlow would run it.
+        keras: as in `load_model`, for files that have no functions of their own.
+        weights: as in `load_model`.
+        memory_budget: as in `load_model`.
+        strict: as in `load_model`.
+
+    Returns:
+        The predictor.
+
+    Raises:
+        NoSuchSignatureError: the model has no such signature.
+        NoFunctionError: a Keras model does not say what it takes, or takes no plain tensors.
+        MemoryBudgetError: the budget is smaller than the model's largest layer.
+        FastloadError: with `strict`, why the load cannot be served from a twin.
+        MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
+        ValueError: TensorFlow has no such device; or an argument or a variable of the environment
+            has no such value.
+        Exception: whatever the stock loader raises for this file.
+
+    Example:
+        >>> import fastload
+        >>> predict = fastload.load_predictor("path/to/model")  # doctest: +SKIP
+        >>> predict(images)  # doctest: +SKIP
+        >>> predict.signatures["serving_default"](input_1=images)  # doctest: +SKIP
+    """
+    if flag(os.environ, DEFER, unset=True) and not flag(os.environ, DISABLE):
+        linking.begin()
+    # Imported here, while TensorFlow is linked.
+    from fastload.loading.predictor_load import Asked, load
+
+    asked = Asked(
+        path=path,
+        signature=signature,
+        device=device,
+        keras=keras,
+        weights=weights,
+        memory_budget=memory_budget,
+        strict=strict,
+    )
+    return load(asked, _reopen)
+
+
+def _reopen(  # noqa: PLR0913, PLR0917 - the arguments of a pickle have no names
+    path: str,
+    signature: str | None,
+    device: str | None,
+    keras: KerasChoice,
+    weights: WeightsMode,
+    strict: bool,  # noqa: FBT001 - the same
+    memory_budget: int | None,
+    digest: str | None,
+) -> Predictor:
+    """Make again the predictor that a pickle refers to."""
+    predictor = load_predictor(
+        path,
+        signature,
+        device=device,
+        keras=keras,
+        weights=weights,
+        memory_budget=memory_budget,
+        strict=strict,
+    )
+    from fastload.errors import ModelChangedError
+
+    if digest not in (None, predictor.digest):
+        raise ModelChangedError(path)
+    return predictor

@@ -1,0 +1,50 @@
+"""The one way from a source to a twin, whatever the source is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fastload.convert.conversion import Conversion
+from fastload.convert.from_archive import converting_archive
+from fastload.convert.from_hdf5 import converting_hdf5
+from fastload.convert.from_saved_model import convert_saved_model
+from fastload.source.kinds import Fingerprint, ModelSource, SourceKind
+from fastload.twin.writer import write_twin
+
+
+def convert(
+    path: Path, source: ModelSource, fingerprint: Fingerprint, flavour: str, section: str
+) -> int:
+    """Write the twin of *source* to *path*, one tensor at a time.
+
+    Args:
+        path: the file to make.
+        source: what to convert.
+        fingerprint: its content.
+        flavour: the Keras that the twin serves, `keras2` or `keras3`.
+        section: what it must be able to serve; see `twin.documents`.
+
+    Returns:
+        Size of the twin in bytes.
+
+    Raises:
+        BypassError: the source cannot be converted; the message says why.
+    """
+    with _converting(source, fingerprint, flavour, section) as conversion:
+        return write_twin(path, conversion.manifest, conversion.specs, conversion.stream())
+
+
+@contextmanager
+def _converting(
+    source: ModelSource, fingerprint: Fingerprint, flavour: str, section: str
+) -> Iterator[Conversion]:
+    if source.kind is SourceKind.SAVED_MODEL:
+        yield convert_saved_model(source, fingerprint, flavour, section)
+    elif source.kind is SourceKind.KERAS_HDF5:
+        with converting_hdf5(source, fingerprint, flavour) as conversion:
+            yield conversion
+    else:
+        with converting_archive(source, fingerprint, flavour) as conversion:
+            yield conversion

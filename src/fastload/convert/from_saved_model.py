@@ -1,0 +1,119 @@
+"""SavedModel to twin: a section for Keras, one for TensorFlow's own loader, weights for both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from fastload.convert.conversion import Conversion, Section, versions
+from fastload.convert.function_section import function_section
+from fastload.convert.keras_section import keras_section
+from fastload.convert.session_section import serving_graph, session_section
+from fastload.errors import UnconvertibleModelError
+from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph, parse_saved_model
+from fastload.source.kinds import Fingerprint, ModelSource
+from fastload.source.saved_model_parts import has_objects, read_saved_model
+from fastload.twin.documents import (
+    FUNCTION_SECTION,
+    KERAS_SECTION,
+    PREDICTION_SECTION,
+    REFUSALS,
+)
+from fastload.twin.format import Manifest, WeightSpec
+
+_EMPTY = Section(documents={}, weights={})
+
+
+def convert_saved_model(
+    source: ModelSource, fingerprint: Fingerprint, flavour: str, wanted: str
+) -> Conversion:
+    """Read the SavedModel at *source* as far as its weights.
+
+    Args:
+        source: the SavedModel.
+        fingerprint: its content.
+        flavour: the Keras that its Keras section serves.
+        wanted: the section without which the twin is of no use; the other one is left out, with
+            the reason, where it cannot be made.
+
+    Raises:
+        UnconvertibleModelError: the section that is wanted cannot be made.
+    """
+    if not has_objects(source.path / "saved_model.pb"):
+        return _convert_session_graph(source, fingerprint, flavour, wanted)
+    parts = read_saved_model(source.path / "saved_model.pb")
+    graph = parse_object_graph(parts.object_graph)
+    checkpoint = Checkpoint(source.path / "variables" / "variables")
+    refusals: dict[str, UnconvertibleModelError] = {}
+    keras = _attempt(
+        KERAS_SECTION, lambda: keras_section(source, parts, graph, checkpoint), refusals
+    )
+    functions = _attempt(
+        FUNCTION_SECTION,
+        lambda: function_section(source, graph, checkpoint, keras.weights),
+        refusals,
+    )
+    if FUNCTION_SECTION in refusals:
+        refusals[PREDICTION_SECTION] = refusals[FUNCTION_SECTION]
+    if wanted in refusals:
+        raise refusals[wanted]
+    weights = {**keras.weights, **functions.weights}
+    return Conversion(
+        manifest=Manifest(
+            source_kind=source.kind.value,
+            source_digest=fingerprint.digest,
+            flavour=flavour,
+            groups=keras.groups,
+            documents={**keras.documents, **functions.documents, **_told(refusals)},
+            object_names=keras.object_names,
+            versions=versions("tensorflow", "tensorflow-cpu", "tf-keras", "keras"),
+        ),
+        specs=list(weights.values()),
+        stream=lambda: _stream(checkpoint, weights),
+    )
+
+
+def _convert_session_graph(
+    source: ModelSource, fingerprint: Fingerprint, flavour: str, wanted: str
+) -> Conversion:
+    """Read a SavedModel that TensorFlow 1 wrote: predictors can be made of it, and nothing else."""
+    refused = UnconvertibleModelError("the SavedModel was not written by TensorFlow 2")
+    if wanted != PREDICTION_SECTION:
+        raise refused
+    saved_model = parse_saved_model((source.path / "saved_model.pb").read_bytes())
+    section = session_section(source.path, serving_graph(saved_model))
+    told = _told({KERAS_SECTION: refused, FUNCTION_SECTION: refused})
+    return Conversion(
+        manifest=Manifest(
+            source_kind=source.kind.value,
+            source_digest=fingerprint.digest,
+            flavour=flavour,
+            documents={**section.documents, **told},
+            versions=versions("tensorflow", "tensorflow-cpu"),
+        ),
+        specs=list(section.weights.values()),
+        stream=lambda: _stream(
+            Checkpoint(source.path / "variables" / "variables"), section.weights
+        ),
+    )
+
+
+def _attempt(
+    name: str, make: Callable[[], Section], refusals: dict[str, UnconvertibleModelError]
+) -> Section:
+    try:
+        return make()
+    except UnconvertibleModelError as error:
+        refusals[name] = error
+        return _EMPTY
+
+
+def _told(refusals: Mapping[str, UnconvertibleModelError]) -> dict[str, bytes]:
+    told = {name: [error.code, error.explanation()] for name, error in refusals.items()}
+    return {REFUSALS: json.dumps(told).encode()} if told else {}
+
+
+def _stream(checkpoint: Checkpoint, weights: Mapping[str, WeightSpec]) -> Iterator[tuple[str, Any]]:
+    for key, spec in weights.items():
+        yield spec.name, checkpoint.read(key)

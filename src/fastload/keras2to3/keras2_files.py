@@ -1,0 +1,180 @@
+"""Keras 2 files as Keras 3 models: legacy HDF5, and the `.keras` archives of Keras 2.13 to 2.15."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fastload.convert.conversion import object_names
+from fastload.errors import MigrationError, UnconvertibleModelError
+from fastload.keras2to3.compilation import compile_migrated
+from fastload.keras2to3.rules.configs import migrated
+from fastload.keras2to3.rules.graph import is_network, is_sequential, layer_configs
+from fastload.keras2to3.rules.rule import Record
+from fastload.keras2to3.tf_file_weights import (
+    Held,
+    named_layers,
+    targets_of_groups,
+    targets_of_tree,
+)
+from fastload.keras2to3.tf_models import ModelBuilder
+from fastload.keras2to3.tf_saved_model_weights import finish, put
+from fastload.source.hdf5 import HDF5Source, read_hdf5
+from fastload.source.keras_archive import KerasArchive, read_keras_archive
+from fastload.source.kinds import ModelSource, SourceKind
+
+_WEIGHTS = "model_weights"
+
+
+Resolve = Callable[[Iterable[str]], Mapping[str, Any]]
+
+
+def model_of_hdf5(path: Path, keras: Any, resolve: Resolve, record: Record) -> Any:
+    """Return the Keras 3 model of a legacy HDF5 file.
+
+    Args:
+        path: the file.
+        keras: Keras 3.
+        resolve: finds custom classes and functions by name.
+        record: takes down which rules were applied.
+
+    Raises:
+        MigrationError: Keras 3 has nothing that does the same; the message says for which layer.
+        BypassError: the file is damaged, unsafe, or holds no model.
+    """
+    with read_hdf5(path) as file:
+        item = hdf5_config(file)
+        model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(
+            migrated(item, record)
+        )
+        _require_built(model)
+        groups = _weight_names(file)
+        targets = targets_of_groups(model, groups)
+        _fill(file, model, {f"{_WEIGHTS}/{name}": held for name, held in targets.items()}, item)
+        training = file.groups[""].get("training_config")
+        if training:
+            compile_migrated(keras, model, json.loads(_text(training)), record)
+    return model
+
+
+def model_of_archive(path: Path, keras: Any, resolve: Resolve, record: Record) -> Any:
+    """Return the Keras 3 model of a `.keras` archive of Keras 2; as `model_of_hdf5`."""
+    with read_keras_archive(path) as archive:
+        item = _with_vocabularies(json.loads(archive.config), archive)
+        model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(
+            migrated(item, record)
+        )
+        _build_as_saved(model, item)
+        _require_built(model)
+        names = [spec.name for spec in archive.weights.specs]
+        _fill(archive.weights, model, targets_of_tree(model, item, names), item)
+        training = item.get("compile_config")
+        if training:
+            compile_migrated(keras, model, training, record)
+    return model
+
+
+def keras_version(source: ModelSource) -> str:
+    """Return the version of the Keras that wrote a file; the empty text where it says none.
+
+    Raises:
+        BypassError: the file is damaged or unsafe.
+    """
+    if source.kind is SourceKind.KERAS_ARCHIVE:
+        with read_keras_archive(source.path) as archive:
+            found = json.loads(archive.metadata or b"{}")
+        return str(found.get("keras_version", "")) if isinstance(found, dict) else ""
+    with read_hdf5(source.path) as file:
+        return _text(file.groups[""].get("keras_version", ""))
+
+
+def hdf5_config(file: HDF5Source) -> dict[str, Any]:
+    """Return the configuration in a legacy HDF5 file.
+
+    Raises:
+        UnconvertibleModelError: it holds none.
+    """
+    try:
+        found: dict[str, Any] = json.loads(_text(file.groups[""]["model_config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnconvertibleModelError("the HDF5 file holds no model") from error
+    return found
+
+
+def _build_as_saved(model: Any, item: Mapping[str, Any]) -> None:
+    """Build a model that no graph of layers has built, for the shapes that it had."""
+    shapes = item.get("build_config")
+    if model.built or not shapes:
+        return
+    with warnings.catch_warnings():
+        # What is not built then is refused, so that Keras need not warn of it.
+        warnings.simplefilter("ignore")
+        model.build_from_config(shapes)
+
+
+def _require_built(model: Any) -> None:
+    # Keras builds the layers of a subclassed model, and leaves the mark of the model itself.
+    layers = list(model._flatten_layers(include_self=False))
+    if not model.built and not (layers and all(layer.built for layer in layers)):
+        reason = "it cannot be built for an input of any shape that the file tells"
+        raise MigrationError("the model", reason)
+
+
+def _weight_names(file: HDF5Source) -> dict[str, list[str]]:
+    prefix = f"{_WEIGHTS}/"
+    found = {}
+    for group, attributes in file.groups.items():
+        names = attributes.get("weight_names")
+        if group.startswith(prefix) and names is not None:
+            found[group.removeprefix(prefix)] = [_text(name) for name in names]  # type: ignore[union-attr]
+    own = found.pop("top_level_model_weights", None)
+    if own:
+        raise MigrationError(f"weight {own[0]!r}", "it belongs to no layer of the model")
+    return found
+
+
+def _text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _fill(file: HDF5Source, model: Any, targets: Mapping[str, Held], item: Any) -> None:
+    configs = layer_configs(item)
+    left = dict(targets)
+    for name, value in file.stream():
+        held = left.pop(name, None)
+        if held is not None:
+            variable, holder = held
+            put(variable, value, _config_of(variable, holder, configs), name)
+    if left:
+        raise MigrationError(f"weight {min(left)!r}", "the file has no value for it")
+    finish(model)
+
+
+def _config_of(variable: Any, holder: Any, configs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the configuration of the layer whose *variable* it is, or whose cell holds it."""
+    folders = (holder.name, *reversed(variable.path.split("/")[:-1]))
+    return next((configs[name] for name in folders if name in configs), {})
+
+
+def _with_vocabularies(item: Any, archive: KerasArchive, place: str = "") -> Any:
+    """Return *item* with the words that lookup layers keep in the archive's assets."""
+    if not (is_network(item) or is_sequential(item)):
+        return item
+    layers = []
+    for name, layer in named_layers(item):
+        folder = f"{place}layers/{name}/"
+        layers.append(_with_words(_with_vocabularies(layer, archive, folder), archive, folder))
+    return {**item, "config": {**item["config"], "layers": layers}}
+
+
+def _with_words(layer: Any, archive: KerasArchive, folder: str) -> Any:
+    found = [name for name in archive.assets if name.startswith(folder)]
+    words = [name for name in found if PurePosixPath(name).name == "vocabulary.txt"]
+    if not words or "vocabulary" not in layer["config"]:
+        return layer
+    # The layer within a `TextVectorization` writes the same words once more.
+    vocabulary = archive.assets[min(words, key=len)].decode("utf-8").splitlines()
+    return {**layer, "config": {**layer["config"], "vocabulary": vocabulary}}

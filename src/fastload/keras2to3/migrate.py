@@ -1,0 +1,119 @@
+"""A Keras 2 model as the twin of a Keras 3 model: made, proved, written as an archive's twin."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fastload.convert.from_archive import converting_archive
+from fastload.errors import MigrationError, MissingTensorFlowError
+from fastload.keras2to3.keras2_files import model_of_archive, model_of_hdf5
+from fastload.keras2to3.keras2_saved_models import model_of_saved_model
+from fastload.keras2to3.proof import Proof, prove_against_function, prove_against_model
+from fastload.keras2to3.rules.rule import Record
+from fastload.runtime.core.backend import TENSORFLOW, TORCH
+from fastload.runtime.core.global_state import undone
+from fastload.runtime.core.keras import Flavour, flavour
+from fastload.source.detect import detect
+from fastload.source.kinds import Fingerprint, ModelSource, SourceKind
+from fastload.twin.documents import MIGRATION
+from fastload.twin.writer import write_twin
+
+#: Returns custom classes and functions for the names that a configuration uses.
+Resolve = Callable[[Iterable[str]], Mapping[str, Any]]
+
+_MAKERS = {
+    SourceKind.SAVED_MODEL: model_of_saved_model,
+    SourceKind.KERAS_HDF5: model_of_hdf5,
+    SourceKind.KERAS_ARCHIVE: model_of_archive,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be migrated, and for which call.
+
+    Attributes:
+        source: a SavedModel, an HDF5 file or an archive.
+        fingerprint: its content.
+        chosen: Keras 3.
+        resolve: finds custom objects.
+        compiled: whether the call that stock refused was for a compiled model.
+    """
+
+    source: ModelSource
+    fingerprint: Fingerprint
+    chosen: Flavour
+    resolve: Resolve
+    compiled: bool
+
+
+def migrate(path: Path, order: Order) -> None:
+    """Write the twin of the Keras 3 model that a Keras 2 model becomes to *path*.
+
+    Raises:
+        MigrationError: Keras 3 has nothing that does the same, or its outputs differ too much.
+        BypassError: the source is damaged or unsafe.
+    """
+    record, source = Record(), order.source
+    chosen = order.chosen
+    with undone(chosen), _on_processor(chosen), tempfile.TemporaryDirectory() as folder:
+        model = _MAKERS[source.kind](source.path, chosen.keras, order.resolve, record)
+        proof = _proved(source, model, chosen)
+        archive = Path(folder, "model.keras")
+        _save(model, archive)
+        document = {
+            "from": source.kind.value,
+            "refused_uncompiled": not order.compiled,
+            "rules": record.rules,
+            "left_out": record.left_out,
+            "proof": proof.to_json(),
+        }
+        _write(path, archive, order, json.dumps(document).encode())
+
+
+def _on_processor(chosen: Flavour) -> AbstractContextManager[Any]:
+    """Return a scope without graphics processors: they may round more than a proof allows.
+
+    On PyTorch there is none, as Keras makes no recurrent layer in one (3.15: it has a parameter of
+    whole numbers there, which PyTorch refuses).
+    """
+    return nullcontext() if chosen.backend == TORCH else chosen.keras.device("cpu:0")
+
+
+def _proved(source: ModelSource, model: Any, chosen: Flavour) -> Proof:
+    if source.kind is SourceKind.SAVED_MODEL:
+        proof = prove_against_function(source.path, model, chosen)
+        if proof.unproved is None:
+            return proof
+    if chosen.backend != TENSORFLOW:
+        # TensorFlow would take the processors that this process computes on, for one comparison.
+        return Proof(unproved=f"Keras runs on {chosen.backend}, and tf-keras on TensorFlow alone")
+    try:
+        original = flavour("tf_keras").load_model(str(source.path), compile=False)
+    except MissingTensorFlowError:
+        return Proof(unproved="tf-keras, which it would be compared with, is not installed")
+    except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to compare with
+        return Proof(unproved=f"tf-keras does not open it ({type(error).__name__})")
+    return prove_against_model(original, model)
+
+
+def _save(model: Any, path: Path) -> None:
+    try:
+        model.save(str(path))
+    except Exception as error:
+        reason = f"Keras 3 cannot save it: {type(error).__name__}: {str(error)[:200]}"
+        raise MigrationError("the migrated model", reason) from error
+
+
+def _write(path: Path, archive: Path, order: Order, document: bytes) -> None:
+    fingerprint, flavour_name = order.fingerprint, order.chosen.name
+    with converting_archive(detect(archive), fingerprint, flavour_name) as conversion:
+        documents = {**conversion.manifest.documents, MIGRATION: document}
+        manifest = replace(conversion.manifest, documents=documents)
+        write_twin(path, manifest, conversion.specs, conversion.stream())

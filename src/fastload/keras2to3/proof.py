@@ -1,0 +1,176 @@
+"""The proof of a migration: the model's outputs beside those of the model that it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from fastload.convert.keras_section import saved_config
+from fastload.convert.signature_specs import signature_specs
+from fastload.errors import MigrationError
+from fastload.keras2to3.probe import TOLERANCES, Difference, difference, probes
+from fastload.keras2to3.tf_array_call import array_call, graph_call
+from fastload.keras2to3.tf_serving_function import Function, serving_function
+from fastload.runtime.core.keras import Flavour
+from fastload.runtime.core.tensorflow import parse_object_graph, tensorflow
+from fastload.signature import DEFAULT_SIGNATURE, TensorSpec
+from fastload.source.saved_model_parts import read_saved_model
+
+#: The dtype whose tolerance is stated where a migration is refused.
+_USUAL: Final = "float32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What comparing a migrated model with its original found.
+
+    Attributes:
+        against: what it was compared with, or None if it was not compared.
+        unproved: why it was not compared, or None.
+        outputs: how many outputs were compared.
+        absolute: the largest difference of two numbers.
+        relative: the largest difference, relative to the largest number of its output.
+        tolerance: what `relative` may be for float32.
+    """
+
+    against: str | None = None
+    unproved: str | None = None
+    outputs: int = 0
+    absolute: float = 0.0
+    relative: float = 0.0
+    tolerance: float = TOLERANCES[_USUAL]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON document."""
+        return asdict(self)
+
+
+class _UnprovedError(Exception):
+    """Two models cannot be compared; the message says why."""
+
+
+def prove_against_function(path: Path, model: Any, chosen: Flavour) -> Proof:
+    """Compare *model*, of the Keras *chosen*, with what the SavedModel at *path* is served with.
+
+    Raises:
+        MigrationError: they are further apart than the tolerance; the message has the figure.
+    """
+    graph = parse_object_graph(read_saved_model(path / "saved_model.pb").object_graph)
+    signature = signature_specs(graph, saved_config(path, graph)).get(DEFAULT_SIGNATURE)
+    if signature is None:
+        return Proof(unproved="the SavedModel has no serving function")
+    order = signature.order or tuple(sorted(signature.inputs))
+    names = list(signature.outputs)
+    if signature.structure is not None:
+        names = tensorflow().nest.flatten(signature.structure)
+    specs = [signature.inputs[name] for name in order]
+    with serving_function(path, DEFAULT_SIGNATURE, order, names) as reference:
+        against = "the SavedModel's serving function"
+        return _compared(against, reference, model, array_call(model, chosen), specs)
+
+
+def prove_against_model(original: Any, model: Any) -> Proof:
+    """Compare *model*, of Keras 3 on TensorFlow, with *original*, the same model in Keras 2.
+
+    Raises:
+        MigrationError: they are further apart than the tolerance; the message has the figure.
+    """
+    inputs = getattr(model, "inputs", None)
+    if not inputs:
+        return Proof(unproved="a subclassed model does not say what it takes")
+    specs = [
+        TensorSpec(name=str(place), dtype=_dtype(each), shape=tuple(each.shape))
+        for place, each in enumerate(inputs)
+    ]
+    return _compared("tf-keras", graph_call(original), model, graph_call(model), specs)
+
+
+def _compared(
+    against: str,
+    reference: Function,
+    model: Any,
+    migrated: Function,
+    specs: Sequence[TensorSpec],
+) -> Proof:
+    try:
+        _require_sizes(model)
+        values, expected = _first_accepted(reference, specs)
+    except _UnprovedError as error:
+        return Proof(unproved=str(error))
+    try:
+        results = migrated(values)
+        pairs = list(zip(expected, results, strict=True))
+        apart = Difference()
+        for left, right in pairs:
+            apart |= difference(left, right)
+    except Exception as error:
+        reason = f"on the inputs of the proof, {type(error).__name__}: {str(error)[:300]}"
+        raise MigrationError("the migrated model", reason) from error
+    if apart.excess > 1 and not _is_steady(reference, values, expected):
+        return Proof(unproved="the original model's own outputs change from call to call")
+    _require_near(apart)
+    return Proof(
+        against=against,
+        outputs=len(pairs),
+        absolute=apart.absolute,
+        relative=apart.relative,
+    )
+
+
+def _require_near(apart: Difference) -> None:
+    if apart.excess > 1:
+        allowed = apart.relative / apart.excess if np.isfinite(apart.excess) else 0.0
+        reason = (
+            f"its outputs differ from the original's by {apart.relative:.3g} of the largest "
+            f"({apart.absolute:.3g}), and {allowed:.1g} is allowed"
+        )
+        raise MigrationError("the migrated model", reason)
+
+
+def _is_steady(reference: Function, values: Sequence[Any], expected: list[Any]) -> bool:
+    return not any(
+        difference(*pair).absolute for pair in zip(expected, reference(values), strict=True)
+    )
+
+
+def _first_accepted(
+    reference: Function, specs: Sequence[TensorSpec]
+) -> tuple[list[Any], list[Any]]:
+    """Return the first inputs that the original takes and has results for, and the results.
+
+    Raises:
+        _UnprovedError: it takes none of those that were made up.
+    """
+    reason = "it has no results for them"
+    for values in probes(specs):
+        try:
+            results = reference(values)
+        except Exception as error:  # noqa: BLE001 - whatever it is, other inputs may do
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+            continue
+        if results and all(_has_numbers(result) for result in results):
+            return values, results
+    raise _UnprovedError(f"the original takes none of the inputs made up for it ({reason})")
+
+
+def _has_numbers(result: Any) -> bool:
+    is_float = result.dtype.name in TOLERANCES
+    return bool(np.isfinite(result.astype("float64")).any() if is_float else result.size)
+
+
+def _require_sizes(model: Any) -> None:
+    """Check that no weight is empty.
+
+    Raises:
+        _UnprovedError: one is; TensorFlow aborts the process where a graph multiplies with it.
+    """
+    if any(0 in tuple(weight.shape) for weight in model.weights):
+        raise _UnprovedError("it has a weight without numbers, which TensorFlow may abort at")
+
+
+def _dtype(tensor: Any) -> str:
+    return str(getattr(tensor.dtype, "name", tensor.dtype))

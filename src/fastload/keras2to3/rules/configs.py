@@ -1,0 +1,85 @@
+"""A whole configuration, migrated: every object in it, from the inside out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from fastload.keras2to3.rules import layers, objects, operation_layers, recurrent, sequential
+from fastload.keras2to3.rules.decoding import decoded
+from fastload.keras2to3.rules.rule import Item, Record, Rule
+
+RULES: Final = (operation_layers.RULE, *objects.RULES, *recurrent.RULES, *layers.RULES)
+#: Applied from the outside in, before all others: they look at what those change.
+FIRST_RULES: Final = sequential.RULES
+
+#: Where a bare name is that of a function.
+_FUNCTION_KEYS: Final = ("activation",)
+#: What Keras puts beside an object and Keras 3 has no use for.
+_LABELS: Final = frozenset({"shared_object_id", "build_config", "build_input_shape"})
+
+
+def migrated(config: Any, record: Record, rules: Sequence[Rule] = RULES) -> Any:
+    """Return a configuration of Keras 2 as Keras 3's.
+
+    Args:
+        config: a configuration as JSON holds it.
+        record: takes down which rules were applied.
+        rules: the rules.
+
+    Raises:
+        MigrationError: there is no such thing in Keras 3; the message says which layer and why.
+
+    Example:
+        >>> record = Record()
+        >>> gru = {"class_name": "GRU", "config": {"time_major": False, "reset_after": True}}
+        >>> migrated(gru, record)
+        {'class_name': 'GRU', 'config': {'reset_after': True}}
+        >>> record.rules
+        {'time-major': 1}
+    """
+    return _walk(decoded(config), record, rules)
+
+
+def _walk(value: Any, record: Record, rules: Sequence[Rule]) -> Any:
+    if isinstance(value, Mapping):
+        value = _changed(value, record, FIRST_RULES) if is_object(value) else value
+        inner = {
+            key: _function(key, _walk(each, record, rules), record) for key, each in value.items()
+        }
+        return _object(inner, record, rules) if is_object(inner) else inner
+    if isinstance(value, (list, tuple)):
+        return type(value)(_walk(each, record, rules) for each in value)
+    return value
+
+
+def is_object(value: Any) -> bool:
+    """Say whether *value* stands for an object."""
+    return isinstance(value, Mapping) and isinstance(value.get("class_name"), str)
+
+
+def _object(item: Item, record: Record, rules: Sequence[Rule]) -> Any:
+    item = {key: value for key, value in item.items() if key not in _LABELS}
+    item.setdefault("config", {})
+    return _changed(item, record, rules)
+
+
+def _changed(item: Item, record: Record, rules: Sequence[Rule]) -> Any:
+    for rule in rules:
+        changed = rule.apply(item)
+        if changed is not item:
+            record.add(rule.name)
+        if not is_object(changed):
+            return changed
+        item = changed
+    return item
+
+
+def _function(key: str, value: Any, record: Record) -> Any:
+    """Return *value* under its name of today, if *key* is about functions."""
+    if not key.endswith(_FUNCTION_KEYS) or not isinstance(value, str):
+        return value
+    name = objects.function_name(value)
+    if name != value:
+        record.add("function-names")
+    return name

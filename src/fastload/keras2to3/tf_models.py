@@ -1,0 +1,275 @@
+"""A Keras 3 model from a configuration that was migrated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from fastload.errors import MigrationError
+from fastload.keras2to3.rules.graph import (
+    LayerCall,
+    TensorRef,
+    calls,
+    ends,
+    first_calls,
+    is_network,
+    is_sequential,
+    layer_name,
+)
+from fastload.keras2to3.rules.operations import operation_of
+from fastload.keras2to3.rules.rule import owner
+from fastload.keras2to3.tf_operations import Operations, Shape
+
+#: Layers that are functions of TensorFlow's.
+_FUNCTION_LAYERS: Final = frozenset({"TFOpLambda", "SlicingOpLambda"})
+#: Layers that take their first states in a list with their input.
+_RECURRENT: Final = frozenset(
+    {"LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Bidirectional"}
+)
+_PARTS: Final = ("layers", "initializers", "regularizers", "constraints", "losses", "metrics")
+_MODELS: Final = frozenset({"Functional", "Model", "Network", "Sequential"})
+
+
+class ModelBuilder:
+    """Makes models of migrated configurations.
+
+    Args:
+        keras: Keras 3.
+        objects: custom classes and functions by the names that configurations have for them.
+    """
+
+    def __init__(self, keras: Any, objects: Mapping[str, Any]) -> None:
+        self._keras = keras
+        self._objects = objects
+        self._operations = Operations(keras)
+
+    def build(self, item: Mapping[str, Any]) -> Any:
+        """Return the model that *item* describes, with weights as they are initialised.
+
+        Raises:
+            MigrationError: a layer of it cannot be made; the message says which and why.
+        """
+        with self._keras.saving.custom_object_scope(dict(self._objects)):
+            return self._model(item)
+
+    def _model(self, item: Mapping[str, Any]) -> Any:
+        if is_network(item):
+            return self._network(item)
+        return self._sequential(item) if is_sequential(item) else self._layer(item)
+
+    def _sequential(self, item: Mapping[str, Any]) -> Any:
+        layers = [self._made(each) for each in item["config"]["layers"]]
+        name = item["config"].get("name")
+        try:
+            model = self._keras.Sequential(layers, name=name)
+        except Exception as error:
+            raise MigrationError(owner(item), _told(error)) from error
+        return _trainable(model, item["config"])
+
+    def _network(self, item: Mapping[str, Any]) -> Any:
+        config = item["config"]
+        graph = _Graph(self._made, self._operations, config["layers"], self._keras.tree.flatten)
+        inputs, outputs = (
+            _mapped(ends(config[key], graph.offsets), graph.tensor)
+            for key in ("input_layers", "output_layers")
+        )
+        kind = self._model_class(item)
+        try:
+            model = kind(inputs=_single(inputs), outputs=_single(outputs), name=config.get("name"))
+        except Exception as error:
+            raise MigrationError(owner(item), _told(error)) from error
+        return _trainable(model, config)
+
+    def _model_class(self, item: Mapping[str, Any]) -> Any:
+        name = item["class_name"]
+        return self._keras.Model if name in _MODELS else self._class(item)
+
+    def _made(self, item: Mapping[str, Any]) -> Any:
+        if item["class_name"] in _FUNCTION_LAYERS:
+            return None
+        return self._model(item) if is_network(item) or is_sequential(item) else self._layer(item)
+
+    def _layer(self, item: Mapping[str, Any]) -> Any:
+        self._class(item)
+        whole = self._prepared({"class_name": item["class_name"], "config": item["config"]}, "")
+        try:
+            return self._keras.saving.deserialize_keras_object(whole)
+        except MigrationError:
+            raise
+        except Exception as error:
+            raise MigrationError(owner(item), _told(error)) from error
+
+    def _class(self, item: Mapping[str, Any]) -> Any:
+        """Return the class of a layer or model; a custom one comes before Keras's own."""
+        name = item["class_name"]
+        bare = name.rpartition(">")[2]
+        found = self._objects.get(name, self._objects.get(bare))
+        found = found or self._keras.saving.get_registered_object(name)
+        found = found or self._registered(item)
+        found = found or (getattr(self._keras.layers, name, None))
+        if found is None:
+            raise MigrationError(
+                owner(item),
+                "Keras 3 has no such class; pass one that is for it in custom_objects=",
+            )
+        return found
+
+    def _registered(self, item: Mapping[str, Any]) -> Any:
+        name = item.get("registered_name") or ""
+        return self._objects.get(name) or self._keras.saving.get_registered_object(name)
+
+    def _prepared(self, value: Any, key: str) -> Any:
+        """Return *value* as Keras 3 deserialises it: every object says which module it is of."""
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._prepared(each, key) for each in value)
+        if isinstance(value, str) and key.endswith("activation"):
+            return self._function(value)
+        if not isinstance(value, Mapping):
+            return value
+        if not isinstance(value.get("class_name"), str) or "config" not in value:
+            return {name: self._prepared(each, name) for name, each in value.items()}
+        if is_network(value) or is_sequential(value):
+            return self._keras.saving.serialize_keras_object(self._model(value))
+        name = value["class_name"]
+        config = {k: self._prepared(each, k) for k, each in value["config"].items()}
+        return {
+            "class_name": name,
+            "config": config,
+            "module": self._module(name, key, value.get("module")),
+            "registered_name": self._registered_name(name),
+        }
+
+    def _function(self, name: str) -> Any:
+        """Return the name of a function of Keras's, or what stands for a custom one."""
+        if hasattr(self._keras.activations, name) or self._registered_name(name) is None:
+            return name
+        return {
+            "class_name": "function",
+            "config": name,
+            "module": None,
+            "registered_name": name,
+        }
+
+    def _module(self, name: str, key: str, given: Any) -> str | None:
+        if self._registered_name(name) is not None:
+            return None
+        if given == "keras":
+            return "keras"
+        parts = sorted(_PARTS, key=lambda part: not key.endswith(part[:-1]))
+        found = (part for part in parts if hasattr(getattr(self._keras, part), name))
+        return next((f"keras.{part}" for part in found), None)
+
+    def _registered_name(self, name: str) -> str | None:
+        bare = name.rpartition(">")[2]
+        is_custom = name in self._objects or bare in self._objects
+        is_custom = is_custom or self._keras.saving.get_registered_object(name) is not None
+        return name if is_custom else None
+
+
+class _Graph:
+    """The calls of a functional model, made one after another as their tensors come to be."""
+
+    def __init__(
+        self,
+        make: Callable[[Mapping[str, Any]], Any],
+        operations: Operations,
+        layers: list[Mapping[str, Any]],
+        flatten: Callable[[Any], list[Any]],
+    ) -> None:
+        self.offsets = first_calls(layers)
+        self._operations = operations
+        self._flatten = flatten
+        self._items = {layer_name(item): item for item in layers}
+        self._layers = {name: make(item) for name, item in self._items.items()}
+        self._results: dict[tuple[str, int], list[Any]] = {}
+        self._enter_inputs()
+        self._make_calls()
+
+    def tensor(self, ref: TensorRef) -> Any:
+        """Return the tensor that *ref* names."""
+        try:
+            return self._results[ref.layer, ref.call][ref.index]
+        except LookupError:
+            reason = f"its call {ref.call} is nowhere in the configuration"
+            raise MigrationError(f"layer {ref.layer!r}", reason) from None
+
+    def _enter_inputs(self) -> None:
+        for name, item in self._items.items():
+            if item["class_name"] == "InputLayer":
+                self._results[name, 0] = [self._layers[name].output]
+
+    def _make_calls(self) -> None:
+        waiting = list(self._all_calls())
+        while waiting:
+            left = [each for each in waiting if not self._tried(*each)]
+            if len(left) == len(waiting):
+                name = left[0][0]
+                reason = "the tensors that it takes are nowhere in the configuration"
+                raise MigrationError(f"layer {name!r}", reason)
+            waiting = left
+
+    def _all_calls(self) -> Iterator[tuple[str, int, LayerCall]]:
+        for name, item in self._items.items():
+            for number, call in enumerate(calls(item, self.offsets)):
+                yield name, number, call
+
+    def _tried(self, name: str, number: int, call: LayerCall) -> bool:
+        is_next = number == 0 or (name, number - 1) in self._results
+        if not is_next or any((ref.layer, ref.call) not in self._results for ref in call.refs()):
+            return False
+        item = self._items[name]
+        try:
+            result = self._called(item, call)
+        except MigrationError:
+            raise
+        except Exception as error:
+            raise MigrationError(owner(item), _told(error)) from error
+        one = isinstance(result, Shape) or not isinstance(result, (list, tuple, dict))
+        self._results[name, number] = [result] if one else self._flatten(result)
+        return True
+
+    def _called(self, item: Mapping[str, Any], call: LayerCall) -> Any:
+        first = _mapped(call.first, self.tensor)
+        others = _mapped(call.others, self.tensor)
+        if item["class_name"] in _FUNCTION_LAYERS:
+            return self._operation(item, first, others)
+        others = {key: value for key, value in others.items() if value is not None}
+        if item["class_name"] in _RECURRENT and isinstance(first, list):
+            first, others = first[0], {"initial_state": first[1:], **others}
+        return self._layers[layer_name(item)](first, **others)
+
+    def _operation(self, item: Mapping[str, Any], first: Any, others: Mapping[str, Any]) -> Any:
+        function = item["config"].get("function", "__operators__.getitem")
+        operation = operation_of(function)
+        if operation is None:
+            raise MigrationError(owner(item), f"Keras 3 has no operation for tf.{function}")
+        return self._operations.call(operation, first, others)
+
+
+def _mapped(value: Any, tensor: Callable[[TensorRef], Any]) -> Any:
+    if isinstance(value, TensorRef):
+        return tensor(value)
+    if isinstance(value, Mapping):
+        return {key: _mapped(each, tensor) for key, each in value.items()}
+    if isinstance(value, (list, tuple)) and not isinstance(value, Shape):
+        return type(value)(_mapped(each, tensor) for each in value)
+    return value
+
+
+def _single(nest: Any) -> Any:
+    """Return the tensor of a list of one: Keras 2 gave and took it bare."""
+    return nest[0] if isinstance(nest, list) and len(nest) == 1 else nest
+
+
+def _trainable(model: Any, config: Mapping[str, Any]) -> Any:
+    """Freeze *model* itself where the configuration does; what is in it has its own say."""
+    if config.get("trainable") is False:
+        model._trainable = False
+    return model
+
+
+def _told(error: Exception) -> str:
+    """Return the first line of what Keras says, without the configuration that it repeats."""
+    text = str(error).strip().replace("\n", " ")
+    start = text.rfind("Exception encountered: ")
+    return f"Keras 3 says: {text[start + 23 if start >= 0 else 0 :][:300].rstrip('. ')}"

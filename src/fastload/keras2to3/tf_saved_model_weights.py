@@ -1,0 +1,177 @@
+"""The weights of a Keras 2 SavedModel, put into the Keras 3 model by their place in its objects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from fastload.errors import MigrationError
+from fastload.keras2to3.rules.weight_names import NAMES, from_cudnn, steepness
+
+_CHILD_LAYER: Final = re.compile(r"layer-\d+$")
+#: What Keras 2 keeps beside a layer's own parts: functions, lists of what is elsewhere, state of
+#: its training.
+_BESIDE: Final = re.compile(
+    r"keras_api|variables|trainable_variables|non_trainable_variables|regularization_losses"
+    r"|layer_with_weights-\d+|layers|keras_metrics|compiled_metrics|compiled_loss|loss|metrics"
+    r"|optimizer|signatures|_random_generator|_rng|rng|_?callable_losses|_self_saveable.*"
+    r"|_build_input_shape|_metrics|input_spec|_build_shapes_dict"
+)
+#: Of lookup layers: their tables were filled when they were made.
+_TABLE_STATE: Final = frozenset({"idf_weights", "num_documents"})
+_MISSING: Final = object()
+
+
+class WeightAssignment:
+    """Puts variables of an object graph into a model, each exactly once.
+
+    Args:
+        graph: the `SavedObjectGraph` message.
+        layer_names: name of each Keras layer by node id.
+        read: returns the value of the variable at a node.
+    """
+
+    def __init__(
+        self, graph: Any, layer_names: Mapping[int, str], read: Callable[[int], Any]
+    ) -> None:
+        self._graph = graph
+        self._layer_names = layer_names
+        self._read = read
+        self._assigned: dict[int, Any] = {}
+        self._ignored: set[int] = set()
+
+    def assign(self, model: Any, configs: Mapping[str, Mapping[str, Any]]) -> int:
+        """Give *model* the weights, and return how many there were.
+
+        Args:
+            model: the Keras 3 model.
+            configs: each layer's configuration in Keras 2, by its name.
+
+        Raises:
+            MigrationError: a weight has no place in the model, or the model needs one more.
+        """
+        self._configs = configs
+        self._seen = {0}
+        self._enter(0, model, {}, "the model")
+        self._require_all(model)
+        finish(model)
+        return len(self._assigned)
+
+    def variable_of(self, node: int) -> Any:
+        """Return the variable that took the value of *node*, or None."""
+        return self._assigned.get(node)
+
+    def _enter(self, node: int, thing: Any, config: Mapping[str, Any], path: str) -> None:
+        config = self._configs.get(getattr(thing, "name", ""), config)
+        for name, child in self._children(node):
+            where = f"{path}/{name}"
+            if self._graph.nodes[child].WhichOneof("kind") == "variable":
+                self._give(child, thing, name, config, where)
+            elif child not in self._seen and self._leads_to_variables(child):
+                self._seen.add(child)
+                part = self._part(thing, name, child)
+                if part is _MISSING:
+                    raise MigrationError(where, "the Keras 3 model has no such part")
+                self._enter(child, part, config, where)
+
+    def _children(self, node: int) -> Iterator[tuple[str, int]]:
+        for child in self._graph.nodes[node].children:
+            if not _BESIDE.fullmatch(child.local_name):
+                yield child.local_name, child.node_id
+
+    def _leads_to_variables(self, node: int) -> bool:
+        waiting, seen = [node], {node}
+        for each in waiting:  # grows while it is walked
+            for _, child in self._children(each):
+                kind = self._graph.nodes[child].WhichOneof("kind")
+                if kind == "variable":
+                    return True
+                if kind == "user_object" and child not in seen:
+                    seen.add(child)
+                    waiting.append(child)
+        return False
+
+    def _part(self, thing: Any, name: str, node: int) -> Any:
+        if _CHILD_LAYER.match(name) and hasattr(thing, "layers"):
+            wanted = self._layer_names.get(node)
+            found = (layer for layer in thing.layers if layer.name == wanted)
+            return next(found, _MISSING)
+        return _attribute(thing, name)
+
+    def _give(
+        self, node: int, thing: Any, name: str, config: Mapping[str, Any], where: str
+    ) -> None:
+        if node in self._assigned or node in self._ignored:
+            return
+        own_name = NAMES.get((type(thing).__name__, name), name)
+        if own_name is None or own_name in _TABLE_STATE:
+            self._ignored.add(node)
+            return
+        variable = _attribute(thing, own_name)
+        if not hasattr(variable, "assign"):
+            raise MigrationError(where, "the Keras 3 model has no such weight")
+        put(variable, self._read(node), config, where)
+        self._assigned[node] = variable
+
+    def _require_all(self, model: Any) -> None:
+        given = {id(variable) for variable in self._assigned.values()}
+        for weight in model.weights:
+            if id(weight) not in given and "seed_generator" not in weight.path:
+                raise MigrationError(f"weight {weight.path!r}", "the file has no value for it")
+        lost = self._reachable_variables() - self._assigned.keys() - self._ignored
+        if lost:
+            name = self._graph.nodes[min(lost)].variable.name
+            raise MigrationError(f"weight {name!r}", "the Keras 3 model has no place for it")
+
+    def _reachable_variables(self) -> set[int]:
+        waiting, found = [0], {0}
+        for node in waiting:  # grows while it is walked
+            for _, child in self._children(node):
+                if child not in found:
+                    found.add(child)
+                    waiting.append(child)
+        return {n for n in found if self._graph.nodes[n].WhichOneof("kind") == "variable"}
+
+
+def finish(model: Any) -> None:
+    """Let layers that keep something made of their weights make it anew."""
+    for layer in model._flatten_layers():
+        if type(layer).__name__ == "Normalization":
+            layer.finalize_state()
+
+
+def put(variable: Any, value: Any, config: Mapping[str, Any], where: str) -> None:
+    """Assign *value*, in the form that Keras 3 has for it.
+
+    Args:
+        variable: the variable of the Keras 3 model.
+        value: what Keras 2 had.
+        config: the layer's configuration in Keras 2, with its `class_name`.
+        where: what to call it.
+
+    Raises:
+        MigrationError: it has another shape.
+    """
+    kind = str(config.get("class_name", ""))
+    if kind.startswith("CuDNN"):
+        is_recurrent = variable.name == "recurrent_kernel"
+        value = from_cudnn(kind, value, is_recurrent=is_recurrent)
+        kind = kind.removeprefix("CuDNN")
+    if tuple(variable.shape) != value.shape:
+        shapes = f"{list(value.shape)} in the file, {list(variable.shape)} in Keras 3"
+        raise MigrationError(where, f"its shapes differ: {shapes}")
+    factors = steepness(kind, config, value.shape[-1]) if value.ndim else None
+    variable.assign(value if factors is None else (value * factors).astype(value.dtype))
+
+
+def _attribute(thing: Any, name: str) -> Any:
+    if isinstance(thing, (list, tuple)):
+        return thing[int(name)] if name.isdigit() and int(name) < len(thing) else _MISSING
+    if isinstance(thing, Mapping):
+        return thing.get(name, _MISSING)
+    for each in (name, f"_{name}", name.lstrip("_")):
+        found = getattr(thing, each, None)
+        if found is not None:
+            return found
+    return _MISSING

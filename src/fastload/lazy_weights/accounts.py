@@ -1,0 +1,182 @@
+"""What a model's weights take in memory, and what happened to them: `fastload.residency`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fastload.lazy_weights.lender import Lender
+from fastload.lazy_weights.lending_plan import Plan
+from fastload.lazy_weights.places import Counts
+
+_MIB: Final = 2**20
+#: Rows of a table; of a model with more layers it has the largest.
+_MOST_ROWS: Final = 40
+_CELLS: Final = "{:<{width}}  {:>10}  {:>10}  {:>10}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerResidency:
+    """What the weights of one layer take in memory.
+
+    Attributes:
+        name: its path in the twin.
+        total_bytes: of all its weights.
+        resident_bytes: of those, in memory now.
+        owned_bytes: of those, in ordinary memory, where they stay: small ones, and those that
+            somebody changed.
+    """
+
+    name: str
+    total_bytes: int
+    resident_bytes: int
+    owned_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residency:
+    """What a model's weights take in memory, and what happened to them; as text, a table.
+
+    Weights that come and go are counted in whole pages.
+
+    Attributes:
+        is_lazy: whether weights come and go; where all fit, they do not.
+        budget_bytes: what the weights may take, with those of models that share the budget.
+        high_water_bytes: the most that was ever taken of it.
+        total_bytes: of all weights of this model.
+        kept_bytes: of those, always in memory: small ones, and those that somebody changed.
+        resident_bytes: of those, in memory now, the kept ones included.
+        loans: how often a weight was needed.
+        hits: of those, how often it was in memory, or on its way.
+        stalls: how often a call waited: for the disk, or for room.
+        reads: how often a weight was brought into memory.
+        bytes_read: their bytes.
+        evictions: how often a weight went to make room for another.
+        layers: the same by layer, in the order in which they are expected to be needed; those that
+            have small weights only come last.
+    """
+
+    is_lazy: bool
+    budget_bytes: int
+    high_water_bytes: int
+    total_bytes: int
+    kept_bytes: int
+    resident_bytes: int
+    loans: int = 0
+    hits: int = 0
+    stalls: int = 0
+    reads: int = 0
+    bytes_read: int = 0
+    evictions: int = 0
+    layers: tuple[LayerResidency, ...]
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of the loans that were hits; 1 where there was none."""
+        return self.hits / self.loans if self.loans else 1.0
+
+    def __str__(self) -> str:
+        """Return a table, the whole model first."""
+        return "\n".join(_lines(self))
+
+
+def residency_of(lender: Lender) -> Residency:
+    """Return what the weights that *lender* lends take in memory now."""
+    with lender.budget.changed:
+        counts, layers = lender.shelf.counts, _layers(lender)
+        return Residency(
+            is_lazy=True,
+            budget_bytes=lender.budget.limit,
+            high_water_bytes=lender.budget.high_water,
+            total_bytes=lender.plan.total_nbytes,
+            kept_bytes=sum(layer.owned_bytes for layer in layers),
+            resident_bytes=sum(layer.resident_bytes for layer in layers),
+            layers=layers,
+            **_events(counts),
+        )
+
+
+def residency_of_whole(plan: Plan, limit: int) -> Residency:
+    """Return what the weights of *plan* take where all of them fit into *limit* bytes."""
+    sizes = _sizes(plan)
+    layers = tuple(
+        LayerResidency(name=name, total_bytes=size, resident_bytes=size, owned_bytes=size)
+        for name, size in sizes.items()
+    )
+    total = plan.total_nbytes
+    return Residency(
+        is_lazy=False,
+        budget_bytes=limit,
+        high_water_bytes=total,
+        total_bytes=total,
+        kept_bytes=total,
+        resident_bytes=total,
+        layers=layers,
+    )
+
+
+def _events(counts: Counts) -> dict[str, int]:
+    names = ("loans", "hits", "stalls", "reads", "bytes_read", "evictions")
+    return {name: getattr(counts, name) for name in names}
+
+
+def _layers(lender: Lender) -> tuple[LayerResidency, ...]:
+    lent: Counter[str] = Counter()
+    owned: Counter[str] = Counter()
+    for weight in (*lender.plan.lent, *lender.plan.kept):
+        place = lender.shelf.places.get(weight.name)
+        lent[weight.layer] += weight.nbytes if place is not None and place.piece else 0
+        owned[weight.layer] += lender.owned.get(weight.name, 0)
+    return tuple(
+        LayerResidency(
+            name=name,
+            total_bytes=size,
+            resident_bytes=lent[name] + owned[name],
+            owned_bytes=owned[name],
+        )
+        for name, size in _sizes(lender.plan).items()
+    )
+
+
+def _sizes(plan: Plan) -> dict[str, int]:
+    sizes: Counter[str] = Counter()
+    for weight in plan.lent:
+        sizes[weight.layer] += weight.nbytes
+    for weight in plan.kept:
+        sizes[weight.layer] += weight.ref.nbytes
+    return dict(sizes)
+
+
+def _lines(told: Residency) -> Iterator[str]:
+    yield (
+        f"{_mib(told.resident_bytes)} of {_mib(told.total_bytes)} MiB in memory, "
+        f"{_mib(told.kept_bytes)} of them always"
+    )
+    yield f"budget {_mib(told.budget_bytes)} MiB, at most {_mib(told.high_water_bytes)} taken"
+    if told.is_lazy:
+        yield (
+            f"{told.loans} loans, {told.hit_rate:.1%} hits, {told.stalls} stalls; "
+            f"{told.reads} reads of {_mib(told.bytes_read)} MiB, {told.evictions} evictions"
+        )
+    else:
+        yield "all weights fit: this is an ordinary model"
+    yield from _rows(told.layers)
+
+
+def _rows(layers: Sequence[LayerResidency]) -> Iterator[str]:
+    largest = sorted(layers, key=lambda layer: -layer.total_bytes)[:_MOST_ROWS]
+    shown = {layer.name for layer in largest}
+    width = max(map(len, shown | {"layer"}))
+    yield _CELLS.format("layer", "MiB", "in memory", "always", width=width)
+    for layer in layers:
+        if layer.name in shown:
+            sizes = (layer.total_bytes, layer.resident_bytes, layer.owned_bytes)
+            yield _CELLS.format(layer.name, *map(_mib, sizes), width=width)
+    if len(layers) > len(shown):
+        yield f"and {len(layers) - len(shown)} smaller layers"
+
+
+def _mib(nbytes: int) -> str:
+    return f"{nbytes / _MIB:.1f}"

@@ -1,0 +1,120 @@
+"""The weights of one model, lent out of a budget."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from fastload.lazy_weights.budget import Budget
+from fastload.lazy_weights.lending_plan import LazyWeight, Plan
+from fastload.lazy_weights.order import NeedOrder
+from fastload.lazy_weights.pages import Pages
+from fastload.lazy_weights.places import Place, Shelf, Wait
+from fastload.lazy_weights.read_ahead import ReadAhead
+from fastload.twin.format import dtype_of
+from fastload.twin.weights import Array
+
+
+class Lender:
+    """Lends the weights of one model; gives everything back when it is no longer used.
+
+    Args:
+        plan: which weights there are.
+        budget: what they may take.
+        pages: the file that they are in.
+        besides: bytes of weights in ordinary memory that are in no file.
+
+    Attributes:
+        plan: which weights there are.
+        budget: what they share, perhaps with those of other models.
+        shelf: where they are in it.
+        owned: bytes of weights that are ordinary memory by now, by name.
+
+    Raises:
+        MemoryBudgetError: what stays does not fit.
+    """
+
+    def __init__(self, plan: Plan, budget: Budget, pages: Pages, besides: int = 0) -> None:
+        self.plan, self.budget = plan, budget
+        self.owned: dict[str, int] = {}
+        self.shelf = Shelf(pages=pages, order=NeedOrder(weight.name for weight in plan.lent))
+        places = [Place(weight=weight, shelf=self.shelf) for weight in plan.lent]
+        self.shelf.places.update({place.weight.name: place for place in places})
+        self._read_ahead = ReadAhead.of(budget)
+        budget.keep(plan.kept_nbytes + besides, "keeping small weights")
+        self.owned.update({weight.name: weight.ref.nbytes for weight in plan.kept})
+        if besides:
+            self.owned[""] = besides
+        weakref.finalize(self, _give_back, budget, self.shelf, self.owned).atexit = False
+
+    def lend(self, name: str, wait: Wait) -> tuple[Any, LazyWeight]:
+        """Lend a weight; its bytes stay in memory while what stands for them lives.
+
+        Args:
+            name: the weight.
+            wait: what to do where there is no room.
+
+        Returns:
+            What `Piece.owner` returns, and which weight it is of.
+
+        Raises:
+            KeyError: there is no such weight, or it became ordinary memory.
+            MemoryBudgetError: there is no room.
+            OSError: the file cannot be read.
+        """
+        place = self.shelf.places[name]
+        owner = self.budget.lend(place, wait)
+        self._read_ahead.wake()
+        return owner, place.weight
+
+    def own(self, name: str) -> Array:
+        """Return a weight in ordinary memory, with room for it: somebody is to change it.
+
+        It is lent as before until `forget`.
+
+        Raises:
+            MemoryBudgetError: there is no room for it.
+            OSError: the file cannot be read.
+        """
+        weight = self.shelf.places[name].weight
+        self.budget.forget(self.shelf.places[name])
+        self.budget.keep(weight.ref.nbytes, f"keeping {name!r} in memory")
+        try:
+            array = self.content(weight)
+        except OSError:
+            self.budget.release(weight.ref.nbytes)
+            raise
+        self.owned[name] = weight.ref.nbytes
+        return array
+
+    def forget(self, name: str) -> None:
+        """Lend a weight no more."""
+        self.budget.forget(self.shelf.places.pop(name))
+
+    def content(self, weight: LazyWeight) -> Array:
+        """Return a weight, read from the file into memory of its own."""
+        return as_array(self.shelf.pages.content(weight), weight)
+
+
+def array_over(owner: Any, weight: LazyWeight) -> Array:
+    """Return *weight* as an array over the pages that it lies on."""
+    flat = np.frombuffer(owner, np.uint8)
+    before = weight.ref.offset - weight.start
+    return as_array(flat[before : before + weight.ref.nbytes], weight)
+
+
+def as_array(content: Any, weight: LazyWeight) -> Array:
+    """Return bytes as an array of the shape and dtype of *weight*."""
+    dtype = dtype_of(weight.ref.dtype)
+    return np.frombuffer(content, np.uint8).view(dtype).reshape(weight.ref.shape)
+
+
+def _give_back(budget: Budget, shelf: Shelf, owned: dict[str, int]) -> None:
+    """Leave the budget as if the model had never been in it."""
+    places = list(shelf.places.values())
+    shelf.places.clear()  # nothing of it is read ahead any more
+    for place in places:
+        budget.forget(place)
+    budget.release(sum(owned.values()))

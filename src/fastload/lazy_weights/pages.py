@@ -1,0 +1,245 @@
+"""Pieces of a file in memory, each brought and dropped by itself.
+
+Where the system can, a piece is a mapping of just its pages. What a process has of a file in memory
+is then bounded by what it has mapped: a fault brings in pages around the one that was touched (64
+KiB on Linux, and whole huge pages of 2 MiB where the page cache has them), but never beyond the end
+of a mapping. `docs/decisions/0015-weights-on-loan.md` has the measurements. Elsewhere a piece is
+read into memory of its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import mmap
+import os
+import sys
+import threading
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from fastload.lazy_weights.lending_plan import LazyWeight
+from fastload.lazy_weights.page_table import is_in_memory, is_told, was_written
+
+#: Linux 5.14: map and read pages at once, without touching them; see madvise(2).
+_MADV_POPULATE_READ: Final = 22
+
+
+class Piece(Protocol):
+    """Memory for the bytes of one weight."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the bytes can be looked at."""
+
+    def read(self) -> None:
+        """Get it ready, all of it; may take as long as the disk does.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+
+    def owner(self) -> Any:
+        """Return a new object with the buffer interface; the bytes are in use while it lives."""
+
+    @property
+    def can_be_watched(self) -> bool:
+        """Whether its pages can be dropped while it is lent, and looked at afterwards."""
+
+    def drop_pages(self) -> None:
+        """Give its pages back while it is lent; they are read again when they are touched."""
+
+    def is_touched(self) -> bool:
+        """Say whether any page of it is in memory."""
+
+    def was_written(self) -> bool:
+        """Say whether somebody wrote into it: then it is no longer what the file has."""
+
+    def close(self) -> None:
+        """Give its memory back. Nobody uses an owner any more."""
+
+
+class Pages(Protocol):
+    """A file whose pieces are wanted."""
+
+    def piece(self, weight: LazyWeight) -> Piece:
+        """Return memory for *weight*; it begins with what is at `weight.start` in the file."""
+
+    def advise(self, weight: LazyWeight) -> None:
+        """Have the system read *weight* from disk soon, into memory of its own."""
+
+    def content(self, weight: LazyWeight) -> bytes:
+        """Return the bytes of *weight*, in ordinary memory.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+
+
+def pages_of(path: Path, *, mapped: bool = True) -> MappedPages | ReadPages:
+    """Open the file at *path*, to be mapped where the system can and *mapped* asks for it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    if mapped and _libc() is not None:
+        return MappedPages(path)
+    return ReadPages(path)
+
+
+class _OpenFile:
+    """A file that stays open while somebody may want a piece of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._lock = threading.Lock()
+        weakref.finalize(self, self._file.close).atexit = False
+
+    def head(self, nbytes: int) -> bytes:
+        """Return the first bytes of the file."""
+        with self._lock:
+            self._file.seek(0)
+            return self._file.read(nbytes)
+
+    def advise(self, weight: LazyWeight) -> None:
+        """Have the system read *weight* from disk soon, into memory of its own."""
+        if hasattr(os, "posix_fadvise"):
+            wanted = os.POSIX_FADV_WILLNEED
+            os.posix_fadvise(self._file.fileno(), weight.start, weight.nbytes, wanted)
+
+    def content(self, weight: LazyWeight) -> bytes:
+        """Return the bytes of *weight*, in ordinary memory."""
+        content = bytearray(weight.ref.nbytes)
+        self.read_into(memoryview(content), weight)
+        return bytes(content)
+
+    def read_into(self, memory: memoryview, weight: LazyWeight) -> None:
+        """Read the bytes of *weight* into *memory*."""
+        with self._lock:
+            self._file.seek(weight.ref.offset)
+            while memory:
+                count = self._file.readinto(memory)
+                if not count:
+                    raise OSError(f"the file ended within {weight.name!r}")
+                memory = memory[count:]
+
+
+class MappedPages(_OpenFile):
+    """A file whose pieces are mapped, copy-on-write, as the twin itself is."""
+
+    def piece(self, weight: LazyWeight) -> Piece:
+        """Map the pages of *weight*; none is read yet."""
+        libc = _required_libc()
+        protection, kind = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE
+        address = libc.mmap(
+            None, weight.nbytes, protection, kind, self._file.fileno(), weight.start
+        )
+        if address in (None, ctypes.c_void_p(-1).value):
+            error = ctypes.get_errno()
+            raise MemoryError(f"{weight.name!r} could not be mapped: {os.strerror(error)}")
+        return _Mapping(address=address, nbytes=weight.nbytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mapping:
+    address: int
+    nbytes: int
+    is_ready: bool = True
+
+    def owner(self) -> Any:
+        return (ctypes.c_ubyte * self.nbytes).from_address(self.address)
+
+    def read(self) -> None:
+        libc = _required_libc()
+        # Both: the first has the whole weight asked of the disk at once.
+        libc.madvise(self.address, self.nbytes, mmap.MADV_WILLNEED)
+        libc.madvise(self.address, self.nbytes, _MADV_POPULATE_READ)  # older kernels refuse
+
+    @property
+    def can_be_watched(self) -> bool:
+        return is_told() and not self.was_written()
+
+    def drop_pages(self) -> None:
+        _required_libc().madvise(self.address, self.nbytes, mmap.MADV_DONTNEED)
+
+    def is_touched(self) -> bool:
+        return is_in_memory(self.address, self.nbytes)
+
+    def was_written(self) -> bool:
+        return was_written(self.address, self.nbytes)
+
+    def close(self) -> None:
+        _required_libc().munmap(self.address, self.nbytes)
+
+
+class ReadPages(_OpenFile):
+    """A file whose pieces are read into memory of their own."""
+
+    def piece(self, weight: LazyWeight) -> Piece:
+        """Take memory for *weight*; nothing is read yet."""
+        return _Buffer(file=self, weight=weight, memory=mmap.mmap(-1, weight.nbytes))
+
+
+class Unwatched:
+    """Memory that the system tells nothing of."""
+
+    __slots__ = ()
+
+    @property
+    def can_be_watched(self) -> bool:
+        """Whether its pages can be dropped while it is lent: no."""
+        return False
+
+    def drop_pages(self) -> None:
+        """Not to be had."""
+        raise NotImplementedError
+
+    def is_touched(self) -> bool:
+        """Say whether it may be in use: that is not known."""
+        return True
+
+    def was_written(self) -> bool:
+        """Say whether somebody wrote into it: it would not be known."""
+        return False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Buffer(Unwatched):
+    file: ReadPages
+    weight: LazyWeight
+    memory: mmap.mmap
+    is_ready: bool = False
+
+    def read(self) -> None:
+        before = self.weight.ref.offset - self.weight.start
+        with memoryview(self.memory) as memory:
+            self.file.read_into(memory[before : before + self.weight.ref.nbytes], self.weight)
+        self.is_ready = True
+
+    def owner(self) -> Any:
+        return (ctypes.c_ubyte * len(self.memory)).from_buffer(self.memory)
+
+    def close(self) -> None:
+        return None  # it goes with the last that refers to it
+
+
+@functools.cache
+def _libc() -> Any:
+    """Return the C library with `mmap`, or None where there is none, or its offsets are short."""
+    if os.name != "posix" or sys.maxsize < 2**63 - 1:
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    pointer, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    libc.mmap.argtypes = [pointer, size, number, number, number, ctypes.c_int64]
+    libc.mmap.restype = pointer
+    libc.munmap.argtypes = [pointer, size]
+    libc.madvise.argtypes = [pointer, size, number]
+    return libc
+
+
+def _required_libc() -> Any:
+    libc = _libc()
+    assert libc is not None  # noqa: S101 - `pages_of` looked
+    return libc

@@ -1,0 +1,210 @@
+"""A model whose weights are lent within a budget: from a restored model to a lazy one."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastload.cache.mounts import is_network_filesystem
+from fastload.errors import MemoryBudgetError, RestoreError
+from fastload.lazy_weights.accounts import Residency, residency_of, residency_of_whole
+from fastload.lazy_weights.available import available_bytes
+from fastload.lazy_weights.budget import Budget
+from fastload.lazy_weights.first_pass import WatchedLender
+from fastload.lazy_weights.lender import Lender
+from fastload.lazy_weights.lending_plan import Plan, plan_of, plan_of_functions
+from fastload.lazy_weights.page_table import was_written
+from fastload.lazy_weights.pages import Pages, pages_of
+from fastload.lazy_weights.shared import shared_budget
+from fastload.lazy_weights.tf_device_pages import DevicePages
+from fastload.lazy_weights.tf_lazy_models import (
+    lend_weights,
+    nbytes_besides,
+    refuse_compilation,
+    variables_of,
+)
+from fastload.lazy_weights.tf_trial import require_lazy_variables
+from fastload.twin.format import USER_BLOCK_BYTES
+from fastload.twin.reader import Twin
+
+#: Of the memory that is left, this much is for what a model computes.
+_LEFT_FOR_OTHERS: Final = 0.2
+#: By model or predictor: what lends its weights or, where all fit, what they take.
+_known: Final[weakref.WeakKeyDictionary[Any, Lender | Residency]] = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which terms weights are lent.
+
+    Attributes:
+        limit: bytes that they may take.
+        shared: the budget that they share with other models, if they do.
+        device: where they are lent to; None for the host.
+        progress: show the first round over them.
+    """
+
+    limit: int
+    shared: Budget | None = None
+    device: str | None = None
+    progress: bool = False
+
+    @classmethod
+    def of(cls, memory_budget: int | None, device: str | None, *, progress: bool = False) -> Terms:
+        """Return the terms of a load.
+
+        Args:
+            memory_budget: bytes; None for the budget that models share or, if there is none, for
+                most of the memory that is left.
+            device: where the weights are lent to.
+            progress: show the first round over them.
+        """
+        if memory_budget is not None:
+            return cls(limit=memory_budget, device=device, progress=progress)
+        shared = shared_budget()
+        if shared is not None:
+            return cls(limit=shared.limit, shared=shared, device=device, progress=progress)
+        left = available_bytes()
+        limit = 2**63 if left is None else int(left * (1 - _LEFT_FOR_OTHERS))
+        return cls(limit=limit, device=device, progress=progress)
+
+
+def require_budget(twin: Twin, terms: Terms) -> None:
+    """Check, before a model is made, that its largest layer can run.
+
+    Raises:
+        MemoryBudgetError: it cannot; the error has the smallest budget.
+    """
+    _require(plan_of(twin.refs.values()), terms)
+
+
+def lend_weights_of(model: Any, twin: Twin, terms: Terms) -> None:
+    """Have the weights of a restored model lent, unless all of them fit.
+
+    Args:
+        model: a model that was restored from *twin*, which is mapped.
+        twin: its twin.
+        terms: the budget.
+
+    Raises:
+        MemoryBudgetError: the budget is smaller than the model's largest layer.
+        RestoreError: the twin cannot be read any more.
+        BypassError: TensorFlow cannot be driven as expected.
+    """
+    variables = variables_of(model, twin)
+    plan = plan_of(ref for ref in twin.refs.values() if ref.name in variables)
+    lender = _lender(plan, twin, terms, nbytes_besides(model, variables))
+    if lender is None:
+        remember(model, residency_of_whole(plan, terms.limit))
+        return
+    near = None if terms.device is None else _near(plan, twin, terms)
+    with reading(twin):
+        lend_weights(variables, lender, near)
+    if not was_written(*twin.extent):
+        twin.release_pages()
+    refuse_compilation(model)
+    remember(model, near or lender)
+
+
+def lender_of(twin: Twin, terms: Terms) -> Lender | None:
+    """Return what lends the weights of *twin* to functions; None where all of them fit.
+
+    Raises:
+        MemoryBudgetError: the budget is smaller than the model's largest layer.
+        RestoreError: the twin cannot be read any more.
+        BypassError: TensorFlow cannot be driven as expected.
+    """
+    return _lender(plan_of_functions(twin.refs.values()), twin, terms)
+
+
+def whole(twin: Twin, terms: Terms) -> Residency:
+    """Return what the weights of *twin* take where all of them fit."""
+    return residency_of_whole(plan_of_functions(twin.refs.values()), terms.limit)
+
+
+def remember(owner: Any, weights: Lender | Residency) -> None:
+    """Take down what lends the weights of a model or predictor; or what they take, if all fit."""
+    _known[owner] = weights
+
+
+@contextmanager
+def reading(twin: Twin) -> Iterator[None]:
+    """Read the file of *twin* in the block.
+
+    Raises:
+        RestoreError: it cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RestoreError(twin.path, f"it cannot be read: {error}") from error
+
+
+def _lender(plan: Plan, twin: Twin, terms: Terms, besides: int = 0) -> Lender | None:
+    if plan.total_nbytes + besides <= terms.limit and terms.shared is None:
+        return None
+    require_lazy_variables()
+    _require(plan, terms, besides)
+    budget = terms.shared or Budget(terms.limit)
+    pages = _pages(twin, mapped=not is_network_filesystem(twin.path.parent))
+    kind = WatchedLender if terms.progress else Lender
+    return kind(plan, budget, pages, besides)
+
+
+def residency(model: Any) -> Residency:
+    """Say what the weights of a lazy model take in memory, and what happened to them.
+
+    Args:
+        model: what `load_model` or `load_predictor` returned for `weights="lazy"` or a
+            `memory_budget`.
+
+    Returns:
+        Bytes in memory, by layer and in all, and how often weights came and went until now; as
+        text, a table.
+
+    Raises:
+        ValueError: the model was not loaded so.
+
+    Example:
+        >>> import fastload
+        >>> model = fastload.load_model("path/to/model", memory_budget="1GiB")  # doctest: +SKIP
+        >>> fastload.residency(model).resident_bytes  # doctest: +SKIP
+        1064239104
+    """
+    try:
+        weights = _known[model]
+        return residency_of(weights) if isinstance(weights, Lender) else weights
+    except (KeyError, TypeError):  # a TypeError where no weak reference to it can be made
+        what = f"this {type(model).__name__} was not loaded with lazy weights"
+        raise ValueError(
+            f"{what}. Load it with fastload.load_model(path, weights='lazy'), "
+            "or give a memory_budget="
+        ) from None
+
+
+def _pages(twin: Twin, *, mapped: bool) -> Pages:
+    """Open the file of *twin* once more, by its name, which may be another twin's by now."""
+    with reading(twin):
+        pages = pages_of(twin.path, mapped=mapped)
+        head = pages.head(USER_BLOCK_BYTES)
+    if head != twin.header.to_bytes():
+        raise RestoreError(twin.path, "it was replaced while it was restored")
+    return pages
+
+
+def _near(plan: Plan, twin: Twin, terms: Terms) -> Lender:
+    """Return what lends the weights of *plan* on a device, within a budget of the device's own."""
+    assert terms.device is not None  # noqa: S101 - the caller looked
+    pages = DevicePages(file=_pages(twin, mapped=False), device=terms.device)
+    return Lender(plan, Budget(terms.limit), pages)
+
+
+def _require(plan: Plan, terms: Terms, besides: int = 0) -> None:
+    smallest = plan.smallest_budget + besides
+    if terms.limit < smallest:
+        layer, nbytes = plan.largest_layer
+        purpose = f"this model, with {nbytes} bytes in its largest layer {layer!r},"
+        raise MemoryBudgetError(purpose, terms.limit, smallest)

@@ -1,0 +1,203 @@
+"""Flat functions whose weights are lent: each is asked for when the function comes to it."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastload.lazy_weights.lender import Lender
+from fastload.lazy_weights.places import Wait
+from fastload.lazy_weights.tf_deliveries import delivered
+from fastload.lazy_weights.tf_lent_tensors import lent_tensor
+from fastload.lazy_weights.turns import took_turn, turn_in
+from fastload.runtime.core.eager import placed
+from fastload.runtime.core.tensorflow import import_module, tensorflow
+from fastload.runtime.core.transplant import require
+from fastload.runtime.functions.flat_call import registered
+from fastload.runtime.functions.flat_function import FlatFunction
+from fastload.runtime.functions.inlining import shape_of_argument
+
+
+class LazyFlatCall:
+    """A flat function with weights that are lent out of a budget.
+
+    TensorFlow puts the function into the one around it before it runs, so that each kernel of it
+    waits for its own weight only.
+
+    Args:
+        function: the function.
+        lender: lends those weights that come and go.
+        weights: the values of the other arguments after the inputs, by position; None for those
+            that are lent.
+        device: where it runs; None for where TensorFlow would run it.
+    """
+
+    def __init__(
+        self,
+        function: FlatFunction,
+        lender: Lender,
+        weights: Sequence[Any],
+        device: str | None,
+    ) -> None:
+        registered(function, self)
+        self._function, self._lender, self._device = function, lender, device
+        self._weights = weights
+        # TensorFlow keeps what graphs call for ever: nothing there may hold the lender.
+        self._run = _traced(function, weights, weakref.ref(lender))
+
+    def __call__(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Run the function on tensors by name; nothing here looks at their shapes."""
+        function = self._function
+        with placed(self._device):
+            tensors = self._run(*(inputs[name] for name in function.arguments))
+        return dict(zip(function.results, tensors, strict=True))
+
+
+def _traced(function: FlatFunction, weights: Sequence[Any], lender: Any) -> Any:
+    tf = tensorflow()
+    definition = _parsed(function.definitions[-1])
+    _relax(definition, len(function.arguments))
+    specs = [
+        tf.TensorSpec(tf.TensorShape(shape_of_argument(definition, index)), argument.type)
+        for index, argument in enumerate(definition.signature.input_arg)
+    ]
+    count = len(function.arguments)
+    nodes = _nodes_of(function, definition)
+
+    def run(*inputs: Any) -> Any:
+        values = list(weights)
+        for index in _needs(definition, count):
+            if values[index] is None:
+                spec = specs[count + index]
+                values[index] = _asked_for(lender, function.captures[index], spec)
+        return _put_in(nodes, [*inputs, *values])
+
+    traced = tf.function(run, input_signature=specs[:count], autograph=False)
+    return traced.get_concrete_function()
+
+
+def _asked_for(lender: Any, name: Any, spec: Any) -> Any:
+    """Return the weight called *name*, as a node of the graph that is built now."""
+
+    def read(wait: Wait) -> Any:
+        found: Lender | None = lender()
+        if found is None:
+            raise ValueError("the predictor is closed")
+        return lent_tensor(found, name, wait)
+
+    tf = tensorflow()
+    graph = tf.compat.v1.get_default_graph()
+    turn = turn_in(graph)
+    with tf.control_dependencies(turn.after):
+        values = delivered(read, turn.data, spec.dtype, spec.shape)
+    took_turn(graph, values.op)
+    return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Nodes:
+    """The nodes of a function as a graph.
+
+    Attributes:
+        graph: a `GraphDef`; the function's arguments are nodes of it.
+        arguments: the names of those.
+        results: the names of the tensors that it gives.
+    """
+
+    graph: Any
+    arguments: list[str]
+    results: list[str]
+
+
+def _nodes_of(function: FlatFunction, definition: Any) -> _Nodes:
+    signature = definition.signature
+    graph, names = _conversion().function_def_to_graph_def(definition)
+    graph.library.function.extend(map(_parsed, function.definitions[:-1]))
+    return _Nodes(
+        graph=graph,
+        arguments=[each.name for each in signature.input_arg],
+        results=[names[definition.ret[each.name]] for each in signature.output_arg],
+    )
+
+
+def _put_in(nodes: _Nodes, values: Sequence[Any]) -> Any:
+    """Put *nodes* into the graph that is built now; return their results.
+
+    A call of the function would wait for all arguments at once.
+    """
+    tf = tensorflow()
+    around = tf.compat.v1.get_default_graph()
+    inputs = dict(zip(nodes.arguments, map(around.capture, values), strict=True))
+    return tf.import_graph_def(nodes.graph, inputs, nodes.results, name="")
+
+
+@functools.cache
+def _conversion() -> Any:
+    conversion = import_module("tensorflow.python.framework.function_def_to_graph")
+    require(conversion, ["function_def_to_graph_def"])
+    return conversion
+
+
+def _parsed(content: bytes) -> Any:
+    from tensorflow.core.framework import function_pb2
+
+    return function_pb2.FunctionDef.FromString(content)
+
+
+def _relax(definition: Any, count: int) -> None:
+    """Have nothing in a function wait for all of its weights, the arguments after *count* others.
+
+    Where TensorFlow put a function in the place of a call, what needs no argument waits for all:
+    it keeps what is in the function from running before the call would.
+    """
+    weights = {argument.name for argument in definition.signature.input_arg[count:]}
+    nodes = {node.name: node for node in definition.node_def}
+    for node in definition.node_def:
+        if node.op == "NoOp":
+            kept = [each for each in node.input if _origin(each, nodes) not in weights]
+            node.input[:] = kept
+
+
+def _origin(reference: str, nodes: Mapping[str, Any]) -> str:
+    """Return the node or argument whose value an input is, past those that hand it on."""
+    name = _source(reference)
+    while name in nodes and nodes[name].op == "Identity":
+        name = _source(nodes[name].input[0])
+    return name
+
+
+def _needs(definition: Any, count: int) -> list[int]:
+    """Return which arguments after the first *count* are needed, in an order of need.
+
+    The order is one in which the function's nodes can run: each after those whose values it takes.
+    """
+    places = {
+        argument.name: index - count
+        for index, argument in enumerate(definition.signature.input_arg)
+    }
+    nodes = {node.name: node for node in definition.node_def}
+    order: list[int] = []
+    seen: set[str] = set()
+    waiting = [_source(each) for each in reversed(list(definition.ret.values()))]
+    while waiting:
+        name = waiting[-1]
+        node = nodes.get(name)
+        sources = [] if node is None else [_source(each) for each in node.input]
+        missing = [source for source in sources if source not in seen and source in nodes]
+        if missing and name not in seen:
+            waiting.extend(reversed(missing))
+            continue
+        waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        order.extend(places[each] for each in (*sources, name) if places.get(each, -1) >= 0)
+    return list(dict.fromkeys(order))
+
+
+def _source(reference: str) -> str:
+    """Return the node or argument that an input in a function comes from."""
+    return reference.removeprefix("^").partition(":")[0]

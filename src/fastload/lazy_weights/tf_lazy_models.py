@@ -1,0 +1,69 @@
+"""Keras models whose weights are lent: which variables they have, and what is set beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fastload.lazy_weights.lender import Lender
+from fastload.lazy_weights.lending_plan import SMALL_BYTES
+from fastload.lazy_weights.page_table import was_written
+from fastload.lazy_weights.tf_lazy_variables import is_plain, make_lazy, own_memory
+from fastload.runtime.core.zero_copy import address_of, has_dlpack
+from fastload.twin.reader import Twin
+
+
+def variables_of(model: Any, twin: Twin) -> dict[str, Any]:
+    """Return the plain variables of a restored model by the name of the weight that they share.
+
+    Args:
+        model: a model that was restored from *twin*.
+        twin: whose memory the variables share. One that shares none is left out: it has its own;
+            so is one whose values somebody changed in place while the model was made.
+    """
+    places = twin.addresses()
+    found = {}
+    for variable in map(_innermost, model.variables):
+        if is_plain(variable):
+            array = np.asarray(variable.read_value())
+            address = address_of(array)
+            is_shared = address in places and has_dlpack(array.dtype)
+            if is_shared and not was_written(address, array.nbytes):
+                found[places[address]] = variable
+    return found
+
+
+def nbytes_besides(model: Any, variables: Mapping[str, Any]) -> int:
+    """Return the bytes of large variables of a model that are not among *variables*."""
+    known = {id(variable) for variable in variables.values()}
+    others = [each for each in map(_innermost, model.variables) if id(each) not in known]
+    sizes = [math.prod(each.shape) * (each.dtype.size or 0) for each in others]
+    return sum(size for size in sizes if size >= SMALL_BYTES)
+
+
+def lend_weights(variables: Mapping[str, Any], lender: Lender, near: Lender | None = None) -> None:
+    """Have variables lend their values, and give those that keep theirs memory of their own."""
+    for weight in lender.plan.kept:
+        if weight.name in variables:
+            own_memory(variables[weight.name], lender.content(weight))
+    for weight in lender.plan.lent:
+        if weight.name in variables:
+            make_lazy(variables[weight.name], lender, weight.name, near)
+
+
+def refuse_compilation(model: Any) -> None:
+    """Keep XLA away: a compiled function takes all weights at once, and calls nobody back."""
+    if hasattr(model, "supports_jit"):  # Keras 3 asks
+        model.supports_jit = False
+    if getattr(model, "jit_compile", None):
+        model.jit_compile = False
+
+
+def _innermost(variable: Any) -> Any:
+    """Return TensorFlow's variable within Keras's, and within one that casts as it is read."""
+    for name in ("_value", "_variable"):
+        variable = getattr(variable, name, variable)
+    return variable

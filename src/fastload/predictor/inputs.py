@@ -1,0 +1,174 @@
+"""Inputs of a predictor, checked against its signature before anything runs.
+
+TensorFlow runs a flat function without looking at shapes: a wrong rank would end the process inside
+a kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fastload.runtime.core import eager
+from fastload.signature import Signature, TensorSpec, shown_shape
+from fastload.twin.format import dtype_of
+
+
+def named_inputs(signature: Signature, given: Any, named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a caller gave, by the names of the signature's inputs.
+
+    Args:
+        signature: what the function takes.
+        given: one value, values in the order of a Keras model, or values by name; None if they are
+            all in *named*.
+        named: values by name.
+
+    Raises:
+        TypeError: it cannot be said which value is which input.
+        ValueError: an input is missing, or there is no input of some name.
+    """
+    if given is not None and named:
+        raise TypeError("give inputs either by name or in one argument, not both")
+    found = named if given is None else _by_name(signature, given)
+    if missing := signature.inputs.keys() - found.keys():
+        raise ValueError(f"{_shown(signature)}: {_listed(missing)} is missing")
+    if unknown := found.keys() - signature.inputs.keys():
+        raise ValueError(f"{_shown(signature)}: there is no input {_listed(unknown)}")
+    return {name: found[name] for name in signature.inputs}
+
+
+def tensor_of(signature: Signature, spec: TensorSpec, value: Any) -> Any:
+    """Return *value* as a tensor that suits *spec*.
+
+    Numbers are converted where nothing but precision can be lost: whole numbers to floating point,
+    64 bits to 32. Tensors are taken as they are.
+
+    Raises:
+        TypeError: it is no tensor, array or nest of plain values, or has another kind of dtype.
+        ValueError: it has another shape, or holds numbers that do not fit.
+    """
+    tensor = _checked_tensor(signature, spec, value)
+    if tensor is None:
+        tensor = _converted(signature, spec, _array(signature, spec, value))
+    if not _suits(tensor.shape, spec.shape):
+        got = shown_shape(tuple(tensor.shape))
+        raise ValueError(f"{_takes(signature, spec)}; it was given {got}")
+    return tensor
+
+
+def array_of(signature: Signature, spec: TensorSpec, value: Any) -> Any:
+    """Return *value*, which may be too long for one call, as something that can be sliced.
+
+    Raises:
+        TypeError, ValueError: as `tensor_of`, but for the shape.
+    """
+    tensor = _checked_tensor(signature, spec, value)
+    return _array(signature, spec, value) if tensor is None else tensor
+
+
+def _by_name(signature: Signature, given: Any) -> Mapping[str, Any]:
+    if isinstance(given, Mapping):
+        return given
+    if len(signature.inputs) == 1:
+        ((name, spec),) = signature.inputs.items()
+        return {name: _unpacked(spec, given)}
+    if not isinstance(given, (list, tuple)):
+        raise TypeError(f"{_shown(signature)}: give a dict with a value for each")
+    if signature.order is None:
+        raise TypeError(f"{_shown(signature)}, in no known order: give a dict")
+    if len(given) != len(signature.order):
+        raise ValueError(f"{_shown(signature)}; it was given {len(given)} values")
+    return dict(zip(signature.order, given, strict=True))
+
+
+def _unpacked(spec: TensorSpec, given: Any) -> Any:
+    """Return the one value of a list of one, as Keras does; a list may be the value itself."""
+    if isinstance(given, (list, tuple)) and len(given) == 1 and hasattr(given[0], "shape"):
+        one = given[0]
+        if spec.shape is not None and len(one.shape) == len(spec.shape):
+            return one
+    return given
+
+
+def _checked_tensor(signature: Signature, spec: TensorSpec, value: Any) -> Any:
+    """Return *value* if it is a tensor or variable, None if it is anything else."""
+    if eager.is_variable(value):
+        value = value.read_value()
+    if not eager.is_tensor(value):
+        return None
+    if not hasattr(value, "numpy"):
+        raise TypeError(
+            "a predictor works on values, not inside of graphs: use fastload.load_saved_model there"
+        )
+    if value.dtype.name != spec.dtype:
+        raise TypeError(f"{_takes(signature, spec)}; it was given a tensor of {value.dtype.name}")
+    return value
+
+
+def _array(signature: Signature, spec: TensorSpec, value: Any) -> np.ndarray[Any, Any]:
+    # Text as objects: numpy would make text of bytes that stand beside text.
+    plain = isinstance(value, (list, tuple, str, bytes)) and spec.dtype == "string"
+    try:
+        array = np.asarray(value, dtype=object if plain else None)
+    except Exception as error:  # what an object's own conversion raises is anybody's guess
+        raise TypeError(f"{_takes(signature, spec)}; this is no array: {error}") from error
+    if spec.dtype == "string":
+        return _strings(signature, spec, array)
+    if not _can_cast(array.dtype, spec.dtype):
+        raise TypeError(f"{_takes(signature, spec)}; it was given {array.dtype}")
+    return array
+
+
+def _strings(
+    signature: Signature, spec: TensorSpec, array: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    if array.dtype.kind in "US" or (
+        array.dtype.kind == "O" and all(isinstance(each, (str, bytes)) for each in array.flat)
+    ):
+        return array
+    raise TypeError(f"{_takes(signature, spec)}; it was given {array.dtype}")
+
+
+def _can_cast(given: np.dtype[Any], wanted: str) -> bool:
+    if given.name == wanted:
+        return True
+    target = dtype_of(wanted)
+    if target.kind == "V" or target.isbuiltin != 1:  # a type of ml_dtypes: all are floating point
+        return given.kind in "iuf"
+    return (
+        given.isbuiltin == 1 and given.kind in "iufcb" and np.can_cast(given, target, "same_kind")
+    )
+
+
+def _converted(signature: Signature, spec: TensorSpec, array: np.ndarray[Any, Any]) -> Any:
+    if spec.dtype not in {"string", array.dtype.name}:
+        cast = array.astype(dtype_of(spec.dtype))
+        if array.dtype.kind in "iu" and cast.dtype.kind in "iu" and not np.array_equal(cast, array):
+            raise ValueError(f"{_takes(signature, spec)}; it was given numbers that do not fit")
+        array = cast
+    try:
+        return eager.tensor_of(array, spec.dtype)
+    except Exception as error:
+        raise TypeError(f"{_takes(signature, spec)}: {error}") from error
+
+
+def _suits(shape: Any, wanted: tuple[int | None, ...] | None) -> bool:
+    if wanted is None:
+        return True
+    return len(shape) == len(wanted) and all(
+        size is None or size == found for found, size in zip(shape, wanted, strict=True)
+    )
+
+
+def _takes(signature: Signature, spec: TensorSpec) -> str:
+    return f"input {spec.name!r} of {signature.name!r} takes {spec}"
+
+
+def _shown(signature: Signature) -> str:
+    return f"{signature.name!r} takes {_listed(signature.inputs)}"
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(repr(name) for name in sorted(names, key=str)) or "no inputs"

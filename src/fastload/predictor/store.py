@@ -1,0 +1,191 @@
+"""Where flat functions are kept: beside the twin that has their weights."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from fastload.cache.publish import replacing
+from fastload.errors import (
+    BypassError,
+    CacheError,
+    CacheUnwritableError,
+    UnsupportedRuntimeError,
+)
+from fastload.loading.store import Identity
+from fastload.predictor.flat_file import FLAT_VERSION, read_flat, write_flat, write_refusal
+from fastload.runtime.core import eager
+from fastload.runtime.core.conditions import conditions
+from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
+from fastload.signature import Signature
+from fastload.twin.reader import Twin
+
+if TYPE_CHECKING:
+    from fastload.runtime.functions.flattening import Capturing
+
+_logger: Final = logging.getLogger(__name__)
+#: How many files with functions a twin has at most before none is added for being faster.
+_MOST_KEPT: Final = 64
+#: TensorFlow puts whole functions into its errors.
+_LONGEST_REASON: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlatEntry:
+    """Where a flat function is kept: by model, function and TensorFlow.
+
+    Attributes:
+        identity: the model.
+        signature: the name of the function.
+        keras: the Keras that traced it, with its choices; empty for a function of the file.
+    """
+
+    identity: Identity
+    signature: str
+    keras: str = ""
+
+    @property
+    def key(self) -> str:
+        """What no other function has: 24 hexadecimal digits."""
+        parts = (self.identity.content.digest, self.signature, self.keras, *self._versions)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+    @property
+    def _versions(self) -> tuple[str, str]:
+        return eager.version(), str(FLAT_VERSION)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.identity.entry.flat_path(self.key)
+
+    @property
+    def optimized_path(self) -> Path | None:
+        """The file of the function as it is optimized here and now; None if it must not be."""
+        try:
+            here = conditions()
+        except UnsupportedRuntimeError as error:
+            _logger.info("nothing is optimized: %s", error)
+            return None
+        if here is None:
+            return None
+        key = hashlib.sha256(f"{self.key}\n{here}".encode()).hexdigest()[:24]
+        return self.identity.entry.flat_path(key)
+
+    def read(self, twin: Twin) -> tuple[FlatFunction, Signature] | None:
+        """Read the function.
+
+        Args:
+            twin: what has its weights.
+
+        Returns:
+            The function, and what it takes and gives; None if it has to be made.
+
+        Raises:
+            NotFlatError: it was found that it cannot be made.
+        """
+        return _read(self.path, twin)
+
+    def read_optimized(self, twin: Twin) -> tuple[FlatFunction, Signature] | None:
+        """Read the function as it was optimized; None if it was not, or cannot be, here and now."""
+        path = self.optimized_path
+        try:
+            return None if path is None else _read(path, twin)
+        except NotFlatError:
+            return None
+
+    def optimize(
+        self, flat: FlatFunction, signature: Signature, weights: Sequence[Any]
+    ) -> FlatFunction | None:
+        """Have the function optimized and keep that; None if it cannot be, now or ever."""
+        path = self.optimized_path
+        if path is None or path.exists() or not self._may_keep():
+            return None
+        # Imported here: a hit does without.
+        from fastload.runtime.functions.optimizing import optimized
+
+        digest = self.identity.content.digest
+        try:
+            found = optimized(flat, signature, weights)
+        except NotFlatError as error:
+            reason = str(error)
+        except (UnsupportedRuntimeError, MemoryError) as error:
+            _logger.info("%s is not optimized: %s", self.path, error)
+            return None
+        except Exception as error:  # no load fails for what only makes it faster
+            _logger.warning("%s is not optimized; please report this", self.path, exc_info=True)
+            reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+        else:
+            if found is not None:
+                _keep(path, lambda partial: write_flat(partial, found, signature, digest))
+            return found
+        _keep(path, lambda partial: write_refusal(partial, reason, digest))
+        return None
+
+    def _may_keep(self) -> bool:
+        """Say whether the cache takes one more; conditions may differ with every run."""
+        entry = self.identity.entry
+        folder = entry.cache.root
+        kept = sum(1 for _ in folder.glob(f"{entry.name}.*.flat"))
+        return kept < _MOST_KEPT and os.access(folder, os.W_OK)
+
+    def make(self, function: Callable[[], Capturing], signature: Signature) -> FlatFunction:
+        """Make the function, and keep it.
+
+        Raises:
+            NotFlatError: it cannot be made; that is kept too.
+            BypassError: TensorFlow is not as expected.
+        """
+        # Imported here: a hit does without.
+        from fastload.runtime.functions.flattening import flatten
+
+        digest = self.identity.content.digest
+        try:
+            flat = flatten(function(), f"fastload_{self.key}")
+        except NotFlatError as error:
+            reason = str(error)
+            _keep(self.path, lambda path: write_refusal(path, reason, digest))
+            raise
+        except (BypassError, CacheError, MemoryError):
+            raise
+        except Exception as error:  # a graph that nobody foresaw has another way to be run
+            _logger.warning("%s cannot be made flat; please report this", self.path, exc_info=True)
+            reason = f"{type(error).__name__}: {error}"
+            _keep(self.path, lambda path: write_refusal(path, reason, digest))
+            raise NotFlatError(reason) from error
+        _keep(self.path, lambda path: write_flat(path, flat, signature, digest))
+        return flat
+
+
+def _read(path: Path, twin: Twin) -> tuple[FlatFunction, Signature] | None:
+    try:
+        flat, signature = read_flat(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, CacheError) as error:
+        _logger.warning("a flat function is made again: %s", error)
+        _remove(path)
+        return None
+    if all(each in twin.refs for each in flat.captures if isinstance(each, str)):
+        return flat, signature
+    _remove(path)  # it is of a twin that named its weights otherwise
+    return None
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _keep(path: Path, write: Callable[[Path], None]) -> None:
+    try:
+        with replacing(path, durable=False) as partial:
+            write(partial)
+    except CacheUnwritableError as error:
+        _logger.info("the flat function is not kept: %s", error)

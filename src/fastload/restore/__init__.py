@@ -1,1 +1,0 @@
-"""Twin to live object."""

@@ -1,0 +1,96 @@
+"""What decides how TensorFlow optimizes and executes a graph, besides the graph."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from fastload.runtime.core import eager
+from fastload.runtime.core.transplant import require
+
+_PREFIXES: Final = ("TF_", "XLA_", "ONEDNN_", "DNNL_", "OMP_", "KMP_", "MKL_")
+#: Variables that say nothing of how a graph is executed, and differ from run to run.
+_IGNORED: Final = (
+    "TF_CONFIG",
+    "TF_CPP_",
+    "TF_FORCE_GPU_",
+    "TF_GPU_",
+    "TF_KERAS",
+    "TF_USE_LEGACY_KERAS",
+)
+
+
+def conditions() -> str | None:
+    """Return all that the optimizers look at besides the function, as text.
+
+    None where the executed graph is no graph of this processor alone.
+
+    Raises:
+        UnsupportedRuntimeError: TensorFlow is not as expected.
+    """
+    return None if has_accelerators() else execution()
+
+
+def execution() -> str:
+    """Return what decides how functions are optimized and executed in this process, as text.
+
+    Raises:
+        UnsupportedRuntimeError: TensorFlow is not as expected.
+    """
+    variables = {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(_PREFIXES) and not name.startswith(_IGNORED)
+    }
+    machine = (_processor(), _cores(), len(eager.logical_devices()))
+    return repr((eager.version(), eager.has_onednn(), machine, asked(), variables))
+
+
+def has_accelerators() -> bool:
+    """Say whether TensorFlow has any other kind of device than the CPU."""
+    return any(device.device_type != "CPU" for device in eager.logical_devices())
+
+
+def asked() -> tuple[Any, ...]:
+    """Return what the program asked of TensorFlow by now, here: it may ask otherwise later."""
+    options, config = eager.context().function_call_options, eager.runtime().config
+    require(options, ["executor_type", "config_proto_serialized"])
+    return (
+        _in_order(options.config_proto_serialized),
+        options.executor_type,
+        config.is_op_determinism_enabled(),
+        config.tensor_float_32_execution_enabled(),
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _in_order(config: bytes) -> bytes:
+    """Return a serialized `ConfigProto` as it is always the same: its maps come in any order."""
+    message = eager.runtime().config_pb2.ConfigProto.FromString(config)
+    content: bytes = message.SerializeToString(deterministic=True)
+    return content
+
+
+def _cores() -> int | None:
+    """Return how many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return os.cpu_count() if affinity is None else len(affinity(0))
+
+
+@functools.cache
+def _processor() -> str:
+    """Say which processor this is, and what it can do."""
+    told = ""
+    with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+        lines = iter(lambda: file.readline().partition(":"), ("", "", ""))
+        first = {}
+        for key, _, value in lines:
+            if not key.strip():
+                break  # the next processor is like this one
+            first[key.strip()] = value.strip()
+        told = " ".join(first.get(key, "") for key in ("model name", "flags", "Features"))
+    return f"{platform.machine()} {told} {os.cpu_count()}"

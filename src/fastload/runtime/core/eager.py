@@ -1,0 +1,193 @@
+"""The eager runtime: what runs functions on arrays, of TensorFlow's own modules.
+
+None of it needs the package `tensorflow`, so a process that only predicts can do without; see
+`early`.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastload.errors import UnsupportedRequestError
+from fastload.runtime.core.tensorflow import first_module, import_module
+from fastload.runtime.core.transplant import require
+
+_FRAMEWORK: Final = "tensorflow.python.framework"
+#: What is used of each module.
+NAMES: Final = {
+    "tensorflow.python.eager.context": ("context", "executing_eagerly"),
+    "tensorflow.python.eager.execute": ("execute",),
+    "tensorflow.python.dlpack.dlpack": ("from_dlpack",),
+    f"{_FRAMEWORK}.config": ("list_logical_devices",),
+    f"{_FRAMEWORK}.constant_op": ("constant",),
+    f"{_FRAMEWORK}.dtypes": ("as_dtype",),
+    f"{_FRAMEWORK}.errors_impl": ("InvalidArgumentError", "OpError"),
+    f"{_FRAMEWORK}.ops": ("device", "EagerTensor"),
+    f"{_FRAMEWORK}.versions": ("__version__",),
+    "tensorflow.core.framework.function_pb2": ("FunctionDef",),
+    "tensorflow.core.protobuf.config_pb2": ("ConfigProto",),
+    "tensorflow.python.util._pywrap_util_port": ("IsMklEnabled",),
+}
+#: Which says whether a strategy is active: the second up to TensorFlow 2.12, later the first.
+_OF_STRATEGIES: Final = (
+    "tensorflow.python.distribute.distribute_lib",
+    "tensorflow.python.distribute.distribution_strategy_context",
+)
+_OF_A_CONTEXT: Final = ("add_function_def", "remove_function", "function_call_options")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EagerRuntime:
+    """The modules, each with the names in `NAMES`.
+
+    Attributes:
+        context: what is registered, and where operations run.
+        execute: runs an operation or a function.
+        dlpack: memory of others as tensors.
+        config: the devices.
+        constant_op: arrays as tensors.
+        dtypes: dtypes by name.
+        errors_impl: the errors of operations.
+        ops: device scopes and tensors.
+        versions: of TensorFlow.
+        function_pb2: what functions are stored as.
+        config_pb2: how functions are run.
+        _pywrap_util_port: what TensorFlow was built with, and found in the environment.
+    """
+
+    context: Any
+    execute: Any
+    dlpack: Any
+    config: Any
+    constant_op: Any
+    dtypes: Any
+    errors_impl: Any
+    ops: Any
+    versions: Any
+    function_pb2: Any
+    config_pb2: Any
+    _pywrap_util_port: Any
+
+
+@functools.cache
+def runtime() -> EagerRuntime:
+    """Import the modules.
+
+    Raises:
+        MissingTensorFlowError: TensorFlow is not installed.
+        UnsupportedRuntimeError: one of them lacks what is used of it.
+    """
+    found = {}
+    for name, used in NAMES.items():
+        module = import_module(name)
+        require(module, used)
+        found[name.rpartition(".")[2]] = module
+    require(found["context"].context(), _OF_A_CONTEXT)
+    return EagerRuntime(**found)
+
+
+def context() -> Any:
+    """Return TensorFlow's context of this process."""
+    return runtime().context.context()
+
+
+def version() -> str:
+    """Return the version of TensorFlow."""
+    return str(runtime().versions.__version__)
+
+
+def has_onednn() -> bool:
+    """Say whether kernels are those of oneDNN: TensorFlow read the variable when it started."""
+    return bool(runtime()._pywrap_util_port.IsMklEnabled())
+
+
+def executing_eagerly() -> bool:
+    """Say whether operations run at once, here and now."""
+    return bool(runtime().context.executing_eagerly())
+
+
+def has_strategy() -> bool:
+    """Say whether a distribution strategy is active, here and now."""
+    # The scope of a strategy is entered by a strategy, which is of the first of these modules.
+    modules = map(sys.modules.get, _OF_STRATEGIES)
+    # Another thread may be importing it, at the first touch of TensorFlow.
+    asks = [ask for module in modules if (ask := getattr(module, "has_strategy", None))]
+    return any(ask() for ask in asks)
+
+
+def require_plain_tensorflow() -> None:
+    """Check that a variable made now is an ordinary eager one.
+
+    Raises:
+        MissingTensorFlowError: TensorFlow is not installed.
+        UnsupportedRequestError: eager execution is off, or a distribution is active.
+    """
+    if not executing_eagerly():
+        raise UnsupportedRequestError("eager execution is off, or the load is inside a graph")
+    if has_strategy():
+        raise UnsupportedRequestError("a distribution strategy is active")
+
+
+def logical_devices(kind: str | None = None) -> Sequence[Any]:
+    """Return the devices of this process, as `tf.config.list_logical_devices` does."""
+    devices: Sequence[Any] = runtime().config.list_logical_devices(kind)
+    return devices
+
+
+def placed(device: str | None) -> AbstractContextManager[Any]:
+    """Return a scope in which operations run on *device*; None is no scope.
+
+    Raises:
+        ValueError: TensorFlow has no such device.
+    """
+    if device is None:
+        return nullcontext()
+    scope: AbstractContextManager[Any] = runtime().ops.device(device)
+    return scope
+
+
+def tensor_of(array: Any, dtype: Any = None) -> Any:
+    """Return a copy of *array* as a tensor."""
+    return runtime().constant_op.constant(array, dtype=dtype)
+
+
+def is_tensor(value: Any) -> bool:
+    """Say whether *value* is a `tf.Tensor`, of a graph or not."""
+    return isinstance(value, tensor_class())
+
+
+def is_variable(value: Any) -> bool:
+    """Say whether *value* is a `tf.Variable`."""
+    module: Any = sys.modules.get("tensorflow.python.ops.variables")
+    # None where another thread is importing it, at the first touch of TensorFlow.
+    kind = getattr(module, "Variable", None)
+    return kind is not None and isinstance(value, kind)
+
+
+@functools.cache
+def tensor_class() -> Any:
+    """Return `tf.Tensor`."""
+    module: Any = first_module(f"{_FRAMEWORK}.tensor", f"{_FRAMEWORK}.ops")
+    require(module, ["Tensor"])
+    return module.Tensor
+
+
+def copied(tensor: Any) -> Any:
+    """Return *tensor* as one of the device on which operations run here and now."""
+    return _unary("Identity", tensor, "T", tensor.dtype.as_datatype_enum)
+
+
+def bitcast(tensor: Any, dtype: str) -> Any:
+    """Return the bits of *tensor* as values of *dtype*, which is of the same width."""
+    wanted = runtime().dtypes.as_dtype(dtype).as_datatype_enum
+    return _unary("Bitcast", tensor, "T", tensor.dtype.as_datatype_enum, "type", wanted)
+
+
+def _unary(operation: str, tensor: Any, *attributes: Any) -> Any:
+    (result,) = runtime().execute.execute(operation.encode(), 1, [tensor], attributes, context())
+    return result

@@ -1,0 +1,178 @@
+"""What Keras keeps for the whole process, so that a restore that fails leaves no trace.
+
+A rebuild counts automatic names and draws seeds, as a stock load does. Where it fails, the stock
+loader starts over, and must find the counters and the generators as they were.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from fastload.runtime.core.backend import TENSORFLOW, TORCH
+from fastload.runtime.core.keras import KERAS3, Flavour
+from fastload.runtime.core.tensorflow import first_module, import_module
+
+_KERAS3_NAMES: Final = "object_name_uids"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """A part of that state, of this thread where Keras keeps it by thread.
+
+    Attributes:
+        read: returns its value, which equals any other of the same state; None if it has none.
+        write: gives it a value; None changes nothing.
+    """
+
+    read: Callable[[], Any]
+    write: Callable[[Any], None]
+
+
+@contextmanager
+def undone_on_failure(chosen: Flavour) -> Iterator[None]:
+    """Put names and generators back if the block raises."""
+    before = _now(chosen)
+    try:
+        yield
+    except BaseException:
+        _put_back(before)
+        raise
+
+
+@contextmanager
+def undone(chosen: Flavour) -> Iterator[None]:
+    """Put names and generators back after the block: what it makes is not the caller's."""
+    before = _now(chosen)
+    try:
+        yield
+    finally:
+        _put_back(before)
+
+
+def _now(chosen: Flavour) -> list[tuple[Live, Any]]:
+    return [(part, part.read()) for part in _live_state(chosen)]
+
+
+def _put_back(before: list[tuple[Live, Any]]) -> None:
+    for part, value in before:
+        part.write(value)
+
+
+def _live_state(chosen: Flavour) -> list[Live]:
+    """Return all parts of that state."""
+    seeds = _SEEDS.get(chosen.backend)
+    found = [_python_random(), _numpy_random(), *([] if seeds is None else [seeds()])]
+    if chosen.name == KERAS3:
+        module = first_module("keras.src.backend.common.global_state")
+        return found if module is None else [*found, _keras3_names(module)]
+    backend = first_module(f"{chosen.package}.src.backend", f"{chosen.package}.backend")
+    return [*found, _keras2_seeds(backend), *_keras2_names(backend)]
+
+
+def _python_random() -> Live:
+    return Live(read=random.getstate, write=_unless_none(random.setstate))
+
+
+def _numpy_random() -> Live:
+    def read() -> Any:
+        if "numpy.random" not in sys.modules:  # nobody can have seeded it
+            return None
+        state = np.random.get_state()  # noqa: NPY002 - Keras draws from the global one
+        return pickle.dumps(state)  # which can be compared
+
+    def write(state: Any) -> None:
+        np.random.set_state(pickle.loads(state))  # noqa: NPY002, S301 - our own pickle
+
+    return Live(read=read, write=_unless_none(write))
+
+
+def _tensorflow_seeds() -> Live:
+    """TensorFlow numbers the operations that draw from the global seed."""
+    module = first_module("tensorflow.python.eager.context")
+
+    def generator() -> Any:
+        return getattr(module.context() if module else None, "_rng", None)
+
+    return _generator(generator)
+
+
+def _torch_seeds() -> Live:
+    torch = import_module("torch")
+
+    def read() -> bytes:
+        return bytes(torch.get_rng_state().numpy())  # which can be compared
+
+    def write(state: bytes) -> None:
+        torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+
+    return Live(read=read, write=write)
+
+
+#: By backend; the random numbers of JAX depend on their arguments alone.
+_SEEDS: Final = {TENSORFLOW: _tensorflow_seeds, TORCH: _torch_seeds}
+
+
+def _keras2_seeds(backend: Any) -> Live:
+    # Keras has one for each thread that was seeded.
+    seeds = getattr(backend, "_SEED_GENERATOR", None)
+
+    return _generator(lambda: getattr(seeds, "generator", None))
+
+
+def _generator(generator: Callable[[], Any]) -> Live:
+    """Return what draws from the generator that *generator* returns, if there is one."""
+
+    def read() -> Any:
+        found = generator()
+        return found.getstate() if isinstance(found, random.Random) else None
+
+    def write(state: Any) -> None:
+        found = generator()
+        if isinstance(found, random.Random):
+            found.setstate(state)
+
+    return Live(read=read, write=_unless_none(write))
+
+
+def _unless_none(write: Callable[[Any], None]) -> Callable[[Any], None]:
+    return lambda value: None if value is None else write(value)
+
+
+def _keras3_names(global_state: Any) -> Live:
+    # The counters are a value of the thread, and there are none before the first name.
+    def read() -> Any:
+        return copy.copy(global_state.get_global_attribute(_KERAS3_NAMES, default=None))
+
+    def write(counters: Any) -> None:
+        global_state.set_global_attribute(_KERAS3_NAMES, copy.copy(counters))
+
+    return Live(read=read, write=write)
+
+
+def _keras2_names(backend: Any) -> Iterator[Live]:
+    observed = getattr(backend, "OBSERVED_NAMES", None)
+    if observed is not None:
+        yield _collection(lambda: observed)
+    find = getattr(backend, "get_default_graph_uid_map", None)
+    if find is not None:
+        yield _collection(find)
+
+
+def _collection(live: Callable[[], Any]) -> Live:
+    """Return a dict or a set that is emptied and filled with what was in it."""
+
+    def write(value: Any) -> None:
+        found = live()
+        found.clear()
+        found.update(value)
+
+    return Live(read=lambda: copy.copy(live()), write=write)

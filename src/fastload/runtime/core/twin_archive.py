@@ -1,0 +1,106 @@
+"""What Keras's `.keras` loaders read: an archive and a store of variables, both from a twin."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, final
+
+import numpy as np
+
+from fastload.runtime.core.zero_copy import MappedArray
+from fastload.twin.documents import MIGRATION, STATE
+from fastload.twin.reader import Twin
+from fastload.twin.view import TwinGroup
+
+WEIGHTS_MEMBER: Final = "model.weights.h5"
+
+
+@final
+class TwinArchive:
+    """The part of `zipfile.ZipFile` that the loaders use.
+
+    The weights member is listed but empty: the store reads the twin instead.
+    """
+
+    def __init__(self, twin: Twin) -> None:
+        self._twin = twin
+
+    def namelist(self) -> list[str]:
+        """Return the names of the members, as many as the source archive had."""
+        documents = (name for name in self._twin.manifest.documents if name != MIGRATION)
+        return [*documents, WEIGHTS_MEMBER]
+
+    def read(self, name: str) -> bytes:
+        """Return the content of member *name*."""
+        return b"" if name == WEIGHTS_MEMBER else self._twin.document(name)
+
+    def open(self, name: str, mode: str = "r") -> io.BytesIO:
+        """Return member *name* as a file."""
+        return io.BytesIO(self.read(name))
+
+    def infolist(self) -> list[Any]:
+        """Return no members: the sizes were checked when the source was read."""
+        return []
+
+    def extractall(self, path: Any = None, members: Any = None) -> None:
+        """Write the assets below *path*; their names were checked when the source was read."""
+        for name in self._twin.manifest.documents:
+            if name.startswith("assets/"):
+                target = Path(path or ".", name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(self._twin.document(name))
+
+    def close(self) -> None:
+        """Do nothing: the twin outlives its views."""
+
+    def __enter__(self) -> TwinArchive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def twin_store(stock: type[Any], twin: Twin) -> type[Any]:
+    """Return a subclass of Keras's `H5IOStore` that reads *twin*, whatever file it is given."""
+    root: TwinGroup = twin.root[STATE]
+
+    class TwinStore(stock):  # type: ignore[misc]
+        """Variables by path, from the twin.
+
+        Each path gives a view of its own: nothing here is a cursor.
+        """
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def get(self, path: str) -> Any:
+            """Return the variables below *path* as a mapping; an empty one where there are none."""
+            return _variables(root, path)
+
+        def has_path(self, path: str) -> bool:
+            """Say whether there is anything at *path*."""
+            return path in root
+
+        def __bool__(self) -> bool:
+            return True
+
+        def close(self) -> None:
+            """Do nothing: the twin outlives its views."""
+
+    return TwinStore
+
+
+def _variables(root: TwinGroup, path: str) -> dict[str, np.ndarray[Any, Any]]:
+    # The second is what Keras 2.13 wrote.
+    for candidate in (path, path.replace("layers", "_layer_checkpoint_dependencies")):
+        place = f"{candidate}/vars" if candidate else "vars"
+        if place in root:
+            return dict(_arrays(root[place]))
+    return {}
+
+
+def _arrays(group: TwinGroup) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    for name, value in group.items():
+        yield name, MappedArray.of(value) if isinstance(value, np.ndarray) else value

@@ -1,0 +1,193 @@
+"""Arrays of the twin as TensorFlow tensors, without a copy.
+
+TensorFlow never writes into a buffer that it was handed through DLPack: an assignment makes a new
+one (`tests/runtime/test_zero_copy.py` shows it for every kind of update). The twin's pages are
+mapped copy-on-write besides, so no way leads from a model to the file.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+import mmap
+from typing import Any, Final
+
+import numpy as np
+
+from fastload.runtime.core import eager
+from fastload.runtime.core.tensorflow import import_module, tensorflow
+from fastload.twin.format import ALIGNMENT_BYTES
+
+
+class MappedArray(np.ndarray[Any, np.dtype[Any]]):
+    """An array of the twin that becomes a tensor without a copy wherever TensorFlow converts it.
+
+    It is an ordinary array to everything else (a custom layer's `load_own_variables`, for one).
+    Only views made by `of` alias; whatever numpy derives from one is copied as any array is.
+    """
+
+    _mapped = False
+
+    @classmethod
+    def of(cls, array: np.ndarray[Any, Any]) -> MappedArray:
+        """Return a view of *array*, which must lie in a twin or in memory that nobody writes to."""
+        view = array.view(cls)
+        view._mapped = True
+        return view
+
+    @property
+    def can_be_shared(self) -> bool:
+        """Whether a framework can use the memory as it is, and nobody else's is in it."""
+        return self._mapped and _lies_well(self)
+
+    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
+        """Convert to a tensor (TensorFlow's own protocol since 2.12)."""
+        tf = tensorflow()
+        if self._mapped and (dtype is None or tf.as_dtype(dtype) == tf.as_dtype(self.dtype)):
+            return tensor_over(self)
+        return tf.convert_to_tensor(np.asarray(self), dtype=dtype, name=name)
+
+
+def tensor_over(array: np.ndarray[Any, Any]) -> Any:
+    """Return a CPU tensor that shares the memory of *array* where TensorFlow can; else a copy.
+
+    The address is checked first: TensorFlow aborts the process when it is handed one that is not a
+    multiple of 64.
+    """
+    plain = np.asarray(array)
+    if not _can_alias(plain):
+        return _copied(plain)
+    if _NUMPY_ABORTS:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_owner(plain)))
+    # The name of a dtype takes numpy longer than all else here.
+    is_numpys_own = plain.dtype.isbuiltin == 1
+    carrier = None if is_numpys_own else _EXTENSION_CARRIERS.get(plain.dtype.name)
+    from_dlpack = eager.runtime().dlpack.from_dlpack
+    try:
+        if carrier is not None:
+            carried = from_dlpack(plain.view(carrier).__dlpack__())
+            return eager.bitcast(carried, plain.dtype.name)
+        return from_dlpack(plain.__dlpack__())
+    except eager.runtime().errors_impl.InvalidArgumentError:  # TensorFlow 2.8 takes no complex128
+        return eager.tensor_of(plain)
+
+
+def _copied(plain: np.ndarray[Any, Any]) -> Any:
+    carrier = _EXTENSION_CARRIERS.get(plain.dtype.name)
+    if carrier is None:
+        return eager.tensor_of(plain)
+    # TensorFlow up to 2.12 has a bfloat16 of its own, and takes nobody else's.
+    return eager.bitcast(eager.tensor_of(plain.view(carrier)), plain.dtype.name)
+
+
+#: numpy before 1.24 frees what it lent through DLPack without holding Python's lock, and a mapping
+#: that is freed so ends the process (https://github.com/numpy/numpy/issues/22507). There a mapping
+#: that a tensor shares is never freed.
+_NUMPY_ABORTS: Final = tuple(map(int, np.__version__.split(".")[:2])) < (1, 24)
+
+
+def _owner(array: np.ndarray[Any, Any]) -> Any:
+    """Return what owns the memory of *array*."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray) and owner.base is not None:
+        owner = owner.base
+    return owner
+
+
+#: DLPack in numpy knows no ml_dtypes; these travel as integers of the same width, and TensorFlow
+#: bit-casts them.
+_EXTENSION_CARRIERS = {"bfloat16": "uint16"}
+
+
+def address_of(array: np.ndarray[Any, Any]) -> int:
+    """Return where the values of *array* are in memory."""
+    address: int = array.ctypes.data
+    return address
+
+
+def _can_alias(array: np.ndarray[Any, Any]) -> bool:
+    return has_dlpack(array.dtype) and _lies_well(array)
+
+
+def _lies_well(array: np.ndarray[Any, Any]) -> bool:
+    return (
+        array.size > 0
+        and array.flags.c_contiguous
+        and array.flags.writeable  # numpy refuses to export read-only arrays
+        and address_of(array) % ALIGNMENT_BYTES == 0
+    )
+
+
+def has_dlpack(dtype: np.dtype[Any]) -> bool:
+    """Say whether tensors can share memory with arrays of *dtype*."""
+    # 1 is numpy's own in native byte order: some types of ml_dtypes call themselves floats too.
+    is_numpys_own = dtype.isbuiltin == 1 and dtype.kind in "iufc"
+    return is_numpys_own or dtype.name in _EXTENSION_CARRIERS
+
+
+#: Variables that are nothing but a handle; wrappers know better what an assignment is.
+_PLAIN_VARIABLES = frozenset({"ResourceVariable", "UninitializedVariable"})
+
+
+def assign(variable: Any, value: Any) -> None:
+    """Assign a tensor to a TensorFlow variable, by the operation alone where that is all there is.
+
+    Raises:
+        ValueError: their shapes differ.
+    """
+    if type(variable).__name__ in _PLAIN_VARIABLES and _agree(variable, value):
+        _operations().assign_variable_op(variable.handle, value)
+    else:
+        # A mismatch is reported as ever.
+        variable.assign(value)
+
+
+@functools.cache
+def _operations() -> Any:
+    return import_module("tensorflow.python.ops.gen_resource_variable_ops")
+
+
+def _agree(variable: Any, value: Any) -> bool:
+    return bool(variable.dtype == value.dtype) and bool(variable.shape == value.shape)
+
+
+class BlankSheet:
+    """Zeros for variables whose weights come in a moment: anonymous mappings that they share.
+
+    The pages are never touched, so a blank variable costs no memory and no time, whatever its size.
+    """
+
+    def __init__(self) -> None:
+        self._sheets = [_sheet(mmap.PAGESIZE)]
+        self._tensors: dict[Any, Any] = {}
+
+    @staticmethod
+    def fits(dtype: Any) -> bool:
+        """Say whether a tensor of *dtype* (a TensorFlow dtype) can lie on a sheet at all."""
+        return bool(dtype.is_floating or dtype.is_integer or dtype.is_complex)
+
+    def tensor(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return a tensor of zeros of *shape* and *dtype* (a TensorFlow dtype that fits)."""
+        key = (shape, dtype)
+        if key not in self._tensors:
+            self._tensors[key] = tensor_over(self.cut(shape, np.dtype(dtype.as_numpy_dtype)))
+        return self._tensors[key]
+
+    def cut(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        """Return an array of zeros of *shape* and *dtype*, which is not to be written to."""
+        nbytes = math.prod(shape) * dtype.itemsize
+        if nbytes > self._sheets[-1].size:
+            self._sheets.append(_sheet(nbytes))
+        return self._sheets[-1][:nbytes].view(dtype).reshape(shape)
+
+    def holds(self, tensor: Any) -> bool:
+        """Say whether *tensor* still lies on a sheet: its variable was never given its weights."""
+        address = np.asarray(tensor).ctypes.data
+        return any(
+            sheet.ctypes.data <= address < sheet.ctypes.data + sheet.size for sheet in self._sheets
+        )
+
+
+def _sheet(nbytes: int) -> np.ndarray[Any, Any]:
+    return np.frombuffer(mmap.mmap(-1, nbytes), dtype="u1")

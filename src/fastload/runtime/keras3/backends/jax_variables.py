@@ -1,0 +1,88 @@
+"""Variables of Keras 3 on JAX: they start blank; Keras itself shares the memory of their weights.
+
+Arrays of JAX never change: a variable that is updated gets another one. On a CPU, `jnp.asarray` of
+memory at a multiple of 64 bytes, with a dtype, is an array over that memory, and JAX copies before
+it gives away memory that is not its own; `tests/backends/test_jax_memory.py` shows both.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
+from fastload.runtime.core.rebuild import Rebuild, Tap, current_rebuild
+from fastload.runtime.core.tensorflow import first_module, import_module
+from fastload.runtime.core.transplant import require
+from fastload.runtime.keras3.backends.initial_values import can_come_later
+
+_MAKES = "_initialize_with_initializer"
+
+
+def require_plain() -> None:
+    """Check that a variable made now holds an array, and that of Keras's plain class.
+
+    Raises:
+        UnsupportedRuntimeError: Keras keeps its variables in Flax.
+        UnsupportedRequestError: the load is inside of a transformation of JAX's.
+    """
+    config = sys.modules["keras.src.backend.config"]
+    if getattr(config, "is_nnx_enabled", lambda: False)():
+        raise UnsupportedRuntimeError("Keras keeps its variables in Flax (NNX)")
+    core: Any = first_module("jax._src.core")
+    require(core, ["trace_state_clean"])
+    if not core.trace_state_clean():
+        raise UnsupportedRequestError("the load is inside of a transformation of JAX's")
+
+
+def taps(variable: type[Any], initializer: type[Any]) -> list[Tap]:
+    """Return the tap on Keras's class of variables.
+
+    Raises:
+        UnsupportedRuntimeError: the class is not shaped as expected.
+    """
+    if _MAKES not in vars(variable):
+        raise UnsupportedRuntimeError(f"Keras's variables on JAX have no {_MAKES} of their own")
+    return [Tap(variable, _MAKES, functools.partial(_tap_variables, initializer))]
+
+
+def _tap_variables(base: type[Any], stock: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(stock)
+    def initialize(self: Any, initializer: Any) -> None:
+        rebuild = current_rebuild()
+        if rebuild is None or not can_come_later(initializer, base) or not _can_wait(self):
+            stock(self, initializer)
+            return
+        blank = _blank(rebuild, self._shape, self._dtype)
+        stock(self, lambda *_, **__: blank)
+        if self._value is blank:
+            rebuild.unfilled.append(functools.partial(_fill, stock, self, initializer, blank))
+
+    return initialize
+
+
+def _fill(stock: Callable[..., Any], variable: Any, initializer: Any, blank: Any) -> None:
+    """Give *variable* the value that stock gives it, if it got no weights."""
+    if variable._value is blank:
+        stock(variable, initializer)
+
+
+def _can_wait(variable: Any) -> bool:
+    """Say whether *variable* is an ordinary one of a dtype that JAX has as it is set now."""
+    if variable._layout is not None or not all(variable._shape):
+        return False
+    dtype = import_module("jax.numpy").dtype(variable._dtype)
+    return bool(import_module("jax").dtypes.canonicalize_dtype(dtype) == dtype)
+
+
+def _blank(rebuild: Rebuild, shape: tuple[int, ...], dtype: str) -> Any:
+    """Return an array of zeros over the blank sheet: one for each shape and dtype."""
+    key = (shape, dtype)
+    if key not in rebuild.zeros:
+        numpy_dtype = np.dtype(import_module("jax.numpy").dtype(dtype))
+        rebuild.zeros[key] = import_module("jax").device_put(rebuild.sheet.cut(shape, numpy_dtype))
+    return rebuild.zeros[key]

@@ -1,0 +1,240 @@
+"""Variables of Keras 3 on PyTorch: they start blank, and take over the memory of their weights.
+
+PyTorch writes into the memory of a parameter. What it writes stays in this process, for the twin is
+mapped copy-on-write, and in this model, for each load maps the twin anew; within a load, each array
+of the twin goes to one variable at most.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+
+from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
+from fastload.runtime.core.rebuild import Rebuild, Tap, current_rebuild
+from fastload.runtime.core.tensorflow import first_module, import_module
+from fastload.runtime.core.transplant import require
+from fastload.runtime.core.zero_copy import MappedArray, address_of
+from fastload.runtime.keras3.backends.initial_values import can_come_later
+
+_MAKES: Final = "_initialize_with_initializer"
+_CONVERTS: Final = "_convert_to_tensor"
+_ASSIGNS: Final = "_direct_assign"
+_USED: Final = (
+    "TORCH_DTYPES",
+    "convert_to_tensor",
+    "device_scope",
+    "get_device",
+    "to_torch_dtype",
+)
+_HOST: Final = "cpu"
+#: Initializers whose tensors lie in memory as numpy would have them. A parameter keeps the layout
+#: of its first value for life, and its layout chooses the kernels that compute with it.
+_ROW_BY_ROW: Final = frozenset(
+    {"Zeros", "Ones", "RandomNormal", "TruncatedNormal", "RandomUniform", "VarianceScaling"}
+    | {f"{who}{what}" for who in ("Glorot", "He", "Lecun") for what in ("Normal", "Uniform")}
+)
+#: Initializers of other layouts that take long; PyTorch tells the layout without computing.
+_ASKED: Final = frozenset({"Orthogonal"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Blank:
+    """The first value of a parameter.
+
+    Attributes:
+        parameter: the parameter.
+        version: counts what was written into it.
+        holders: how many tensors share its memory: more, and somebody looks at it.
+    """
+
+    parameter: Any
+    version: int
+    holders: int
+
+    @classmethod
+    def of(cls, parameter: Any) -> _Blank:
+        return cls(parameter=parameter, version=parameter._version, holders=_holders(parameter))
+
+    @property
+    def is_unwritten(self) -> bool:
+        """Whether nothing was written into it."""
+        return bool(self.parameter._version == self.version)
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing was written into it, and nobody else has its memory."""
+        return self.is_unwritten and _holders(self.parameter) == self.holders
+
+
+def require_plain() -> None:
+    """Check that a parameter made now is an ordinary one.
+
+    Raises:
+        UnsupportedRequestError: it would be a tensor for inference only, or a stand-in for one.
+        UnsupportedRuntimeError: PyTorch is not shaped as expected.
+    """
+    torch = import_module("torch")
+    require(torch._C, ["_len_torch_dispatch_stack", "_storage_Use_Count"])
+    require(torch.autograd.graph, ["increment_version"])
+    if torch.is_inference_mode_enabled():
+        raise UnsupportedRequestError("PyTorch is in inference mode")
+    if torch._C._len_torch_dispatch_stack():
+        raise UnsupportedRequestError("a dispatch mode of PyTorch is active")
+
+
+def taps(variable: type[Any], initializer: type[Any]) -> list[Tap]:
+    """Return the taps on Keras's class of variables.
+
+    Raises:
+        UnsupportedRuntimeError: the class is not shaped as expected.
+    """
+    core = _core()
+    makers: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+        _MAKES: functools.partial(_tap_variables, core, initializer),
+        _CONVERTS: functools.partial(_tap_conversions, core),
+        _ASSIGNS: _tap_assignments,
+    }
+    return [Tap(_holder(variable, name), name, make) for name, make in makers.items()]
+
+
+def _core() -> ModuleType:
+    core = first_module("keras.src.backend.torch.core")
+    if core is None:
+        raise UnsupportedRuntimeError("Keras has no keras.src.backend.torch.core")
+    require(core, _USED)
+    return core
+
+
+def _holder(variable: type[Any], name: str) -> type[Any]:
+    """Return the class that *variable* has *name* from; Keras defines some for all backends."""
+    require(variable, [name])
+    return next(kind for kind in variable.__mro__ if name in vars(kind))
+
+
+def _tap_variables(
+    core: ModuleType, base: type[Any], stock: Callable[..., Any]
+) -> Callable[..., Any]:
+    @functools.wraps(stock)
+    def initialize(self: Any, initializer: Any) -> None:
+        rebuild = current_rebuild()
+        layout = None if rebuild is None else _layout(core, self, initializer, base)
+        if rebuild is None or layout is None:
+            stock(self, initializer)
+            return
+        stock(self, lambda *_, **__: _zeros(core, self, layout))
+        blank = _Blank.of(self._value)
+        rebuild.zeros[id(self._value)] = blank
+        rebuild.unfilled.append(functools.partial(_fill, core, self, initializer, blank))
+
+    return initialize
+
+
+def _layout(
+    core: ModuleType, variable: Any, initializer: Any, base: type[Any]
+) -> tuple[int, ...] | None:
+    """Return the strides of the value that *initializer* would give; None if it has to be made."""
+    kind = type(initializer).__name__
+    if not can_come_later(initializer, base) or not all(variable._shape):
+        return None
+    if core.get_device() == "meta" or kind not in _ROW_BY_ROW | _ASKED:
+        return None
+    if kind in _ROW_BY_ROW:
+        shape = variable._shape
+        return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    with core.device_scope("meta"):
+        return tuple(initializer(variable._shape, dtype=variable._dtype).stride())
+
+
+def _zeros(core: ModuleType, variable: Any, strides: tuple[int, ...]) -> Any:
+    """Return zeros that take no memory until somebody touches them, where that can be had."""
+    torch = import_module("torch")
+    dtype, device = core.to_torch_dtype(variable._dtype), core.get_device()
+    if device != _HOST:
+        empty = torch.empty_strided(variable._shape, strides, dtype=dtype, device=device)
+        return empty.zero_()
+    nbytes = math.prod(variable._shape) * dtype.itemsize
+    memory = torch.from_numpy(np.zeros(nbytes, np.uint8)).view(dtype)
+    return memory.as_strided(variable._shape, strides)
+
+
+def _tap_conversions(core: ModuleType, stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Make tensors over the twin of its arrays."""
+
+    @functools.wraps(stock)
+    def convert(self: Any, value: Any, dtype: Any = None) -> Any:
+        rebuild = current_rebuild()
+        if rebuild is not None and isinstance(value, MappedArray) and core.get_device() == _HOST:
+            tensor = _tensor_over(core, rebuild, value, dtype)
+            if tensor is not None:
+                return tensor
+        return stock(self, value, dtype=dtype)
+
+    return convert
+
+
+def _tensor_over(core: ModuleType, rebuild: Rebuild, array: MappedArray, dtype: Any) -> Any:
+    """Return a tensor of *dtype* over *array*; None if there can be none, or there is another."""
+    is_known = array.dtype.isbuiltin == 1 and array.dtype.name in core.TORCH_DTYPES
+    if not (is_known and array.can_be_shared) or address_of(array) in rebuild.lent:
+        return None
+    tensor = import_module("torch").from_numpy(np.asarray(array))
+    if tensor.dtype != core.to_torch_dtype(dtype or array.dtype):
+        return None
+    rebuild.lent[address_of(array)] = tensor
+    return tensor
+
+
+def _tap_assignments(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Give blank parameters the tensors over the twin as they are."""
+
+    @functools.wraps(stock)
+    def direct_assign(self: Any, value: Any) -> None:
+        rebuild = current_rebuild()
+        if rebuild is None or not _takes_over(rebuild, self._value, value):
+            stock(self, value)
+            return
+        self._value.data = value
+        # As a copy would have counted.
+        import_module("torch").autograd.graph.increment_version(self._value)
+
+    return direct_assign
+
+
+def _takes_over(rebuild: Rebuild, parameter: Any, value: Any) -> bool:
+    blank = rebuild.zeros.get(id(parameter))
+    return (
+        blank is not None
+        and rebuild.lent.get(value.data_ptr()) is value
+        and _looks(parameter) == _looks(value)
+        and blank.is_untouched
+    )
+
+
+def _looks(tensor: Any) -> tuple[Any, ...]:
+    return tensor.shape, tensor.stride(), tensor.dtype, tensor.device
+
+
+def _fill(core: ModuleType, variable: Any, initializer: Any, blank: _Blank) -> None:
+    """Give *variable* the value that stock gives it, if it got no weights."""
+    parameter = blank.parameter
+    if variable._value is not parameter or not blank.is_unwritten:
+        return
+    shape, dtype = variable._shape, variable._dtype
+    value = core.convert_to_tensor(initializer(shape, dtype=dtype), dtype=dtype)
+    if blank.is_untouched and _looks(parameter) == _looks(value):
+        parameter.data = value
+    else:
+        parameter.data.copy_(value)
+
+
+def _holders(tensor: Any) -> int:
+    torch = import_module("torch")
+    count: int = torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
+    return count

@@ -1,0 +1,226 @@
+"""Keras 3: its loaders, run over a twin."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
+from typing import Any, Final
+
+import numpy as np
+
+from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
+from fastload.runtime.core.attributes import tap_attributes
+from fastload.runtime.core.backend import TENSORFLOW, backend_of
+from fastload.runtime.core.rebuild import Tap
+from fastload.runtime.core.restore_request import RestoreRequest
+from fastload.runtime.core.tensorflow import first_module
+from fastload.runtime.core.transplant import Overlay, require, transplant
+from fastload.runtime.core.twin_archive import TwinArchive, twin_store
+from fastload.runtime.core.zero_copy import MappedArray
+from fastload.source.limits import BOMB_FLOOR_BYTES, HDF5_EXPANSION, ZIP_EXPANSION
+from fastload.twin.reader import Twin
+from fastload.twin.view import TwinFile, TwinGroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keras3:
+    """The modules of Keras 3 that a restore touches.
+
+    Attributes:
+        legacy_h5_format: the legacy HDF5 loader.
+        saving_lib: the `.keras` loader.
+        global_state: where Keras keeps its counters.
+        backend: what it runs on.
+        variable: the class of its variables there.
+        initializer: the base class of its initializers.
+        layer: the base class of its layers.
+    """
+
+    legacy_h5_format: ModuleType
+    saving_lib: ModuleType
+    global_state: ModuleType
+    backend: str
+    variable: type[Any]
+    initializer: type[Any]
+    layer: Any
+
+
+@functools.cache
+def keras3() -> Keras3:
+    """Find the parts of Keras 3.
+
+    Raises:
+        UnsupportedRuntimeError: a part is missing or not shaped as expected.
+    """
+    legacy = _part("keras.src.legacy.saving.legacy_h5_format")
+    saving_lib = _part("keras.src.saving.saving_lib")
+    backend = str(_part("keras.src.backend.config").backend())
+    core = _part(f"keras.src.backend.{backend}.core")
+    initializers = _part("keras.src.initializers.initializer")
+    global_state = _part("keras.src.backend.common.global_state")
+    require(global_state, ["get_global_attribute"])
+    require(core, ["Variable"])
+    require(
+        saving_lib, ["H5IOStore", "_load_state", "_load_model_from_fileobj", "get_attr_skipset"]
+    )
+    return Keras3(
+        legacy_h5_format=legacy,
+        saving_lib=saving_lib,
+        global_state=global_state,
+        backend=backend,
+        variable=core.Variable,
+        initializer=initializers.Initializer,
+        layer=_part("keras.src.layers.layer").Layer,
+    )
+
+
+def _part(name: str) -> ModuleType:
+    module = first_module(name)
+    if module is None:
+        raise UnsupportedRuntimeError(f"Keras has no {name}")
+    return module
+
+
+def restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
+    """Run the legacy HDF5 loader over *twin*."""
+    _require_usual_limits(parts.saving_lib)
+    replaced = {
+        "h5py": SimpleNamespace(File=TwinFile, Group=TwinGroup),
+        "np": Overlay(np, {"asarray": MappedArray.of}),
+        **_present(
+            parts.legacy_h5_format, {"safe_get_h5_group": _item, "safe_get_h5_dataset": _array}
+        ),
+        **_without_tensorflow(parts, twin.root.attrs),
+    }
+    load_model = transplant(parts.legacy_h5_format, replaced)["load_model_from_hdf5"]
+    return load_model(twin.root, **_arguments(request))
+
+
+#: Classes in the JSON of a legacy file that Keras decodes to values of TensorFlow's.
+_OF_TENSORFLOW: Final = ("TensorShape", "TypeSpec", "CompositeTensor")
+
+
+def _without_tensorflow(parts: Keras3, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep Keras from importing TensorFlow to decode JSON that holds nothing of it."""
+    json_utils = getattr(parts.legacy_h5_format, "json_utils", None)
+    texts = [str(attributes.get(name)) for name in ("model_config", "training_config")]
+    is_needed = any(name in text for name in _OF_TENSORFLOW for text in texts)
+    if parts.backend == TENSORFLOW or is_needed or not isinstance(json_utils, ModuleType):
+        return {}
+    decode = transplant(json_utils, {"tf": SimpleNamespace(available=False)})["decode"]
+    return {"json_utils": Overlay(json_utils, {"decode": decode})}
+
+
+def restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
+    """Run the `.keras` loader over *twin*."""
+    _require_usual_limits(parts.saving_lib)
+    archive = TwinArchive(twin)
+    guards = {  # they look at sizes in a zip; the source's were checked when it was read
+        "_safe_zip_read": lambda archive, name: archive.read(name),
+        "_reject_zip_bomb": lambda archive, name: None,
+        "is_memory_sufficient": lambda model: True,
+    }
+    replaced = {
+        "get_attr_skipset": _remembering(parts),
+        "zipfile": SimpleNamespace(ZipFile=lambda *_: archive),
+        "H5IOStore": twin_store(parts.saving_lib.H5IOStore, twin),
+        **_present(parts.saving_lib, guards),
+    }
+    load = transplant(parts.saving_lib, replaced)["_load_model_from_fileobj"]
+    return load(io.BytesIO(), **_arguments(request))
+
+
+#: What a file may unpack to in Keras; not all versions have all, and some programs set them lower.
+_LIMITS: Final = {
+    "_ZIP_MEMBER_BOMB_FLOOR_BYTES": BOMB_FLOOR_BYTES,
+    "_ZIP_EXTRACT_BOMB_FLOOR_BYTES": BOMB_FLOOR_BYTES,
+    "_ZIP_MEMBER_MAX_EXPANSION": ZIP_EXPANSION,
+    "_H5_DATASET_BOMB_FLOOR_BYTES": BOMB_FLOOR_BYTES,
+    "_H5_DATASET_MAX_EXPANSION": HDF5_EXPANSION,
+}
+
+
+def _require_usual_limits(saving_lib: ModuleType) -> None:
+    """Check that Keras refuses no file that passed the limits of `source.limits`.
+
+    Raises:
+        UnsupportedRequestError: somebody made Keras stricter, and only Keras sees the file's sizes.
+    """
+    for name, ours in _LIMITS.items():
+        if getattr(saving_lib, name, ours) < ours:
+            raise UnsupportedRequestError(f"Keras was made stricter ({name})")
+
+
+def _remembering(parts: Keras3) -> Callable[[str], set[str]]:
+    """Return `get_attr_skipset` with the cache that Keras means it to have.
+
+    Keras stores the result under one name and looks for it under another (3.15), so it makes a new
+    reference object for every layer of the model. Each takes a number from the counters behind
+    automatic names; those are taken here too.
+    """
+    stock = parts.saving_lib.get_attr_skipset
+    known: dict[str, tuple[set[str], dict[str, int]]] = {}
+
+    def get_attr_skipset(obj_type: str) -> set[str]:
+        if obj_type in known:
+            _advance(parts, known[obj_type][1])
+        else:
+            before = _name_counters(parts)
+            skipset = stock(obj_type)
+            taken = {
+                name: count - before.get(name, 0) for name, count in _name_counters(parts).items()
+            }
+            known[obj_type] = (skipset, taken)
+        return known[obj_type][0]
+
+    return get_attr_skipset
+
+
+_NAME_COUNTERS = "object_name_uids"
+
+
+def _name_counters(parts: Keras3) -> dict[str, int]:
+    return dict(parts.global_state.get_global_attribute(_NAME_COUNTERS, default={}))
+
+
+def _advance(parts: Keras3, taken: Mapping[str, int]) -> None:
+    counters = parts.global_state.get_global_attribute(_NAME_COUNTERS, default={})
+    for name, count in taken.items():
+        if count:
+            counters[name] += count
+
+
+def _arguments(request: RestoreRequest) -> dict[str, Any]:
+    return {
+        "custom_objects": dict(request.custom_objects),
+        "compile": request.compile,
+        "safe_mode": request.safe_mode,
+    }
+
+
+def _present(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of *replaced* that this version has: the guards came one after another."""
+    return {name: value for name, value in replaced.items() if hasattr(module, name)}
+
+
+def _item(group: Any, name: str) -> Any:
+    return group[name]
+
+
+def _array(group: Any, name: str) -> Any:
+    return MappedArray.of(group[name])
+
+
+def taps(parts: Keras3) -> list[Tap]:
+    """Return the taps that a Keras 3 rebuild needs.
+
+    Raises:
+        UnsupportedRuntimeError: its variables are not as expected.
+    """
+    return [
+        *backend_of(parts.backend).taps(parts.variable, parts.initializer),
+        *filter(None, [tap_attributes(parts.layer)]),
+    ]

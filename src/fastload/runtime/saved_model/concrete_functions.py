@@ -1,0 +1,225 @@
+"""The functions of a SavedModel, each made by TensorFlow from its definition when first needed.
+
+TensorFlow's loader makes a Python graph of every function of the file, 695 in a ResNet50 of which a
+caller needs two; that is what it spends its time on. Here its own loader of function libraries runs
+over one function and those that it calls, at the moment when somebody looks at it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from fastload.runtime.core.late import late, taking_state
+from fastload.runtime.core.tensorflow import first_module, import_module, tensorflow
+from fastload.runtime.core.transplant import Overlay, require, require_parameters, transplant
+
+#: What is done to a concrete function once it is made: its signature, its captures.
+Finish = Callable[[Any], None]
+
+
+class FunctionLibrary(Mapping[str, Any]):
+    """Concrete functions by name, as the loader of objects expects them.
+
+    Args:
+        definition: returns a `FunctionDef` message of its own for a name.
+        names: all names.
+        gradients: a `FunctionDefLibrary` without functions: which of them are gradients.
+        graph: the `SavedObjectGraph`.
+    """
+
+    def __init__(
+        self, definition: Callable[[str], Any], names: Iterable[str], gradients: Any, graph: Any
+    ) -> None:
+        self._definition = definition
+        self._names = frozenset(names)
+        self._gradients = gradients
+        self._graph = graph
+        self._finishes: dict[str, list[Finish]] = {}
+        self._finished: set[str] = set()
+        self._late: dict[str, Any] = {}
+        self._batches = _Batches(self._names)
+        self._final = _wrapper_function()
+        self._device = _current_device()
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._late:
+            revive = taking_state(functools.partial(self._make, name))
+            self._late[name] = late(self._final, revive, tracked_state())
+        return self._late[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def finish(self, name: str, action: Finish) -> None:
+        """Have *action* done to the function called *name* as soon as it is made.
+
+        Actions are done in the order of these calls, before anybody else sees the function; one
+        that comes late is done at once.
+        """
+        if name in self._finished:
+            action(self._late[name])
+        else:
+            self._finishes.setdefault(name, []).append(action)
+
+    def _make(self, name: str) -> Any:
+        tf = tensorflow()
+        # As at the time of the load: a look from inside a graph must not build there.
+        with tf.init_scope(), tf.device(self._device):
+            made = self._batches.made
+            if name not in made:
+                definitions = self._unmade(name)
+                self._batches.load(definitions, self._gradients, self._graph, self._final)
+            for action in self._finishes.get(name, []):
+                action(made[name])
+            self._finishes.pop(name, None)  # only now: a failure is tried again
+            self._finished.add(name)
+            return made[name]
+
+    def _unmade(self, name: str) -> list[Any]:
+        """Return the definitions of *name* and of all that it calls, but for those made before."""
+        found: dict[str, Any] = {}
+        waiting = [name]
+        while waiting:
+            wanted = waiting.pop()
+            if wanted not in found and wanted not in self._batches.made:
+                found[wanted] = self._definition(wanted)
+                waiting += self._batches.called_by(found[wanted], self._gradients)
+        return list(found.values())
+
+
+#: What gives a `FunctionDef` new names: since TensorFlow 2.9, and before.
+_FIXES: Final = ("_fix_fdef_in_place", "_fix_fdef")
+
+
+class _Batches:
+    """TensorFlow's loader of one function library, run over parts of it one after the other.
+
+    Args:
+        names: the names of all functions of the library.
+    """
+
+    def __init__(self, names: frozenset[str]) -> None:
+        stock = import_module("tensorflow.python.saved_model.function_deserialization")
+        ops = import_module("tensorflow.python.framework.ops")
+        require(ops, ["Graph", "uid"])
+        require(stock, ["load_function_def_library", "custom_gradient"])
+        # Checked now: when a function is made, it is too late to leave the load to stock.
+        require_parameters(
+            stock.load_function_def_library,
+            ["library", "saved_object_graph", "load_shared_name_suffix", "wrapper_function"],
+        )
+        self.made: dict[str, Any] = {}
+        self._all_names = names
+        self._stock = stock
+        # One for all parts: tables that share a name within a file must share it here.
+        self._suffix = f"_load_{ops.uid()}"
+        self._fix = next((name for name in _FIXES if hasattr(stock, name)), _FIXES[0])
+        graph = ops.Graph()
+        self._renamed: dict[Any, Any] = {}
+        self._loaded_gradients: dict[Any, Any] = {}
+        self._gradient_types: list[str] = []
+        self._load = transplant(
+            stock,
+            {
+                "ops": Overlay(ops, {"Graph": lambda: graph}),
+                "custom_gradient": Overlay(
+                    stock.custom_gradient, {"generate_name": self._next_gradient_type}
+                ),
+                "_list_function_deps": self._dependencies,
+                "_sort_function_defs": self._sorted,
+                self._fix: self._fixed,
+                "_restore_gradient_functions": self._restore_gradients,
+            },
+        )["load_function_def_library"]
+        self._gradient_turn = 0
+
+    def load(self, definitions: list[Any], gradients: Any, graph: Any, wrapper: Any) -> None:
+        """Make functions of *definitions*, which may call each other and those made before."""
+        library = type(gradients)()
+        library.CopyFrom(gradients)
+        library.function.extend(definitions)
+        self._gradient_turn = 0
+        self.made |= self._load(
+            library,
+            saved_object_graph=graph,
+            load_shared_name_suffix=self._suffix,
+            wrapper_function=wrapper,
+        )
+        self._renamed |= {function.name: function for function in self.made.values()}
+
+    def called_by(self, definition: Any, gradients: Any) -> Iterable[str]:
+        """Return the names of what *definition* calls, and of gradients of its operations."""
+        encoded = {
+            gradient.registered_op_type.encode(): gradient.gradient_func
+            for gradient in gradients.registered_gradients
+        }
+        names: set[str] = self._dependencies(definition, self._all_names, encoded)
+        return names
+
+    def _dependencies(self, definition: Any, _: Any, gradients: Any) -> set[str]:
+        found: set[str] = self._stock._list_function_deps(definition, self._all_names, gradients)
+        return found
+
+    def _sorted(self, library: Any, dependencies: Mapping[str, set[str]]) -> Any:
+        new = {definition.signature.name for definition in library.function}
+        return self._stock._sort_function_defs(
+            library, {name: called & new for name, called in dependencies.items()}
+        )
+
+    def _fixed(self, definition: Any, functions: dict[str, Any], *rest: Any) -> Any:
+        for name, function in self.made.items():
+            functions.setdefault(name, function)
+        return getattr(self._stock, self._fix)(definition, functions, *rest)
+
+    def _restore_gradients(self, graph: Any, renamed: Any, loaded: Any) -> Any:
+        self._renamed.update(renamed)
+        self._loaded_gradients.update(loaded)
+        return self._stock._restore_gradient_functions(graph, self._renamed, self._loaded_gradients)
+
+    def _next_gradient_type(self) -> str:
+        """Return the new name of the next gradient: the same one in each part."""
+        if self._gradient_turn == len(self._gradient_types):
+            self._gradient_types.append(self._stock.custom_gradient.generate_name())
+        self._gradient_turn += 1
+        return self._gradient_types[self._gradient_turn - 1]
+
+
+def tracked_state() -> dict[str, Any]:
+    """Return what any object has that another one refers to, so that a reference is no look."""
+    kind = trackable_class()
+    require(kind, ["_maybe_initialize_trackable"])
+    trackable = kind()
+    trackable._maybe_initialize_trackable()
+    state: dict[str, Any] = vars(trackable)
+    return state
+
+
+def trackable_class() -> Any:
+    """Return the base of all objects that TensorFlow loads and saves."""
+    module = first_module(
+        "tensorflow.python.trackable.base", "tensorflow.python.training.tracking.base"
+    )
+    require(module, ["Trackable"])
+    return getattr(module, "Trackable")  # noqa: B009 - `require` saw that it has one
+
+
+def _wrapper_function() -> Any:
+    """Return the class of the concrete functions that the loader of objects makes."""
+    stock = import_module("tensorflow.python.saved_model.load")
+    require(stock, ["_WrapperFunction"])
+    return stock._WrapperFunction
+
+
+def _current_device() -> str | None:
+    """Return the device that the load runs under, if the caller chose one."""
+    module = import_module("tensorflow.python.eager.context")
+    require(module, ["context"])
+    require(module.context(), ["device_name"])
+    return module.context().device_name or None

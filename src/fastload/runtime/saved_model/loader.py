@@ -1,0 +1,143 @@
+"""TensorFlow's SavedModel loader, run over a graph without functions and weights from a twin."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fastload.errors import UnresolvedObjectError, UnsupportedRuntimeError
+from fastload.runtime.core.rebuild import current_rebuild
+from fastload.runtime.core.tensorflow import first_module, import_module, parse_saved_model
+from fastload.runtime.core.transplant import Overlay, require, transplant
+from fastload.runtime.core.zero_copy import assign, tensor_over
+from fastload.runtime.saved_model.model_signatures import attach_signatures
+from fastload.twin.documents import OBJECT_GRAPH, SOURCE_NODES, VARIABLES
+from fastload.twin.reader import Twin
+
+
+class Loaded:
+    """The Keras loader of one load, kept so that its objects can get their weights by node id."""
+
+    def __init__(self) -> None:
+        self.keras_loader: Any = None
+
+    def recording(self, stock: type[Any]) -> type[Any]:
+        """Return a subclass of Keras's `KerasObjectLoader` that remembers its instance here."""
+        remember = self
+
+        class Recording(stock):  # type: ignore[misc]
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                remember.keras_loader = self
+
+        return Recording
+
+    def objects(self) -> dict[int, Any]:
+        """Return the objects that were rebuilt from configs, by node id."""
+        return {node: found[0] for node, found in self.keras_loader.loaded_nodes.items()}
+
+
+def load_partial(twin: Twin, loaded: Loaded, path: str) -> dict[str, Any]:
+    """Finish what was rebuilt from configs, as `tf.__internal__.saved_model.load_partial` does.
+
+    Nearly always every object of the graph was rebuilt from a config, and only the weights are
+    missing. Where the graph holds more (an optimizer, a variable that the user attached, RNN
+    states), TensorFlow's own loader makes the rest.
+
+    Returns:
+        The loaded objects by node path, of which the caller reads `"root"`.
+    """
+    saved_model = parse_saved_model(twin.document(OBJECT_GRAPH))
+    objects = loaded.objects()
+    _require_classes(loaded)
+    if set(_live_nodes(saved_model.meta_graphs[0].object_graph_def)) <= objects.keys():
+        _bind(twin, objects)
+        _stamp(objects[0], saved_model.meta_graphs[0].meta_info_def)
+        result = {"root": objects[0]}
+    else:
+        result = _load_rest(twin, loaded, saved_model, path)
+    _attach_signatures(result["root"], twin, objects, path)
+    return result
+
+
+def _attach_signatures(root: Any, twin: Twin, objects: Mapping[int, Any], path: str) -> None:
+    if SOURCE_NODES in twin.manifest.documents and getattr(root, "signatures", None) is None:
+        source_nodes = json.loads(twin.document(SOURCE_NODES))
+        variables = json.loads(twin.document(VARIABLES))
+        bound = {
+            source_nodes[int(node)]: objects[int(node)]
+            for node in variables
+            if int(node) in objects
+        }
+        attach_signatures(root, path, twin.manifest.source_digest, bound)
+
+
+def _live_nodes(graph: Any) -> Iterator[int]:
+    """Yield the nodes that a user can reach; only the Keras loader reads lists in `keras_api`."""
+    passive = {
+        c.node_id for node in graph.nodes for c in node.children if c.local_name == "keras_api"
+    }
+    passive |= {
+        c.node_id for api in passive for c in graph.nodes[api].children if c.local_name != "states"
+    }
+    return (node for node in range(len(graph.nodes)) if node not in passive)
+
+
+def _require_classes(loaded: Loaded) -> None:
+    """Check that each layer is of its class; Keras makes those without one of stored functions."""
+    keras = sys.modules[type(loaded.keras_loader).__mro__[1].__module__]
+    require(keras, ["RevivedLayer", "RevivedInputLayer"])
+    for revived in loaded.objects().values():
+        if isinstance(revived, (keras.RevivedLayer, keras.RevivedInputLayer)):
+            raise UnresolvedObjectError(type(revived).__name__, f"layer {revived.name!r}")
+
+
+def _bind(twin: Twin, objects: Any) -> None:
+    """Give each variable its weights, sharing the twin's memory."""
+    rebuild = current_rebuild()
+    for node, name in json.loads(twin.document(VARIABLES)).items():
+        variable = objects.get(int(node)) if isinstance(objects, dict) else objects[int(node)]
+        if variable is not None:
+            assign(variable, tensor_over(twin.array(name)))
+            if rebuild is not None:
+                rebuild.filled.add(id(variable))
+
+
+def _stamp(root: Any, meta_info: Any) -> None:
+    """Set what TensorFlow's loader leaves on the root of everything that it loads."""
+    root.graph_debug_info = no_debug_info()
+    root.tensorflow_version = meta_info.tensorflow_version
+    root.tensorflow_git_version = meta_info.tensorflow_git_version
+
+
+def no_debug_info() -> Any:
+    """Return an empty `GraphDebugInfo` message."""
+    # It moved between TensorFlow 2.13 and 2.14.
+    messages = first_module(
+        *(f"tensorflow.core.{part}.graph_debug_info_pb2" for part in ("framework", "protobuf"))
+    )
+    if messages is None:
+        raise UnsupportedRuntimeError("TensorFlow has no graph_debug_info_pb2")
+    return messages.GraphDebugInfo()
+
+
+def _load_rest(twin: Twin, loaded: Loaded, saved_model: Any, path: str) -> dict[str, Any]:
+    stock = import_module("tensorflow.python.saved_model.load")
+    require(stock.Loader, ["_restore_checkpoint", "_load_all"])
+
+    class Loader(stock.Loader):  # type: ignore[misc, name-defined]
+        def _restore_checkpoint(self) -> None:
+            _bind(twin, self._nodes)
+
+    def parse(_: str) -> tuple[Any, Any]:
+        return saved_model, no_debug_info()
+
+    loader_impl = Overlay(stock.loader_impl, {"parse_saved_model_with_debug_info": parse})
+    names = transplant(stock, {"loader_impl": loader_impl, "Loader": Loader})
+    nodes: dict[str, Any] = {"root": None}
+    for node, found in loaded.keras_loader.loaded_nodes.items():
+        nodes[loaded.keras_loader.get_path(node)] = found
+    result: dict[str, Any] = names["load_partial"](path, nodes)
+    return result

@@ -1,0 +1,293 @@
+"""TensorFlow's loader of objects, run over a twin: variables share its pages, functions come late.
+
+Everything that `tf.saved_model.load` leaves behind is made by TensorFlow's own code, object by
+object; only functions are left to the moment when somebody looks at them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastload.errors import UnsupportedRuntimeError
+from fastload.runtime.core.kernels import tap_kernels
+from fastload.runtime.core.late import late, once_alive, taking_state
+from fastload.runtime.core.rebuild import Rebuild, rebuilding
+from fastload.runtime.core.tensorflow import import_module, parse_saved_model
+from fastload.runtime.core.transplant import Overlay, require, transplant
+from fastload.runtime.core.zero_copy import assign, tensor_over
+from fastload.runtime.saved_model.concrete_functions import (
+    FunctionLibrary,
+    trackable_class,
+    tracked_state,
+)
+from fastload.runtime.saved_model.deserialization import Deserialization
+from fastload.runtime.saved_model.loader import no_debug_info
+from fastload.twin.documents import (
+    FUNCTION_INDEX,
+    FUNCTIONS,
+    OTHER_STATE,
+    SAVED_OBJECTS,
+    SAVED_VARIABLES,
+    SIGNATURE_NODES,
+)
+from fastload.twin.reader import Twin
+
+
+def load_objects(twin: Twin, path: str, tags: Any) -> Any:
+    """Return what `tf.saved_model.load` returns for the twin's source.
+
+    Signatures and their variables are made now. Everything else is made when somebody looks at
+    anything else, unless it has to be there from the beginning.
+
+    Args:
+        twin: a twin with a function section.
+        path: the SavedModel's folder, where its assets are.
+        tags: as in the stock loader.
+
+    Raises:
+        UnsupportedRuntimeError: TensorFlow lacks an operation of the model, or is not as expected.
+    """
+    saved_model = parse_saved_model(twin.document(SAVED_OBJECTS))
+    meta_graph = saved_model.meta_graphs[0]
+    _require_operations(meta_graph.meta_info_def)
+    signature_nodes = json.loads(twin.document(SIGNATURE_NODES))
+    sources = _sources(twin, _library(twin, meta_graph), signature_nodes)
+    load = _Load(path, tags, saved_model, sources)
+    root = meta_graph.object_graph_def.nodes[0]
+    if not signature_nodes or load.is_revived_type(root):
+        return load.partial(None)["root"]
+    return load.late_root(signature_nodes)
+
+
+class _Load:
+    """One load: TensorFlow's loader, run once or twice over the same twin."""
+
+    def __init__(self, path: str, tags: Any, saved_model: Any, sources: _Sources) -> None:
+        stock = sources.stock
+        loader_impl = Overlay(
+            stock.loader_impl,
+            {"parse_saved_model_with_debug_info": lambda _: (saved_model, no_debug_info())},
+        )
+        loader = _loader_class(sources)
+        names = transplant(stock, {"loader_impl": loader_impl, "Loader": loader})
+        self._path, self._tags = path, tags
+        self._load_partial = names["load_partial"]
+        self._new_root = functools.partial(stock.Loader._recreate_base_user_object, None)
+        self._find_type = stock.revived_types.deserialize
+        self._call = stock._call_attribute
+        self._calls = any(
+            child.local_name == "__call__"
+            for child in saved_model.meta_graphs[0].object_graph_def.nodes[0].children
+        )
+
+    def is_revived_type(self, node: Any) -> bool:
+        """Say whether *node* is made by a class that is registered with TensorFlow."""
+        return node.WhichOneof("kind") != "user_object" or bool(self._find_type(node.user_object))
+
+    def partial(self, filters: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
+        """Load the objects at these paths, but for those that are given; with None, load all."""
+        with rebuilding(Rebuild(), tap_kernels()):
+            found: dict[str, Any] = self._load_partial(self._path, filters, self._tags)
+        return found
+
+    def late_root(self, signature_nodes: Mapping[str, int]) -> Any:
+        """Return the root with its signatures, and all else to come."""
+        made = self.partial(list(signature_nodes))
+        final = type(self._new_root()[0])
+
+        trackable = trackable_class()
+
+        def revive(root: Any) -> None:
+            del root.signatures
+            there = {
+                path: (node, _setter_of(node))
+                for path, node in made.items()
+                if isinstance(node, trackable)  # a constant is made anew
+            }
+            self.partial({"root": (root, setattr), **there})
+            if self._calls:
+                final.__call__ = self._call
+
+        return late(
+            final,
+            revive,
+            {"signatures": made["root.signatures"]},
+            becomes_callable=self._calls,
+        )
+
+
+def _setter_of(node: Any) -> Callable[[Any, str, Any], None]:
+    """Return what gives *node* its children once more; signatures have theirs."""
+    return setattr if not isinstance(node, Mapping) else lambda *_: None
+
+
+def _require_operations(meta_info: Any) -> None:
+    """Check that each operation is there now; the stock loader would look at all of them."""
+    registry = import_module("tensorflow.python.framework.op_def_registry")
+    require(registry, ["get"])
+    for operation in meta_info.stripped_op_list.op:
+        if registry.get(operation.name) is None:
+            raise UnsupportedRuntimeError(f"TensorFlow has no operation {operation.name!r} here")
+
+
+def _library(twin: Twin, meta_graph: Any) -> FunctionLibrary:
+    index: Mapping[str, list[int]] = json.loads(twin.document(FUNCTION_INDEX))
+    gradients = meta_graph.graph_def.library
+    # Read and checked now: when a function is made, it is too late to leave the load to stock.
+    content = twin.document(FUNCTIONS)
+
+    def definition(name: str) -> Any:
+        offset, nbytes = index[name]
+        message = type(gradients)().function.add()
+        message.ParseFromString(content[offset : offset + nbytes])
+        return message
+
+    return FunctionLibrary(definition, index, gradients, meta_graph.object_graph_def)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sources:
+    """Where the loaders of one load find what they do not make themselves.
+
+    What the first of two runs did is not done again: the model may have been trained since.
+
+    Attributes:
+        stock: the module of the stock loader.
+        deserialization: what is done to functions once they are made.
+        library: all concrete functions.
+        array: returns a weight by name.
+        variables: names of weights by node id.
+        has_other_state: the checkpoint holds more than variables, so it is restored as in stock.
+        paths: node ids by path from the root, of those that are asked for by path.
+        bound: nodes that have their weights.
+        captured: functions whose captures are seen to.
+    """
+
+    stock: Any
+    deserialization: Deserialization
+    library: FunctionLibrary
+    array: Callable[[str], Any]
+    variables: Mapping[str, str]
+    has_other_state: bool
+    paths: Mapping[str, int]
+    bound: set[str] = field(default_factory=set)
+    captured: set[str] = field(default_factory=set)
+
+
+def _sources(twin: Twin, library: FunctionLibrary, paths: Mapping[str, int]) -> _Sources:
+    stock = import_module("tensorflow.python.saved_model.load")
+    require(stock, ["Loader", "load_partial", "revived_types", "_call_attribute"])
+    require(stock, ["loader_impl"])
+    require(stock.Loader, ["_setup_function_captures", "_restore_checkpoint"])
+    require(stock.Loader, ["_convert_node_paths_to_ints", "_add_object_graph_edges"])
+    require(stock.Loader, ["_recreate_function", "_recreate_bare_concrete_function"])
+    return _Sources(
+        stock=stock,
+        deserialization=Deserialization(stock),
+        library=library,
+        array=twin.array,
+        variables=json.loads(twin.document(SAVED_VARIABLES)),
+        has_other_state=OTHER_STATE in twin.manifest.documents,
+        paths={"root": 0, **paths},
+    )
+
+
+def _loader_class(sources: _Sources) -> Any:
+    """Return TensorFlow's `Loader` of objects, for one load."""
+    return type("Loader", (_TwinLoader, sources.stock.Loader), {"sources": sources})
+
+
+class _TwinLoader:
+    """What goes before TensorFlow's `Loader`: functions come late, weights from the twin."""
+
+    sources: _Sources
+    _nodes: list[Any]
+    _filtered_nodes: Any
+    _node_filters: Any
+    _proto: Any
+
+    # The stock loader makes all functions here; there are none in what it is given.
+    _concrete_functions = property(lambda self: self.sources.library, lambda self, made: None)
+
+    def _convert_node_paths_to_ints(self) -> dict[str, int] | None:
+        """Return the node ids of what is asked for; the stock way walks each path anew."""
+        if self._node_filters is None:
+            return None
+        return {path: self.sources.paths[path] for path in self._node_filters}
+
+    def _recreate_function(self, proto: Any, dependencies: Any) -> Any:
+        sources = self.sources
+        for name in proto.concrete_functions:
+            sources.library.finish(name, functools.partial(sources.deserialization.sign, proto))
+            self._setup_function_captures(name, dependencies)
+        make = functools.partial(sources.deserialization.recreate, proto, sources.library)
+        kind = sources.deserialization.function_class
+        return late(kind, taking_state(make), tracked_state()), setattr
+
+    def _recreate_bare_concrete_function(self, proto: Any, dependencies: Any) -> Any:
+        name, sources = proto.concrete_function_name, self.sources
+        action = functools.partial(sources.deserialization.set_up_bare, proto)
+        sources.library.finish(name, action)
+        self._setup_function_captures(name, dependencies)
+        return sources.library[name], setattr
+
+    def _setup_function_captures(self, name: str, nodes: Any) -> None:
+        if name not in self.sources.captured:
+            self.sources.captured.add(name)
+            self.sources.library.finish(name, functools.partial(self._capture, name, nodes))
+
+    def _capture(self, name: str, nodes: Any, function: Any) -> None:
+        captured = {
+            node: nodes[node].make() if isinstance(nodes[node], _LateTensor) else nodes[node]
+            for node in self._proto.concrete_functions[name].bound_inputs
+        }
+        self.sources.deserialization.capture(self, name, captured, function)
+
+    def _setup_remaining_functions(self) -> None:
+        if self._filtered_nodes is None:  # what others capture is there
+            super()._setup_remaining_functions()  # type: ignore[misc]
+
+    def _get_tensor_from_fn(self, proto: Any) -> Any:
+        stock_way = super()._get_tensor_from_fn  # type: ignore[misc]
+        # Where nobody but functions refers to it, the function that it is in can wait too.
+        return _LateTensor(lambda: stock_way(proto)[0]), setattr
+
+    def _add_object_graph_edges(self, proto: Any, node_id: int) -> None:
+        waiting = [c for c in proto.children if isinstance(self._nodes[c.node_id], _LateTensor)]
+        if waiting:
+            names = {child.local_name for child in waiting}
+            complete, proto = proto, type(proto)()
+            proto.children.extend(c for c in complete.children if c.local_name not in names)
+        for child in waiting:
+            action = functools.partial(
+                _set_made, self._nodes[node_id], child.local_name, self._nodes[child.node_id]
+            )
+            once_alive(self._nodes[node_id], action)
+        super()._add_object_graph_edges(proto, node_id)  # type: ignore[misc]
+
+    def _restore_checkpoint(self) -> None:
+        if self.sources.has_other_state:
+            super()._restore_checkpoint()  # type: ignore[misc]
+            return
+        for node, name in self.sources.variables.items():
+            if self._nodes[int(node)] is not None and node not in self.sources.bound:
+                assign(self._nodes[int(node)], tensor_over(self.sources.array(name)))
+                self.sources.bound.add(node)
+
+
+def _set_made(owner: Any, name: str, tensor: _LateTensor) -> None:
+    setattr(owner, name, tensor.make())
+
+
+class _LateTensor:
+    """A tensor inside a function, for functions that capture it.
+
+    The loader sets attributes on it, as on every node.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make

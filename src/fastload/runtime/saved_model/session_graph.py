@@ -1,0 +1,210 @@
+"""Signatures of a graph that was made for a session (TensorFlow 1), cut out of it.
+
+Such a SavedModel has one graph with everything in it, and says of a signature which tensors to feed
+and which to fetch. See `meta_graph.proto` in TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.functions.flat_function import NotFlatError
+from fastload.signature import Signature, TensorSpec
+
+#: Variables as they were, whose nodes give the value, and those that give a handle.
+_VALUES: Final = frozenset({"Variable", "VariableV2"})
+_HANDLES: Final = frozenset({"VarHandleOp"})
+#: A signature that initialises the graph; no user calls it.
+_INIT: Final = "__saved_model_init_op"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A variable of a graph.
+
+    Attributes:
+        key: its key in the checkpoint.
+        is_handle: its node gives a handle, not the value.
+    """
+
+    key: str
+    is_handle: bool
+
+
+def feeds(definition: Any) -> dict[str, Any]:
+    """Return the `TensorInfo` of what a `SignatureDef` takes, by argument.
+
+    A sparse tensor is three arguments, named as TensorFlow's own loader names them.
+    """
+    found: dict[str, Any] = {}
+    for name, info in sorted(definition.inputs.items()):
+        kind = info.WhichOneof("encoding")
+        if kind == "coo_sparse":
+            found |= {f"{name}_{part}": each for part, each in _sparse_parts(info)}
+        elif kind == "name":
+            found[name] = info
+        else:
+            raise NotFlatError(f"its input {name!r} is a composite tensor")
+    return found
+
+
+def signature_of_graph(name: str, definition: Any) -> Signature:
+    """Return what a `SignatureDef` takes and gives.
+
+    Raises:
+        NotFlatError: it takes or gives something that is no plain tensor.
+    """
+    for output, info in definition.outputs.items():
+        if info.WhichOneof("encoding") != "name":
+            raise NotFlatError(f"its output {output!r} is no plain tensor")
+    return Signature(
+        name=name,
+        inputs={each: _spec(each, info) for each, info in feeds(definition).items()},
+        outputs={each: _spec(each, info) for each, info in sorted(definition.outputs.items())},
+    )
+
+
+def served_signatures(meta_graph: Any) -> dict[str, Any]:
+    """Return each `SignatureDef` that users call, by name."""
+    return {name: each for name, each in meta_graph.signature_def.items() if name != _INIT}
+
+
+def variables_of(nodes: Iterable[Any]) -> dict[str, Variable]:
+    """Return the variables among *nodes*, by the names of their nodes."""
+    return {
+        node.name: Variable(
+            key=node.attr["shared_name"].s.decode() or node.name
+            if node.op in _HANDLES
+            else node.name,
+            is_handle=node.op in _HANDLES,
+        )
+        for node in nodes
+        if node.op in _VALUES | _HANDLES
+    }
+
+
+def pruned(graph: Any, outputs: Iterable[str], fed: Collection[str]) -> list[Any]:
+    """Return the nodes of *graph* that tensors need.
+
+    Args:
+        graph: a `GraphDef`.
+        outputs: the tensors' names.
+        fed: names of tensors that are given, so that nothing behind them is needed.
+    """
+    nodes = {node.name: node for node in graph.node}
+    given = {_normal(name) for name in fed}
+    found: dict[str, Any] = {}
+    waiting = [_normal(name) for name in outputs]
+    while waiting:
+        tensor = waiting.pop()
+        name = tensor.partition(":")[0]
+        if tensor in given or name in found:
+            continue
+        if name not in nodes:
+            raise NotFlatError(f"the graph has no node {name!r}")
+        found[name] = nodes[name]
+        if name not in variables_of([nodes[name]]):
+            waiting += [_normal(each) for each in nodes[name].input]
+    return [node for node in graph.node if node.name in found]
+
+
+def cut_out(
+    graph: Any, definition: Any, variables: Mapping[str, Any]
+) -> tuple[Any, tuple[str, ...]]:
+    """Return a `GraphDef` that computes a signature, as `flattening.Capturing` wants it.
+
+    Args:
+        graph: a `GraphDef`; it stays as it is.
+        definition: the `SignatureDef`.
+        variables: the variables of the graph by node, in the order of its arguments.
+
+    Returns:
+        The graph, and the names of the nodes of the variables that it uses, in that order.
+    """
+    given = [_normal(info.name) for info in feeds(definition).values()]
+    fetched = [_normal(info.name) for _, info in sorted(definition.outputs.items())]
+    nodes = pruned(graph, fetched, given)
+    used = [node.name for node in nodes if node.name in variables]
+    names = {tensor: f"argument_{index}" for index, tensor in enumerate(given)}
+    names |= {f"{node}:0": f"argument_{len(given) + index}" for index, node in enumerate(used)}
+    new = type(graph)(versions=graph.versions, library=graph.library)
+    for info, tensor in zip(feeds(definition).values(), given, strict=True):
+        _placeholder(new, names[tensor], info.dtype, info.tensor_shape)
+    for node in nodes:
+        if node.name in variables:
+            _placeholder_for(new, names[f"{node.name}:0"], node)
+        else:
+            _copy(new, node, names, frozenset(used))
+    for index, tensor in enumerate(fetched):
+        result = new.node.add(
+            name=f"result_{index}", op="Identity", input=[names.get(tensor, tensor)]
+        )
+        result.attr["T"].type = definition.outputs[sorted(definition.outputs)[index]].dtype
+    return new, tuple(used)
+
+
+def _copy(graph: Any, node: Any, names: Mapping[str, str], variables: frozenset[str]) -> None:
+    new = graph.node.add()
+    new.CopyFrom(node)
+    new.attr.pop("_class", None)  # it may name a node that is not there any more
+    fed = {tensor.partition(":")[0] for tensor in names}
+    new.input[:] = [
+        names.get(_normal(each), each)
+        for each in node.input
+        if not (each.startswith("^") and each[1:] in fed | variables)
+    ]
+
+
+def _placeholder(graph: Any, name: str, dtype: int, shape: Any) -> None:
+    node = graph.node.add(name=name, op="Placeholder")
+    node.attr["dtype"].type = dtype
+    node.attr["shape"].shape.CopyFrom(shape)
+
+
+def _placeholder_for(graph: Any, name: str, variable: Any) -> None:
+    if variable.op in _HANDLES:
+        from tensorflow.core.framework import tensor_shape_pb2
+
+        resource: int = tensorflow().resource.as_datatype_enum
+        _placeholder(graph, name, resource, tensor_shape_pb2.TensorShapeProto())
+    else:
+        _placeholder(graph, name, variable.attr["dtype"].type, variable.attr["shape"].shape)
+
+
+def _sparse_parts(info: Any) -> list[tuple[str, Any]]:
+    """Return indices, values and shape of a sparse tensor, each as a `TensorInfo`."""
+    tf = tensorflow()
+    rank = None if info.tensor_shape.unknown_rank else len(info.tensor_shape.dim)
+    sparse = info.coo_sparse
+    parts = {
+        "indices": (sparse.indices_tensor_name, tf.int64.as_datatype_enum, (None, rank)),
+        "values": (sparse.values_tensor_name, info.dtype, (None,)),
+        "dense_shape": (sparse.dense_shape_tensor_name, tf.int64.as_datatype_enum, (rank,)),
+    }
+    return [
+        (part, type(info)(name=name, dtype=dtype, tensor_shape=tf.TensorShape(shape).as_proto()))
+        for part, (name, dtype, shape) in parts.items()
+    ]
+
+
+def _spec(name: str, info: Any) -> TensorSpec:
+    sizes = tuple(size.size if size.size >= 0 else None for size in info.tensor_shape.dim)
+    return TensorSpec(
+        name=name,
+        dtype=tensorflow().dtypes.as_dtype(info.dtype).name,
+        shape=None if info.tensor_shape.unknown_rank else sizes,
+    )
+
+
+def _normal(reference: str) -> str:
+    """Return the name of the tensor that *reference* means.
+
+    Example:
+        >>> _normal("x"), _normal("x:1"), _normal("^x")
+        ('x:0', 'x:1', 'x:0')
+    """
+    bare = reference.removeprefix("^")
+    return bare if ":" in bare else f"{bare}:0"

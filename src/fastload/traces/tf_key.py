@@ -1,0 +1,124 @@
+"""What a trace of a Keras model depends on besides the model: settings, devices, the code."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from types import FunctionType
+from typing import Any, Final
+
+from fastload.runtime.core.conditions import execution
+from fastload.runtime.core.keras import Flavour, tracing_choices
+from fastload.runtime.core.tensorflow import first_module, import_module, tensorflow
+from fastload.runtime.core.transplant import require
+from fastload.traces.tf_trace import NotKeptError, Tracing
+
+_BACKEND: Final = (
+    "activations",
+    "activations.activations",
+    "backend",
+    "backend.tensorflow.core",
+    "backend.tensorflow.math",
+    "backend.tensorflow.nn",
+    "backend.tensorflow.numpy",
+    "ops.nn",
+    "ops.numpy",
+)
+_SCOPE: Final = "tensorflow.python.eager.polymorphic_function.function_context"
+#: A plain moment, as TensorFlow tells it: no graph, no strategy, no devices, no XLA.
+_PLAIN_MOMENT: Final = (None, (), (), False, None, 0)
+
+
+def surroundings(model: Any, chosen: Flavour, tracing: Tracing) -> tuple[str, ...]:
+    """Return all that the trace depends on, for the key of what is kept.
+
+    Raises:
+        NotKeptError: this is no moment for a trace that others can use.
+        UnsupportedRuntimeError: TensorFlow is not as expected.
+    """
+    tf = tensorflow()
+    _require_plain_moment(tracing)
+    kind = str(tracing.function_type)
+    if " at 0x" in kind or "<weakref" in kind:
+        raise NotKeptError("its arguments are told by identity")
+    options = tracing.options
+    return (
+        *tracing_choices(chosen),
+        kind,
+        f"{options.name} {options.autograph} {options.reduce_retracing} {options.attributes}",
+        " ".join(sorted({each.device_type for each in tf.config.list_logical_devices()})),
+        *_modes(),
+        execution(),
+        _digest_of(_code_of(model, chosen)),
+    )
+
+
+def _require_plain_moment(tracing: Tracing) -> None:
+    module, contexts = import_module(_SCOPE), import_module("tensorflow.python.eager.context")
+    require(module, ["make_function_context"])
+    require(contexts, ["context"])
+    found = module.make_function_context(tracing.options.scope_type).context
+    if tuple(found) != _PLAIN_MOMENT or tensorflow().distribute.has_strategy():
+        raise NotKeptError("it is traced inside of something")
+    summaries = import_module("tensorflow.python.ops.summary_ops_v2")
+    require(summaries, ["_current_trace_context"])
+    if summaries._current_trace_context is not None:
+        raise NotKeptError("somebody records the graphs")
+    if contexts.context().device_name:
+        raise NotKeptError("it is traced for a device")
+    if getattr(tracing.options.function_captures, "capture_types", None):
+        raise NotKeptError("it captures by reference")
+
+
+def _modes() -> Iterator[str]:
+    """Yield what a program may have switched in TensorFlow for all that it traces."""
+    ops = import_module("tensorflow.python.framework.ops")
+    control_flow = first_module("tensorflow.python.ops.control_flow_util")
+    config = import_module("tensorflow.python.framework.config")
+    require(config, ["is_op_determinism_enabled"])
+    yield str(config.is_op_determinism_enabled())
+    yield str(getattr(control_flow, "ENABLE_CONTROL_FLOW_V2", None))
+    for name in ("is_auto_dtype_conversion_enabled", "is_numpy_style_type_promotion"):
+        yield str(getattr(ops, name, bool)())
+    yield str(hasattr(tensorflow().Tensor, "reshape"))  # numpy's methods, since somebody asked
+
+
+def _code_of(model: Any, chosen: Flavour) -> Iterator[tuple[Any, ...]]:
+    """Yield what tells the classes of a model's layers, in case that somebody changed one.
+
+    Raises:
+        NotKeptError: one is not Keras's own.
+    """
+    kinds: set[type] = set()
+    for layer in model._flatten_layers():
+        kinds.update(type(layer).__mro__)
+        if type(layer).__module__.partition(".")[0] != chosen.package:
+            raise NotKeptError(f"{type(layer).__name__} is not Keras's own")
+        yield (type(layer).__qualname__, str(getattr(layer, "compute_dtype", "")))
+    for kind in sorted(kinds, key=lambda kind: (kind.__module__, kind.__qualname__)):
+        yield from _functions_in(kind)
+    for module in _backend_modules(chosen):
+        yield from _functions_in(module)
+
+
+def _functions_in(holder: Any) -> Iterator[tuple[Any, ...]]:
+    for name, value in vars(holder).items():
+        function = getattr(value, "__func__", value)
+        if isinstance(function, property):
+            function = function.fget
+        if isinstance(function, FunctionType):
+            code = function.__code__
+            yield (name, code.co_filename, code.co_firstlineno, code.co_code)
+
+
+def _backend_modules(chosen: Flavour) -> list[Any]:
+    """Return the modules with what layers call."""
+    found = (first_module(f"{chosen.package}.src.{name}") for name in _BACKEND)
+    return [module for module in found if module is not None]
+
+
+def _digest_of(parts: Iterable[tuple[Any, ...]]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(repr(part).encode())
+    return digest.hexdigest()

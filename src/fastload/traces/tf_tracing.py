@@ -1,0 +1,112 @@
+"""Where TensorFlow traces a Keras model's predict function, and what may come in place of that.
+
+`predict` makes its function by `tf.function` and calls it. Everything around the trace stays as it
+is: which shapes share a trace, when another one is made, how the function is called. For models
+that are watched, the one step in which TensorFlow runs the model's Python code may be passed over.
+`docs/decisions/0017-stored-predict-function.md` says why this place.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from collections.abc import Callable
+from types import CodeType
+from typing import Any, Final, Protocol
+
+from fastload.runtime.core.tensorflow import import_module, tensorflow
+from fastload.runtime.core.transplant import require, require_parameters
+from fastload.traces.tf_trace import Tracing, require_tracing
+
+_CREATE: Final = "_create_concrete_function"
+_PARAMETERS: Final = ("function_type", "type_context", "func_graph", "tracing_options")
+_MAKER: Final = "make_predict_function"
+
+
+class Watcher(Protocol):
+    """Who is asked when a model's predict function is about to be traced."""
+
+    def concrete(self, model: Any, tracing: Tracing) -> Any:
+        """Return the concrete function, of *tracing* or in its place."""
+
+
+_watchers: Final[weakref.WeakKeyDictionary[Any, Watcher]] = weakref.WeakKeyDictionary()
+_lock: Final = threading.Lock()
+
+
+def watch(model: Any, watcher: Watcher) -> None:
+    """Have *watcher* asked whenever the predict function of *model* is to be traced.
+
+    Raises:
+        UnsupportedRuntimeError: TensorFlow or Keras is not as expected.
+    """
+    require(type(model), [_MAKER])
+    _install()
+    _watchers[model] = watcher
+
+
+def _install() -> None:
+    """Put our step in the place of TensorFlow's, once."""
+    module = import_module("tensorflow.python.eager.polymorphic_function.tracing_compilation")
+    with _lock:
+        require(module, [_CREATE, "func_graph_module", "ag_ctx"])
+        stock = getattr(module, _CREATE)
+        if getattr(stock, "__module__", "") == __name__:
+            return
+        require_parameters(stock, _PARAMETERS)
+        require_tracing()
+        setattr(module, _CREATE, _asking(module, stock))
+
+
+def _asking(module: Any, stock: Callable[..., Any]) -> Callable[..., Any]:
+    def create(function_type: Any, type_context: Any, func_graph: Any, tracing_options: Any) -> Any:
+        def trace() -> Any:
+            return stock(function_type, type_context, func_graph, tracing_options)
+
+        model = _model_of(tracing_options)
+        watcher = None if model is None else _watchers.get(model)
+        if watcher is None:
+            return trace()
+        again = functools.partial(_traced_later, module, trace, tracing_options)
+        tracing = Tracing(
+            function_type=function_type, options=tracing_options, make=trace, make_later=again
+        )
+        return watcher.concrete(model, tracing)
+
+    return create
+
+
+def _traced_later(module: Any, trace: Callable[[], Any], options: Any) -> Any:
+    """Trace as if it were then: outside of any graph, with the autograph of the function."""
+    states = module.ag_ctx.Status
+    status = states.ENABLED if options.autograph else states.DISABLED
+    scope = module.ag_ctx.ControlStatusCtx(status=status, options=options.autograph_options)
+    with tensorflow().init_scope(), scope:
+        made = trace()
+    made._garbage_collector.release()
+    return made
+
+
+def _model_of(options: Any) -> Any:
+    """Return the model whose own predict function is to be traced, if it is that of a model."""
+    function = _innermost(options.python_function)
+    code = getattr(function, "__code__", None)
+    if code is None or "self" not in code.co_freevars:
+        return None
+    model = function.__closure__[code.co_freevars.index("self")].cell_contents
+    maker = _innermost(getattr(type(model), _MAKER, None))
+    if code not in _codes_in(getattr(maker, "__code__", None)):
+        return None
+    # Keras 2 makes another function where a step is several batches.
+    return None if "_steps_per_execution" in code.co_names else model
+
+
+def _codes_in(code: CodeType | None) -> tuple[CodeType, ...]:
+    return tuple(each for each in getattr(code, "co_consts", ()) if isinstance(each, CodeType))
+
+
+def _innermost(function: Any) -> Any:
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    return function

@@ -1,0 +1,322 @@
+"""`load_model` of Keras 2 models where `tf.keras` is Keras 3."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import fastload
+from fastload.cli.main import commands
+from fastload.errors import MigrationError
+from tests.keras2to3.conftest import seeded
+
+INPUTS = np.random.default_rng(3).normal(size=(4, 5, 3)).astype("float32")
+SUFFIXES = ("", ".h5", ".keras")
+
+
+def recurrent(keras: Any) -> Any:
+    """Return a trained model that no Keras 3 opens in any format."""
+    inputs = keras.Input((5, 3))
+    x = keras.layers.Bidirectional(keras.layers.LSTM(4, return_sequences=True))(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.GRU(3)(x)))
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse", metrics=["mae"])
+    model.fit(INPUTS, np.ones((4, 1), "float32"), epochs=2, verbose=0)
+    return model
+
+
+@pytest.fixture(params=SUFFIXES, ids=lambda suffix: suffix or "saved_model")
+def kept(request: pytest.FixtureRequest, keras2: Any, tmp_path: Path) -> tuple[Any, Path]:
+    """A Keras 2 model, and where it was saved."""
+    model = recurrent(keras2)
+    path = tmp_path / f"model{request.param}"
+    model.save(str(path), **({} if request.param else {"save_format": "tf"}))
+    return model, path
+
+
+def test_a_keras_2_model_is_a_keras_3_model(kept: tuple[Any, Path], keras3: Any) -> None:
+    """The first load migrates it, later ones open the twin; outputs are those of Keras 2."""
+    original, path = kept
+
+    models = [fastload.load_model(path, keras="keras") for _ in range(2)]
+
+    report = fastload.last_load()
+    assert report is not None
+    assert (report.outcome.value, report.reason) == ("hit", None)
+    for model in models:
+        assert isinstance(model, keras3.Model)
+        np.testing.assert_allclose(model(INPUTS), original(INPUTS), rtol=1e-5, atol=1e-6)
+
+
+def test_tensorflow_warns_of_nothing_that_the_program_did_not_call(
+    keras2: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Loaders of TensorFlow 1 say that they are deprecated, once in a process."""
+    recurrent(keras2).save(str(tmp_path / "m"), save_format="tf")
+    deprecation = importlib.import_module("tensorflow.python.util.deprecation")
+    deprecation._PRINTED_WARNING.clear()
+
+    with caplog.at_level(logging.WARNING, logger="tensorflow"):
+        fastload.load_model(tmp_path / "m", keras="keras")
+
+    assert "deprecated" not in caplog.text
+
+
+def test_it_can_be_saved_and_opened_by_stock(
+    kept: tuple[Any, Path], keras3: Any, tmp_path: Path
+) -> None:
+    _, path = kept
+    model = fastload.load_model(path, keras="keras")
+
+    model.save(tmp_path / "again.keras")
+    again = keras3.models.load_model(tmp_path / "again.keras")
+
+    np.testing.assert_array_equal(again(INPUTS), model(INPUTS))
+
+
+def test_it_goes_on_training(kept: tuple[Any, Path], keras3: Any) -> None:
+    _, path = kept
+    model = fastload.load_model(path, keras="keras")
+    before = np.array(model(INPUTS))
+
+    model.fit(INPUTS, np.ones((4, 1), "float32"), verbose=0)
+
+    assert model.metrics_names == ["loss", "compile_metrics"]
+    assert not np.array_equal(before, model(INPUTS))
+
+
+def test_a_saved_model_keeps_the_state_of_its_optimizer(
+    keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    original = recurrent(keras2)
+    original.save(str(tmp_path / "model"), save_format="tf")
+
+    model = fastload.load_model(tmp_path / "model", keras="keras")
+
+    assert int(model.optimizer.iterations) == 2
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.01)
+    theirs = sorted(float(abs(v.numpy()).sum()) for v in original.optimizer._velocities)
+    ours = sorted(float(abs(v.numpy()).sum()) for v in model.optimizer._velocities)
+    assert theirs == ours
+
+
+def test_hdf5_under_the_name_of_an_archive(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    original = recurrent(keras2)
+    original.save(str(tmp_path / "model.h5"))
+    path = (tmp_path / "model.h5").rename(tmp_path / "model.keras")
+
+    model = fastload.load_model(path, keras="keras")
+
+    np.testing.assert_allclose(model(INPUTS), original(INPUTS), rtol=1e-5, atol=1e-6)
+
+
+def test_strict_calls_are_served_as_well(kept: tuple[Any, Path], keras3: Any) -> None:
+    _, path = kept
+
+    fastload.load_model(path, keras="keras", strict=True)
+
+    report = fastload.last_load()
+    assert report is not None
+    assert report.outcome.value == "miss"
+
+
+def test_what_stock_opens_is_stocks(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    """A Keras 2 file without anything that Keras 3 lacks."""
+    inputs = keras2.Input((4,))
+    seeded(keras2.Model(inputs, keras2.layers.Dense(2)(inputs))).save(str(tmp_path / "m.h5"))
+
+    fastload.load_model(tmp_path / "m.h5", keras="keras")
+
+    result = CliRunner().invoke(commands, ["info", str(tmp_path / "m.h5")])
+    assert "HDF5" in result.output
+    assert "Migrated" not in result.output
+
+
+def test_a_program_that_calls_stock_gets_its_error(
+    kept: tuple[Any, Path], keras3: Any, run_python: Any
+) -> None:
+    """The only way to tell that fastload is there is the speed."""
+    _, path = kept
+    program = """
+import sys, keras, fastload
+try:
+    keras.models.load_model(sys.argv[1])
+except Exception as error:
+    print(type(error).__name__, str(error).splitlines()[0])
+"""
+
+    ours = run_python(program.replace("fastload", "fastload; fastload.install()"), path)
+
+    assert ours == run_python(program, path)
+    assert "Error" in ours
+
+
+def test_an_unknown_layer_is_named(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    """With the two ways that work; also for those who catch what stock raises."""
+
+    class Scale(keras2.layers.Layer):  # type: ignore[misc, name-defined]
+        def call(self, inputs: Any) -> Any:
+            return inputs * 2.0
+
+    model = keras2.Sequential([keras2.Input((3,)), Scale(name="scale")])
+    model.save(str(tmp_path / "m"), save_format="tf")
+
+    with pytest.raises(ValueError, match="FL207") as caught:
+        fastload.load_model(tmp_path / "m", keras="keras")
+
+    assert isinstance(caught.value, MigrationError)
+    assert "layer 'scale' of class Scale" in str(caught.value)
+    assert 'keras="tf_keras"' in str(caught.value)
+    assert "load_predictor" in str(caught.value)
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+@pytest.mark.parametrize(("factor", "is_right"), [(2.0, True), (2.1, False)])
+def test_a_ported_layer_is_proved(
+    factor: float, is_right: bool, keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    """One that computes something else is refused, with the figure."""
+
+    class Scale(keras2.layers.Layer):  # type: ignore[misc, name-defined]
+        def call(self, inputs: Any) -> Any:
+            return inputs * 2.0
+
+    class Ported(keras3.layers.Layer):  # type: ignore[misc, name-defined]
+        def call(self, inputs: Any) -> Any:
+            return inputs * factor
+
+    keras2.Sequential([keras2.Input((3,)), Scale()]).save(str(tmp_path / "m"), save_format="tf")
+
+    def load() -> Any:
+        return fastload.load_model(tmp_path / "m", {"Scale": Ported}, keras="keras")
+
+    if is_right:
+        assert isinstance(load().layers[-1], Ported)
+    else:
+        with pytest.raises(MigrationError, match=r"the original's by 0\.05 of the largest"):
+            load()
+
+
+def test_info_shows_the_proof(kept: tuple[Any, Path], keras3: Any) -> None:
+    _, path = kept
+    fastload.load_model(path, keras="keras")
+
+    shown = CliRunner().invoke(commands, ["info", str(path)]).output
+
+    assert "Migrated from   a Keras 2" in shown
+    assert "time-major (" in shown
+    assert "of the largest (1e-05 is allowed)" in shown
+
+
+def test_without_tf_keras_a_file_is_not_proved_and_the_report_says_so(
+    keras2: Any,
+    keras3: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from fastload.errors import MissingTensorFlowError
+    from fastload.keras2to3 import migrate as migration
+
+    recurrent(keras2).save(str(tmp_path / "m.h5"))
+
+    def missing(name: str) -> Any:
+        raise MissingTensorFlowError(name)
+
+    monkeypatch.setattr(migration, "flavour", missing)
+    with caplog.at_level(logging.INFO, logger="fastload"):
+        fastload.load_model(tmp_path / "m.h5", keras="keras")
+
+    report = fastload.last_load()
+    assert report is not None
+    assert "not proved: tf-keras" in str(report.reason)
+
+
+def test_a_failed_migration_leaves_no_twin(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    inputs = keras2.Input((4,))
+    model = keras2.Model(inputs, keras2.layers.LocallyConnected1D(2, 2)(inputs[:, :, None]))
+    model.save(str(tmp_path / "m"), save_format="tf")
+
+    for _ in range(2):
+        with pytest.raises(MigrationError, match="locally connected"):
+            fastload.load_model(tmp_path / "m", keras="keras")
+
+    assert fastload.explain(tmp_path / "m", keras="keras").outcome.value == "miss"
+
+
+def test_a_predictor_of_a_file_that_stock_refuses(kept: tuple[Any, Path]) -> None:
+    """With Keras 3 alone it is of the migrated model; a SavedModel has functions of its own."""
+    original, path = kept
+
+    predictors = [fastload.load_predictor(path, keras="keras") for _ in range(2)]
+
+    report = fastload.last_load()
+    assert report is not None
+    assert (report.outcome.value, report.reason) == ("hit", None)
+    for predict in predictors:
+        np.testing.assert_allclose(predict.predict(INPUTS), original(INPUTS), rtol=1e-5, atol=1e-6)
+
+
+def test_a_predictor_and_a_model_share_a_twin(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    recurrent(keras2).save(path)
+    fastload.load_predictor(path, keras="keras")
+
+    model = fastload.load_model(path, keras="keras")
+
+    report = fastload.last_load()
+    assert report is not None
+    assert report.outcome.value == "hit"
+    assert isinstance(model, keras3.Model)
+    assert model.optimizer is not None
+
+
+def test_a_predictor_of_what_cannot_be_migrated_says_why(
+    keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    del keras3
+
+    class Own(keras2.layers.Layer):  # type: ignore[misc, name-defined]
+        pass
+
+    path = tmp_path / "model.h5"
+    keras2.Sequential([keras2.layers.LSTM(2, input_shape=(5, 3)), Own()]).save(path)
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - of Keras's, which changes
+        fastload.load_predictor(path, keras="keras")
+    assert "layer 'own' of class Own" in "".join(getattr(caught.value, "__notes__", []))
+
+
+def test_what_was_warmed_is_a_hit(kept: tuple[Any, Path]) -> None:
+    original, path = kept
+    first, second = (fastload.warm(path, keras="keras") for _ in range(2))
+
+    model = fastload.load_model(path, keras="keras")
+
+    report = fastload.last_load()
+    assert report is not None
+    assert [first.outcome.value, second.outcome.value, report.outcome.value] == [
+        "miss",
+        "hit",
+        "hit",
+    ]
+    assert (first.reason, first.twin) == (None, report.twin)
+    np.testing.assert_allclose(model(INPUTS), original(INPUTS), rtol=1e-5, atol=1e-6)
+
+
+def test_warm_says_which_layer_cannot_be_migrated(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    del keras3
+    inputs = keras2.Input((2,))
+    model = keras2.Model(inputs, keras2.layers.Lambda(lambda x: x + 1, name="own")(inputs))
+    model.save(tmp_path / "model", save_format="tf")
+
+    report = fastload.warm(tmp_path / "model", keras="keras")
+
+    assert report.code == "FL207"
+    assert "layer 'own'" in str(report.reason)
+    assert fastload.load_predictor(tmp_path / "model") is not None
