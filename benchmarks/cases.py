@@ -21,7 +21,7 @@ class Format(str, Enum):
         return "model" if self is Format.SAVED_MODEL else f"model.{self.value}"
 
 
-class Flavour(str, Enum):
+class Generation(str, Enum):
     """The Keras that saves and loads."""
 
     KERAS2 = "keras2"
@@ -30,7 +30,7 @@ class Flavour(str, Enum):
     @property
     def formats(self) -> tuple[Format, ...]:
         """The formats that this Keras both writes and reads, its own first."""
-        if self is Flavour.KERAS2:
+        if self is Generation.KERAS2:
             return (Format.SAVED_MODEL, Format.HDF5)
         return (Format.KERAS, Format.HDF5)
 
@@ -60,9 +60,9 @@ class Case:
         name: as selected on the command line.
         network: which network; see `networks` and `fetch`.
         input_shape: shape of the one batch that is predicted.
-        flavour: the Keras that loads.
+        generation: the Keras that loads.
         source: the format that fastload opens; its stock loader is what ratios refer to.
-        rivals: the formats that the stock loader opens, with the same weights and flavour.
+        rivals: the formats that the stock loader opens, with the same weights and generation.
         compile: passed to every Keras loader.
         function: what of fastload opens it; the stock loader is the one that it stands in for.
     """
@@ -70,7 +70,7 @@ class Case:
     name: str
     network: str
     input_shape: tuple[int, ...]
-    flavour: Flavour = Flavour.KERAS2
+    generation: Generation = Generation.KERAS2
     source: Format = Format.SAVED_MODEL
     rivals: tuple[Format, ...] = (Format.SAVED_MODEL, Format.HDF5)
     compile: bool = True
@@ -83,8 +83,8 @@ class Case:
 
     @property
     def folder(self) -> str:
-        """Name of the folder that holds the network, saved by this flavour in every format."""
-        return f"{self.network}-{self.flavour.value}"
+        """Name of the folder that holds the network, saved by this generation in every format."""
+        return f"{self.network}-{self.generation.value}"
 
     def format_of(self, loader: str) -> Format:
         """Return the format that *loader* opens in this case."""
@@ -103,14 +103,14 @@ def stock_loader(rival: Format) -> str:
 
 def _in_every_format(network: str, *shape: int) -> tuple[Case, ...]:
     """One case as Keras 2 SavedModel, one as Keras 3 archive, one as Keras 3 HDF5."""
-    keras3 = Flavour.KERAS3
+    keras3 = Generation.KERAS3
     return (
         Case(name=network, network=network, input_shape=shape),
         Case(
             name=f"{network}-keras3",
             network=network,
             input_shape=shape,
-            flavour=keras3,
+            generation=keras3,
             source=Format.KERAS,
             rivals=(Format.KERAS, Format.HDF5),
         ),
@@ -118,7 +118,7 @@ def _in_every_format(network: str, *shape: int) -> tuple[Case, ...]:
             name=f"{network}-keras3-h5",
             network=network,
             input_shape=shape,
-            flavour=keras3,
+            generation=keras3,
             source=Format.HDF5,
             rivals=(Format.HDF5,),
         ),
@@ -188,7 +188,7 @@ TINY: Final = Case(
     name="tiny",
     network="tiny",
     input_shape=(1, 8),
-    flavour=Flavour.KERAS3,
+    generation=Generation.KERAS3,
     source=Format.KERAS,
     rivals=(Format.KERAS, Format.HDF5),
 )

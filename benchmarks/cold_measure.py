@@ -18,7 +18,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from benchmarks.cases import Case, Flavour
+from benchmarks.cases import Case, Generation
 from benchmarks.converted import runtimes_python, write_converted
 from benchmarks.measure import ROOT, BenchmarkError, environment, write_missing
 from benchmarks.page_cache import cached_share, files_of, forget
@@ -161,11 +161,11 @@ def check_outputs(network: str, outputs: Sequence[tuple[Way, bytes]]) -> None:
         BenchmarkError: two differ.
     """
     of_function: dict[str, bytes] = {}
-    of_network: dict[Flavour, bytes] = {}
+    of_network: dict[Generation, bytes] = {}
     for way, output in outputs:
         if of_function.setdefault(way.computes, output) != output:
             raise BenchmarkError(f"{network}: {way.name} predicted other bytes than {way.computes}")
-        far = difference(output, of_network.setdefault(way.flavour, output))
+        far = difference(output, of_network.setdefault(way.generation, output))
         if far > TOLERANCE:
             raise BenchmarkError(f"{network}: {way.name} is off by {far:.1e} of the largest value")
 
@@ -189,7 +189,7 @@ def difference(one: bytes, other: bytes) -> float:
 def _prepared(network: Network, way: Way, case: Case, work: Path) -> Prepared:
     cache = work / "caches" / f"cold-{network.name}"
     file = way.file(case, work)
-    legacy = {"TF_USE_LEGACY_KERAS": str(int(way.flavour is Flavour.KERAS2))}
+    legacy = {"TF_USE_LEGACY_KERAS": str(int(way.generation is Generation.KERAS2))}
     variables = environment(cache) | legacy | {"FASTLOAD_STRICT": "1"}
     python, folders = Path(sys.executable), _installed()
     if way.is_converted:

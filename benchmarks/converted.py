@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from benchmarks.cases import Case, Flavour, select
+from benchmarks.cases import Case, Generation, select
 from benchmarks.measure import ROOT, BenchmarkError, run_module
 from benchmarks.networks import model_path, stock_keras
 
@@ -125,7 +125,7 @@ _WRITERS: Final[Mapping[str, Callable[[Any, Any, Path], None]]] = MappingProxyTy
 def main(name: str, work: str) -> None:
     """Convert the SavedModel of the case *name*."""
     (case,) = select(name)
-    keras = stock_keras(Flavour.KERAS2)
+    keras = stock_keras(Generation.KERAS2)
     import tensorflow as tf
 
     path = model_path(case, case.loaders[0], Path(work))

@@ -107,7 +107,9 @@ def floor_of(network: Network, rounds: int, work: Path) -> Floor:
 def _predictor(network: Network, work: Path) -> tuple[Prepared, Case]:
     """Return the way by a predictor, of a SavedModel where there is one."""
     case = network.cases[0]
-    (way,) = prepared(network, work, lambda way: way.is_predictor and way.flavour is case.flavour)
+    (way,) = prepared(
+        network, work, lambda way: way.is_predictor and way.generation is case.generation
+    )
     return way, case
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.cases import Flavour
+from benchmarks.cases import Generation
 from benchmarks.lazy_measure import (
     CALLS,
     Limited,
@@ -37,7 +37,7 @@ _MIB: Final = 2**20
 BUDGETS: Final = {"large": 256 * _MIB, "small": 48 * _MIB}
 #: So many calls within a limit for each kind of call.
 _REPEATS: Final = 3
-_NAMES: Final = {Flavour.KERAS3: "Keras 3", Flavour.KERAS2: "tf-keras"}
+_NAMES: Final = {Generation.KERAS3: "Keras 3", Generation.KERAS2: "tf-keras"}
 Row = tuple[str, ...]
 
 
@@ -91,7 +91,7 @@ def _limit_rows(run: Run, subject: Subject) -> Iterator[Row]:
         load = Load(weights=weights, budget=run.budget)
         found = limited(subject, load, run.cache, run.outputs, calls)
         yield (
-            _NAMES[subject.flavour],
+            _NAMES[subject.generation],
             weights,
             f"{found.limit / _MIB:.0f} ({found.limiter})",
             _end(found, len(calls)),
@@ -111,7 +111,7 @@ def _end(found: Limited, calls: int) -> str:
 def _time_rows(run: Run, subject: Subject) -> Iterator[Row]:
     for found in time_calls(subject, run.budget, run.cache, run.outputs, run.rounds):
         yield (
-            _NAMES[subject.flavour],
+            _NAMES[subject.generation],
             f"`{found.call.how}`",
             str(found.call.batch),
             f"{found.read:.3f}",
@@ -126,14 +126,14 @@ def _time_rows(run: Run, subject: Subject) -> Iterator[Row]:
 def _fitting_rows(run: Run, subject: Subject) -> Iterator[Row]:
     for call, eager, fitting in time_fitting(subject, run.cache, run.outputs, 3 * run.rounds):
         less = f"{fitting / eager - 1:+.1%}"
-        name = _NAMES[subject.flavour]
+        name = _NAMES[subject.generation]
         yield name, f"`{call.how}`", f"{eager:.4f}", f"{fitting:.4f}", less
 
 
 def _share_rows(run: Run, subject: Subject) -> Iterator[Row]:
     found = share(subject, run.cache, run.outputs, processes=8)
     yield (
-        _NAMES[subject.flavour],
+        _NAMES[subject.generation],
         str(found.processes),
         f"{found.nbytes / _MIB:.0f}",
         f"{found.share / _MIB:.0f}",
@@ -210,7 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _prepared(asked: argparse.Namespace) -> Run:
-    subjects = [prepare(asked.size, flavour, asked.work) for flavour in asked.flavours]
+    subjects = [prepare(asked.size, generation, asked.work) for generation in asked.generations]
     cache, outputs = asked.work / "caches" / "lazy", Outputs()
     for subject in subjects:
         twin_of(subject, cache)
@@ -235,7 +235,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     names = [part.name for part in PARTS]
     add("--parts", nargs="+", choices=names, default=names, help="what to measure (all)")
     add("--size", choices=sorted(BUDGETS), default="large", help="of the network (large: 2 GiB)")
-    add("--flavours", nargs="+", type=Flavour, default=list(Flavour)[::-1], help="which Keras")
+    add(
+        "--generations",
+        nargs="+",
+        type=Generation,
+        default=list(Generation)[::-1],
+        help="which Keras",
+    )
     add("--rounds", type=int, default=9, help="timed calls of each kind (9)")
     add("--work", type=Path, default=WORK, help="where models and twins are kept (7 GB)")
     add("--page", type=Path, default=None, help=f"a page, such as {Path('docs/lazy.md')}")

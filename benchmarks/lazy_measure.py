@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.cases import Flavour
+from benchmarks.cases import Generation
 from benchmarks.lazy_process import CALL, PREDICT, STOCK, Call, Load, Measured, Subject, measured
 from benchmarks.measure import ROOT, BenchmarkError
 from benchmarks.memory_limit import memory_limit
@@ -120,19 +120,19 @@ class Outputs:
         return seconds
 
 
-def prepare(size: str, flavour: Flavour, work: Path) -> Subject:
+def prepare(size: str, generation: Generation, work: Path) -> Subject:
     """Save the network where it is missing, and convert it."""
-    suffix = ".keras" if flavour is Flavour.KERAS3 else ".h5"
-    path = work / "models" / "lazy" / f"{size}-{flavour.value}{suffix}"
+    suffix = ".keras" if generation is Generation.KERAS3 else ".h5"
+    path = work / "models" / "lazy" / f"{size}-{generation.value}{suffix}"
     if not path.exists():
         partial = path.with_name(f"partial-{path.name}")
         module = "benchmarks.lazy_networks"
-        command = [sys.executable, "-m", module, size, flavour.value, str(partial)]
+        command = [sys.executable, "-m", module, size, generation.value, str(partial)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise BenchmarkError(done.stderr.strip()[-2000:])
         partial.replace(path)
-    return Subject(size=size, flavour=flavour, path=path)
+    return Subject(size=size, generation=generation, path=path)
 
 
 def twin_of(subject: Subject, cache: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.cases import Flavour
+from benchmarks.cases import Generation
 from benchmarks.networks import SEED, stock_keras
 
 #: Pixels of a side of the input, and steps of the recurrent layers.
@@ -71,8 +71,8 @@ def build(size: Size, keras: Any) -> Any:
 
 def main(arguments: list[str]) -> None:
     """Save the network that *arguments* name: its size, the Keras, the path."""
-    size, flavour, path = arguments
-    keras = stock_keras(Flavour(flavour))
+    size, generation, path = arguments
+    keras = stock_keras(Generation(generation))
     keras.utils.set_random_seed(SEED)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     build(SIZES[size], keras).save(path)

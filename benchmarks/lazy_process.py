@@ -1,7 +1,7 @@
 """A process that loads networks and calls them as it is told, a JSON line at a time.
 
-`python -m benchmarks.lazy_process SIZE FLAVOUR PATH` first imports what loads and calls import, and
-answers with one line. `Measured` is the other end.
+`python -m benchmarks.lazy_process SIZE GENERATION PATH` first imports what loads and calls import,
+and answers with one line. `Measured` is the other end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.cases import Flavour
+from benchmarks.cases import Generation
 from benchmarks.lazy_networks import SIZES, Size
 from benchmarks.measure import ROOT
 from benchmarks.networks import stock_keras
@@ -35,12 +35,12 @@ class Subject:
 
     Attributes:
         size: of the network, by name.
-        flavour: the Keras that saved it and loads it.
+        generation: the Keras that saved it and loads it.
         path: where it is.
     """
 
     size: str
-    flavour: Flavour
+    generation: Generation
     path: Path
 
 
@@ -144,7 +144,7 @@ def measured(subject: Subject, cache: Path) -> Iterator[Measured]:
         "FASTLOAD_STRICT": "1",
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT))),
     }
-    module = [sys.executable, "-m", __name__, subject.size, subject.flavour.value]
+    module = [sys.executable, "-m", __name__, subject.size, subject.generation.value]
     process = subprocess.Popen(
         [*module, str(subject.path)],
         env=kept | quiet | ours,
@@ -163,9 +163,9 @@ def measured(subject: Subject, cache: Path) -> Iterator[Measured]:
 class _Server:
     """What the process does."""
 
-    def __init__(self, size: Size, flavour: Flavour, path: str) -> None:
+    def __init__(self, size: Size, generation: Generation, path: str) -> None:
         self._size, self._path = size, path
-        self._keras = stock_keras(flavour)
+        self._keras = stock_keras(generation)
         self._fastload = importlib.import_module("fastload")
         self._models: dict[str, Any] = {}
         importlib.import_module("fastload.api.load_model")
@@ -197,10 +197,10 @@ class _Server:
 
 def main(arguments: list[str]) -> None:
     """Do what each line of standard input asks for; one line of standard output answers it."""
-    size, flavour, path = arguments
+    size, generation, path = arguments
     answers = sys.stdout
     with redirect_stdout(sys.stderr):
-        server = _Server(SIZES[size], Flavour(flavour), path)
+        server = _Server(SIZES[size], Generation(generation), path)
         answers.write("{}\n")
         answers.flush()
         for line in sys.stdin:

@@ -123,7 +123,7 @@ def _measure(case: Case, loader: str, work: Path, cache: Path) -> Measurement:
         case=case.name,
         loader=loader,
         path=str(model_path(case, loader, work)),
-        flavour=case.flavour.value,
+        generation=case.generation.value,
         input_shape=case.input_shape,
         compile=case.compile,
         function=case.function.value,

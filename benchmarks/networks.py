@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.cases import Case, Flavour, select
+from benchmarks.cases import Case, Generation, select
 from benchmarks.fetch import PUBLISHED, fetch
 
 SEED: Final = 2026
@@ -23,39 +23,39 @@ def model_path(case: Case, loader: str, work: Path) -> Path:
 
 
 def write_models(case: Case, work: Path) -> None:
-    """Save the network of *case* in every format of its flavour, all of them or none."""
+    """Save the network of *case* in every format of its generation, all of them or none."""
     folder = work / "models" / case.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         made = Path(scratch) / "made"
         made.mkdir()
-        model = build(case.network, case.flavour)
-        for kind in case.flavour.formats:
+        model = build(case.network, case.generation)
+        for kind in case.generation.formats:
             model.save(made / kind.file_name)
         made.replace(folder)
 
 
-def build(network: str, flavour: Flavour) -> Any:
-    """Build *network* with seeded random weights in the Keras of *flavour*."""
-    keras = stock_keras(flavour)
+def build(network: str, generation: Generation) -> Any:
+    """Build *network* with seeded random weights in the Keras of *generation*."""
+    keras = stock_keras(generation)
     keras.utils.set_random_seed(SEED)
     return _BUILDERS[network](keras)
 
 
-def stock_keras(flavour: Flavour) -> Any:
-    """Import TensorFlow and return its `tf.keras`, which is the Keras of *flavour* in this process.
+def stock_keras(generation: Generation) -> Any:
+    """Import TensorFlow and return its `tf.keras`, the Keras of *generation*.
 
     Raises:
         RuntimeError: the environment has another Keras.
     """
     # TensorFlow reads it while it is imported.
-    os.environ["TF_USE_LEGACY_KERAS"] = "1" if flavour is Flavour.KERAS2 else "0"
+    os.environ["TF_USE_LEGACY_KERAS"] = "1" if generation is Generation.KERAS2 else "0"
     import tensorflow as tf
 
     # tf_keras hides its version under this name; `ops` came with Keras 3.
-    found = Flavour.KERAS3 if hasattr(tf.keras, "ops") else Flavour.KERAS2
-    if found is not flavour:
-        raise RuntimeError(f"{flavour.value} is to be measured, but tf.keras is {found.value}")
+    found = Generation.KERAS3 if hasattr(tf.keras, "ops") else Generation.KERAS2
+    if found is not generation:
+        raise RuntimeError(f"{generation.value} is to be measured, but tf.keras is {found.value}")
     return tf.keras
 
 

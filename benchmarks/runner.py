@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.cases import Flavour, Function
+from benchmarks.cases import Function, Generation
 from benchmarks.networks import SEED, stock_keras
 
 _SIGNATURE: Final = "serving_default"
@@ -32,7 +32,7 @@ class Job:
         case: name of the case.
         loader: name of the loader.
         path: the model.
-        flavour: value of the Keras flavour that loads.
+        generation: value of the Keras generation that loads.
         input_shape: shape of the batch to predict.
         compile: passed to the loader.
         function: name of the function of fastload that is measured.
@@ -42,7 +42,7 @@ class Job:
     case: str
     loader: str
     path: str
-    flavour: str
+    generation: str
     input_shape: tuple[int, ...]
     compile: bool
     function: str
@@ -78,7 +78,7 @@ class Measurement:
 
 def run(job: Job) -> Measurement:
     """Load, predict once, and say what it cost."""
-    keras = stock_keras(Flavour(job.flavour))
+    keras = stock_keras(Generation(job.generation))
     load, predict = _steps(job, keras)
     start = time.perf_counter()
     model = load()

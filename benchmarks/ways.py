@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.cases import CASES, TINY, Case, Flavour, Format
+from benchmarks.cases import CASES, TINY, Case, Format, Generation
 from benchmarks.converted import LITE, ONNX, converted_path
 from benchmarks.networks import model_path
 
@@ -95,7 +95,7 @@ class Way:
 
     Attributes:
         name: what the table calls it.
-        flavour: the Keras of the process and of the network.
+        generation: the Keras of the process and of the network.
         kind: the suffix of the file that is opened, or `Format.SAVED_MODEL`.
         program: what the process runs, with places for `compile`.
         computes: which function is run; ways that run the same one must give the same bytes.
@@ -104,7 +104,7 @@ class Way:
     """
 
     name: str
-    flavour: Flavour
+    generation: Generation
     kind: str
     program: str
     computes: str
@@ -134,10 +134,10 @@ class Way:
         return model_path(case, f"stock_{self.kind}", work)
 
 
-def _way(name: str, flavour: Flavour, kind: str, program: str, computes: str) -> Way:
+def _way(name: str, generation: Generation, kind: str, program: str, computes: str) -> Way:
     return Way(
         name=name,
-        flavour=flavour,
+        generation=generation,
         kind=kind,
         program=program,
         computes=computes,
@@ -145,7 +145,7 @@ def _way(name: str, flavour: Flavour, kind: str, program: str, computes: str) ->
     )
 
 
-_OLD, _NEW = Flavour.KERAS2, Flavour.KERAS3
+_OLD, _NEW = Generation.KERAS2, Generation.KERAS3
 _FOLDER, _HDF5, _ARCHIVE = (kind.value for kind in (Format.SAVED_MODEL, Format.HDF5, Format.KERAS))
 #: The first is what all others are compared with.
 WAYS: Final = (
@@ -163,7 +163,7 @@ WAYS: Final = (
 #: `predict` of Keras 3 may compile with XLA; a predictor computes what a graph of a call does.
 _REFERENCE: Final = Way(
     name="a graph of the model of Keras 3",
-    flavour=_NEW,
+    generation=_NEW,
     kind=_ARCHIVE,
     program=_KERAS_GRAPH,
     computes="graph",
@@ -173,9 +173,9 @@ _REFERENCE: Final = Way(
 
 def ways_of(network: Network) -> Iterator[tuple[Way, Case]]:
     """Yield the ways to predictions of *network*, each with the case that it is of."""
-    cases = {case.flavour: case for case in network.cases}
+    cases = {case.generation: case for case in network.cases}
     for way in (*WAYS, _REFERENCE):
-        case = cases.get(way.flavour)
+        case = cases.get(way.generation)
         if case is not None and (way.is_converted or way.kind in _kinds(case)):
             yield way, case
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.cases import CASES, TINY, Flavour, select
+from benchmarks.cases import CASES, TINY, Generation, select
 from benchmarks.fetch import FetchError, Published, fetch
 from benchmarks.measure import BenchmarkError, check_output
 from benchmarks.report import (
@@ -139,7 +139,7 @@ def test_all_means_all_but_the_tiny_case() -> None:
 def test_every_case_is_compared_with_the_stock_loader_of_its_own_format() -> None:
     """Without it there would be no ratio to report."""
     assert [case.name for case in CASES if case.source not in case.rivals] == []
-    assert {case.flavour for case in CASES} == set(Flavour)
+    assert {case.generation for case in CASES} == set(Generation)
 
 
 def test_a_digest_sees_names_and_shapes_as_well_as_bytes() -> None:

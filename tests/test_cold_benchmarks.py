@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import cold, floor
 from benchmarks import floor_process as ledger
-from benchmarks.cases import CASES, GIVEN, Flavour, select
+from benchmarks.cases import CASES, GIVEN, Generation, select
 from benchmarks.cold_measure import Cached, Cost, check_outputs, difference
 from benchmarks.measure import BenchmarkError
 from benchmarks.networks import GIVEN as MADE_BY
@@ -154,7 +154,7 @@ def test_a_network_with_a_savedmodel_alone_has_the_ways_of_that() -> None:
     """No archive of the sleep staging GRU is published."""
     found = ways_of(NETWORKS["sleepecg"])
     assert {way.kind for way, _ in found} == {"savedmodel", "onnx", "tflite"}
-    assert {case.flavour for case in NETWORKS["sleepecg"].cases} == {Flavour.KERAS2}
+    assert {case.generation for case in NETWORKS["sleepecg"].cases} == {Generation.KERAS2}
 
 
 def test_programs_are_what_python_can_run() -> None:

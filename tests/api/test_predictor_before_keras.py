@@ -130,9 +130,9 @@ def test_the_expectation_is_what_keras_then_says(model: SavedModel, run_python: 
     program = """
 import sys
 from fastload.runtime.core.expected_keras import expected_keras
-from fastload.runtime.core.keras import flavour, tracing_choices
+from fastload.runtime.core.keras import keras_of, tracing_choices
 expected = expected_keras(sys.argv[1])
-chosen = flavour(sys.argv[1])
-print(expected.choices == tracing_choices(chosen) and expected.name == chosen.name)
+keras = keras_of(sys.argv[1])
+print(expected.choices == tracing_choices(keras) and expected.name == keras.generation)
 """
     assert run_python(program, model.form.package).splitlines()[-1] == "True"

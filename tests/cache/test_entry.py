@@ -28,7 +28,7 @@ identities = st.tuples(
 
 
 @given(identities, identities)
-def test_names_differ_when_digest_flavour_or_format_differ(
+def test_names_differ_when_digest_generation_or_format_differ(
     one: tuple[str, str, int], other: tuple[str, str, int]
 ) -> None:
     """Two entries share a name only if they are the same."""

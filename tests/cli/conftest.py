@@ -40,14 +40,14 @@ class Twins:
     cache: CacheDir
 
     def add(
-        self, digest: str, *, flavour: str = "keras3", unused_s: float = 0.0, **manifest: Any
+        self, digest: str, *, generation: str = "keras3", unused_s: float = 0.0, **manifest: Any
     ) -> CacheEntry:
         """Write the twin of a content that is told by its *digest*."""
         self.cache.ensure()
-        name = entry_name(digest, flavour, FORMAT_VERSION)
+        name = entry_name(digest, generation, FORMAT_VERSION)
         entry = CacheEntry(cache=self.cache, name=name)
         about = Manifest(
-            source_kind="keras_hdf5", source_digest=digest, flavour=flavour, **manifest
+            source_kind="keras_hdf5", source_digest=digest, generation=generation, **manifest
         )
         specs = [
             WeightSpec(name=key, dtype=value.dtype.name, shape=value.shape)

@@ -26,7 +26,7 @@ def test_a_cache_that_does_not_exist_is_empty_and_stays_away(cli: Cli, cache_roo
 def test_twins_are_listed_by_last_use(cli: Cli, twins: Twins) -> None:
     """The one in use comes first."""
     old = twins.add("a" * 64, unused_s=3 * 86_400)
-    new = twins.add("b" * 64, flavour="keras2", unused_s=7200)
+    new = twins.add("b" * 64, generation="keras2", unused_s=7200)
     lines = cli("ls").stdout.splitlines()
 
     assert lines[1].split()[:6] == [new.name[:12], "HDF5", "Keras", "2", "23.6", "KiB"]

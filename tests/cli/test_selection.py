@@ -63,7 +63,8 @@ def test_a_model_means_its_twins_for_both_keras(twins: Twins, tmp_path: Path) ->
     """Its content is hashed where it is not remembered."""
     model = tmp_path / "model.h5"
     pair = {
-        twins.add_for(model, "a" * 64, flavour=flavour).name for flavour in ("keras2", "keras3")
+        twins.add_for(model, "a" * 64, generation=generation).name
+        for generation in ("keras2", "keras3")
     }
     assert {twin.name for twin in selected(twins.cache, [str(model)])} == pair
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from contract.runs import Findings, Workplace, investigate
 from contract.served import record
-from zoo.catalogue import FLAVOURS, Artefact, artefacts
+from zoo.catalogue import GENERATIONS, Artefact, artefacts
 
 #: `stock` compares the stock loader with itself: what differs then is the suite's fault, or chance.
 _LOADER_VARIABLE = "FASTLOAD_CONTRACT_LOADER"
@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give tests that ask for an `artefact` each one of the zoo."""
     if "artefact" in metafunc.fixturenames:
-        metafunc.parametrize("artefact", [_param(a) for f in FLAVOURS for a in artefacts(f)])
+        metafunc.parametrize("artefact", [_param(a) for f in GENERATIONS for a in artefacts(f)])
 
 
 def _param(artefact: Artefact) -> object:
@@ -63,7 +63,7 @@ def findings(
     """What the workers found out about every artefact that a selected test is about."""
     params = (getattr(item, "callspec", None) for item in request.session.items)
     wanted = {spec.params["artefact"] for spec in params if spec and "artefact" in spec.params}
-    here = [artefact for artefact in sorted(wanted) if _has_flavour(artefact.flavour)]
+    here = [artefact for artefact in sorted(wanted) if _has_generation(artefact.generation)]
     cache = request.config.cache
     assert cache is not None
     downloads = cache.mkdir("zoo-downloads")
@@ -80,9 +80,9 @@ def require(findings: Findings) -> Callable[[Artefact], None]:
     """Skip the test where the artefact cannot exist here, and say why."""
 
     def check(artefact: Artefact) -> None:
-        if not _has_flavour(artefact.flavour):
-            pytest.skip(f"no {artefact.flavour} in this environment")
-        if artefact.flavour == "keras3" and "migrated" in artefact.model.tags:
+        if not _has_generation(artefact.generation):
+            pytest.skip(f"no {artefact.generation} in this environment")
+        if artefact.generation == "keras3" and "migrated" in artefact.model.tags:
             pytest.skip("stock Keras 3 refuses it, and fastload migrates it: see tests/keras2to3")
         if artefact.id in findings.unsaved:
             pytest.skip(findings.unsaved[artefact.id])
@@ -90,12 +90,12 @@ def require(findings: Findings) -> Callable[[Artefact], None]:
     return check
 
 
-def _has_flavour(flavour: str) -> bool:
-    return flavour in _installed_flavours()
+def _has_generation(generation: str) -> bool:
+    return generation in _installed_generations()
 
 
 @functools.cache
-def _installed_flavours() -> frozenset[str]:
+def _installed_generations() -> frozenset[str]:
     """Tell by package metadata: importing TensorFlow into the test process would cost seconds."""
     versions = {name: _version(name) for name in ("keras", "tf-keras")}
     generations = {version.split(".")[0] for version in versions.values()}

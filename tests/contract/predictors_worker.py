@@ -1,8 +1,8 @@
 """Compare predictors with the stock loaders' functions: `python predictors_worker.py REQUEST`.
 
-REQUEST is a JSON file: `flavour`, `folder`, `results`, `environment`, `only_stock`, `jobs`, each an
-`id`, a `name` (in the catalogue), a `path` and a `format`. Each job leaves one JSON line, so that a
-crash loses one job only.
+REQUEST is a JSON file: `generation`, `folder`, `results`, `environment`, `only_stock`, `jobs`, each
+an `id`, a `name` (in the catalogue), a `path` and a `format`. Each job leaves one JSON line, so that
+a crash loses one job only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zoo.catalogue import Kit, catalogue, kit
 def run(request: dict[str, Any]) -> None:
     """Do every job of *request*."""
     os.environ.update(request["environment"])
-    tools = kit(request["flavour"], Path(request["folder"]), Path(request["folder"]))
+    tools = kit(request["generation"], Path(request["folder"]), Path(request["folder"]))
     with Path(request["results"]).open("a", encoding="utf-8") as results:
         for job in request["jobs"]:
             told = {"id": job["id"], "stock": guarded(lambda job=job: _stock(tools, job))}

@@ -72,7 +72,7 @@ def is_full(artefact: Artefact) -> bool:
     """Say whether it is trained and saved again: the first format of a model that can be."""
     if "untrainable" in artefact.model.tags:
         return False
-    return artefact.format == artefact.model.formats[artefact.flavour][0]
+    return artefact.format == artefact.model.formats[artefact.generation][0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,12 +115,14 @@ def investigate(artefacts: Sequence[Artefact], place: Workplace, loader: str) ->
         place: where files go.
         loader: what loads "ours": `fastload`, or `stock` to test the comparison itself.
     """
-    by_flavour: dict[str, list[Artefact]] = {}
+    by_generation: dict[str, list[Artefact]] = {}
     for artefact in artefacts:
-        by_flavour.setdefault(artefact.flavour, []).append(artefact)
+        by_generation.setdefault(artefact.generation, []).append(artefact)
     shards = [
-        _Shard(flavour=flavour, number=number, place=place, names=tuple(names[number::_SHARDS]))
-        for flavour, found in by_flavour.items()
+        _Shard(
+            generation=generation, number=number, place=place, names=tuple(names[number::_SHARDS])
+        )
+        for generation, found in by_generation.items()
         for names in [list(dict.fromkeys(artefact.name for artefact in found))]
         for number in range(_SHARDS)
     ]
@@ -134,29 +136,29 @@ def investigate(artefacts: Sequence[Artefact], place: Workplace, loader: str) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shard:
-    """A part of one flavour's models, worked on by one process after the other."""
+    """A part of one generation's models, worked on by one process after the other."""
 
-    flavour: str
+    generation: str
     number: int
     place: Workplace
     names: tuple[str, ...]
 
     @property
     def folder(self) -> Path:
-        return self.place.folder / f"{self.flavour}-{self.number}"
+        return self.place.folder / f"{self.generation}-{self.number}"
 
     def work(self, artefacts: Sequence[Artefact], findings: Findings, loader: str) -> None:
         """Build this shard's models, load them every way, and add to *findings*."""
         if not self.names:
             return
-        mine = [a for a in artefacts if a.flavour == self.flavour and a.name in self.names]
+        mine = [a for a in artefacts if a.generation == self.generation and a.name in self.names]
         saved = self._build(findings)
         there = [(a, saved[a.name, a.format]) for a in mine if (a.name, a.format) in saved]
         findings.stock.update(self._load("stock", self._stock_jobs(there)))
         for process in sorted({state.process for state in STATES}):
             findings.ours.update(self._load(loader, self._our_jobs(there, process)))
         findings.objects.update(self._compare("objects", [x for x in there if x[0].format == "tf"]))
-        if self.flavour == "keras2" or backend() == "tensorflow":
+        if self.generation == "keras2" or backend() == "tensorflow":
             findings.predictors.update(self._compare("predictors", there))
 
     def _build(self, findings: Findings) -> dict[tuple[str, str], str]:
@@ -166,7 +168,9 @@ class _Shard:
         lines = self._run("zoo/build.py", {**request, "folder": str(folder)})
         for line in lines:
             if line["error"]:
-                artefact = Artefact(flavour=self.flavour, name=line["name"], format=line["format"])
+                artefact = Artefact(
+                    generation=self.generation, name=line["name"], format=line["format"]
+                )
                 findings.unsaved[artefact.id] = line["error"]
         return {(line["name"], line["format"]): line["path"] for line in lines if line["path"]}
 
@@ -203,7 +207,7 @@ class _Shard:
         """Have a worker load models in both ways; one that crashes is told with whose code."""
         script = f"contract/{subject}_worker.py"
         jobs = [{"id": a.id, "name": a.name, "path": p, "format": a.format} for a, p in there]
-        legacy = {"TF_USE_LEGACY_KERAS": "1"} if self.flavour == "keras2" else {}
+        legacy = {"TF_USE_LEGACY_KERAS": "1"} if self.generation == "keras2" else {}
         results: dict[str, dict[str, Any]] = {}
         while len(results) < len(jobs):
             rest = jobs[len(results) :]
@@ -223,7 +227,7 @@ class _Shard:
         """Run a worker script and return its lines; fewer than asked for means that it died."""
         results = self.folder / "results.jsonl"
         results.write_text("", encoding="utf-8")
-        whole = {"flavour": self.flavour, "results": str(results), "folder": str(self.folder)}
+        whole = {"generation": self.generation, "results": str(results), "folder": str(self.folder)}
         asked = self.folder / "request.json"
         asked.write_text(json.dumps({**whole, **request}), encoding="utf-8")
         with (self.folder / "output.txt").open("ab") as output:

@@ -105,10 +105,10 @@ def joined(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     The zoo may be run in parts. What a later part tells of a model is what counts.
     """
     whole: dict[tuple[str, str], dict[str, Any]] = {}
-    for part in (of_one for each in records for of_one in _by_flavour(each)):
+    for part in (of_one for each in records for of_one in _by_generation(each)):
         name = json.dumps(part["environment"], sort_keys=True)
         nothing = {**part, "failed": [], "loads": []}
-        found = whole.setdefault((name, part["flavour"]), nothing)
+        found = whole.setdefault((name, part["generation"]), nothing)
         told_again = {load["model"] for load in part["loads"]}
         failing = [model for model in found["failed"] if model not in told_again]
         kept = [load for load in found["loads"] if load["model"] not in told_again]
@@ -117,15 +117,15 @@ def joined(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(whole.values())
 
 
-def _by_flavour(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _by_generation(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield what is told of each Keras; the ids of models begin with it."""
-    for flavour in sorted({_flavour(load["model"]) for load in found["loads"]}):
-        loads = [load for load in found["loads"] if _flavour(load["model"]) == flavour]
-        failed = [model for model in found["failed"] if _flavour(model) == flavour]
-        yield {**found, "flavour": flavour, "failed": failed, "loads": loads}
+    for generation in sorted({_generation(load["model"]) for load in found["loads"]}):
+        loads = [load for load in found["loads"] if _generation(load["model"]) == generation]
+        failed = [model for model in found["failed"] if _generation(model) == generation]
+        yield {**found, "generation": generation, "failed": failed, "loads": loads}
 
 
-def _flavour(model: str) -> str:
+def _generation(model: str) -> str:
     return model.partition("-")[0]
 
 
@@ -203,7 +203,7 @@ def _title(found: Mapping[str, Any]) -> str:
     title = next(f"{_BACKENDS[name]} {numbers[name]}" for name in _BACKENDS if numbers.get(name))
     if "tf-keras" not in numbers:
         return title
-    return title + (" and tf-keras" if found["flavour"] == "keras2" else " beside tf-keras")
+    return title + (" and tf-keras" if found["generation"] == "keras2" else " beside tf-keras")
 
 
 def _cell(found: Mapping[str, Any], function: str, form: str) -> str:

@@ -9,16 +9,16 @@ from tests.contract.served import REFUSED, SERVED, joined, markdown
 
 
 def record(
-    version: str, *, failed: Sequence[str] = (), flavour: str = "keras2", **ended: str
+    version: str, *, failed: Sequence[str] = (), generation: str = "keras2", **ended: str
 ) -> dict[str, Any]:
     loads = [
-        {"model": f"{flavour}-{name}", "format": "h5", "function": "load_model", "ended": end}
+        {"model": f"{generation}-{name}", "format": "h5", "function": "load_model", "ended": end}
         for name, end in ended.items()
     ]
     return {
         "environment": {"tensorflow": version},
-        "flavour": flavour,
-        "failed": [f"{flavour}-{name}" for name in failed],
+        "generation": generation,
+        "failed": [f"{generation}-{name}" for name in failed],
         "loads": loads,
     }
 
@@ -42,7 +42,10 @@ def test_what_is_told_again_counts() -> None:
 
 def test_each_keras_of_an_environment_is_a_record() -> None:
     """Both are in one process of the suite where tf-keras is installed beside Keras 3."""
-    second, third = record("2.21.0", failed="a", a=SERVED), record("2.21.0", flavour="keras3", a="")
+    second, third = (
+        record("2.21.0", failed="a", a=SERVED),
+        record("2.21.0", generation="keras3", a=""),
+    )
     both = {**second, "loads": [*third["loads"], *second["loads"]]}
 
     assert joined([both]) == [second, third]

@@ -1,6 +1,6 @@
 """Load and describe models in a process of its own: `python worker.py REQUEST`.
 
-REQUEST is a JSON file: `flavour`, `loader` (`stock`, `fastload`), `folder`, `results`, and `jobs`,
+REQUEST is a JSON file: `generation`, `loader` (`stock`, `fastload`), `folder`, `results`, `jobs`,
 each with `id`, `name` (in the catalogue), `path`, `full`, `custom` (pass the custom objects) and
 `arguments` for `load_model`. Each job leaves one JSON line, so that a crash loses one job only.
 """
@@ -67,7 +67,7 @@ def listening() -> Iterator[dict[str, Any]]:
 
 def run(request: dict[str, Any]) -> None:
     """Do every job of *request*."""
-    tools = kit(request["flavour"], Path(request["folder"]), Path(request["folder"]))
+    tools = kit(request["generation"], Path(request["folder"]), Path(request["folder"]))
     with Path(request["results"]).open("a", encoding="utf-8") as results:
         for job in request["jobs"]:
             print(json.dumps(do(job, tools, request["loader"])), file=results, flush=True)

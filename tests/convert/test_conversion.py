@@ -119,7 +119,7 @@ def test_versions_and_names_are_on_record(saved_once: SavedOnce, cache_root: Pat
 
     assert {"python"} < manifest.versions.keys()
     assert manifest.object_names["Dense"] == "a"
-    assert (manifest.source_kind, manifest.flavour) == ("saved_model", "keras2")
+    assert (manifest.source_kind, manifest.generation) == ("saved_model", "keras2")
 
 
 CUSTOM_MODULE = """
@@ -178,8 +178,8 @@ def test_a_conversion_imports_no_class_and_runs_no_function(
     (tmp_path / "elsewhere.py").write_text(CUSTOM_MODULE.format(package=form.package))
     path = tmp_path / f"m{form.suffix}"
     run_python(SAVE_CUSTOM, tmp_path, path)
-    flavour = f"keras{form.generation}"
-    printed = run_python(CONVERT, tmp_path, path, tmp_path / "twin.h5", flavour)
+    generation = f"keras{form.generation}"
+    printed = run_python(CONVERT, tmp_path, path, tmp_path / "twin.h5", generation)
     loaded, functions = json.loads(printed.splitlines()[-1])
 
     assert "elsewhere" not in loaded

@@ -57,8 +57,8 @@ def test_a_conversion_needs_little_more_than_the_largest_tensor(
     """256 MiB among 322 MiB: growth beyond what imports take, measured by the kernel."""
     path = tmp_path / f"m{form.suffix}"
     run_python(SAVE.format(package=form.package), path)
-    flavour = f"keras{form.generation}"
-    grown = int(run_python(CONVERT, path, tmp_path / "twin.h5", flavour).splitlines()[-1])
+    generation = f"keras{form.generation}"
+    grown = int(run_python(CONVERT, path, tmp_path / "twin.h5", generation).splitlines()[-1])
 
     assert (tmp_path / "twin.h5").stat().st_size > LARGEST
     assert grown < LARGEST + ALLOWANCE, f"{grown / MIB:.0f} MiB"

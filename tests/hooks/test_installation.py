@@ -370,9 +370,9 @@ def test_strict_raises_why(tmp_path: Path, hooks: None, monkeypatch: pytest.Monk
 
 def test_verifying_compares_with_stock(model: SavedModel, hooks: None) -> None:
     """What fastload itself calls stock must be stock, whatever stands in for it."""
-    from fastload.runtime.core.keras import flavour
+    from fastload.runtime.core.keras import keras_of
 
-    flavour(model.form.package).load_model(model.path)  # type: ignore[arg-type]
+    keras_of(model.form.package).load_model(model.path)  # type: ignore[arg-type]
 
     assert counted_loads() == 0
 

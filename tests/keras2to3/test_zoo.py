@@ -49,7 +49,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     """What became of each SavedModel of the zoo, by name."""
     folder = tmp_path_factory.mktemp("zoo")
     entries = [each for each in artefacts(KERAS2) if each.format == "tf"]
-    request = {"flavour": KERAS2, "names": [each.name for each in entries], "folder": str(folder)}
+    request = {
+        "generation": KERAS2,
+        "names": [each.name for each in entries],
+        "folder": str(folder),
+    }
     request["downloads"] = str(folder / "downloads")
     lines = _run("zoo/build.py", request, folder, "built")
     paths = {line["name"]: line["path"] for line in lines if line["format"] == "tf"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cases import Flavour
+from benchmarks.cases import Generation
 from benchmarks.lazy import BUDGETS
 from benchmarks.lazy_measure import (
     HEADROOM_BYTES,
@@ -41,7 +41,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def subject(work: Path) -> Subject:
     """A network of 256 MiB."""
-    return prepare(SIZE, Flavour.KERAS3, work)
+    return prepare(SIZE, Generation.KERAS3, work)
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def test_a_missing_tensorflow_is_an_error_of_ours(run_python: RunPython) -> None
         " or None\n"
     )
     program += START.format(
-        "from fastload.runtime.core import tensorflow as t; from fastload.runtime.core import early",
+        "from fastload.runtime.core import early, tensorflow as t",
         True,
     ).replace(
         "early.start(may_defer=True)",

@@ -17,7 +17,7 @@ from fastload.twin.writer import write_twin
 Arrays = Mapping[str, np.ndarray]
 WriteArrays = Callable[..., Path]
 
-EMPTY_MANIFEST = Manifest(source_kind="keras_hdf5", source_digest="5" * 64, flavour="keras3")
+EMPTY_MANIFEST = Manifest(source_kind="keras_hdf5", source_digest="5" * 64, generation="keras3")
 
 
 def spec_of(name: str, array: np.ndarray) -> WeightSpec:

@@ -229,7 +229,7 @@ def test_the_manifest_comes_back(sample_path: Path) -> None:
     assert dict(manifest.documents) == {"config.json": b"{}" * 1000, "none": b""}
     assert manifest.links == {"shared/kernel": "model_weights/dense/kernel:0"}
     assert (manifest.object_names, manifest.versions) == ({"Dense": "dense"}, {"python": "3.11"})
-    assert (manifest.source_kind, manifest.flavour) == ("keras_hdf5", "keras3")
+    assert (manifest.source_kind, manifest.generation) == ("keras_hdf5", "keras3")
 
 
 def test_weights_nbytes_counts_stored_bytes(sample_path: Path, sample_arrays: Any) -> None:

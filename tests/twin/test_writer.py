@@ -14,7 +14,7 @@ from fastload.twin.format import Manifest, WeightSpec
 from fastload.twin.reader import Twin
 from fastload.twin.writer import write_twin
 
-MANIFEST = Manifest(source_kind="keras_hdf5", source_digest="5" * 64, flavour="keras3")
+MANIFEST = Manifest(source_kind="keras_hdf5", source_digest="5" * 64, generation="keras3")
 PAIR = WeightSpec(name="a/pair", dtype="float32", shape=(2,))
 
 
@@ -191,7 +191,7 @@ def test_names_that_hdf5_cannot_hold_are_refused(
 ) -> None:
     """A collision or an impossible path is an error before a file is made."""
     specs = [WeightSpec(name=name, dtype="float32", shape=()) for name in names]
-    manifest = Manifest(source_kind="k", source_digest="d", flavour="f", **fields)
+    manifest = Manifest(source_kind="k", source_digest="d", generation="f", **fields)
 
     with pytest.raises(ValueError, match=message):
         write_pair(tmp_path / "twin.h5", [], specs, manifest)
@@ -218,7 +218,9 @@ def test_objects_that_are_no_strings_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [None, {"a": 1}, [1, 2], ["a", b"b"], np.ones(2)])
 def test_an_attribute_that_an_index_cannot_hold_is_refused(tmp_path: Path, value: Any) -> None:
     """The message has the group and the type."""
-    manifest = Manifest(source_kind="k", source_digest="d", flavour="f", groups={"g": {"x": value}})
+    manifest = Manifest(
+        source_kind="k", source_digest="d", generation="f", groups={"g": {"x": value}}
+    )
 
     with pytest.raises(TypeError, match=r"the group 'g' has an attribute that is a .* that is no"):
         write_pair(tmp_path / "twin.h5", [("a/pair", ONES)], manifest=manifest)

@@ -14,7 +14,7 @@ from fastload.twin.format import Manifest, WeightSpec
 from fastload.twin.reader import Twin
 from fastload.twin.writer import write_twin
 
-MANIFEST = Manifest(source_kind="keras_hdf5", source_digest="5" * 64, flavour="keras3")
+MANIFEST = Manifest(source_kind="keras_hdf5", source_digest="5" * 64, generation="keras3")
 
 
 FULL_DISK = """
@@ -28,7 +28,8 @@ limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 specs = [WeightSpec(name=f"w{n}", dtype="float32", shape=(5000,)) for n in range(20)]
 stream = ((spec.name, np.ones(5000, np.float32)) for spec in specs)
-manifest = Manifest(source_kind="k", source_digest="d", flavour="f", documents={"d": b"1" * 40000})
+documents = {"d": b"1" * 40000}
+manifest = Manifest(source_kind="k", source_digest="d", generation="f", documents=documents)
 try:
     write_twin(Path(sys.argv[1]), manifest, specs, stream)
 except OSError:
@@ -59,7 +60,7 @@ def peak():
 
 specs = [WeightSpec(name=f"w{n}", dtype="float32", shape=(4096, 8192)) for n in range(3)]
 stream = ((spec.name, np.full(spec.shape, 7, np.float32)) for spec in specs)
-manifest = Manifest(source_kind="k", source_digest="d", flavour="f")
+manifest = Manifest(source_kind="k", source_digest="d", generation="f")
 before = peak()
 write_twin(Path(sys.argv[1]), manifest, specs, stream)
 print((peak() - before) // 1024)

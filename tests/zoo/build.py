@@ -1,6 +1,6 @@
 """Build artefacts of the zoo in a process of their own: `python build.py REQUEST`.
 
-REQUEST is a JSON file with `flavour`, `names`, `folder`, `downloads` and `results`; each artefact
+REQUEST is a JSON file with `generation`, `names`, `folder`, `downloads`, `results`; each artefact
 leaves one JSON line there.
 """
 
@@ -24,16 +24,16 @@ from zoo.catalogue import SUFFIXES, Kit, ZooModel, catalogue, kit
 def build_all(request: dict[str, Any]) -> None:
     """Build every model that *request* names and note where each format went, or why not."""
     folder = Path(request["folder"])
-    tools = kit(request["flavour"], folder, Path(request["downloads"]))
+    tools = kit(request["generation"], folder, Path(request["downloads"]))
     with Path(request["results"]).open("a", encoding="utf-8") as results:
         for name in request["names"]:
-            for line in build_one(tools, catalogue()[name], request["flavour"], folder / name):
+            for line in build_one(tools, catalogue()[name], request["generation"], folder / name):
                 print(json.dumps(line), file=results, flush=True)
 
 
-def build_one(tools: Kit, entry: ZooModel, flavour: str, folder: Path) -> list[dict[str, Any]]:
+def build_one(tools: Kit, entry: ZooModel, generation: str, folder: Path) -> list[dict[str, Any]]:
     """Make one model and save it in each of its formats; return a line for each."""
-    formats = entry.formats[flavour]
+    formats = entry.formats[generation]
     folder.mkdir(parents=True, exist_ok=True)
     tools.keras.backend.clear_session()
     tools.keras.utils.set_random_seed(1)

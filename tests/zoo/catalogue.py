@@ -1,8 +1,8 @@
 """The catalogue of the zoo: every model by name, and the decorators that enter it.
 
-A builder makes one small model with the stock Keras of a flavour (`keras2`: `tf.keras` of TF 2.15
-or tf-keras; `keras3`) and hands it back; `zoo.build` gives it seeded weights and saves it in each
-format. Builders import nothing by themselves, so that pytest can list the zoo without TensorFlow:
+A builder makes one small model with the stock Keras of a generation (`keras2`: `tf.keras` of TF
+2.15 or tf-keras; `keras3`) and hands it back; `zoo.build` gives it seeded weights and saves it in
+each format. Builders import nothing by themselves, so that pytest can list the zoo without TensorFlow:
 all they need is in the `Kit`.
 """
 
@@ -16,9 +16,9 @@ from typing import Any, Final
 
 KERAS2: Final = "keras2"
 KERAS3: Final = "keras3"
-FLAVOURS: Final = (KERAS2, KERAS3)
+GENERATIONS: Final = (KERAS2, KERAS3)
 
-#: Formats by flavour; the stock saver tells `h5` and `keras` by the suffix of the path.
+#: Formats by generation; the stock saver tells `h5` and `keras` by the suffix of the path.
 SUFFIXES: Final = {"tf": "", "h5": ".h5", "keras": ".keras"}
 
 _BUILDER_MODULES: Final = (
@@ -38,7 +38,7 @@ class Kit:
     """What a builder works with.
 
     Attributes:
-        keras: the Keras module of the flavour.
+        keras: the Keras module of the generation.
         tf: TensorFlow.
         own: the module `zoo.objects`, our custom layers and functions, made for this Keras.
         folder: an empty folder for files that a model needs (vocabularies).
@@ -53,7 +53,7 @@ class Kit:
 
     @property
     def layers(self) -> Any:
-        """The layers of the flavour."""
+        """The layers of the generation."""
         return self.keras.layers
 
 
@@ -64,7 +64,7 @@ class ZooModel:
     Attributes:
         name: the builder's name.
         build: makes the model from a kit; or writes it into the kit's folder and returns the path.
-        formats: formats to save in, by flavour; flavours that are missing do not know such a model.
+        formats: formats to save in, by generation; those that are missing do not know such a model.
         tags: `quick` for the short run, `published` for models from the package index, `untraced`
             for a SavedModel without the functions of each layer (quicker to save and to load),
             `migrated` for what stock Keras 3 refuses and fastload makes a Keras 3 model of.
@@ -84,16 +84,16 @@ class ZooModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Artefact:
-    """One model in one format under one flavour: what a contract test is about."""
+    """One model in one format under one generation: what a contract test is about."""
 
-    flavour: str
+    generation: str
     name: str
     format: str
 
     @property
     def id(self) -> str:
         """Name for pytest and for result files (`keras2-lstm-h5`)."""
-        return f"{self.flavour}-{self.name}-{self.format}"
+        return f"{self.generation}-{self.name}-{self.format}"
 
     @property
     def model(self) -> ZooModel:
@@ -147,18 +147,18 @@ def catalogue() -> Mapping[str, ZooModel]:
     return _catalogue
 
 
-def artefacts(flavour: str) -> list[Artefact]:
-    """Return what the zoo holds for *flavour*, in the order of the catalogue."""
+def artefacts(generation: str) -> list[Artefact]:
+    """Return what the zoo holds for *generation*, in the order of the catalogue."""
     return [
-        Artefact(flavour=flavour, name=model.name, format=format_name)
+        Artefact(generation=generation, name=model.name, format=format_name)
         for model in catalogue().values()
-        for format_name in model.formats[flavour]
+        for format_name in model.formats[generation]
     ]
 
 
-def kit(flavour: str, folder: Path, downloads: Path) -> Kit:
-    """Import TensorFlow and the Keras of *flavour*; one flavour a process."""
+def kit(generation: str, folder: Path, downloads: Path) -> Kit:
+    """Import TensorFlow and the Keras of *generation*; one generation a process."""
     framework = importlib.import_module("zoo.framework")
-    keras = framework.select(flavour)
+    keras = framework.select(generation)
     own = importlib.import_module("zoo.objects")
     return Kit(keras=keras, tf=framework.tensorflow(), own=own, folder=folder, downloads=downloads)

@@ -1,4 +1,4 @@
-"""Compiled models for both flavours: optimizers with slots, schedules, losses, metrics."""
+"""Compiled models for both generations: optimizers with slots, schedules, losses, metrics."""
 
 from __future__ import annotations
 

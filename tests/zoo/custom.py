@@ -1,4 +1,4 @@
-"""Custom objects for both flavours: registered, passed, unknown; layers, functions, models."""
+"""Custom objects for both generations: registered, passed, unknown; layers, functions, models."""
 
 from __future__ import annotations
 

@@ -13,21 +13,21 @@ from zoo.operations import operations
 keras: Any = None
 
 
-def select(flavour: str) -> Any:
-    """Import the Keras of *flavour*, on one thread so that sums have one order, and return it."""
+def select(generation: str) -> Any:
+    """Import the Keras of *generation*, on one thread (sums have one order), and return it."""
     global keras  # noqa: PLW0603 - one process, one Keras; `zoo.objects` makes classes for it
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    if flavour == "keras2":
+    if generation == "keras2":
         keras = _keras2()
     else:
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
         keras = importlib.import_module("keras")
         _on_one_thread()
     generation = keras.__version__.split(".")[0]
-    if generation != flavour[-1]:
-        raise RuntimeError(f"{flavour} asked for, but this is Keras {keras.__version__}")
+    if generation != generation[-1]:
+        raise RuntimeError(f"{generation} asked for, but this is Keras {keras.__version__}")
     return keras
 
 

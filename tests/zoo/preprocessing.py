@@ -1,4 +1,4 @@
-"""Preprocessing layers for both flavours: vocabularies, adapted statistics, augmentation."""
+"""Preprocessing layers for both generations: vocabularies, adapted statistics, augmentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recurrent networks for both flavours."""
+"""Recurrent networks for both generations."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from fastload.loading.migration import is_migrated
 from fastload.loading.request import current_settings, require_enabled
 from fastload.loading.store import Identity, identify, migration_of, require_section
 from fastload.report import Outcome
-from fastload.runtime.core.keras import KERAS3, KerasChoice, predicted_flavour
+from fastload.runtime.core.keras import KERAS3, KerasChoice, expected_generation
 from fastload.runtime.loader_choice import require_opens
 from fastload.settings import Settings
 from fastload.source.detect import detect
@@ -92,7 +92,7 @@ def _has_twin(identity: Identity) -> bool:
 
 
 def _identify(source: ModelSource, settings: Settings, keras: KerasChoice) -> Identity:
-    name = predicted_flavour(keras, os.environ)
+    name = expected_generation(keras, os.environ)
     if name != KERAS3:
         require_opens(name, source)
     identity = identify(CacheDir.locate(settings), source, name)

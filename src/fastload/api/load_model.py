@@ -27,9 +27,9 @@ from fastload.report import PhaseClock
 from fastload.runtime.core.eager import require_plain_tensorflow
 from fastload.runtime.core.keras import (
     KERAS2,
-    Flavour,
+    Keras,
     KerasChoice,
-    flavour,
+    keras_of,
     require_parameter,
     require_plain_moment,
     require_tensorflow,
@@ -108,7 +108,7 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
     settings = current_settings()
     mode, budget = weights_choice(settings, weights, memory_budget)
     if device is not None:
-        require_tensorflow(flavour(keras), "device=")
+        require_tensorflow(keras_of(keras), "device=")
         require_device(device)
     call = ModelCall(
         filepath=filepath,
@@ -135,7 +135,7 @@ def serve_model(call: ModelCall, clock: PhaseClock) -> Any:
         lambda stock_error: rescued(
             call,
             stock_error,
-            lambda identity, chosen: _load_migrated(call, clock, identity, chosen),
+            lambda identity, keras: _load_migrated(call, clock, identity, keras),
         ),
     )
 
@@ -146,42 +146,40 @@ def _load_cached(call: ModelCall, clock: PhaseClock) -> Served:
     with clock.phase("detect"):
         source = detect(call.filepath)
     with clock.phase("import"):
-        chosen = flavour(call.keras)
-        require_plain_moment(chosen)
+        keras = keras_of(call.keras)
+        require_plain_moment(keras)
         if not call.safe_mode:
-            require_parameter(chosen, "safe_mode")
-        if not may_migrate(call, chosen):
-            require_opens(chosen.name, source)
+            require_parameter(keras, "safe_mode")
+        if not may_migrate(call, keras):
+            require_opens(keras.generation, source)
     with clock.phase("identify"):
-        identity = identify(CacheDir.locate(call.settings), source, chosen.name)
-    if may_migrate(call, chosen):
+        identity = identify(CacheDir.locate(call.settings), source, keras.generation)
+    if may_migrate(call, keras):
         if is_migrated(identity, compiled=call.compile):
-            return _load_migrated(call, clock, identity, chosen)
-        require_opens(chosen.name, source)
+            return _load_migrated(call, clock, identity, keras)
+        require_opens(keras.generation, source)
     with clock.phase("twin"):
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
-        model = _restored(call, identity, twin, chosen)
+        model = _restored(call, identity, twin, keras)
     return Served(model=model, outcome=outcome, twin=twin)
 
 
-def _restored(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> Any:
+def _restored(call: ModelCall, identity: Identity, twin: Twin, keras: Keras) -> Any:
     """Return the model that *call* asks for."""
     make = rebuild_lazy if call.weights == "lazy" else rebuild
-    model = make(call, identity, twin, chosen)
-    remember_predict(model, call, identity, twin, chosen)
+    model = make(call, identity, twin, keras)
+    remember_predict(model, call, identity, twin, keras)
     return model
 
 
-def _load_migrated(
-    call: ModelCall, clock: PhaseClock, identity: Identity, chosen: Flavour
-) -> Served:
+def _load_migrated(call: ModelCall, clock: PhaseClock, identity: Identity, keras: Keras) -> Served:
     """Load the Keras 3 model of a Keras 2 source, migrating it first where that was not done."""
     identity, call = migration_of(identity), with_own_names(call)
     with clock.phase("twin"):
-        twin, outcome = open_migrated(call, identity, chosen)
+        twin, outcome = open_migrated(call, identity, keras)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
-        model = _restored(call, identity, twin, chosen)
+        model = _restored(call, identity, twin, keras)
     return Served(model=model, outcome=outcome, twin=twin, reason=unproved(twin))
 
 

@@ -22,7 +22,7 @@ from fastload.cache.entry import CacheEntry
 from fastload.cache.stock_time import note_stock_seconds
 from fastload.errors import StockLoadError
 from fastload.report import LoadReport, last_load
-from fastload.runtime.core.keras import Flavour, KerasChoice, flavour, is_known
+from fastload.runtime.core.keras import Keras, KerasChoice, is_known, keras_of
 from fastload.runtime.core.tensors import flattened, tensor_of, value_of
 from fastload.twin.format import dtype_of
 from fastload.twin.opening import read_index
@@ -101,7 +101,7 @@ def verify_against_stock(
         >>> verify_against_stock("path/to/model").is_verified  # doctest: +SKIP
         True
     """
-    chosen = flavour(keras)
+    chosen = keras_of(keras)
     # Also the dress rehearsal: the first load of a process pays for the start of TensorFlow.
     twin = warm(path, keras=keras).twin
     stock = _load_stock(chosen, os.fspath(path), _custom_objects(chosen, twin))
@@ -146,7 +146,7 @@ class _UnknownInputsError(Exception):
     """No inputs can be made for a model; the message says why."""
 
 
-def _load_stock(chosen: Flavour, path: str, custom_objects: Mapping[str, Any]) -> _StockLoad:
+def _load_stock(chosen: Keras, path: str, custom_objects: Mapping[str, Any]) -> _StockLoad:
     """Load with the stock loader; without compiling where it cannot compile."""
     with suppress(Exception):  # a loss that is not at hand, say: only the other way can tell
         return _timed(chosen, path, custom_objects, compiled=True)
@@ -157,7 +157,7 @@ def _load_stock(chosen: Flavour, path: str, custom_objects: Mapping[str, Any]) -
 
 
 def _timed(
-    chosen: Flavour, path: str, custom_objects: Mapping[str, Any], *, compiled: bool
+    chosen: Keras, path: str, custom_objects: Mapping[str, Any], *, compiled: bool
 ) -> _StockLoad:
     gc.collect()  # or it may fall into one of the two times
     start = time.perf_counter()
@@ -165,7 +165,7 @@ def _timed(
     return _StockLoad(model=model, compiled=compiled, seconds=time.perf_counter() - start)
 
 
-def _custom_objects(chosen: Flavour, twin: Path | None) -> Mapping[str, Any]:
+def _custom_objects(chosen: Keras, twin: Path | None) -> Mapping[str, Any]:
     """Return what fastload resolves for this model and the stock loader has to be given."""
     names = read_index(twin).manifest.object_names if twin else ()
     return registry.resolve(names, lambda name: is_known(chosen, name))
@@ -217,7 +217,7 @@ def _raw(array: Array) -> Array:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
-def _compare_outputs(chosen: Flavour, stock: Any, ours: Any) -> _Comparison:
+def _compare_outputs(chosen: Keras, stock: Any, ours: Any) -> _Comparison:
     """Call both models on the same inputs and compare what they return."""
     try:
         inputs = _seeded_inputs(chosen, stock)
@@ -234,7 +234,7 @@ def _compare_outputs(chosen: Flavour, stock: Any, ours: Any) -> _Comparison:
     return compared
 
 
-def _rehearsed(chosen: Flavour, model: Any, inputs: Any) -> list[tuple[str, Array]]:
+def _rehearsed(chosen: Keras, model: Any, inputs: Any) -> list[tuple[str, Array]]:
     try:
         return _outputs(chosen, model, inputs)
     except Exception as error:
@@ -242,14 +242,14 @@ def _rehearsed(chosen: Flavour, model: Any, inputs: Any) -> list[tuple[str, Arra
         raise _UnknownInputsError(reason) from error
 
 
-def _outputs(chosen: Flavour, model: Any, inputs: Any) -> list[tuple[str, Array]]:
+def _outputs(chosen: Keras, model: Any, inputs: Any) -> list[tuple[str, Array]]:
     """Return each output of *model* under a name that says its place."""
     outputs = model(inputs, training=False)
     flat = flattened(chosen, outputs)
     return [(f"output {place}", value_of(value)) for place, value in enumerate(flat)]
 
 
-def _seeded_inputs(chosen: Flavour, model: Any) -> Any:
+def _seeded_inputs(chosen: Keras, model: Any) -> Any:
     """Return made-up inputs for *model*, the same ones each time.
 
     Raises:

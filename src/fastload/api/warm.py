@@ -23,9 +23,9 @@ from fastload.predictor.functions import SavedFunctions, keras_function
 from fastload.report import LoadReport, Outcome, PhaseClock
 from fastload.runtime.core.keras import (
     KERAS2,
-    Flavour,
+    Keras,
     KerasChoice,
-    flavour,
+    keras_of,
     require_plain_moment,
     require_tensorflow,
 )
@@ -71,7 +71,7 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
     with clock.phase("detect"):
         source = detect(path)
     with clock.phase("import"):
-        chosen = flavour(keras)
+        chosen = keras_of(keras)
     with clock.phase("twin"):
         identity, outcome, refused = _build(call, source, chosen)
         twin = Twin.open(identity.entry.path)
@@ -103,13 +103,13 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
 
 
 def _build(
-    call: ModelCall, source: ModelSource, chosen: Flavour
+    call: ModelCall, source: ModelSource, chosen: Keras
 ) -> tuple[Identity, Outcome, BypassError | None]:
     """Build a twin for a Keras model or, with the reason, for what else a SavedModel serves."""
     cache = CacheDir.locate(call.settings)
     try:
-        require_opens(chosen.name, source)
-        identity = identify(cache, source, chosen.name)
+        require_opens(chosen.generation, source)
+        identity = identify(cache, source, chosen.generation)
         outcome = build(identity, call.settings)
         require_section(Twin.open(identity.entry.path), identity.section)
     except BypassError as error:
@@ -126,7 +126,7 @@ def _build(
 
 
 def _migrate(
-    call: ModelCall, source: ModelSource, chosen: Flavour, refused: BypassError | None
+    call: ModelCall, source: ModelSource, chosen: Keras, refused: BypassError | None
 ) -> tuple[tuple[Identity, Outcome] | None, BypassError | None]:
     """Have the Keras 3 model of a Keras 2 source in the cache, where a load would make one.
 
@@ -142,7 +142,7 @@ def _migrate(
     compiled = replace(call, compile=True)
     if not may_migrate(compiled, chosen):
         return None, refused
-    identity = identify(CacheDir.locate(call.settings), source, chosen.name)
+    identity = identify(CacheDir.locate(call.settings), source, chosen.generation)
     if refused is None and not _is_refused(compiled, identity, chosen):
         return None, None
     migrated = migration_of(identity)
@@ -154,7 +154,7 @@ def _migrate(
     return (migrated, outcome), None
 
 
-def _is_refused(call: ModelCall, identity: Identity, chosen: Flavour) -> bool:
+def _is_refused(call: ModelCall, identity: Identity, chosen: Keras) -> bool:
     """Say whether stock Keras 3 refuses a file of Keras 2."""
     if not is_file_of_keras2(identity.source):
         return False
@@ -166,7 +166,7 @@ def _is_refused(call: ModelCall, identity: Identity, chosen: Flavour) -> bool:
     return is_migrated(identity)
 
 
-def _learn_specs(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:
+def _learn_specs(call: ModelCall, identity: Identity, twin: Twin, chosen: Keras) -> None:
     """Rebuild the model once, so that the first real load finds the recorded output specs."""
     try:
         require_plain_moment(chosen)
@@ -175,7 +175,7 @@ def _learn_specs(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavou
         _logger.info("%s is warm, but could not be rebuilt here: %s", call.filepath, error)
 
 
-def _learn_predict(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:
+def _learn_predict(call: ModelCall, identity: Identity, twin: Twin, chosen: Keras) -> None:
     """Have the model predict one row, so that the first `predict` of later loads is fast."""
     try:
         require_plain_moment(chosen)
@@ -187,7 +187,7 @@ def _learn_predict(call: ModelCall, identity: Identity, twin: Twin, chosen: Flav
         _logger.info("%s does not predict here", call.filepath, exc_info=True)
 
 
-def _make_functions(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> None:
+def _make_functions(call: ModelCall, identity: Identity, twin: Twin, chosen: Keras) -> None:
     """Make the functions that predictors need, where the model has any."""
     try:
         require_tensorflow(chosen, "a predictor")

@@ -22,21 +22,21 @@ from fastload.cache.publish import is_partial, writing_to
 #: no finer order.
 USE_RESOLUTION_S: Final = 3600.0
 
-#: Stands for a flavour in the name of the entry of a Keras 3 model that was made of a Keras 2 one.
+#: In the name of an entry: a Keras 3 model that was made of a Keras 2 one.
 #: The number is raised where the rules of a migration change what comes of a file.
-MIGRATED_FLAVOUR: Final = "keras3-migrated-2"
+MIGRATED: Final = "keras3-migrated-2"
 
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 _TWIN: Final = re.compile(r"([0-9a-f]{32})\.h5")
 _COMPANION: Final = re.compile(r"([0-9a-f]{32})\.(?:used|[^.]+\.json|[^.]+\.flat)")
 
 
-def entry_name(digest: str, flavour: str, format_version: int) -> str:
-    """Return the name of the entry for one content, Keras flavour and format.
+def entry_name(digest: str, generation: str, format_version: int) -> str:
+    """Return the name of the entry for one content, Keras generation and format.
 
     Args:
         digest: hex digest of the source's content.
-        flavour: the Keras that the twin serves (`keras2`, `keras3`).
+        generation: the Keras that the twin serves (`keras2`, `keras3`).
         format_version: version of the twin's file format.
 
     Returns:
@@ -46,7 +46,7 @@ def entry_name(digest: str, flavour: str, format_version: int) -> str:
         >>> entry_name("ab" * 32, "keras3", 1)
         'c386a8135346c5ba54a9a4214bc683de'
     """
-    identity = "\n".join((digest, flavour, str(format_version)))
+    identity = "\n".join((digest, generation, str(format_version)))
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 

@@ -59,14 +59,14 @@ def plan_eviction(
     """
     oldest_first = sorted(stored, key=lambda twin: (twin.last_used_s, twin.name))
     excess_bytes = sum(twin.size_bytes for twin in oldest_first) - limit_bytes
-    chosen: list[StoredTwin] = []
+    keras: list[StoredTwin] = []
     for twin in oldest_first:
         if excess_bytes <= 0:
             break
         if twin.name not in keep:
-            chosen.append(twin)
+            keras.append(twin)
             excess_bytes -= twin.size_bytes
-    return tuple(chosen)
+    return tuple(keras)
 
 
 def evict(

@@ -129,7 +129,7 @@ def _listed_document(listed: Listed) -> dict[str, Any]:
         "twin": twin.path,
         "models": list(listed.models),
         "kind": manifest.source_kind if manifest else None,
-        "keras": manifest.flavour if manifest else None,
+        "keras": manifest.generation if manifest else None,
         "weights_bytes": listed.weights_bytes,
         "size_bytes": twin.size_bytes,
         "created": _timestamp(twin.created_s),
@@ -156,7 +156,7 @@ def _row(listed: Listed, now_s: float) -> tuple[str, ...]:
     return (
         twin.name[:SHOWN_DIGITS],
         _KINDS.get(index.manifest.source_kind, "?") if index else "?",
-        _KERAS.get(index.manifest.flavour, "?") if index else "?",
+        _KERAS.get(index.manifest.generation, "?") if index else "?",
         "?" if listed.weights_bytes is None else shown_size(listed.weights_bytes),
         shown_size(twin.size_bytes),
         shown_age(now_s - twin.last_used_s),

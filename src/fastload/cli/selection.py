@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import MIGRATED_FLAVOUR, CacheEntry, StoredTwin, entries
+from fastload.cache.entry import MIGRATED, CacheEntry, StoredTwin, entries
 from fastload.cache.memo import known_paths
 from fastload.errors import BypassError, EntryNotFoundError
 from fastload.settings import Settings
@@ -18,7 +18,7 @@ from fastload.settings import Settings
 #: As many digits of a name as are shown.
 SHOWN_DIGITS: Final = 12
 _PREFIX: Final = re.compile(r"[0-9a-f]{1,32}")
-_FLAVOURS: Final = ("keras2", "keras3", MIGRATED_FLAVOUR)
+_GENERATIONS: Final = ("keras2", "keras3", MIGRATED)
 
 
 def located_cache() -> CacheDir:
@@ -88,9 +88,9 @@ def _names_by_content(cache: CacheDir, path: str) -> list[str]:
     from fastload.source.detect import detect
 
     source, names = detect(path), []
-    for flavour in _FLAVOURS:
+    for generation in _GENERATIONS:
         with suppress(BypassError):  # found unconvertible for this Keras
-            names.append(identify(cache, source, flavour).entry.name)
+            names.append(identify(cache, source, generation).entry.name)
     return names
 
 
@@ -101,7 +101,7 @@ def _names_by_memory(cache: CacheDir, path: str) -> list[str]:
 
     gone = Path(os.path.realpath(path))
     digests = [digest for digest, paths in known_paths(cache).items() if gone in paths]
-    return [entry_name(digest, kind, FORMAT_VERSION) for digest in digests for kind in _FLAVOURS]
+    return [entry_name(digest, kind, FORMAT_VERSION) for digest in digests for kind in _GENERATIONS]
 
 
 def entry_of(cache: CacheDir, twin: StoredTwin) -> CacheEntry:

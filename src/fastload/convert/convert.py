@@ -15,7 +15,7 @@ from fastload.twin.writer import write_twin
 
 
 def convert(
-    path: Path, source: ModelSource, fingerprint: Fingerprint, flavour: str, section: str
+    path: Path, source: ModelSource, fingerprint: Fingerprint, generation: str, section: str
 ) -> int:
     """Write the twin of *source* to *path*, one tensor at a time.
 
@@ -23,7 +23,7 @@ def convert(
         path: the file to make.
         source: what to convert.
         fingerprint: its content.
-        flavour: the Keras that the twin serves, `keras2` or `keras3`.
+        generation: the Keras that the twin serves, `keras2` or `keras3`.
         section: what it must be able to serve; see `twin.documents`.
 
     Returns:
@@ -32,19 +32,19 @@ def convert(
     Raises:
         BypassError: the source cannot be converted; the message says why.
     """
-    with _converting(source, fingerprint, flavour, section) as conversion:
+    with _converting(source, fingerprint, generation, section) as conversion:
         return write_twin(path, conversion.manifest, conversion.specs, conversion.stream())
 
 
 @contextmanager
 def _converting(
-    source: ModelSource, fingerprint: Fingerprint, flavour: str, section: str
+    source: ModelSource, fingerprint: Fingerprint, generation: str, section: str
 ) -> Iterator[Conversion]:
     if source.kind is SourceKind.SAVED_MODEL:
-        yield convert_saved_model(source, fingerprint, flavour, section)
+        yield convert_saved_model(source, fingerprint, generation, section)
     elif source.kind is SourceKind.KERAS_HDF5:
-        with converting_hdf5(source, fingerprint, flavour) as conversion:
+        with converting_hdf5(source, fingerprint, generation) as conversion:
             yield conversion
     else:
-        with converting_archive(source, fingerprint, flavour) as conversion:
+        with converting_archive(source, fingerprint, generation) as conversion:
             yield conversion

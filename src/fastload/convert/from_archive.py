@@ -25,7 +25,7 @@ _NUMBERED: Final = re.compile(r"layers/[^/]+/vars/\d+")
 
 @contextmanager
 def converting_archive(
-    source: ModelSource, fingerprint: Fingerprint, flavour: str
+    source: ModelSource, fingerprint: Fingerprint, generation: str
 ) -> Iterator[Conversion]:
     """Read the `.keras` archive at *source* as far as its weights.
 
@@ -41,7 +41,7 @@ def converting_archive(
             manifest=Manifest(
                 source_kind=source.kind.value,
                 source_digest=fingerprint.digest,
-                flavour=flavour,
+                generation=generation,
                 groups=_legacy_groups(config, state) | _moved(state.groups),
                 documents=documents
                 | {f"assets/{name}": content for name, content in archive.assets.items()},

@@ -16,7 +16,7 @@ from fastload.twin.format import Manifest
 
 @contextmanager
 def converting_hdf5(
-    source: ModelSource, fingerprint: Fingerprint, flavour: str
+    source: ModelSource, fingerprint: Fingerprint, generation: str
 ) -> Iterator[Conversion]:
     """Read the HDF5 file at *source* as far as its weights.
 
@@ -34,7 +34,7 @@ def converting_hdf5(
             manifest=Manifest(
                 source_kind=source.kind.value,
                 source_digest=fingerprint.digest,
-                flavour=flavour,
+                generation=generation,
                 groups=file.groups,
                 links=file.links,
                 object_names=_object_names(root),

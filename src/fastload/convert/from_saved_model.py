@@ -26,14 +26,14 @@ _EMPTY = Section(documents={}, weights={})
 
 
 def convert_saved_model(
-    source: ModelSource, fingerprint: Fingerprint, flavour: str, wanted: str
+    source: ModelSource, fingerprint: Fingerprint, generation: str, wanted: str
 ) -> Conversion:
     """Read the SavedModel at *source* as far as its weights.
 
     Args:
         source: the SavedModel.
         fingerprint: its content.
-        flavour: the Keras that its Keras section serves.
+        generation: the Keras that its Keras section serves.
         wanted: the section without which the twin is of no use; the other one is left out, with
             the reason, where it cannot be made.
 
@@ -41,7 +41,7 @@ def convert_saved_model(
         UnconvertibleModelError: the section that is wanted cannot be made.
     """
     if not has_objects(source.path / "saved_model.pb"):
-        return _convert_session_graph(source, fingerprint, flavour, wanted)
+        return _convert_session_graph(source, fingerprint, generation, wanted)
     parts = read_saved_model(source.path / "saved_model.pb")
     graph = parse_object_graph(parts.object_graph)
     checkpoint = Checkpoint(source.path / "variables" / "variables")
@@ -63,7 +63,7 @@ def convert_saved_model(
         manifest=Manifest(
             source_kind=source.kind.value,
             source_digest=fingerprint.digest,
-            flavour=flavour,
+            generation=generation,
             groups=keras.groups,
             documents={**keras.documents, **functions.documents, **_told(refusals)},
             object_names=keras.object_names,
@@ -75,7 +75,7 @@ def convert_saved_model(
 
 
 def _convert_session_graph(
-    source: ModelSource, fingerprint: Fingerprint, flavour: str, wanted: str
+    source: ModelSource, fingerprint: Fingerprint, generation: str, wanted: str
 ) -> Conversion:
     """Read a SavedModel that TensorFlow 1 wrote: predictors can be made of it, and nothing else."""
     refused = UnconvertibleModelError("the SavedModel was not written by TensorFlow 2")
@@ -88,7 +88,7 @@ def _convert_session_graph(
         manifest=Manifest(
             source_kind=source.kind.value,
             source_digest=fingerprint.digest,
-            flavour=flavour,
+            generation=generation,
             documents={**section.documents, **told},
             versions=versions("tensorflow", "tensorflow-cpu"),
         ),

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.convert.object_graph import CheckpointKeys
-from fastload.predictor.saved_constants import constant_values
+from fastload.convert.saved_constants import constant_values
 from fastload.runtime.core.tensorflow import Checkpoint
 
 _LOOKUPS: Final = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})

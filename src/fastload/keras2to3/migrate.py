@@ -18,7 +18,7 @@ from fastload.keras2to3.proof import Proof, prove_against_function, prove_agains
 from fastload.keras2to3.rules.rule import Record
 from fastload.runtime.core.backend import TENSORFLOW, TORCH
 from fastload.runtime.core.global_state import undone
-from fastload.runtime.core.keras import Flavour, flavour
+from fastload.runtime.core.keras import Keras, keras_of
 from fastload.source.detect import detect
 from fastload.source.kinds import Fingerprint, ModelSource, SourceKind
 from fastload.twin.documents import MIGRATION
@@ -41,14 +41,14 @@ class Order:
     Attributes:
         source: a SavedModel, an HDF5 file or an archive.
         fingerprint: its content.
-        chosen: Keras 3.
+        keras: Keras 3.
         resolve: finds custom objects.
         compiled: whether the call that stock refused was for a compiled model.
     """
 
     source: ModelSource
     fingerprint: Fingerprint
-    chosen: Flavour
+    keras: Keras
     resolve: Resolve
     compiled: bool
 
@@ -61,10 +61,10 @@ def migrate(path: Path, order: Order) -> None:
         BypassError: the source is damaged or unsafe.
     """
     record, source = Record(), order.source
-    chosen = order.chosen
-    with undone(chosen), _on_processor(chosen), tempfile.TemporaryDirectory() as folder:
-        model = _MAKERS[source.kind](source.path, chosen.keras, order.resolve, record)
-        proof = _proved(source, model, chosen)
+    keras = order.keras
+    with undone(keras), _on_processor(keras), tempfile.TemporaryDirectory() as folder:
+        model = _MAKERS[source.kind](source.path, keras.module, order.resolve, record)
+        proof = _proved(source, model, keras)
         archive = Path(folder, "model.keras")
         _save(model, archive)
         document = {
@@ -77,25 +77,25 @@ def migrate(path: Path, order: Order) -> None:
         _write(path, archive, order, json.dumps(document).encode())
 
 
-def _on_processor(chosen: Flavour) -> AbstractContextManager[Any]:
+def _on_processor(keras: Keras) -> AbstractContextManager[Any]:
     """Return a scope without graphics processors: they may round more than a proof allows.
 
     On PyTorch there is none, as Keras makes no recurrent layer in one (3.15: it has a parameter of
     whole numbers there, which PyTorch refuses).
     """
-    return nullcontext() if chosen.backend == TORCH else chosen.keras.device("cpu:0")
+    return nullcontext() if keras.backend == TORCH else keras.module.device("cpu:0")
 
 
-def _proved(source: ModelSource, model: Any, chosen: Flavour) -> Proof:
+def _proved(source: ModelSource, model: Any, keras: Keras) -> Proof:
     if source.kind is SourceKind.SAVED_MODEL:
-        proof = prove_against_function(source.path, model, chosen)
+        proof = prove_against_function(source.path, model, keras)
         if proof.unproved is None:
             return proof
-    if chosen.backend != TENSORFLOW:
+    if keras.backend != TENSORFLOW:
         # TensorFlow would take the processors that this process computes on, for one comparison.
-        return Proof(unproved=f"Keras runs on {chosen.backend}, and tf-keras on TensorFlow alone")
+        return Proof(unproved=f"Keras runs on {keras.backend}, and tf-keras on TensorFlow alone")
     try:
-        original = flavour("tf_keras").load_model(str(source.path), compile=False)
+        original = keras_of("tf_keras").load_model(str(source.path), compile=False)
     except MissingTensorFlowError:
         return Proof(unproved="tf-keras, which it would be compared with, is not installed")
     except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to compare with
@@ -112,8 +112,8 @@ def _save(model: Any, path: Path) -> None:
 
 
 def _write(path: Path, archive: Path, order: Order, document: bytes) -> None:
-    fingerprint, flavour_name = order.fingerprint, order.chosen.name
-    with converting_archive(detect(archive), fingerprint, flavour_name) as conversion:
+    fingerprint, generation_name = order.fingerprint, order.keras.generation
+    with converting_archive(detect(archive), fingerprint, generation_name) as conversion:
         documents = {**conversion.manifest.documents, MIGRATION: document}
         manifest = replace(conversion.manifest, documents=documents)
         write_twin(path, manifest, conversion.specs, conversion.stream())

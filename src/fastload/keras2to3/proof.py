@@ -15,7 +15,7 @@ from fastload.errors import MigrationError
 from fastload.keras2to3.probe import TOLERANCES, Difference, difference, probes
 from fastload.keras2to3.tf_array_call import array_call, graph_call
 from fastload.keras2to3.tf_serving_function import Function, serving_function
-from fastload.runtime.core.keras import Flavour
+from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.tensorflow import parse_object_graph, tensorflow
 from fastload.signature import DEFAULT_SIGNATURE, TensorSpec
 from fastload.source.saved_model_parts import read_saved_model
@@ -53,8 +53,8 @@ class _UnprovedError(Exception):
     """Two models cannot be compared; the message says why."""
 
 
-def prove_against_function(path: Path, model: Any, chosen: Flavour) -> Proof:
-    """Compare *model*, of the Keras *chosen*, with what the SavedModel at *path* is served with.
+def prove_against_function(path: Path, model: Any, keras: Keras) -> Proof:
+    """Compare *model*, of *keras*, with what the SavedModel at *path* is served with.
 
     Raises:
         MigrationError: they are further apart than the tolerance; the message has the figure.
@@ -70,7 +70,7 @@ def prove_against_function(path: Path, model: Any, chosen: Flavour) -> Proof:
     specs = [signature.inputs[name] for name in order]
     with serving_function(path, DEFAULT_SIGNATURE, order, names) as reference:
         against = "the SavedModel's serving function"
-        return _compared(against, reference, model, array_call(model, chosen), specs)
+        return _compared(against, reference, model, array_call(model, keras), specs)
 
 
 def prove_against_model(original: Any, model: Any) -> Proof:

@@ -9,13 +9,13 @@ import numpy as np
 
 from fastload.keras2to3.tf_serving_function import Function
 from fastload.runtime.core.backend import TENSORFLOW
-from fastload.runtime.core.keras import Flavour
+from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.tensorflow import tensorflow
 
 
-def array_call(model: Any, chosen: Flavour) -> Function:
+def array_call(model: Any, keras: Keras) -> Function:
     """Return *model*, of Keras 3, as a function of its flat inputs to its flat outputs."""
-    return graph_call(model) if chosen.backend == TENSORFLOW else _by_operations(model, chosen)
+    return graph_call(model) if keras.backend == TENSORFLOW else _by_operations(model, keras)
 
 
 def graph_call(model: Any) -> Function:
@@ -30,12 +30,12 @@ def graph_call(model: Any) -> Function:
     return lambda values: [np.asarray(each) for each in run([tf.constant(v) for v in values])]
 
 
-def _by_operations(model: Any, chosen: Flavour) -> Function:
-    keras, structure = chosen.keras, _structure(model)
+def _by_operations(model: Any, in_use: Keras) -> Function:
+    keras, structure = in_use.module, _structure(model)
 
     def run(values: Sequence[Any]) -> list[Any]:
         if any(value.dtype == object for value in values):
-            raise ValueError(f"Keras on {chosen.backend} computes with no text")
+            raise ValueError(f"Keras on {in_use.backend} computes with no text")
         tensors = [keras.ops.convert_to_tensor(value) for value in values]
         packed = keras.tree.pack_sequence_as(structure, tensors) if structure is not None else None
         outputs = model(tensors[0] if packed is None else packed, training=False)

@@ -15,7 +15,7 @@ from fastload.errors import BypassError, CacheError, MigrationError, MissingTens
 from fastload.loading.request import ModelCall
 from fastload.loading.store import Identity, identify, migration_of, open_twin
 from fastload.report import Outcome
-from fastload.runtime.core.keras import KERAS3, Flavour, flavour, is_known
+from fastload.runtime.core.keras import KERAS3, Keras, is_known, keras_of
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
 from fastload.twin.documents import MIGRATION
@@ -25,9 +25,9 @@ _logger: Final = logging.getLogger("fastload")
 T = TypeVar("T")
 
 
-def may_migrate(call: ModelCall, chosen: Flavour) -> bool:
+def may_migrate(call: ModelCall, keras: Keras) -> bool:
     """Say whether *call* may be answered with a migrated model: it called fastload, not Keras."""
-    return chosen.name == KERAS3 and not call.is_of_stock and not call.stock_only
+    return keras.generation == KERAS3 and not call.is_of_stock and not call.stock_only
 
 
 def is_migrated(identity: Identity, *, compiled: bool = True) -> bool:
@@ -59,7 +59,7 @@ def is_file_of_keras2(source: ModelSource) -> bool:
     return source.kind is not SourceKind.SAVED_MODEL and keras_version(source).startswith("2.")
 
 
-def open_migrated(call: ModelCall, identity: Identity, chosen: Flavour) -> tuple[Twin, Outcome]:
+def open_migrated(call: ModelCall, identity: Identity, keras: Keras) -> tuple[Twin, Outcome]:
     """Open the twin of a migrated model, migrating it first where there is none.
 
     Raises:
@@ -74,8 +74,8 @@ def open_migrated(call: ModelCall, identity: Identity, chosen: Flavour) -> tuple
         order = Order(
             source=identity.source,
             fingerprint=identity.content,
-            chosen=chosen,
-            resolve=_resolving(call, chosen),
+            keras=keras,
+            resolve=_resolving(call, keras),
             compiled=call.compile,
         )
         migrate(path, order)
@@ -87,7 +87,7 @@ def open_migrated(call: ModelCall, identity: Identity, chosen: Flavour) -> tuple
 
 
 def rescued(
-    call: ModelCall, stock_error: Exception, load: Callable[[Identity, Flavour], T]
+    call: ModelCall, stock_error: Exception, load: Callable[[Identity, Keras], T]
 ) -> T | None:
     """Load the Keras 2 file that this Keras 3 refuses; None where that is no way.
 
@@ -97,13 +97,13 @@ def rescued(
         load: loads the migrated model.
     """
     try:
-        chosen = flavour(call.keras)
-        if not may_migrate(call, chosen) or isinstance(stock_error, (MemoryError, MigrationError)):
+        keras = keras_of(call.keras)
+        if not may_migrate(call, keras) or isinstance(stock_error, (MemoryError, MigrationError)):
             return None
         source = detect(call.filepath)
         if not is_file_of_keras2(source):
             return None
-        return load(identify(CacheDir.locate(call.settings), source, chosen.name), chosen)
+        return load(identify(CacheDir.locate(call.settings), source, keras.generation), keras)
     except (CacheError, BypassError, MissingTensorFlowError) as error:
         if isinstance(error, MigrationError) and hasattr(stock_error, "add_note"):
             stock_error.add_note(f"fastload: {error.explanation()}")
@@ -138,12 +138,12 @@ def _document(twin: Twin) -> dict[str, Any]:
     return found
 
 
-def _resolving(call: ModelCall, chosen: Flavour) -> Callable[[Iterable[str]], Mapping[str, Any]]:
+def _resolving(call: ModelCall, keras: Keras) -> Callable[[Iterable[str]], Mapping[str, Any]]:
     """Return a function that finds the custom objects for the names a configuration uses."""
     given = dict(call.custom_objects or {})
 
     def resolve(names: Iterable[str]) -> Mapping[str, Any]:
-        found = registry.resolve(names, lambda name: name in given or is_known(chosen, name))
+        found = registry.resolve(names, lambda name: name in given or is_known(keras, name))
         return found | given
 
     return resolve

@@ -23,9 +23,9 @@ from fastload.runtime.core.eager import require_plain_tensorflow
 from fastload.runtime.core.expected_keras import expected_keras
 from fastload.runtime.core.keras import (
     KERAS2,
-    Flavour,
+    Keras,
     KerasChoice,
-    flavour,
+    keras_of,
     require_plain_moment,
     require_tensorflow,
 )
@@ -92,7 +92,7 @@ def load(asked: Asked, reopen: Callable[..., Predictor]) -> Predictor:
         lambda stock_error: rescued(
             _model_call(call),
             stock_error,
-            lambda identity, chosen: _of_migrated(call, clock, identity, chosen),
+            lambda identity, keras: _of_migrated(call, clock, identity, keras),
         ),
     )
     return predictor
@@ -195,28 +195,28 @@ def _of_keras_file(call: PredictorCall, clock: PhaseClock, source: ModelSource) 
         return served
     model_call = _model_call(call)
     with clock.phase("import"):
-        chosen = flavour(call.keras)
-        require_tensorflow(chosen, "a predictor")
-        require_plain_moment(chosen)
+        keras = keras_of(call.keras)
+        require_tensorflow(keras, "a predictor")
+        require_plain_moment(keras)
     with clock.phase("identify"):
-        identity = identify(CacheDir.locate(call.settings), source, chosen.name)
+        identity = identify(CacheDir.locate(call.settings), source, keras.generation)
     is_file = source.kind is not SourceKind.SAVED_MODEL
-    if is_file and may_migrate(model_call, chosen) and is_migrated(identity):
-        return _of_migrated(call, clock, identity, chosen)
-    require_opens(chosen.name, source)
+    if is_file and may_migrate(model_call, keras) and is_migrated(identity):
+        return _of_migrated(call, clock, identity, keras)
+    require_opens(keras.generation, source)
     with clock.phase("twin"):
         opened = open_twin(identity, call.settings, call.weights)
-    return _of_keras_twin(call, clock, identity, chosen, opened)
+    return _of_keras_twin(call, clock, identity, keras, opened)
 
 
 def _of_migrated(
-    call: PredictorCall, clock: PhaseClock, identity: Identity, chosen: Flavour
+    call: PredictorCall, clock: PhaseClock, identity: Identity, keras: Keras
 ) -> Served:
     """Predict with the Keras 3 model of a Keras 2 source, migrating it first where need be."""
     identity = migration_of(identity)
     with clock.phase("twin"):
-        opened = open_migrated(_model_call(call), identity, chosen)
-    served = _of_keras_twin(call, clock, identity, chosen, opened)
+        opened = open_migrated(_model_call(call), identity, keras)
+    served = _of_keras_twin(call, clock, identity, keras, opened)
     return replace(served, reason=unproved(served.twin) or served.reason)
 
 
@@ -224,7 +224,7 @@ def _of_keras_twin(
     call: PredictorCall,
     clock: PhaseClock,
     identity: Identity,
-    chosen: Flavour,
+    keras: Keras,
     opened: tuple[Twin, Outcome],
 ) -> Served:
     twin, outcome = opened
@@ -237,8 +237,8 @@ def _of_keras_twin(
         signature, run, reason = keras_function(
             identity,
             twin,
-            chosen,
-            lambda: rebuild(model_call, identity, twin, chosen),
+            keras,
+            lambda: rebuild(model_call, identity, twin, keras),
             call.device,
             weights.lender,
         )

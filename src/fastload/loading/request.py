@@ -13,7 +13,7 @@ from fastload import registry, switch
 from fastload.errors import UnconvertibleModelError, UnsupportedRequestError
 from fastload.predictor.predictor import Predictor, Reference, Run, Signatures, chosen_signature
 from fastload.runtime.core.eager import placed
-from fastload.runtime.core.keras import KerasChoice, flavour, require_tensorflow
+from fastload.runtime.core.keras import KerasChoice, keras_of, require_tensorflow
 from fastload.runtime.core.tensorflow import load_saved_model
 from fastload.runtime.functions.flat_call import ConcreteCall
 from fastload.settings import Settings, WeightsMode
@@ -84,7 +84,7 @@ class ModelCall(Call):
 
     def load_stock(self) -> Any:
         """Call Keras's own `load_model`."""
-        load = self.stock or flavour(self.keras).load_model
+        load = self.stock or keras_of(self.keras).load_model
         with placed(self.device):
             return load(self.filepath, **self._stock_arguments())
 
@@ -144,10 +144,10 @@ class PredictorCall(Call):
 
             loaded = load_saved_model(self.filepath, serving_tags(path))
             return self._over_saved_model(loaded)
-        chosen = flavour(self.keras)
-        require_tensorflow(chosen, "a predictor")
+        keras = keras_of(self.keras)
+        require_tensorflow(keras, "a predictor")
         objects = registry.custom_objects or None
-        return self._over_model(chosen.load_model(self.filepath, custom_objects=objects))
+        return self._over_model(keras.load_model(self.filepath, custom_objects=objects))
 
     def predictor(
         self, found: Mapping[str, Signature], get_ready: Callable[[str], Run], digest: str | None

@@ -11,13 +11,13 @@ from fastload.loading.store import Identity
 from fastload.runtime.core.custom_objects import custom_objects as objects_for
 from fastload.runtime.core.custom_objects import require_resolved
 from fastload.runtime.core.eager import placed
-from fastload.runtime.core.keras import Flavour, require_tensorflow
+from fastload.runtime.core.keras import Keras, require_tensorflow
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.runtime.restore_keras import restore_keras_model
 from fastload.twin.reader import Twin
 
 
-def rebuild(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> Any:
+def rebuild(call: ModelCall, identity: Identity, twin: Twin, keras: Keras) -> Any:
     """Make the model that *call* asks for from its twin.
 
     Raises:
@@ -26,23 +26,23 @@ def rebuild(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) ->
     """
     request = RestoreRequest(
         filepath=os.fspath(call.filepath),
-        custom_objects=objects_for(twin, chosen, call.custom_objects),
+        custom_objects=objects_for(twin, keras, call.custom_objects),
         compile=call.compile,
         safe_mode=call.safe_mode,
     )
-    version = chosen.version.replace(".", "_")
-    specs = identity.entry.side_path(f"calls-{chosen.package}-{version}")
+    version = keras.version.replace(".", "_")
+    specs = identity.entry.side_path(f"calls-{keras.package}-{version}")
     # Lazy weights are made on the host, and lent to the device.
     device = None if call.weights == "lazy" else call.device
     try:
         with placed(device):
-            return restore_keras_model(twin, chosen, request, specs)
+            return restore_keras_model(twin, keras, request, specs)
     except (RestoreError, UnresolvedObjectError):
-        require_resolved(twin, chosen, request.custom_objects)  # a missing class explains the rest
+        require_resolved(twin, keras, request.custom_objects)  # a missing class explains the rest
         raise
 
 
-def rebuild_lazy(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour) -> Any:
+def rebuild_lazy(call: ModelCall, identity: Identity, twin: Twin, keras: Keras) -> Any:
     """Make the model that *call* asks for from its twin, with weights that are lent.
 
     Raises:
@@ -53,9 +53,9 @@ def rebuild_lazy(call: ModelCall, identity: Identity, twin: Twin, chosen: Flavou
     # Imported here: other loads do without.
     from fastload.lazy_weights.residency import Terms, lend_weights_of, require_budget
 
-    require_tensorflow(chosen, "lending weights")
+    require_tensorflow(keras, "lending weights")
     terms = Terms.of(call.memory_budget, call.device, progress=call.settings.progress)
     require_budget(twin, terms)
-    model = rebuild(call, identity, twin, chosen)
+    model = rebuild(call, identity, twin, keras)
     lend_weights_of(model, twin, terms)
     return model

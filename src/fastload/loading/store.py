@@ -16,7 +16,7 @@ from typing import Final
 
 import fastload
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import MIGRATED_FLAVOUR, CacheEntry, entry_name, mark_used
+from fastload.cache.entry import MIGRATED, CacheEntry, entry_name, mark_used
 from fastload.cache.eviction import evict
 from fastload.cache.locking import entry_lock
 from fastload.cache.memo import recall, remember
@@ -50,25 +50,25 @@ class Identity:
     Attributes:
         source: what is on disk.
         content: its fingerprint.
-        flavour: `keras2` or `keras3`.
+        generation: `keras2` or `keras3`.
         section: what the twin is wanted for; see `twin.documents`.
         entry: where the twin is, whether it exists or not.
     """
 
     source: ModelSource
     content: Fingerprint
-    flavour: str
+    generation: str
     section: str
     entry: CacheEntry
 
     @property
     def converter(self) -> str:
         """What would convert it, for the record of a refusal."""
-        return _converter(self.flavour, self.section)
+        return _converter(self.generation, self.section)
 
 
 def identify(
-    cache: CacheDir, source: ModelSource, flavour: str, section: str = KERAS_SECTION
+    cache: CacheDir, source: ModelSource, generation: str, section: str = KERAS_SECTION
 ) -> Identity:
     """Find the twin's place by the source's content.
 
@@ -78,7 +78,7 @@ def identify(
         BypassError: this content was found unconvertible before, by this version.
         UnsupportedSourceError: the source is being written to.
     """
-    converter = _converter(flavour, section)
+    converter = _converter(generation, section)
     memo = recall(cache, source.path, source.files, converter=converter)
     if memo is not None and memo.refusal is not None:
         raise refusal(*memo.refusal)
@@ -87,13 +87,15 @@ def identify(
         remember(cache, source.path, content, converter=converter)
     else:
         content = Fingerprint(digest=memo.digest, files=source.files, settled=True)
-    entry = CacheEntry(cache=cache, name=entry_name(content.digest, flavour, FORMAT_VERSION))
-    return Identity(source=source, content=content, flavour=flavour, section=section, entry=entry)
+    entry = CacheEntry(cache=cache, name=entry_name(content.digest, generation, FORMAT_VERSION))
+    return Identity(
+        source=source, content=content, generation=generation, section=section, entry=entry
+    )
 
 
 def migration_of(identity: Identity) -> Identity:
     """Return where the Keras 3 model of a Keras 2 source is or will be."""
-    name = entry_name(identity.content.digest, MIGRATED_FLAVOUR, FORMAT_VERSION)
+    name = entry_name(identity.content.digest, MIGRATED, FORMAT_VERSION)
     entry = CacheEntry(cache=identity.entry.cache, name=name)
     return replace(identity, section=MIGRATED_SECTION, entry=entry)
 
@@ -204,7 +206,7 @@ def _written(identity: Identity, path: Path) -> None:
     # Imported here: it brings h5py, which a hit does without.
     from fastload.convert.convert import convert
 
-    convert(path, identity.source, identity.content, identity.flavour, identity.section)
+    convert(path, identity.source, identity.content, identity.generation, identity.section)
 
 
 def _convert(identity: Identity, write: Callable[[Path], object]) -> None:
@@ -239,8 +241,8 @@ def _require_unchanged(source: ModelSource) -> None:
         raise UnsupportedSourceError(f"{str(source.path)!r} was written to while it was converted")
 
 
-def _converter(flavour: str, section: str) -> str:
-    return f"{fastload.__version__}/{flavour}/{section}"
+def _converter(generation: str, section: str) -> str:
+    return f"{fastload.__version__}/{generation}/{section}"
 
 
 def refusal(code: str, reason: str) -> BypassError:

@@ -95,7 +95,7 @@ def _write(path: Path, digest: str, documents: dict[str, bytes], own: dict[str, 
         for name, array in own.items()
     ]
     manifest = Manifest(
-        source_kind="function", source_digest=digest, flavour="", documents=documents
+        source_kind="function", source_digest=digest, generation="", documents=documents
     )
     write_twin(path, manifest, specs, own.items())
 

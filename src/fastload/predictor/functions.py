@@ -22,7 +22,7 @@ from fastload.predictor.predictor import Run
 from fastload.predictor.store import FlatEntry
 from fastload.runtime.core.conditions import has_accelerators
 from fastload.runtime.core.custom_objects import uses_only_builtins
-from fastload.runtime.core.keras import Flavour, tracing_choices
+from fastload.runtime.core.keras import Keras, tracing_choices
 from fastload.runtime.core.zero_copy import tensor_over
 from fastload.runtime.functions.flat_call import ConcreteCall, FlatCall
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError, Value
@@ -117,7 +117,7 @@ class SavedFunctions:
 def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they found
     identity: Identity,
     twin: Twin,
-    chosen: Flavour,
+    keras: Keras,
     build: Callable[[], Any],
     device: str | None,
     lender: Lender | None = None,
@@ -127,7 +127,7 @@ def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they
     Args:
         identity: which model.
         twin: its twin.
-        chosen: the Keras that it is for.
+        keras: the Keras that it is for.
         build: makes the model of its twin.
         device: where the function runs; None for where TensorFlow would run it.
         lender: lends its weights; None where they are mapped.
@@ -137,12 +137,12 @@ def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they
         BypassError: the model cannot be made of its twin.
         NoFunctionError: it has no function that can be traced.
     """
-    if not uses_only_builtins(twin, chosen):
+    if not uses_only_builtins(twin, keras):
         return _traced(build(), twin, device, lender, "its classes are custom, and may change")
     entry = FlatEntry(
         identity=identity,
         signature=DEFAULT_SIGNATURE,
-        keras=" ".join(tracing_choices(chosen)),
+        keras=" ".join(tracing_choices(keras)),
     )
 
     def make() -> tuple[FlatFunction, Signature]:

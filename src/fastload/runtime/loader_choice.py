@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fastload.errors import UnsupportedSourceError
-from fastload.runtime.core.keras import KERAS2, Flavour
+from fastload.runtime.core.keras import KERAS2, Keras
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.source.kinds import ModelSource, SourceKind
 from fastload.twin.reader import Twin
@@ -45,25 +45,25 @@ def require_opens(chosen_name: str, source: ModelSource) -> None:
         )
 
 
-def new_tape(chosen: Flavour, recorded: Mapping[str, Any]) -> Any:
-    """Return a tape of output specs for *chosen* that knows *recorded*; None if it needs none."""
+def new_tape(keras: Keras, recorded: Mapping[str, Any]) -> Any:
+    """Return a tape of output specs for *keras* that knows *recorded*; None if it needs none."""
     # Imported here, as below: what makes no model does without.
     from fastload.runtime.keras2.output_specs import Tape
 
-    return Tape(recorded) if chosen.name == KERAS2 else None
+    return Tape(recorded) if keras.generation == KERAS2 else None
 
 
 def run_loader(
-    kind: SourceKind, chosen: Flavour, twin: Twin, request: RestoreRequest, tape: Any
+    kind: SourceKind, keras: Keras, twin: Twin, request: RestoreRequest, tape: Any
 ) -> Any:
     """Run the stock loader for sources of *kind* over *twin* and return its model."""
     from fastload.runtime.core.rebuild import Rebuild, rebuilding
 
-    if chosen.name == KERAS2:
+    if keras.generation == KERAS2:
         from fastload.runtime.keras2 import layers as keras2
         from fastload.runtime.keras2 import loaders as keras2_loader
 
-        parts = keras2.keras2(chosen.package)
+        parts = keras2.keras2(keras.package)
         loaders: dict[SourceKind, Callable[[], Any]] = {
             SourceKind.SAVED_MODEL: lambda: keras2_loader.restore_saved_model(parts, twin, request),
             SourceKind.KERAS_HDF5: lambda: keras2_loader.restore_hdf5(parts, twin, request),

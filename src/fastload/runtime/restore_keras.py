@@ -13,7 +13,7 @@ from fastload.errors import BypassError, CacheUnwritableError, RestoreError, Twi
 from fastload.runtime.core.collector import paused_collector
 from fastload.runtime.core.custom_objects import require_layer_classes
 from fastload.runtime.core.global_state import undone_on_failure
-from fastload.runtime.core.keras import Flavour
+from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.runtime.loader_choice import new_tape, run_loader
 from fastload.source.kinds import SourceKind
@@ -22,14 +22,12 @@ from fastload.twin.reader import Twin
 _logger: Final = logging.getLogger(__name__)
 
 
-def restore_keras_model(
-    twin: Twin, chosen: Flavour, request: RestoreRequest, specs_path: Path
-) -> Any:
+def restore_keras_model(twin: Twin, keras: Keras, request: RestoreRequest, specs_path: Path) -> Any:
     """Return the model that the stock loader would return for the twin's source.
 
     Args:
         twin: the model's twin.
-        chosen: the Keras that makes it.
+        keras: the Keras that makes it.
         request: what the caller asked for.
         specs_path: side entry with the output specs of an earlier rebuild; written if it is not
             there.
@@ -39,13 +37,13 @@ def restore_keras_model(
         RestoreError: Keras raised where stock may not have.
         BypassError: Keras cannot be driven as expected, or a custom class is missing.
     """
-    require_layer_classes(twin, chosen, request.custom_objects)
-    tape = new_tape(chosen, _recorded(specs_path))
+    require_layer_classes(twin, keras, request.custom_objects)
+    tape = new_tape(keras, _recorded(specs_path))
     with paused_collector():
         try:
-            with undone_on_failure(chosen):
+            with undone_on_failure(keras):
                 model = run_loader(
-                    SourceKind(twin.manifest.source_kind), chosen, twin, request, tape
+                    SourceKind(twin.manifest.source_kind), keras, twin, request, tape
                 )
         except (BypassError, TwinCorruptError, MemoryError):
             raise

@@ -23,7 +23,7 @@ from fastload.loading.store import Identity
 from fastload.runtime.core.backend import TENSORFLOW
 from fastload.runtime.core.collector import paused_collector
 from fastload.runtime.core.custom_objects import uses_only_builtins
-from fastload.runtime.core.keras import Flavour
+from fastload.runtime.core.keras import Keras
 from fastload.traces.tf_key import surroundings
 from fastload.traces.tf_model_state import PredictingModel, blank_batch, is_covered, leave_marks
 from fastload.traces.tf_trace import NotKeptError, Trace, Tracing, brought_back, trace_of
@@ -38,7 +38,7 @@ MOST_TRACES: Final = 16
 
 
 def remember_predict(
-    model: Any, call: ModelCall, identity: Identity, twin: Twin, chosen: Flavour
+    model: Any, call: ModelCall, identity: Identity, twin: Twin, keras: Keras
 ) -> bool:
     """Have the first `predict` of *model* use what an earlier one left, or leave something.
 
@@ -47,37 +47,37 @@ def remember_predict(
         call: the call.
         identity: which model.
         twin: its twin.
-        chosen: its Keras.
+        keras: its Keras.
 
     Returns:
         Whether it may.
     """
     try:
-        _require_ours(model, call, twin, chosen)
+        _require_ours(model, call, twin, keras)
         with paused_collector():
-            state = PredictingModel.of(model, chosen)
-        watch(model, _Traces(identity=identity, chosen=chosen, state=state))
+            state = PredictingModel.of(model, keras)
+        watch(model, _Traces(identity=identity, keras=keras, state=state))
     except (NotKeptError, BypassError) as error:
         _logger.debug("%s: predict is traced: %s", identity.source.path, error)
         return False
     return True
 
 
-def _require_ours(model: Any, call: ModelCall, twin: Twin, chosen: Flavour) -> None:
+def _require_ours(model: Any, call: ModelCall, twin: Twin, keras: Keras) -> None:
     """Check that *model* is what its twin says, and nothing else.
 
     Raises:
         NotKeptError: it may not be.
     """
-    if chosen.backend != TENSORFLOW:
-        raise NotKeptError(f"Keras runs on {chosen.backend}, and traces nothing that can be kept")
+    if keras.backend != TENSORFLOW:
+        raise NotKeptError(f"Keras runs on {keras.backend}, and traces nothing that can be kept")
     if call.weights == "lazy":
         raise NotKeptError("its weights are lent")
     if call.device is not None or call.custom_objects:
         raise NotKeptError("device= or custom_objects= was given")
-    if not is_covered(model, chosen):
+    if not is_covered(model, keras):
         raise NotKeptError("it is no functional or sequential model of Keras's own class")
-    if not uses_only_builtins(twin, chosen):
+    if not uses_only_builtins(twin, keras):
         raise NotKeptError("it has custom classes or functions, which may change")
 
 
@@ -102,12 +102,12 @@ class _Traces:
 
     Attributes:
         identity: the model.
-        chosen: its Keras.
+        keras: its Keras.
         state: what it was made of when it was loaded.
     """
 
     identity: Identity
-    chosen: Flavour
+    keras: Keras
     state: PredictingModel
 
     def concrete(self, model: Any, tracing: Tracing) -> Any:
@@ -139,7 +139,7 @@ class _Traces:
 
     def _path(self, model: Any, tracing: Tracing) -> Path:
         self.state.require_unchanged(model)
-        parts = surroundings(model, self.chosen, tracing)
+        parts = surroundings(model, self.keras, tracing)
         key = "\n".join((self._digest, str(TRACE_VERSION), *parts))
         return self.identity.entry.flat_path(
             f"{_KIND}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"

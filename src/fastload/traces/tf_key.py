@@ -8,7 +8,7 @@ from types import FunctionType
 from typing import Any, Final
 
 from fastload.runtime.core.conditions import execution
-from fastload.runtime.core.keras import Flavour, tracing_choices
+from fastload.runtime.core.keras import Keras, tracing_choices
 from fastload.runtime.core.tensorflow import first_module, import_module, tensorflow
 from fastload.runtime.core.transplant import require
 from fastload.traces.tf_trace import NotKeptError, Tracing
@@ -29,7 +29,7 @@ _SCOPE: Final = "tensorflow.python.eager.polymorphic_function.function_context"
 _PLAIN_MOMENT: Final = (None, (), (), False, None, 0)
 
 
-def surroundings(model: Any, chosen: Flavour, tracing: Tracing) -> tuple[str, ...]:
+def surroundings(model: Any, keras: Keras, tracing: Tracing) -> tuple[str, ...]:
     """Return all that the trace depends on, for the key of what is kept.
 
     Raises:
@@ -43,13 +43,13 @@ def surroundings(model: Any, chosen: Flavour, tracing: Tracing) -> tuple[str, ..
         raise NotKeptError("its arguments are told by identity")
     options = tracing.options
     return (
-        *tracing_choices(chosen),
+        *tracing_choices(keras),
         kind,
         f"{options.name} {options.autograph} {options.reduce_retracing} {options.attributes}",
         " ".join(sorted({each.device_type for each in tf.config.list_logical_devices()})),
         *_modes(),
         execution(),
-        _digest_of(_code_of(model, chosen)),
+        _digest_of(_code_of(model, keras)),
     )
 
 
@@ -83,7 +83,7 @@ def _modes() -> Iterator[str]:
     yield str(hasattr(tensorflow().Tensor, "reshape"))  # numpy's methods, since somebody asked
 
 
-def _code_of(model: Any, chosen: Flavour) -> Iterator[tuple[Any, ...]]:
+def _code_of(model: Any, keras: Keras) -> Iterator[tuple[Any, ...]]:
     """Yield what tells the classes of a model's layers, in case that somebody changed one.
 
     Raises:
@@ -92,12 +92,12 @@ def _code_of(model: Any, chosen: Flavour) -> Iterator[tuple[Any, ...]]:
     kinds: set[type] = set()
     for layer in model._flatten_layers():
         kinds.update(type(layer).__mro__)
-        if type(layer).__module__.partition(".")[0] != chosen.package:
+        if type(layer).__module__.partition(".")[0] != keras.package:
             raise NotKeptError(f"{type(layer).__name__} is not Keras's own")
         yield (type(layer).__qualname__, str(getattr(layer, "compute_dtype", "")))
     for kind in sorted(kinds, key=lambda kind: (kind.__module__, kind.__qualname__)):
         yield from _functions_in(kind)
-    for module in _backend_modules(chosen):
+    for module in _backend_modules(keras):
         yield from _functions_in(module)
 
 
@@ -111,9 +111,9 @@ def _functions_in(holder: Any) -> Iterator[tuple[Any, ...]]:
             yield (name, code.co_filename, code.co_firstlineno, code.co_code)
 
 
-def _backend_modules(chosen: Flavour) -> list[Any]:
+def _backend_modules(keras: Keras) -> list[Any]:
     """Return the modules with what layers call."""
-    found = (first_module(f"{chosen.package}.src.{name}") for name in _BACKEND)
+    found = (first_module(f"{keras.package}.src.{name}") for name in _BACKEND)
     return [module for module in found if module is not None]
 
 

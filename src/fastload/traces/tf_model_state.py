@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from fastload.errors import UnsupportedRuntimeError
-from fastload.runtime.core.keras import KERAS3, Flavour
+from fastload.runtime.core.keras import KERAS3, Keras
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.core.transplant import require
 from fastload.traces.object_state import is_same, state_of
@@ -52,17 +52,17 @@ class PredictingModel:
     """What a model was made of when it was loaded.
 
     Attributes:
-        chosen: its Keras.
+        keras: its Keras.
         state: a note of it.
         marks: what earlier calls left on its layers.
     """
 
-    chosen: Flavour
+    keras: Keras
     state: list[Any]
     marks: list[Mark]
 
     @classmethod
-    def of(cls, model: Any, chosen: Flavour) -> PredictingModel:
+    def of(cls, model: Any, keras: Keras) -> PredictingModel:
         """Take note of *model*.
 
         Raises:
@@ -72,7 +72,7 @@ class PredictingModel:
         require(type(model), ["_flatten_layers", "weights"])
         if not {"predict_function", "_jit_compile"} <= vars(model).keys():
             raise UnsupportedRuntimeError("a model lacks what predict sets on it")
-        return cls(chosen=chosen, state=_state(model, chosen), marks=_marks(model))
+        return cls(keras=keras, state=_state(model, keras), marks=_marks(model))
 
     def require_unchanged(self, model: Any) -> None:
         """Check that *model* is what it was, and predicts by a plain function.
@@ -82,7 +82,7 @@ class PredictingModel:
         """
         if vars(model)["_jit_compile"]:
             raise NotKeptError("XLA compiles it")
-        if not is_same(self.state, _state(model, self.chosen)):
+        if not is_same(self.state, _state(model, self.keras)):
             raise NotKeptError("the model is not what it was when it was loaded")
 
     def variables(self, model: Any) -> list[Any]:
@@ -92,7 +92,7 @@ class PredictingModel:
             NotKeptError: one is of an unknown kind.
         """
         found = [getattr(each, "_value", each) for each in model.weights]
-        if self.chosen.name != KERAS3:
+        if self.keras.generation != KERAS3:
             found.append(getattr(model, _COUNTER))
         if not all(hasattr(each, "handle") for each in found):
             raise NotKeptError("it has variables without a handle")
@@ -118,10 +118,10 @@ def leave_marks(model: Any, marks: Sequence[Mark]) -> None:
             setattr(layers[place], name, value)
 
 
-def is_covered(model: Any, chosen: Flavour) -> bool:
+def is_covered(model: Any, keras: Keras) -> bool:
     """Say whether *model* is a plain functional or sequential one."""
     kind = type(model)
-    return kind.__qualname__ in _KINDS and kind.__module__.partition(".")[0] == chosen.package
+    return kind.__qualname__ in _KINDS and kind.__module__.partition(".")[0] == keras.package
 
 
 def blank_batch(model: Any) -> Any:
@@ -142,8 +142,8 @@ def _blank_row(spec: Any) -> Any:
     return np.zeros((1, *shape), dtype.as_numpy_dtype)
 
 
-def _state(model: Any, chosen: Flavour) -> list[Any]:
-    return state_of(model, chosen.keras.layers.Layer, _BOOKS, _OF_PREDICT)
+def _state(model: Any, keras: Keras) -> list[Any]:
+    return state_of(model, keras.module.layers.Layer, _BOOKS, _OF_PREDICT)
 
 
 def _marks(model: Any) -> list[Mark]:

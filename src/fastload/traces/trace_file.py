@@ -83,7 +83,9 @@ def _write(path: Path, digest: str, documents: dict[str, bytes], own: dict[str, 
     # Imported here: it brings h5py, which a hit does without.
     from fastload.twin.writer import write_twin
 
-    manifest = Manifest(source_kind="trace", source_digest=digest, flavour="", documents=documents)
+    manifest = Manifest(
+        source_kind="trace", source_digest=digest, generation="", documents=documents
+    )
     specs = [
         WeightSpec(name=name, dtype=dtype_name(array), shape=array.shape)
         for name, array in own.items()

@@ -131,7 +131,7 @@ class Manifest:
     Attributes:
         source_kind: value of the `SourceKind` that it was made from.
         source_digest: hex digest of the source's content.
-        flavour: the Keras that it serves (`keras2` or `keras3`).
+        generation: the Keras that it serves (`keras2` or `keras3`).
         groups: attributes by group path (`""` is the root, `model_weights/conv1` a group); a group
             without attributes is listed with an empty mapping. These are the HDF5 file's own
             groups. Strings hold no NUL.
@@ -145,7 +145,7 @@ class Manifest:
 
     source_kind: str
     source_digest: str
-    flavour: str
+    generation: str
     groups: Mapping[str, Mapping[str, AttributeValue]] = field(default_factory=dict)
     documents: Mapping[str, bytes] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)

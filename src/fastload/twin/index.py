@@ -37,7 +37,7 @@ class Index:
         content = {
             "source_kind": manifest.source_kind,
             "source_digest": manifest.source_digest,
-            "flavour": manifest.flavour,
+            "flavour": manifest.generation,
             "groups": plain_groups(manifest.groups),
             "links": dict(manifest.links),
             "object_names": dict(manifest.object_names),

@@ -1,4 +1,4 @@
-"""Operations of TensorFlow's graphs, as calls of functions that `keras2to3.rules.operations` knows."""
+"""Operations of TensorFlow's graphs, as calls of functions that `rules.operations` knows."""
 
 from __future__ import annotations
 

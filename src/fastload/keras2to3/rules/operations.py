@@ -15,8 +15,8 @@ class Operation:
     """What Keras 3 has for a function of TensorFlow's.
 
     Attributes:
-        target: the name of the function in `keras.ops`, or of one that `keras2to3.tf_operations` makes
-            of several.
+        target: the name of the function in `keras.ops`, or of one that
+            `keras2to3.tf_operations` makes of several.
         arguments: its argument for each one of the TensorFlow function, the first one first.
         harmless: further arguments of the TensorFlow function, with the value that says nothing.
     """

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from fastload.runtime.core.keras import KerasChoice, predicted_flavour, predicted_package
+from fastload.runtime.core.keras import KerasChoice, expected_generation, predicted_package
 
 #: Of each Keras (https://keras.io/api/utils/config_utils/); `keras.json` may have others.
 _DEFAULTS: Final[Mapping[str, Any]] = {
@@ -54,7 +54,7 @@ def expected_keras(choice: KerasChoice) -> ExpectedKeras | None:
         return None
     told = (settings["floatx"], settings["epsilon"], settings["image_data_format"])
     return ExpectedKeras(
-        name=predicted_flavour(choice, os.environ),
+        name=expected_generation(choice, os.environ),
         choices=(package, version, *map(str, told)),
     )
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.runtime.core.backend import TENSORFLOW, TORCH
-from fastload.runtime.core.keras import KERAS3, Flavour
+from fastload.runtime.core.keras import KERAS3, Keras
 from fastload.runtime.core.tensorflow import first_module, import_module
 
 _KERAS3_NAMES: Final = "object_name_uids"
@@ -38,9 +38,9 @@ class Live:
 
 
 @contextmanager
-def undone_on_failure(chosen: Flavour) -> Iterator[None]:
+def undone_on_failure(keras: Keras) -> Iterator[None]:
     """Put names and generators back if the block raises."""
-    before = _now(chosen)
+    before = _now(keras)
     try:
         yield
     except BaseException:
@@ -49,17 +49,17 @@ def undone_on_failure(chosen: Flavour) -> Iterator[None]:
 
 
 @contextmanager
-def undone(chosen: Flavour) -> Iterator[None]:
+def undone(keras: Keras) -> Iterator[None]:
     """Put names and generators back after the block: what it makes is not the caller's."""
-    before = _now(chosen)
+    before = _now(keras)
     try:
         yield
     finally:
         _put_back(before)
 
 
-def _now(chosen: Flavour) -> list[tuple[Live, Any]]:
-    return [(part, part.read()) for part in _live_state(chosen)]
+def _now(keras: Keras) -> list[tuple[Live, Any]]:
+    return [(part, part.read()) for part in _live_state(keras)]
 
 
 def _put_back(before: list[tuple[Live, Any]]) -> None:
@@ -67,14 +67,14 @@ def _put_back(before: list[tuple[Live, Any]]) -> None:
         part.write(value)
 
 
-def _live_state(chosen: Flavour) -> list[Live]:
+def _live_state(keras: Keras) -> list[Live]:
     """Return all parts of that state."""
-    seeds = _SEEDS.get(chosen.backend)
+    seeds = _SEEDS.get(keras.backend)
     found = [_python_random(), _numpy_random(), *([] if seeds is None else [seeds()])]
-    if chosen.name == KERAS3:
+    if keras.generation == KERAS3:
         module = first_module("keras.src.backend.common.global_state")
         return found if module is None else [*found, _keras3_names(module)]
-    backend = first_module(f"{chosen.package}.src.backend", f"{chosen.package}.backend")
+    backend = first_module(f"{keras.package}.src.backend", f"{keras.package}.backend")
     return [*found, _keras2_seeds(backend), *_keras2_names(backend)]
 
 

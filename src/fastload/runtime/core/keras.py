@@ -27,33 +27,33 @@ _KERAS3_SINCE: Final = (3, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flavour:
+class Keras:
     """A Keras.
 
     Attributes:
-        name: `keras2` or `keras3`.
+        generation: `keras2` or `keras3`.
         package: the module that it is imported as (`keras` or `tf_keras`).
         version: its version.
-        keras: the package itself.
+        module: the package itself.
     """
 
-    name: str
+    generation: str
     package: str
     version: str
-    keras: Any
+    module: Any
 
     @property
     def backend(self) -> str:
         """What it runs on; Keras 2 knows TensorFlow only."""
-        return TENSORFLOW if self.name == KERAS2 else str(self.keras.backend.backend())
+        return TENSORFLOW if self.generation == KERAS2 else str(self.module.backend.backend())
 
     @property
     def load_model(self) -> Callable[..., Any]:
         """The stock loader, also where an import hook stands in for it."""
-        return as_stock(self.keras.models.load_model)
+        return as_stock(self.module.models.load_model)
 
 
-def flavour(choice: KerasChoice) -> Flavour:
+def keras_of(choice: KerasChoice) -> Keras:
     """Import the Keras of *choice*.
 
     `auto` is the one that `tf.keras` is in this process; or, where Keras does without TensorFlow,
@@ -65,10 +65,10 @@ def flavour(choice: KerasChoice) -> Flavour:
     """
     _require_choice(choice)
     package = _package_of_this_process() if choice == "auto" else choice
-    keras = _public(import_module(package))
-    major = int(keras.__version__.partition(".")[0])
-    name = KERAS3 if (major, 0) >= _KERAS3_SINCE else KERAS2
-    return Flavour(name=name, package=package, version=keras.__version__, keras=keras)
+    module = _public(import_module(package))
+    major = int(module.__version__.partition(".")[0])
+    generation = KERAS3 if (major, 0) >= _KERAS3_SINCE else KERAS2
+    return Keras(generation=generation, package=package, version=module.__version__, module=module)
 
 
 def _public(keras: Any) -> Any:
@@ -85,8 +85,8 @@ def _package_of_this_process() -> str:
     return module.partition(".")[0]
 
 
-def predicted_flavour(choice: KerasChoice, environ: Mapping[str, str]) -> str:
-    """Say which flavour `flavour` will find, without importing TensorFlow.
+def expected_generation(choice: KerasChoice, environ: Mapping[str, str]) -> str:
+    """Say which Keras `keras_of` will find, without importing TensorFlow.
 
     TensorFlow 2.16 made Keras 3 its `tf.keras`, unless `TF_USE_LEGACY_KERAS` is set.
 
@@ -104,7 +104,7 @@ def predicted_flavour(choice: KerasChoice, environ: Mapping[str, str]) -> str:
 
 
 def predicted_package(choice: KerasChoice, environ: Mapping[str, str]) -> str:
-    """Say which package `flavour` will import, without importing TensorFlow.
+    """Say which package `keras_of` will import, without importing TensorFlow.
 
     Raises:
         ValueError: *choice* is none of the three.
@@ -112,7 +112,7 @@ def predicted_package(choice: KerasChoice, environ: Mapping[str, str]) -> str:
     if choice != "auto":
         _require_choice(choice)
         return choice
-    legacy = predicted_flavour(choice, environ) == KERAS2 and _version(*_TENSORFLOWS) >= (2, 16)
+    legacy = expected_generation(choice, environ) == KERAS2 and _version(*_TENSORFLOWS) >= (2, 16)
     return "tf_keras" if legacy else "keras"
 
 
@@ -141,77 +141,77 @@ def _version(*distributions: str) -> tuple[int, int]:
     return _UNKNOWN_VERSION
 
 
-def require_plain_moment(chosen: Flavour) -> None:
+def require_plain_moment(keras: Keras) -> None:
     """Check that a model made now is an ordinary eager one, on a backend that fastload knows.
 
     Raises:
         UnsupportedRequestError: eager execution is off, or a distribution is active.
         UnsupportedRuntimeError: Keras runs on another backend.
     """
-    if chosen.backend not in SERVED:
-        raise UnsupportedRuntimeError(f"Keras runs on {chosen.backend}")
-    backend_of(chosen.backend).require_plain()
-    if _has_layout_scope(chosen):
+    if keras.backend not in SERVED:
+        raise UnsupportedRuntimeError(f"Keras runs on {keras.backend}")
+    backend_of(keras.backend).require_plain()
+    if _has_layout_scope(keras):
         raise UnsupportedRequestError("a Keras distribution is active")
 
 
-def require_tensorflow(chosen: Flavour, what: str) -> None:
-    """Check that *chosen* runs on TensorFlow, which *what* needs.
+def require_tensorflow(keras: Keras, what: str) -> None:
+    """Check that *keras* runs on TensorFlow, which *what* needs.
 
     Raises:
         UnsupportedRuntimeError: it runs on another backend.
 
     Example:
-        >>> keras2 = Flavour(name=KERAS2, package="tf_keras", version="2.21.0", keras=None)
+        >>> keras2 = Keras(generation=KERAS2, package="tf_keras", version="2.21.0", module=None)
         >>> require_tensorflow(keras2, "a predictor")
     """
-    if chosen.backend != TENSORFLOW:
-        backend = chosen.backend
+    if keras.backend != TENSORFLOW:
+        backend = keras.backend
         raise UnsupportedRuntimeError(f"{what} needs TensorFlow, and Keras runs on {backend}")
 
 
-def require_parameter(chosen: Flavour, name: str) -> None:
+def require_parameter(keras: Keras, name: str) -> None:
     """Check that stock's `load_model` knows the argument *name*: it raises where it does not.
 
     Raises:
         UnsupportedRequestError: it does not.
     """
-    known = inspect.signature(chosen.keras.models.load_model).parameters
+    known = inspect.signature(keras.module.models.load_model).parameters
     if name not in known:
-        raise UnsupportedRequestError(f"Keras {chosen.version} has no argument {name!r}")
+        raise UnsupportedRequestError(f"Keras {keras.version} has no argument {name!r}")
 
 
-def _has_layout_scope(chosen: Flavour) -> bool:
-    if chosen.name == KERAS2 or "keras.src.distribution.distribution_lib" not in sys.modules:
+def _has_layout_scope(keras: Keras) -> bool:
+    if keras.generation == KERAS2 or "keras.src.distribution.distribution_lib" not in sys.modules:
         return False
-    return chosen.keras.distribution.distribution() is not None
+    return keras.module.distribution.distribution() is not None
 
 
-def tracing_choices(chosen: Flavour) -> tuple[str, ...]:
+def tracing_choices(keras: Keras) -> tuple[str, ...]:
     """Return all that a model's function depends on besides the model: the Keras, its settings."""
-    backend = chosen.keras.backend
+    backend = keras.module.backend
     settings = (backend.floatx(), backend.epsilon(), backend.image_data_format())
-    return (chosen.package, chosen.version, *map(str, settings))
+    return (keras.package, keras.version, *map(str, settings))
 
 
-def is_known(chosen: Flavour, name: str) -> bool:
+def is_known(keras: Keras, name: str) -> bool:
     """Say whether Keras itself can resolve *name*: a part of Keras, or registered with Keras."""
-    registered = chosen.keras.utils.get_registered_object(name)
+    registered = keras.module.utils.get_registered_object(name)
     bare = name.rpartition(">")[2]
-    if registered is not None or bare in _INTERNAL or _is_shorthand(chosen, bare):
+    if registered is not None or bare in _INTERNAL or _is_shorthand(keras, bare):
         return True
-    return any(hasattr(part, bare) for part in _parts(chosen))
+    return any(hasattr(part, bare) for part in _parts(keras))
 
 
-def is_builtin(chosen: Flavour, name: str) -> bool:
+def is_builtin(keras: Keras, name: str) -> bool:
     """Say whether *name* is part of Keras itself, and nothing that a program registered.
 
     A function written into the file (`Lambda`) is not.
     """
-    registered = chosen.keras.utils.get_registered_object(name)
+    registered = keras.module.utils.get_registered_object(name)
     if registered is not None and _root(registered) not in _KERAS_PACKAGES:
         return False
-    return name not in ("Lambda", "__lambda__") and is_known(chosen, name)
+    return name not in ("Lambda", "__lambda__") and is_known(keras, name)
 
 
 def _root(kind: Any) -> str:
@@ -221,9 +221,9 @@ def _root(kind: Any) -> str:
 _KERAS_PACKAGES: Final = frozenset({"keras", "tf_keras"})
 
 
-def _is_shorthand(chosen: Flavour, name: str) -> bool:
+def _is_shorthand(keras: Keras, name: str) -> bool:
     """Say whether *name* is one of those that Keras 3 knows and does not export (`mse`, `cce`)."""
-    if chosen.name == KERAS2:
+    if keras.generation == KERAS2:
         return False
     parts = (first_module(f"keras.src.{part}") for part in ("losses", "metrics"))
     return any(name in getattr(part, "ALL_OBJECTS_DICT", {}) for part in parts)
@@ -270,7 +270,7 @@ _INTERNAL: Final = frozenset(
 )
 
 
-def _parts(chosen: Flavour) -> list[Any]:
+def _parts(keras: Keras) -> list[Any]:
     names = (
         "layers",
         "models",
@@ -281,5 +281,5 @@ def _parts(chosen: Flavour) -> list[Any]:
         "losses",
         "metrics",
     )
-    parts = [getattr(chosen.keras, name) for name in (*names, "optimizers")]
-    return [*parts, chosen.keras.optimizers.schedules]
+    parts = [getattr(keras.module, name) for name in (*names, "optimizers")]
+    return [*parts, keras.module.optimizers.schedules]

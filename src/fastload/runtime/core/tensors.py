@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 
 from fastload.runtime.core.backend import TENSORFLOW
-from fastload.runtime.core.keras import Flavour
+from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.tensorflow import tensorflow
 
 
-def tensor_of(chosen: Flavour, array: np.ndarray[Any, Any]) -> Any:
-    """Return *array* as a tensor for a model of *chosen*."""
-    if chosen.backend == TENSORFLOW:
+def tensor_of(keras: Keras, array: np.ndarray[Any, Any]) -> Any:
+    """Return *array* as a tensor for a model of *keras*."""
+    if keras.backend == TENSORFLOW:
         return tensorflow().constant(array)
-    return chosen.keras.ops.convert_to_tensor(array)
+    return keras.module.ops.convert_to_tensor(array)
 
 
-def flattened(chosen: Flavour, outputs: Any) -> list[Any]:
+def flattened(keras: Keras, outputs: Any) -> list[Any]:
     """Return the tensors, or their parts where they have any, in what a model gave."""
-    if chosen.backend == TENSORFLOW:
+    if keras.backend == TENSORFLOW:
         return list(tensorflow().nest.flatten(outputs, expand_composites=True))
-    return list(chosen.keras.tree.flatten(outputs))
+    return list(keras.module.tree.flatten(outputs))
 
 
 def value_of(tensor: Any) -> np.ndarray[Any, Any]:
