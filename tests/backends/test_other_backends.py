@@ -208,7 +208,7 @@ def test_the_choice_of_a_backend_is_foreseen(
 ) -> None:
     """By the variable, or by Keras's own file, as Keras itself does."""
     program = (
-        "import os; from fastload.runtime.backends.choice import *;"
+        "import os; from fastload.runtime.core.backend import *;"
         "print(configured_backend(os.environ), needs_no_tensorflow(os.environ))"
     )
     (tmp_path / "keras.json").write_text('{"backend": "torch"}')

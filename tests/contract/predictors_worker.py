@@ -1,8 +1,8 @@
 """Compare predictors with the stock loaders' functions: `python predictors_worker.py REQUEST`.
 
 REQUEST is a JSON file: `generation`, `folder`, `results`, `environment`, `only_stock`, `jobs`, each
-an `id`, a `name` (in the catalogue), a `path` and a `format`. Each job leaves one JSON line, so that
-a crash loses one job only.
+an `id`, a `name` (in the catalogue), a `path` and a `format`. Each job leaves one JSON line: a
+crash loses one job only.
 """
 
 from __future__ import annotations

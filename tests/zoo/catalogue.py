@@ -2,8 +2,8 @@
 
 A builder makes one small model with the stock Keras of a generation (`keras2`: `tf.keras` of TF
 2.15 or tf-keras; `keras3`) and hands it back; `zoo.build` gives it seeded weights and saves it in
-each format. Builders import nothing by themselves, so that pytest can list the zoo without TensorFlow:
-all they need is in the `Kit`.
+each format. Builders import nothing by themselves, so that pytest can list the zoo without
+TensorFlow: all they need is in the `Kit`.
 """
 
 from __future__ import annotations

@@ -12,6 +12,9 @@ from fastload.twin.format import AttributeValue, Manifest, WeightRef
 
 _BYTES: Final = "$bytes"
 
+#: The key of `Manifest.generation` in the JSON of format version 1.
+_GENERATION: Final = "flavour"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
@@ -37,7 +40,7 @@ class Index:
         content = {
             "source_kind": manifest.source_kind,
             "source_digest": manifest.source_digest,
-            "flavour": manifest.generation,
+            _GENERATION: manifest.generation,
             "groups": plain_groups(manifest.groups),
             "links": dict(manifest.links),
             "object_names": dict(manifest.object_names),
@@ -60,7 +63,8 @@ class Index:
         groups = content.pop("groups")
         for attributes in groups.values():
             attributes.update((name, _plain(value)) for name, value in attributes.items())
-        manifest = Manifest(groups=groups, **content)
+        generation = content.pop(_GENERATION)
+        manifest = Manifest(generation=generation, groups=groups, **content)
         return cls(manifest=manifest, weights=weights, documents=documents)
 
 

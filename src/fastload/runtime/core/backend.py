@@ -14,7 +14,7 @@ TENSORFLOW: Final = "tensorflow"
 TORCH: Final = "torch"
 
 
-#: Those that fastload knows, each by a module of this package.
+#: Those that fastload knows, each by a module in `backends`.
 SERVED: Final = frozenset({TENSORFLOW, "jax", TORCH})
 
 
@@ -24,7 +24,7 @@ def backend_of(name: str) -> ModuleType:
     Its `taps(variable, initializer)`, given Keras's classes of both, returns what makes variables
     wait for their weights; its `require_plain()` raises why a variable made now is no ordinary one.
     """
-    return import_module(f"{__package__}.{name}")
+    return import_module(f"{__package__}.backends.{name}_variables")
 
 
 def configured_backend(environ: Mapping[str, str]) -> str:

@@ -17,11 +17,11 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
+from fastload.runtime.core.backends.initial_values import can_come_later
 from fastload.runtime.core.rebuild import Rebuild, Tap, current_rebuild
 from fastload.runtime.core.tensorflow import first_module, import_module
 from fastload.runtime.core.transplant import require
 from fastload.runtime.core.zero_copy import MappedArray, address_of
-from fastload.runtime.keras3.backends.initial_values import can_come_later
 
 _MAKES: Final = "_initialize_with_initializer"
 _CONVERTS: Final = "_convert_to_tensor"

@@ -6,13 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from fastload.runtime.core.backends.initial_values import can_come_later
 from fastload.runtime.core.eager import require_plain_tensorflow
 from fastload.runtime.core.kernels import tap_kernels
 from fastload.runtime.core.rebuild import Rebuild, Tap, current_rebuild
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.core.transplant import require
 from fastload.runtime.core.zero_copy import BlankSheet, assign
-from fastload.runtime.keras3.backends.initial_values import can_come_later
 
 _MAKES = "_initialize_with_initializer"
 _ASSIGNS = "_direct_assign"

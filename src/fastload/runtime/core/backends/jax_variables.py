@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
+from fastload.runtime.core.backends.initial_values import can_come_later
 from fastload.runtime.core.rebuild import Rebuild, Tap, current_rebuild
 from fastload.runtime.core.tensorflow import first_module, import_module
 from fastload.runtime.core.transplant import require
-from fastload.runtime.keras3.backends.initial_values import can_come_later
 
 _MAKES = "_initialize_with_initializer"
 
