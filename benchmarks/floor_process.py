@@ -43,9 +43,9 @@ PEAK = "most at once"
 
 #: Functions with a row of their own: the module in whose namespace they are looked up, and name.
 PROBES = {
-    ("fastload.loading.predictor_load", "detect"): DETECT,
-    ("fastload.loading.predictor_load", "identify"): IDENTIFY,
-    ("fastload.loading.predictor_load", "open_twin"): TWIN,
+    ("fastload.loading.plan", "detect"): DETECT,
+    ("fastload.loading.plan", "identify"): IDENTIFY,
+    ("fastload.loading.answer", "open_plan"): TWIN,
     ("fastload.predictor.store", "FlatEntry.read"): FUNCTION,
     ("fastload.predictor.store", "FlatEntry.read_optimized"): FUNCTION,
     ("fastload.predictor.functions", "tensor_over"): BIND,

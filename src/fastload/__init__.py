@@ -13,8 +13,9 @@ imports nothing else: `FASTLOAD=1` imports it at the start of every Python proce
 TYPE_CHECKING = False  # what `typing` has under this name, without the import
 if TYPE_CHECKING:
     from fastload.api.explain import Explanation, explain
-    from fastload.api.load_model import load_model, load_saved_model
+    from fastload.api.load_model import load_model
     from fastload.api.load_predictor import load_predictor
+    from fastload.api.load_saved_model import load_saved_model
     from fastload.api.warm import warm
     from fastload.hooks.installation import disabled, enabled, install, is_installed, uninstall
     from fastload.lazy_weights.accounts import LayerResidency, Residency
@@ -70,7 +71,7 @@ _HOME = {
     "load_ipython_extension": "hooks.ipython",
     "load_model": "api.load_model",
     "load_predictor": "api.load_predictor",
-    "load_saved_model": "api.load_model",
+    "load_saved_model": "api.load_saved_model",
     "register": "registry",
     "residency": "lazy_weights.residency",
     "set_memory_budget": "lazy_weights.shared",

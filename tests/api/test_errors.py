@@ -12,7 +12,7 @@ import pytest
 
 from fastload import errors
 from fastload.errors import FastloadError
-from fastload.loading.store import refusal
+from fastload.loading.plan import refusal
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
 ROW = re.compile(r"^\| (FL\d{3}) \| `(\w+)` \| (.+) \|$", re.MULTILINE)

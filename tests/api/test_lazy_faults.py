@@ -14,12 +14,10 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload.api import load_model as api
 from fastload.errors import RestoreError
 from fastload.lazy_weights.pages import MappedPages, ReadPages
-from fastload.loading import predictor_load as predictor_loading
-from fastload.loading.store import open_twin
-from fastload.twin.reader import Twin
+from fastload.loading import answer as loading_answer
+from fastload.loading.store import Opened, open_plan
 from tests.conftest import SavedOnce
 from tests.small_models import INPUTS, KERAS3_ARCHIVE, SAVED_MODEL, Form, SavedModel
 
@@ -41,13 +39,12 @@ def small(request: pytest.FixtureRequest, saved_once: SavedOnce) -> SavedModel:
 def when_opened(act: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Have *act* done to each twin as soon as a load has mapped it."""
 
-    def opened(*arguments: Any) -> tuple[Twin, Any]:
-        twin, outcome = open_twin(*arguments)
-        act(twin.path)
-        return twin, outcome
+    def opened(*arguments: Any) -> Opened:
+        made = open_plan(*arguments)
+        act(made.twin.path)
+        return made
 
-    for module in (api, predictor_loading):
-        monkeypatch.setattr(module, "open_twin", opened)
+    monkeypatch.setattr(loading_answer, "open_plan", opened)
 
 
 def check_load(load: Callable[..., Any], small: SavedModel, reason: str) -> None:

@@ -37,7 +37,7 @@ def do(job: dict[str, Any], tools: Kit) -> dict[str, Any]:
     except Exception as error:
         return {"error": type(error).__name__, "told": str(error)}
     report = fastload.last_load()
-    record = importlib.import_module("fastload.loading.migration")._document(
+    record = importlib.import_module("fastload.loading.plan").migration_record(
         importlib.import_module("fastload.twin.reader").Twin.open(report.twin)
     )
     return {

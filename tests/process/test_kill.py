@@ -25,14 +25,17 @@ import os, sys
 from pathlib import Path
 from fastload.cache.directory import CacheDir
 from fastload.convert import convert as keras_model
-from fastload.loading.store import build, identify
+from fastload.loading.plan import Plan, identify
+from fastload.loading.request import Request
+from fastload.loading.store import build
 from fastload.settings import Settings
 from fastload.source.detect import detect
 
 settings = Settings.from_env(os.environ)
 print("ready", flush=True)
 identity = identify(CacheDir.locate(settings), detect(Path(sys.argv[1])), "keras3")
-print(build(identity, settings).value, identity.entry.path, flush=True)
+request = Request(filepath=sys.argv[1], settings=settings)
+print(build(Plan(request=request, identity=identity)).value, identity.entry.path, flush=True)
 """
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")

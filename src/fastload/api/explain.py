@@ -6,17 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastload.cache.directory import CacheDir
 from fastload.errors import BypassError, CacheError
-from fastload.loading.migration import is_migrated
-from fastload.loading.request import current_settings, require_enabled
-from fastload.loading.store import Identity, identify, migration_of, require_section
+from fastload.loading.plan import Identity, identity_for_keras
+from fastload.loading.request import Request, current_settings, require_served
+from fastload.loading.store import require_section
 from fastload.report import Outcome
-from fastload.runtime.core.keras import KERAS3, KerasChoice, expected_generation
-from fastload.runtime.loader_choice import require_opens
-from fastload.settings import Settings
+from fastload.runtime.core.keras import KerasChoice, expected_generation
 from fastload.source.detect import detect
-from fastload.source.kinds import ModelSource
 from fastload.twin.reader import Twin
 
 
@@ -60,11 +56,11 @@ def explain(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> Exp
     """
     kind = None
     try:
-        settings = current_settings()
-        require_enabled(settings)
+        request = Request(filepath=path, keras=keras, settings=current_settings())
+        require_served(request)
         source = detect(path)
         kind = source.kind.value
-        identity = _identify(source, settings, keras)
+        identity = identity_for_keras(request, source, expected_generation(keras, os.environ))
         exists = _has_twin(identity)
     except (CacheError, BypassError) as error:
         return Explanation(
@@ -89,14 +85,3 @@ def _has_twin(identity: Identity) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _identify(source: ModelSource, settings: Settings, keras: KerasChoice) -> Identity:
-    name = expected_generation(keras, os.environ)
-    if name != KERAS3:
-        require_opens(name, source)
-    identity = identify(CacheDir.locate(settings), source, name)
-    if name == KERAS3 and is_migrated(identity):
-        return migration_of(identity)
-    require_opens(name, source)
-    return identity

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from fastload.flags import DEFER, DISABLE, flag
 from fastload.imports import linking
 
 if TYPE_CHECKING:
+    from fastload.loading.request import PredictorRequest
     from fastload.predictor.predictor import Predictor
     from fastload.runtime.core.keras import KerasChoice
     from fastload.settings import WeightsMode
-
-if "tensorflow" in sys.modules:  # nothing will be linked meanwhile
-    import fastload.loading.predictor_load  # noqa: F401
 
 
 def load_predictor(  # noqa: PLR0913 - each says another thing
@@ -67,42 +64,34 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
     if flag(os.environ, DEFER, unset=True) and not flag(os.environ, DISABLE):
         linking.begin()
     # Imported here, while TensorFlow is linked.
-    from fastload.loading.predictor_load import Asked, load
+    from fastload.loading.answer import answer
+    from fastload.loading.request import PredictorRequest, current_settings
+    from fastload.report import PhaseClock
+    from fastload.settings import weights_choice
 
-    asked = Asked(
-        path=path,
+    clock = PhaseClock()
+    settings = current_settings()
+    mode, budget = weights_choice(settings, weights, memory_budget)
+    request = PredictorRequest(
+        filepath=path,
         signature=signature,
         device=device,
         keras=keras,
-        weights=weights,
-        memory_budget=memory_budget,
-        strict=strict,
+        weights=mode,
+        memory_budget=budget,
+        strict=settings.strict if strict is None else strict,
+        settings=settings,
     )
-    return load(asked, _reopen)
-
-
-def _reopen(  # noqa: PLR0913, PLR0917 - the arguments of a pickle have no names
-    path: str,
-    signature: str | None,
-    device: str | None,
-    keras: KerasChoice,
-    weights: WeightsMode,
-    strict: bool,  # noqa: FBT001 - the same
-    memory_budget: int | None,
-    digest: str | None,
-) -> Predictor:
-    """Make again the predictor that a pickle refers to."""
-    predictor = load_predictor(
-        path,
-        signature,
-        device=device,
-        keras=keras,
-        weights=weights,
-        memory_budget=memory_budget,
-        strict=strict,
-    )
-    from fastload.errors import ModelChangedError
-
-    if digest not in (None, predictor.digest):
-        raise ModelChangedError(path)
+    if device is not None:
+        _require_device(request)
+    predictor: Predictor = answer(request, clock)
     return predictor
+
+
+def _require_device(request: PredictorRequest) -> None:
+    """Check that there is such a device: TensorFlow would use another one without a word."""
+    from fastload.runtime.core import early
+    from fastload.runtime.functions.flat_call import require_device
+
+    early.start(may_defer=request.settings.defer and not request.settings.disabled)
+    require_device(request.device)

@@ -4,40 +4,50 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from fastload.cache.directory import CacheDir
 from fastload.errors import BypassError, CacheError
-from fastload.loading.migration import (
-    is_file_of_keras2,
-    is_migrated,
-    may_migrate,
-    open_migrated,
-    with_own_names,
-)
-from fastload.loading.request import ModelCall, current_settings
-from fastload.loading.restore import rebuild
-from fastload.loading.store import Identity, build, identify, migration_of, require_section
+from fastload.loading.plan import Plan, identify, identity_for_keras, is_file_of_keras2
+from fastload.loading.request import Request, current_settings
+from fastload.loading.restore import keras_in, rebuild
+from fastload.loading.store import Opened, open_plan
 from fastload.predictor.functions import SavedFunctions, keras_function
-from fastload.report import LoadReport, Outcome, PhaseClock
+from fastload.report import LoadReport, PhaseClock
 from fastload.runtime.core.keras import (
     KERAS2,
+    KERAS3,
     Keras,
-    KerasChoice,
     keras_of,
     require_plain_moment,
     require_tensorflow,
 )
 from fastload.runtime.functions.flat_function import NotFlatError
-from fastload.runtime.loader_choice import require_opens
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
-from fastload.traces.remember import learn_predict, remember_predict
+from fastload.traces.remember import LEARNING_ROUNDS, learn_predict
 from fastload.twin.documents import PREDICTION_SECTION, SIGNATURES
-from fastload.twin.reader import Twin
+
+if TYPE_CHECKING:
+    from fastload.runtime.core.keras import KerasChoice
 
 _logger: Final = logging.getLogger("fastload")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Warmed:
+    """The twins of a model.
+
+    Attributes:
+        functions: the twin that serves predictors and `load_saved_model`.
+        model: the twin that serves `load_model`; None where nothing does.
+        refused: why nothing does.
+    """
+
+    functions: Opened
+    model: Opened | None
+    refused: BypassError | None = None
 
 
 def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadReport:
@@ -67,147 +77,133 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
         PosixPath('.../3f0c....h5')
     """
     clock = PhaseClock()
-    call = ModelCall(filepath=path, compile=False, stock_only={}, settings=current_settings())
+    request = Request(filepath=path, keras=keras, settings=current_settings())
     with clock.phase("detect"):
         source = detect(path)
     with clock.phase("import"):
-        chosen = keras_of(keras)
-    with clock.phase("twin"):
-        identity, outcome, refused = _build(call, source, chosen)
-        twin = Twin.open(identity.entry.path)
-    with clock.phase("migration"):
-        migrated, refused = _migrate(call, source, chosen, refused)
-    if migrated is not None:
-        # The functions of a SavedModel are in the first twin, the model in the second.
-        with clock.phase("functions"):
-            _make_functions(call, identity, twin, chosen)
-        identity, outcome = migrated
-        twin = Twin.open(identity.entry.path)
-    if refused is None:
-        with clock.phase("specs"):
-            _learn_specs(call, identity, twin, chosen)
-        with clock.phase("predict"):
-            _learn_predict(call, identity, twin, chosen)
-    with clock.phase("functions"):
-        _make_functions(call, identity, twin, chosen)
+        loader = keras_of(keras)
+    warmed = _build(request, source, loader, clock)
+    _learn(warmed, loader, clock)
+    opened, refused = warmed.model or warmed.functions, warmed.refused
     return LoadReport(
         path=str(path),
-        outcome=outcome,
+        outcome=opened.outcome,
         reason=f"it does not serve load_model: {refused.explanation()}" if refused else None,
         code=refused.code if refused else None,
         seconds=clock.seconds,
         phases=clock.phases,
-        size_bytes=twin.weights_nbytes,
-        twin=twin.path,
+        size_bytes=opened.twin.weights_nbytes,
+        twin=opened.twin.path,
     )
 
 
-def _build(
-    call: ModelCall, source: ModelSource, chosen: Keras
-) -> tuple[Identity, Outcome, BypassError | None]:
-    """Build a twin for a Keras model or, with the reason, for what else a SavedModel serves."""
-    cache = CacheDir.locate(call.settings)
+def _build(request: Request, source: ModelSource, keras: Keras, clock: PhaseClock) -> _Warmed:
+    """Build the twin for a Keras model and, where that is another one, the twin for functions."""
     try:
-        require_opens(chosen.generation, source)
-        identity = identify(cache, source, chosen.generation)
-        outcome = build(identity, call.settings)
-        require_section(Twin.open(identity.entry.path), identity.section)
+        with clock.phase("identify"):
+            identity = identity_for_keras(request, source, keras.generation)
+        model = open_plan(Plan(request=request, identity=identity, keras=keras), clock)
     except BypassError as error:
         if source.kind is not SourceKind.SAVED_MODEL:
             raise
-        refused = error
-    else:
-        return identity, outcome, None
+        return _functions_alone(request, source, error, clock)
+    if not identity.is_migrated:
+        model = _migrated(model, clock) or model
+    elif source.kind is SourceKind.SAVED_MODEL:
+        functions = open_plan(_plan_for_functions(request, source), clock)
+        return _Warmed(functions=functions, model=model)
+    return _Warmed(functions=model, model=model)
+
+
+def _functions_alone(
+    request: Request, source: ModelSource, refused: BypassError, clock: PhaseClock
+) -> _Warmed:
+    """Build the twin of a SavedModel that serves no Keras model, for the reason *refused*."""
     try:
-        identity = identify(cache, source, KERAS2, PREDICTION_SECTION)
-        return identity, build(identity, call.settings), refused
+        functions = open_plan(_plan_for_functions(request, source), clock)
     except BypassError:
         raise refused from None
+    return _Warmed(functions=functions, model=None, refused=refused)
 
 
-def _migrate(
-    call: ModelCall, source: ModelSource, chosen: Keras, refused: BypassError | None
-) -> tuple[tuple[Identity, Outcome] | None, BypassError | None]:
-    """Have the Keras 3 model of a Keras 2 source in the cache, where a load would make one.
+def _plan_for_functions(request: Request, source: ModelSource) -> Plan:
+    cache = CacheDir.locate(request.settings)
+    identity = identify(cache, source, KERAS2, PREDICTION_SECTION)
+    return Plan(request=request, identity=identity)
 
-    Args:
-        call: without its being compiled; a load compiles unless it is told not to.
-        source: what is loaded.
-        chosen: the Keras.
-        refused: why its own twin does not serve `load_model`, if so.
 
-    Returns:
-        The model's twin, and whether it was there; and why nothing serves `load_model`.
-    """
-    compiled = replace(call, compile=True)
-    if not may_migrate(compiled, chosen):
-        return None, refused
-    identity = identify(CacheDir.locate(call.settings), source, chosen.generation)
-    if refused is None and not _is_refused(compiled, identity, chosen):
-        return None, None
-    migrated = migration_of(identity)
+def _migrated(model: Opened, clock: PhaseClock) -> Opened | None:
+    """Return the twin of the migrated model, if Keras 3 refuses this file of Keras 2."""
+    plan = model.plan
+    if plan.identity.generation != KERAS3 or not is_file_of_keras2(plan.identity.source):
+        return None
     try:
-        _, outcome = open_migrated(with_own_names(compiled), migrated, chosen)
-    except BypassError as error:
-        _logger.info("%s is not a Keras 3 model: %s", call.filepath, error)
-        return None, refused and error
-    return (migrated, outcome), None
-
-
-def _is_refused(call: ModelCall, identity: Identity, chosen: Keras) -> bool:
-    """Say whether stock Keras 3 refuses a file of Keras 2."""
-    if not is_file_of_keras2(identity.source):
-        return False
-    try:
-        if not is_migrated(identity):
-            rebuild(call, identity, Twin.open(identity.entry.path), chosen)
+        rebuild(model, compiled=True)
     except (CacheError, BypassError):
-        return True
-    return is_migrated(identity)
+        try:
+            return open_plan(replace(plan, identity=plan.identity.migrated()), clock)
+        except BypassError as error:
+            _logger.info("%s is not a Keras 3 model: %s", plan.request.filepath, error)
+    return None
 
 
-def _learn_specs(call: ModelCall, identity: Identity, twin: Twin, chosen: Keras) -> None:
+def _learn(warmed: _Warmed, keras: Keras, clock: PhaseClock) -> None:
+    """Make all that is kept beside the twins, as far as this process can."""
+    if warmed.model is not None:
+        with clock.phase("specs"):
+            _learn_specs(warmed.model)
+        with clock.phase("predict"):
+            _learn_predict(warmed.model)
+    with clock.phase("functions"):
+        _make_functions(warmed.functions, keras)
+
+
+def _learn_specs(model: Opened) -> None:
     """Rebuild the model once, so that the first real load finds the recorded output specs."""
     try:
-        require_plain_moment(chosen)
-        rebuild(call, identity, twin, chosen)
+        require_plain_moment(keras_in(model))
+        rebuild(model, compiled=False)
     except (CacheError, BypassError) as error:
-        _logger.info("%s is warm, but could not be rebuilt here: %s", call.filepath, error)
+        path = model.plan.request.filepath
+        _logger.info("%s is warm, but could not be rebuilt here: %s", path, error)
 
 
-def _learn_predict(call: ModelCall, identity: Identity, twin: Twin, chosen: Keras) -> None:
+def _learn_predict(model: Opened) -> None:
     """Have the model predict one row, so that the first `predict` of later loads is fast."""
     try:
-        require_plain_moment(chosen)
-        learn_predict(
-            lambda: rebuild(call, identity, twin, chosen),
-            lambda model: remember_predict(model, call, identity, twin, chosen),
-        )
+        require_plain_moment(keras_in(model))
+        for _ in range(LEARNING_ROUNDS):
+            made = rebuild(model, compiled=False)
+            if not learn_predict(made, model.plan.identity.entry, model.twin, keras_in(model)):
+                return
     except Exception:  # whatever a model raises when it predicts: the twin is there
-        _logger.info("%s does not predict here", call.filepath, exc_info=True)
+        _logger.info("%s does not predict here", model.plan.request.filepath, exc_info=True)
 
 
-def _make_functions(call: ModelCall, identity: Identity, twin: Twin, chosen: Keras) -> None:
+def _make_functions(opened: Opened, keras: Keras) -> None:
     """Make the functions that predictors need, where the model has any."""
+    identity, twin = opened.plan.identity, opened.twin
     try:
-        require_tensorflow(chosen, "a predictor")
-        require_plain_moment(chosen)
+        require_tensorflow(keras, "a predictor")
+        require_plain_moment(keras)
         if identity.source.kind is not SourceKind.SAVED_MODEL:
             keras_function(
-                identity, twin, chosen, lambda: rebuild(call, identity, twin, chosen), None
+                identity.entry, twin, keras, lambda: rebuild(opened, compiled=False), None
             )
         elif SIGNATURES in twin.manifest.documents:
-            _make_saved_functions(call, identity, twin)
+            _make_saved_functions(opened)
     except Exception:  # whatever a model raises when it is traced: the twin is there
-        _logger.info("%s has no function for predictors", call.filepath, exc_info=True)
+        path = opened.plan.request.filepath
+        _logger.info("%s has no function for predictors", path, exc_info=True)
 
 
-def _make_saved_functions(call: ModelCall, identity: Identity, twin: Twin) -> None:
+def _make_saved_functions(opened: Opened) -> None:
+    path = os.fspath(opened.plan.request.filepath)
     functions = SavedFunctions(
-        identity=identity, twin=twin, path=os.fspath(call.filepath), device=None
+        entry=opened.plan.identity.entry, twin=opened.twin, path=path, device=None
     )
     for name in functions.signatures:
         try:
             functions.make(name)
         except NotFlatError as error:
-            _logger.info("%s: %r keeps its variables: %s", call.filepath, name, error)
+            _logger.info("%s: %r keeps its variables: %s", path, name, error)

@@ -84,7 +84,7 @@ def _only_one(prefix: str, names: Sequence[str]) -> str:
 def _names_by_content(cache: CacheDir, path: str) -> list[str]:
     """Return the entries that a model on disk would be loaded from, for either Keras."""
     # Imported here: this brings numpy, which most verbs do without.
-    from fastload.loading.store import identify
+    from fastload.loading.plan import identify
     from fastload.source.detect import detect
 
     source, names = detect(path), []

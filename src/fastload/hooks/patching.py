@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 import wrapt
 
 from fastload.hooks.patch_points import NAMES, PACKAGES, POINTS, PatchPoint
-from fastload.hooks.serving import answer
+from fastload.hooks.serving import answer_call
 
 _logger: Final = logging.getLogger("fastload")
 _lock: Final = threading.RLock()
@@ -154,7 +154,7 @@ def is_as_expected(point: PatchPoint, stock: Any) -> bool:
 
 def _answering(point: PatchPoint) -> Callable[..., Any]:
     def wrapper(stock: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
-        return answer(stock, point.stand, args, kwargs)
+        return answer_call(stock, point.stand, args, kwargs)
 
     return wrapper
 

@@ -19,7 +19,7 @@ _WHOLE: Final = frozenset({"export_dir", "filters", "tags", "options"})
 _OURS: Final = frozenset({"filepath", "custom_objects", "compile", "safe_mode"})
 
 
-def answer(
+def answer_call(
     stock: Callable[..., Any], stand: Stand, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:
     """Answer one call of *stock* by *stand*."""
@@ -35,15 +35,15 @@ def model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[
     """Serve a call of `load_model`."""
 
     def serve() -> Any:
-        from fastload.api.load_model import serve_model
-        from fastload.loading.request import ModelCall, current_settings
+        from fastload.loading.answer import answer
+        from fastload.loading.request import Request, current_settings
         from fastload.report import PhaseClock
         from fastload.settings import weights_choice
 
         clock = PhaseClock()
         settings = current_settings()
         weights, budget = weights_choice(settings, None, None)
-        call = ModelCall(
+        request = Request(
             **{name: value for name, value in arguments.items() if name in _OURS},
             stock_only={name: value for name, value in arguments.items() if name not in _OURS},
             keras=_package(stock),
@@ -53,7 +53,7 @@ def model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[
             settings=settings,
             stock=stock,
         )
-        return serve_model(call, clock)
+        return answer(request, clock)
 
     return serve
 
@@ -79,13 +79,13 @@ def saved_model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Call
     """Serve a call of `tf.saved_model.load`."""
 
     def serve() -> Any:
-        from fastload.api.load_model import serve_saved_model
-        from fastload.loading.request import SavedModelCall, current_settings
+        from fastload.loading.answer import answer
+        from fastload.loading.request import ObjectsRequest, current_settings
         from fastload.report import PhaseClock
 
         clock = PhaseClock()
         settings = current_settings()
-        call = SavedModelCall(
+        request = ObjectsRequest(
             filepath=arguments["export_dir"],
             tags=arguments.get("tags"),
             options=arguments.get("options"),
@@ -94,7 +94,7 @@ def saved_model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Call
             settings=settings,
             stock=stock,
         )
-        return serve_saved_model(call, clock)
+        return answer(request, clock)
 
     return serve
 

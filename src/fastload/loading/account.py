@@ -10,54 +10,49 @@ from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
 from fastload.cache.stock_time import stock_seconds
 from fastload.errors import CacheError, FastloadError
-from fastload.loading.request import Call
+from fastload.loading.request import Request
+from fastload.loading.restore import Loaded
 from fastload.report import LoadReport, Outcome, PhaseClock, record
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger("fastload")
 
 
-def account_served(
-    call: Call, clock: PhaseClock, outcome: Outcome, twin: Twin, reason: str | None = None
-) -> None:
-    """Account for a load that *twin* served; *reason* says why not in the fastest way."""
-    _account(
-        call,
-        LoadReport(
-            path=str(call.filepath),
-            outcome=outcome,
-            reason=reason,
-            seconds=clock.seconds,
-            phases=clock.phases,
-            size_bytes=twin.weights_nbytes,
-            twin=twin.path,
-            stock_seconds=_stock_seconds(twin, clock),
-        ),
+def account_served(request: Request, clock: PhaseClock, loaded: Loaded) -> None:
+    """Account for a load that a twin served."""
+    report = LoadReport(
+        path=str(request.filepath),
+        outcome=loaded.outcome,
+        reason=loaded.reason,
+        seconds=clock.seconds,
+        phases=clock.phases,
+        size_bytes=loaded.twin.weights_nbytes,
+        twin=loaded.twin.path,
+        stock_seconds=_stock_seconds(loaded.twin, clock),
     )
+    _account(request, report)
 
 
-def account_bypass(call: Call, clock: PhaseClock, error: FastloadError) -> None:
-    """Account for a load that went to the stock loader because of *error*."""
-    _account(
-        call,
-        LoadReport(
-            path=str(call.filepath),
-            outcome=Outcome.BYPASS,
-            reason=error.explanation(),
-            code=error.code,
-            seconds=clock.seconds,
-            phases=clock.phases,
-        ),
+def account_bypass(request: Request, clock: PhaseClock, reason: FastloadError) -> None:
+    """Account for a load that went to the stock loader because of *reason*."""
+    report = LoadReport(
+        path=str(request.filepath),
+        outcome=Outcome.BYPASS,
+        reason=reason.explanation(),
+        code=reason.code,
+        seconds=clock.seconds,
+        phases=clock.phases,
     )
+    _account(request, report)
 
 
-def _account(call: Call, report: LoadReport) -> None:
+def _account(request: Request, report: LoadReport) -> None:
     record(report)
     _logger.info("%s", report)
-    if call.settings.disabled:
+    if request.settings.disabled:
         return
     try:
-        stats.append(CacheDir.locate(call.settings), report, call.settings.run)
+        stats.append(CacheDir.locate(request.settings), report, request.settings.run)
     except CacheError as error:  # no cache folder at all
         _logger.debug("the load is not counted: %s", error)
 

@@ -1,78 +1,154 @@
-"""One call answered: from the twin, with the stock loader, or by what stock's refusal leaves."""
+"""A request answered: from the twin, by the stock loader, or by a migration after stock's refusal.
+
+`load_from_twin` is the road, a stage a line; `answer` has the one fallback.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import logging
+from dataclasses import replace
+from typing import Any, Final
 
-from fastload.errors import BypassError, CacheError, RestoreError, UnsupportedSourceError
+from fastload.errors import (
+    BypassError,
+    CacheError,
+    FastloadError,
+    MigrationError,
+    MissingTensorFlowError,
+    RestoreError,
+    UnresolvedObjectError,
+    UnsupportedSourceError,
+)
 from fastload.imports.collector import settle
-from fastload.loading.account import account_served
-from fastload.loading.request import Call
+from fastload.loading.account import account_bypass, account_served
+from fastload.loading.plan import decide, decide_after_refusal, decide_with_keras
+from fastload.loading.request import Request
+from fastload.loading.restore import Loaded, restore
 from fastload.loading.stock import load_stock
-from fastload.report import Outcome, PhaseClock
+from fastload.loading.store import Opened, open_plan
+from fastload.report import PhaseClock
 from fastload.switch import loading
-from fastload.twin.reader import Twin
+
+_logger: Final = logging.getLogger("fastload")
+_warned: Final[set[tuple[str, str]]] = set()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """A model from its twin, and what the report says of it.
-
-    Attributes:
-        model: the model, or the object.
-        outcome: whether the twin was there.
-        twin: the twin.
-        reason: why it is not as fast as it could be, if it is not.
-    """
-
-    model: Any
-    outcome: Outcome
-    twin: Twin
-    reason: str | None = None
-
-
-def serve(
-    call: Call,
-    clock: PhaseClock,
-    load: Callable[[], Served],
-    rescue: Callable[[Exception], Served | None] = lambda _: None,
-) -> Any:
+def answer(request: Request, clock: PhaseClock) -> Any:
     """Load from the twin, or with the stock loader for the reason why not.
 
     Args:
-        call: the call.
-        clock: its phases.
-        load: loads from the twin.
-        rescue: is given what the stock loader raises, and may load in a way of our own.
+        request: what the caller asked.
+        clock: runs since the call.
+
+    Raises:
+        FastloadError: why the twin cannot serve it, where the stock loader must not.
+        Exception: whatever the stock loader raises.
     """
     with loading():
-        served = _served(call, load, rescue)
-        if not isinstance(served, Served):
-            served = load_stock(call, clock, served, rescue)
-            if not isinstance(served, Served):
-                return served
-    account_served(call, clock, served.outcome, served.twin, served.reason)
+        loaded = _from_twin_or_reason(request, clock)
+        if isinstance(loaded, FastloadError):
+            reason = loaded
+            loaded = _from_stock(request, clock, reason)
+            if not isinstance(loaded, Loaded):
+                account_bypass(request, clock, reason)
+                _warn(request, reason)
+                return loaded
+    account_served(request, clock, loaded)
     settle()
-    return served.model
+    return loaded.model
 
 
-def _served(
-    call: Call, load: Callable[[], Served], rescue: Callable[[Exception], Served | None]
-) -> Served | CacheError | BypassError:
+def load_from_twin(request: Request, clock: PhaseClock) -> Loaded:
+    """Load from the twin, writing it first where there is none.
+
+    Raises:
+        CacheError: the cache, or the twin in it, cannot serve the request.
+        BypassError: the request is the stock loader's.
+    """
+    plan = decide(request, clock)
+    opened = open_plan(plan, clock)
+    loaded = restore(opened, clock)
+    return loaded if loaded is not None else _load_with_keras(opened, clock)
+
+
+def _load_with_keras(first: Opened, clock: PhaseClock) -> Loaded:
+    """Load a predictor that the twin *first* alone cannot make: its Keras model has to be made."""
+    opened = open_plan(decide_with_keras(first.plan, clock), clock)
+    loaded = restore(opened, clock)
+    assert loaded is not None  # noqa: S101 - a plan with a Keras restores or raises
+    return replace(loaded, outcome=first.outcome)
+
+
+def _from_twin_or_reason(request: Request, clock: PhaseClock) -> Loaded | FastloadError:
     """Load from the twin, or return the reason why not.
 
     It is returned, not handled here: what the stock loader raises would seem to follow from it.
     """
     try:
-        return load()
+        return load_from_twin(request, clock)
     except (CacheError, BypassError) as error:
-        if call.must_be_served and not call.settings.disabled:
-            # That Keras refuses the twin of a file says that it would refuse the file.
-            is_refused = isinstance(error, (RestoreError, UnsupportedSourceError))
-            rescued = rescue(error) if is_refused else None
-            if rescued is None:
-                raise
-            return rescued
-        return error
+        if not request.must_be_served:
+            return error
+        # That Keras refuses the twin of a file says that it would refuse the file.
+        is_refused = isinstance(error, (RestoreError, UnsupportedSourceError))
+        migrated = _migrated(request, clock, error) if is_refused else None
+        if migrated is None:
+            raise
+        return migrated
+
+
+def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> Any:
+    """Load with the stock loader, for *reason*; or migrate the Keras 2 file that it refuses.
+
+    Raises:
+        MigrationError: it is *reason*: it says more than stock does of such a file.
+        Exception: whatever the stock loader raises, as it raises it; where a custom object is
+            missing, with a note that names the line to add (Python 3.11 and later), unless the
+            caller called stock and may not know of fastload.
+    """
+    try:
+        with clock.phase("stock"):
+            return load_stock(request)
+    except Exception as stock_error:
+        migrated = _migrated(request, clock, stock_error)
+        if migrated is not None:
+            return migrated
+        account_bypass(request, clock, reason)
+        if isinstance(reason, MigrationError):
+            raise reason from stock_error
+        if isinstance(reason, UnresolvedObjectError) and request.stock is None:
+            _add_note(stock_error, reason)
+        raise
+
+
+def _migrated(request: Request, clock: PhaseClock, refusal: Exception) -> Loaded | None:
+    """Load the Keras 3 model of the Keras 2 file that Keras 3 refuses; None where that is no way.
+
+    Args:
+        request: what the caller asked.
+        clock: of the call.
+        refusal: what Keras raised. It gets a note where the file cannot be migrated.
+    """
+    try:
+        plan = decide_after_refusal(request, refusal)
+        return None if plan is None else restore(open_plan(plan, clock), clock)
+    except (CacheError, BypassError, MissingTensorFlowError) as error:
+        if isinstance(error, MigrationError):
+            _add_note(refusal, error)
+        return None
+
+
+def _add_note(error: Exception, reason: FastloadError) -> None:
+    if hasattr(error, "add_note"):  # Python 3.11 and later
+        error.add_note(f"fastload: {reason.explanation()}")
+
+
+def _warn(request: Request, reason: FastloadError) -> None:
+    """Log a fault of the cache as a warning, once; the report has every other reason.
+
+    Where the stock loader fails as well, the file is at fault, and its error says all.
+    """
+    key = (str(request.filepath), reason.code)
+    if isinstance(reason, CacheError) and key not in _warned:
+        _logger.warning("%s is loaded by the stock loader: %s", request.filepath, reason)
+        _warned.add(key)

@@ -1,67 +1,98 @@
-"""The stock loader, for a load that fastload cannot serve: the one fallback."""
+"""The stock loaders: what the caller would have got without fastload."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from fastload.errors import CacheError, FastloadError, MigrationError, UnresolvedObjectError
-from fastload.loading.account import account_bypass
-from fastload.loading.request import Call
-from fastload.report import PhaseClock
+from fastload import registry
+from fastload.errors import UnconvertibleModelError
+from fastload.loading.predictors import predictor_over
+from fastload.loading.request import ObjectsRequest, PredictorRequest, Request
+from fastload.predictor.predictor import Predictor
+from fastload.runtime.core.eager import placed
+from fastload.runtime.core.keras import keras_of, require_tensorflow
+from fastload.runtime.core.tensorflow import load_saved_model
+from fastload.runtime.functions.flat_call import ConcreteCall
+from fastload.signature import Signature
 
-_logger: Final = logging.getLogger("fastload")
-_warned: Final[set[tuple[str, str]]] = set()
 
-
-def load_stock(
-    call: Call,
-    clock: PhaseClock,
-    error: FastloadError,
-    rescue: Callable[[Exception], Any] = lambda _: None,
-) -> Any:
-    """Load with the stock loader, for the reason that *error* gives.
-
-    Args:
-        call: the call.
-        clock: its phases.
-        error: why stock is asked.
-        rescue: is given what the stock loader raises; what it returns, if anything, is returned
-            and accounted for by the caller.
+def load_stock(request: Request) -> Any:
+    """Load with the stock loader.
 
     Raises:
-        MigrationError: it is *error*: it says more than stock does of such a file.
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
-        Exception: whatever the stock loader raises, as it raises it; where a custom object is
-            missing, with a note that names the line to add (Python 3.11 and later), unless the
-            caller called stock and may not know of fastload.
+        Exception: whatever the stock loader raises, as it raises it.
     """
+    if isinstance(request, ObjectsRequest):
+        load = request.stock or load_saved_model
+        return load(request.filepath, request.tags, request.options)
+    if isinstance(request, PredictorRequest):
+        return _predictor(request)
+    load = request.stock or keras_of(request.keras).load_model
+    with placed(request.device):
+        return load(request.filepath, **_arguments(request))
+
+
+def _arguments(request: Request) -> dict[str, Any]:
+    """Return the arguments of Keras's `load_model` besides the path."""
+    arguments = {
+        "custom_objects": request.custom_objects,
+        "compile": request.compile,
+        **request.stock_only,
+    }
+    if registry.custom_objects:
+        arguments["custom_objects"] = registry.custom_objects | dict(request.custom_objects or {})
+    if not request.safe_mode:  # Keras before 2.13 has no such argument
+        arguments["safe_mode"] = False
+    return arguments
+
+
+def _predictor(request: PredictorRequest) -> Predictor:
+    """Return a predictor over what the stock loader returns."""
+    path = Path(request.filepath)
+    if path.is_dir() or not (path.suffix or path.exists()):
+        from fastload.convert.session_section import serving_tags
+
+        loaded = load_saved_model(request.filepath, serving_tags(path))
+        return _over_objects(request, loaded)
+    keras = keras_of(request.keras)
+    require_tensorflow(keras, "a predictor")
+    objects = registry.custom_objects or None
+    return _over_model(request, keras.load_model(request.filepath, custom_objects=objects))
+
+
+def _over_objects(request: PredictorRequest, loaded: Any) -> Predictor:
+    # Imported here, as below: a hit does without.
+    from fastload.runtime.functions.inference import signature_of
+
+    in_file = _signatures_in_file(Path(request.filepath))
+    signatures = {
+        name: in_file.get(name) or signature_of(name, function)
+        for name, function in loaded.signatures.items()
+    }
+
+    def get_ready(name: str) -> ConcreteCall:
+        return ConcreteCall(loaded.signatures[name], loaded, request.device)
+
+    return predictor_over(request, signatures, get_ready, None)
+
+
+def _over_model(request: PredictorRequest, model: Any) -> Predictor:
+    from fastload.runtime.functions.inference import inference_of
+
+    inference = inference_of(model)
+    run = ConcreteCall(inference, model, request.device)
+    signatures = {inference.signature.name: inference.signature}
+    return predictor_over(request, signatures, lambda _: run, None)
+
+
+def _signatures_in_file(folder: Path) -> Mapping[str, Signature]:
+    """Return what a SavedModel says of its signatures: more than what is loaded of it does."""
+    from fastload.convert.function_section import saved_signatures
+
     try:
-        with clock.phase("stock"):
-            model = call.load_stock()
-    except Exception as stock_error:
-        rescued = rescue(stock_error)
-        if rescued is not None:
-            return rescued
-        account_bypass(call, clock, error)
-        if isinstance(error, MigrationError):
-            raise error from stock_error
-        is_told = isinstance(error, UnresolvedObjectError) and not call.is_of_stock
-        if is_told and hasattr(stock_error, "add_note"):
-            stock_error.add_note(f"fastload: {error.explanation()}")
-        raise
-    account_bypass(call, clock, error)
-    _tell(call, error)
-    return model
-
-
-def _tell(call: Call, error: FastloadError) -> None:
-    """Log a fault of the cache as a warning, once; the report tells of what is in order.
-
-    Where the stock loader fails as well, the file is at fault, and its error says all.
-    """
-    key = (str(call.filepath), error.code)
-    if isinstance(error, CacheError) and key not in _warned:
-        _logger.warning("%s is loaded by the stock loader: %s", call.filepath, error)
-        _warned.add(key)
+        return saved_signatures(folder)
+    except UnconvertibleModelError:  # written by TensorFlow 1
+        return {}

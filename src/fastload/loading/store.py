@@ -1,29 +1,23 @@
-"""The stages between a path and a twin: identify the content, then open or build the twin.
-
-Each stage decides by looking, raises why not, or acts; none falls back. The one fallback is in
-`api.load_model`.
-"""
+"""The twin of a plan: opened or, where there is none, built."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import fastload
-from fastload.cache.directory import CacheDir
-from fastload.cache.entry import MIGRATED, CacheEntry, entry_name, mark_used
+from fastload import registry
+from fastload.cache.entry import CacheEntry, mark_used
 from fastload.cache.eviction import evict
 from fastload.cache.locking import entry_lock
-from fastload.cache.memo import recall, remember
+from fastload.cache.memo import remember
 from fastload.cache.mounts import is_network_filesystem
 from fastload.cache.publish import replacing
 from fastload.errors import (
-    BypassError,
     CacheUnwritableError,
     FastloadError,
     TwinCorruptError,
@@ -31,108 +25,46 @@ from fastload.errors import (
     UnsafeSourceError,
     UnsupportedSourceError,
 )
-from fastload.report import Outcome
-from fastload.settings import Settings, WeightsMode
+from fastload.loading.plan import Identity, Plan, migration_record, refusal
+from fastload.loading.request import Request
+from fastload.report import Outcome, PhaseClock
+from fastload.runtime.core.keras import Keras, is_known
 from fastload.source.detect import detect
-from fastload.source.fingerprint import fingerprint
-from fastload.source.kinds import Fingerprint, ModelSource
-from fastload.twin.documents import KERAS_SECTION, MIGRATED_SECTION, REFUSALS
-from fastload.twin.format import FORMAT_VERSION
+from fastload.twin.documents import REFUSALS
 from fastload.twin.reader import Twin
 
-_logger: Final = logging.getLogger(__name__)
+_logger: Final = logging.getLogger("fastload")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """A source whose content is known, and where its twin is or will be.
+class Opened:
+    """A plan whose twin is open.
 
     Attributes:
-        source: what is on disk.
-        content: its fingerprint.
-        generation: `keras2` or `keras3`.
-        section: what the twin is wanted for; see `twin.documents`.
-        entry: where the twin is, whether it exists or not.
+        plan: what was decided.
+        twin: the twin.
+        outcome: `hit` if it was there, `miss` if it was built now.
     """
 
-    source: ModelSource
-    content: Fingerprint
-    generation: str
-    section: str
-    entry: CacheEntry
-
-    @property
-    def converter(self) -> str:
-        """What would convert it, for the record of a refusal."""
-        return _converter(self.generation, self.section)
+    plan: Plan
+    twin: Twin
+    outcome: Outcome
 
 
-def identify(
-    cache: CacheDir, source: ModelSource, generation: str, section: str = KERAS_SECTION
-) -> Identity:
-    """Find the twin's place by the source's content.
-
-    The content is remembered where the source's files are untouched, and hashed where they are not.
-
-    Raises:
-        BypassError: this content was found unconvertible before, by this version.
-        UnsupportedSourceError: the source is being written to.
-    """
-    converter = _converter(generation, section)
-    memo = recall(cache, source.path, source.files, converter=converter)
-    if memo is not None and memo.refusal is not None:
-        raise refusal(*memo.refusal)
-    if memo is None:
-        content = fingerprint(source)
-        remember(cache, source.path, content, converter=converter)
-    else:
-        content = Fingerprint(digest=memo.digest, files=source.files, settled=True)
-    entry = CacheEntry(cache=cache, name=entry_name(content.digest, generation, FORMAT_VERSION))
-    return Identity(
-        source=source, content=content, generation=generation, section=section, entry=entry
-    )
-
-
-def migration_of(identity: Identity) -> Identity:
-    """Return where the Keras 3 model of a Keras 2 source is or will be."""
-    name = entry_name(identity.content.digest, MIGRATED, FORMAT_VERSION)
-    entry = CacheEntry(cache=identity.entry.cache, name=name)
-    return replace(identity, section=MIGRATED_SECTION, entry=entry)
-
-
-def open_twin(
-    identity: Identity,
-    settings: Settings,
-    weights: WeightsMode,
-    write: Callable[[Path], object] | None = None,
-) -> tuple[Twin, Outcome]:
-    """Open the twin, building it first where there is none.
-
-    Args:
-        identity: whose twin.
-        settings: what the environment asks for.
-        weights: how its weights are read.
-        write: writes the twin to a path; by default the source is converted.
+def open_plan(plan: Plan, clock: PhaseClock) -> Opened:
+    """Open the twin of *plan*, building it first where there is none.
 
     Raises:
         CacheError: the cache cannot be used, or the twin in it cannot; a corrupt twin is removed.
-        BypassError: the source cannot be converted to what is wanted.
+        BypassError: the source cannot be converted, or migrated, to what is wanted.
     """
-    cache, entry = identity.entry.cache, identity.entry
-    if not cache.trusted():
-        cache.ensure()
-    mapped = weights in {"mapped", "lazy"} or (
-        weights == "auto" and not is_network_filesystem(cache.root)
-    )
-    try:
-        with dropping_corrupt(entry):
-            twin, outcome = _open_or_build(identity, settings, write, mapped=mapped)
-            require_section(twin, identity.section)
-    except OSError as error:
-        raise CacheUnwritableError(
-            cache.root, f"{entry.path.name}: {error.strerror or error}"
-        ) from error
-    return twin, outcome
+    entry = plan.identity.entry
+    with clock.phase("twin"), _cache_faults(entry), dropping_corrupt(entry):
+        if not entry.cache.trusted():
+            entry.cache.ensure()
+        opened = _open_or_build(plan)
+        require_section(opened.twin, plan.identity.section)
+    return opened
 
 
 @contextmanager
@@ -159,62 +91,65 @@ def require_section(twin: Twin, section: str) -> None:
             raise refusal(*refusals[section])
 
 
-def _open_or_build(
-    identity: Identity,
-    settings: Settings,
-    write: Callable[[Path], object] | None,
-    *,
-    mapped: bool,
-) -> tuple[Twin, Outcome]:
-    path = identity.entry.path
-    try:
-        twin = Twin.open(path, mapped=mapped)
-    except FileNotFoundError:
-        outcome = build(identity, settings, write)
-        return Twin.open(path, mapped=mapped), outcome
-    mark_used(identity.entry)
-    return twin, Outcome.HIT
-
-
-def build(
-    identity: Identity, settings: Settings, write: Callable[[Path], object] | None = None
-) -> Outcome:
+def build(plan: Plan) -> Outcome:
     """Write the twin, unless another process wrote it while this one waited for the lock.
-
-    Args:
-        identity: whose twin.
-        settings: what the environment asks for.
-        write: as in `open_twin`.
 
     Returns:
         `miss` if this call wrote it, `hit` if another did.
 
     Raises:
         CacheError: the cache cannot be written, or the lock was not free in time.
-        BypassError: the source cannot be converted; that is remembered.
+        BypassError: the source cannot be converted or migrated; that is remembered.
     """
-    identity.entry.cache.ensure()
-    with entry_lock(identity.entry, settings.lock_timeout_s):
-        if identity.entry.path.exists():
+    entry, settings = plan.identity.entry, plan.request.settings
+    entry.cache.ensure()
+    with entry_lock(entry, settings.lock_timeout_s):
+        if entry.path.exists():
             return Outcome.HIT
-        _convert(identity, write or (lambda path: _written(identity, path)))
-    evict(identity.entry.cache, settings.cache_max_size_bytes, keep={identity.entry.name})
+        _write(plan)
+    evict(entry.cache, settings.cache_max_size_bytes, keep={entry.name})
     return Outcome.MISS
 
 
-def _written(identity: Identity, path: Path) -> None:
-    # Imported here: it brings h5py, which a hit does without.
-    from fastload.convert.convert import convert
+@contextmanager
+def _cache_faults(entry: CacheEntry) -> Iterator[None]:
+    """Raise an error of the file system in the block as a fault of the cache."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{entry.path.name}: {error.strerror or error}"
+        raise CacheUnwritableError(entry.cache.root, reason) from error
 
-    convert(path, identity.source, identity.content, identity.generation, identity.section)
+
+def _open_or_build(plan: Plan) -> Opened:
+    entry = plan.identity.entry
+    mapped = _is_mapped(plan.request, entry.cache.root)
+    try:
+        twin, outcome = Twin.open(entry.path, mapped=mapped), Outcome.HIT
+    except FileNotFoundError:
+        outcome = build(plan)
+        twin = Twin.open(entry.path, mapped=mapped)
+    else:
+        mark_used(entry)
+    if outcome is Outcome.MISS and plan.identity.is_migrated:
+        _logger.info("%s is a Keras 3 model now: %s", plan.request.filepath, _proof_of(twin))
+    return Opened(plan=plan, twin=twin, outcome=outcome)
 
 
-def _convert(identity: Identity, write: Callable[[Path], object]) -> None:
+def _is_mapped(request: Request, folder: Path) -> bool:
+    if request.weights == "auto":
+        return not is_network_filesystem(folder)
+    return request.weights in {"mapped", "lazy"}
+
+
+def _write(plan: Plan) -> None:
+    """Write the twin beside its place, then move it there; remember what cannot be converted."""
+    identity = plan.identity
     needed = sum(file.size for file in identity.source.files)
     try:
         with replacing(identity.entry.path, needed_bytes=needed) as partial:
-            write(partial)
-            _require_unchanged(identity.source)
+            _migrate(plan, partial) if identity.is_migrated else _convert(identity, partial)
+            _require_unchanged(identity)
     except (UnconvertibleModelError, UnsafeSourceError) as error:
         remember(
             identity.entry.cache,
@@ -235,20 +170,51 @@ def _convert(identity: Identity, write: Callable[[Path], object]) -> None:
         ) from error
 
 
-def _require_unchanged(source: ModelSource) -> None:
+def _convert(identity: Identity, path: Path) -> None:
+    # Imported here: it brings h5py, which a hit does without.
+    from fastload.convert.convert import convert
+
+    convert(path, identity.source, identity.content, identity.generation, identity.section)
+
+
+def _migrate(plan: Plan, path: Path) -> None:
+    # Imported here, for the same reason.
+    from fastload.keras2to3.migrate import Order, migrate
+
+    assert isinstance(plan.keras, Keras)  # noqa: S101 - `loading.plan` migrates for no other
+    order = Order(
+        source=plan.identity.source,
+        fingerprint=plan.identity.content,
+        keras=plan.keras,
+        resolve=_Objects(plan.custom_objects, plan.keras),
+        compiled=plan.request.compile,
+    )
+    migrate(path, order)
+
+
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """Finds the custom objects for the names that a configuration uses."""
+
+    given: Mapping[str, Any]
+    keras: Keras
+
+    def __call__(self, names: Iterable[str]) -> Mapping[str, Any]:
+        return registry.resolve(names, self._is_known) | dict(self.given)
+
+    def _is_known(self, name: str) -> bool:
+        return name in self.given or is_known(self.keras, name)
+
+
+def _require_unchanged(identity: Identity) -> None:
     """Check that what was converted is what was hashed."""
-    if detect(source.path).files != source.files:
-        raise UnsupportedSourceError(f"{str(source.path)!r} was written to while it was converted")
+    path = identity.source.path
+    if detect(path).files != identity.source.files:
+        raise UnsupportedSourceError(f"{str(path)!r} was written to while it was converted")
 
 
-def _converter(generation: str, section: str) -> str:
-    return f"{fastload.__version__}/{generation}/{section}"
-
-
-def refusal(code: str, reason: str) -> BypassError:
-    """Return the error that a remembered refusal stands for."""
-    kinds = {
-        kind.code: kind
-        for kind in (UnsupportedSourceError, UnsafeSourceError, UnconvertibleModelError)
-    }
-    return kinds.get(code, BypassError)(reason)
+def _proof_of(twin: Twin) -> str:
+    proof = migration_record(twin)["proof"]
+    if proof["unproved"] is not None:
+        return f"not proved, because {proof['unproved']}"
+    return f"its outputs differ by {proof['relative']:.2g} at most from {proof['against']}"

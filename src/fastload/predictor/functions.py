@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload import registry
+from fastload.cache.entry import CacheEntry
 from fastload.errors import (
     UnconvertibleModelError,
     UnsupportedRequestError,
 )
-from fastload.loading.store import Identity
 from fastload.predictor.predictor import Run
 from fastload.predictor.store import FlatEntry
 from fastload.runtime.core.conditions import has_accelerators
@@ -41,15 +41,15 @@ class SavedFunctions:
     """The signatures of a SavedModel.
 
     Attributes:
-        identity: which model.
-        twin: its twin, with a function section.
+        entry: of the twin.
+        twin: the model's twin, with a function section.
         path: the SavedModel's folder.
         device: where functions run; None for where TensorFlow would run them.
         lender: lends their weights; None where they are mapped.
         reasons: why functions are not flat, by name.
     """
 
-    identity: Identity
+    entry: CacheEntry
     twin: Twin
     path: str
     device: str | None
@@ -87,9 +87,9 @@ class SavedFunctions:
         return ConcreteCall(self._objects.signatures[name], self._objects, self.device)
 
     def _flat(self, name: str) -> Run:
-        entry = FlatEntry(identity=self.identity, signature=name)
-        make = functools.partial(self._plain, entry)
-        return _bound(entry, make, self.twin, self.device, self.lender)[1]
+        flat = FlatEntry(entry=self.entry, signature=name)
+        make = functools.partial(self._plain, flat)
+        return _bound(flat, make, self.twin, self.device, self.lender)[1]
 
     def make(self, name: str) -> None:
         """Have the flat function of the signature called *name* made, if it never was.
@@ -115,7 +115,7 @@ class SavedFunctions:
 
 
 def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they found
-    identity: Identity,
+    entry: CacheEntry,
     twin: Twin,
     keras: Keras,
     build: Callable[[], Any],
@@ -125,8 +125,8 @@ def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they
     """Return the inference function of a Keras model, what it takes, and why it is not flat if so.
 
     Args:
-        identity: which model.
-        twin: its twin.
+        entry: of the twin.
+        twin: the model's twin.
         keras: the Keras that it is for.
         build: makes the model of its twin.
         device: where the function runs; None for where TensorFlow would run it.
@@ -139,14 +139,14 @@ def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they
     """
     if not uses_only_builtins(twin, keras):
         return _traced(build(), twin, device, lender, "its classes are custom, and may change")
-    entry = FlatEntry(
-        identity=identity,
+    kept_at = FlatEntry(
+        entry=entry,
         signature=DEFAULT_SIGNATURE,
         keras=" ".join(tracing_choices(keras)),
     )
 
     def make() -> tuple[FlatFunction, Signature]:
-        kept = entry.read(twin)
+        kept = kept_at.read(twin)
         if kept is not None:
             return kept
         # Imported here: a hit does without.
@@ -154,37 +154,37 @@ def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they
 
         inference = inference_of(build())
         signature = inference.signature
-        return entry.make(lambda: capturing(inference, twin), signature), signature
+        return kept_at.make(lambda: capturing(inference, twin), signature), signature
 
     try:
-        return *_bound(entry, make, twin, device, lender), None
+        return *_bound(kept_at, make, twin, device, lender), None
     except NotFlatError as error:
         return _traced(build(), twin, device, lender, str(error))
 
 
 def kept_keras_function(
-    identity: Identity, twin: Twin, choices: tuple[str, ...], device: str | None
+    entry: CacheEntry, twin: Twin, choices: tuple[str, ...], device: str | None
 ) -> tuple[Signature, Run] | None:
     """Return what `keras_function` returned once for this Keras; None if it has to be made.
 
     Args:
-        identity: which model.
-        twin: its twin.
+        entry: of the twin.
+        twin: the model's twin.
         choices: the Keras, with its settings; see `tracing_choices`.
         device: where the function runs; None for where TensorFlow would run it.
     """
     if registry.resolve(twin.manifest.object_names, lambda _: False):
         return None  # somebody has registered another class by a name of Keras's
-    entry = FlatEntry(identity=identity, signature=DEFAULT_SIGNATURE, keras=" ".join(choices))
+    kept_at = FlatEntry(entry=entry, signature=DEFAULT_SIGNATURE, keras=" ".join(choices))
 
     def make() -> tuple[FlatFunction, Signature]:
-        kept = entry.read(twin)
+        kept = kept_at.read(twin)
         if kept is None:
             raise NotFlatError("it was not kept")
         return kept
 
     try:
-        return _bound(entry, make, twin, device, None)
+        return _bound(kept_at, make, twin, device, None)
     except NotFlatError:
         return None
 

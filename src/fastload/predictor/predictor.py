@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from fastload.errors import NoSuchSignatureError
+import fastload
+from fastload.errors import ModelChangedError, NoSuchSignatureError
 from fastload.predictor.batches import batches, joined
 from fastload.predictor.inputs import array_of, named_inputs, tensor_of
 from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec, map_structure
@@ -16,23 +17,51 @@ from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec, map_str
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from fastload.runtime.core.keras import KerasChoice
+    from fastload.settings import WeightsMode
+
 #: Runs a function: tensors by name in, tensors by name out.
 Run = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """How to get a predictor again in another process: what a pickle holds.
+    """The call of `load_predictor` that gives a predictor again: what a pickle holds.
 
     Attributes:
-        reopen: what makes it again, of *arguments* and *digest*.
-        arguments: of the call that made it.
-        digest: hex digest of the model's content; None where it was loaded by the stock loader.
+        path: of the model, absolute.
+        signature, device, keras, weights, memory_budget, strict: of the call.
+        digest: hex digest of the model's content; None where the stock loader loaded it.
     """
 
-    reopen: Callable[..., Predictor]
-    arguments: tuple[Any, ...]
+    path: str
+    signature: str | None
+    device: str | None
+    keras: KerasChoice
+    weights: WeightsMode
+    memory_budget: int | None
+    strict: bool
     digest: str | None
+
+
+def reopened(reference: Reference) -> Predictor:
+    """Load again the predictor that a pickle refers to.
+
+    Raises:
+        ModelChangedError: another model is at its path now.
+    """
+    predictor = fastload.load_predictor(
+        reference.path,
+        reference.signature,
+        device=reference.device,
+        keras=reference.keras,
+        weights=reference.weights,
+        memory_budget=reference.memory_budget,
+        strict=reference.strict,
+    )
+    if reference.digest not in (None, predictor.digest):
+        raise ModelChangedError(reference.path)
+    return predictor
 
 
 class SignatureFunction:
@@ -170,13 +199,11 @@ class Predictor:
         signatures: Signatures,
         signature: str,
         reference: Reference,
-        keras_model: Callable[[], Any],
     ) -> None:
         self.signatures = signatures
         self.signature = signature
         self._spec = signatures.spec(signature)
         self._reference = reference
-        self._keras_model = keras_model
 
     @property
     def digest(self) -> str | None:
@@ -227,7 +254,7 @@ class Predictor:
 
     def keras_model(self) -> Any:
         """Load the whole model, as `fastload.load_model` does."""
-        return self._keras_model()
+        return fastload.load_model(self._reference.path, keras=self._reference.keras)
 
     def close(self) -> None:
         """Let go of the weights; a later call is a ValueError."""
@@ -250,9 +277,8 @@ class Predictor:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        reference = self._reference
-        return reference.reopen, (*reference.arguments, reference.digest)
+        return reopened, (self._reference,)
 
     def __repr__(self) -> str:
         takes = ", ".join(f"{name}: {spec}" for name, spec in self.input_specs.items())
-        return f"<fastload.Predictor {self._reference.arguments[0]!r} {self.signature!r} ({takes})>"
+        return f"<fastload.Predictor {self._reference.path!r} {self.signature!r} ({takes})>"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from fastload.cache.entry import CacheEntry
 from fastload.cache.publish import replacing
 from fastload.errors import (
     BypassError,
@@ -18,7 +19,6 @@ from fastload.errors import (
     CacheUnwritableError,
     UnsupportedRuntimeError,
 )
-from fastload.loading.store import Identity
 from fastload.predictor.flat_file import FLAT_VERSION, read_flat, write_flat, write_refusal
 from fastload.runtime.core import eager
 from fastload.runtime.core.conditions import conditions
@@ -41,19 +41,19 @@ class FlatEntry:
     """Where a flat function is kept: by model, function and TensorFlow.
 
     Attributes:
-        identity: the model.
+        entry: the twin that has its weights.
         signature: the name of the function.
         keras: the Keras that traced it, with its choices; empty for a function of the file.
     """
 
-    identity: Identity
+    entry: CacheEntry
     signature: str
     keras: str = ""
 
     @property
     def key(self) -> str:
         """What no other function has: 24 hexadecimal digits."""
-        parts = (self.identity.content.digest, self.signature, self.keras, *self._versions)
+        parts = (self.entry.name, self.signature, self.keras, *self._versions)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
     @property
@@ -63,7 +63,7 @@ class FlatEntry:
     @property
     def path(self) -> Path:
         """The file."""
-        return self.identity.entry.flat_path(self.key)
+        return self.entry.flat_path(self.key)
 
     @property
     def optimized_path(self) -> Path | None:
@@ -76,7 +76,7 @@ class FlatEntry:
         if here is None:
             return None
         key = hashlib.sha256(f"{self.key}\n{here}".encode()).hexdigest()[:24]
-        return self.identity.entry.flat_path(key)
+        return self.entry.flat_path(key)
 
     def read(self, twin: Twin) -> tuple[FlatFunction, Signature] | None:
         """Read the function.
@@ -110,7 +110,6 @@ class FlatEntry:
         # Imported here: a hit does without.
         from fastload.runtime.functions.optimizing import optimized
 
-        digest = self.identity.content.digest
         try:
             found = optimized(flat, signature, weights)
         except NotFlatError as error:
@@ -123,16 +122,15 @@ class FlatEntry:
             reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
         else:
             if found is not None:
-                _keep(path, lambda partial: write_flat(partial, found, signature, digest))
+                _keep(path, lambda partial: write_flat(partial, found, signature, self.entry.name))
             return found
-        _keep(path, lambda partial: write_refusal(partial, reason, digest))
+        _keep(path, lambda partial: write_refusal(partial, reason, self.entry.name))
         return None
 
     def _may_keep(self) -> bool:
         """Say whether the cache takes one more; conditions may differ with every run."""
-        entry = self.identity.entry
-        folder = entry.cache.root
-        kept = sum(1 for _ in folder.glob(f"{entry.name}.*.flat"))
+        folder = self.entry.cache.root
+        kept = sum(1 for _ in folder.glob(f"{self.entry.name}.*.flat"))
         return kept < _MOST_KEPT and os.access(folder, os.W_OK)
 
     def make(self, function: Callable[[], Capturing], signature: Signature) -> FlatFunction:
@@ -145,21 +143,20 @@ class FlatEntry:
         # Imported here: a hit does without.
         from fastload.runtime.functions.flattening import flatten
 
-        digest = self.identity.content.digest
         try:
             flat = flatten(function(), f"fastload_{self.key}")
         except NotFlatError as error:
             reason = str(error)
-            _keep(self.path, lambda path: write_refusal(path, reason, digest))
+            _keep(self.path, lambda path: write_refusal(path, reason, self.entry.name))
             raise
         except (BypassError, CacheError, MemoryError):
             raise
         except Exception as error:  # a graph that nobody foresaw has another way to be run
             _logger.warning("%s cannot be made flat; please report this", self.path, exc_info=True)
             reason = f"{type(error).__name__}: {error}"
-            _keep(self.path, lambda path: write_refusal(path, reason, digest))
+            _keep(self.path, lambda path: write_refusal(path, reason, self.entry.name))
             raise NotFlatError(reason) from error
-        _keep(self.path, lambda path: write_flat(path, flat, signature, digest))
+        _keep(self.path, lambda path: write_flat(path, flat, signature, self.entry.name))
         return flat
 
 

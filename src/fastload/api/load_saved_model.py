@@ -1,0 +1,58 @@
+"""`load_saved_model`: a drop-in for `tf.saved_model.load`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastload.loading.answer import answer
+from fastload.loading.request import ObjectsRequest, current_settings
+from fastload.report import PhaseClock
+from fastload.settings import WeightsMode, weights_mode
+
+
+def load_saved_model(
+    export_dir: Any,
+    tags: Any = None,
+    options: Any = None,
+    *,
+    weights: WeightsMode | None = None,
+    strict: bool | None = None,
+) -> Any:
+    """Load a SavedModel as `tf.saved_model.load` does, from its twin where possible.
+
+    Functions are made when they are first looked at, not now; so is everything else that the
+    signatures do not need.
+
+    Args:
+        export_dir: a SavedModel folder.
+        tags: as in the stock loader.
+        options: as in the stock loader; a load that has any is left to it.
+        weights: as in `load_model`; `lazy` is `mapped` here, and no budget holds.
+        strict: as in `load_model`.
+
+    Returns:
+        The object that the stock loader would return: same attributes, signatures, variables to
+        the bit, outputs.
+
+    Raises:
+        FastloadError: with `strict`, why the load cannot be served from a twin.
+        MissingTensorFlowError: TensorFlow is not installed.
+        ValueError: `weights` or a variable of the environment has no such value.
+        Exception: whatever the stock loader raises for this folder.
+
+    Example:
+        >>> import fastload
+        >>> loaded = fastload.load_saved_model("path/to/saved_model")  # doctest: +SKIP
+        >>> loaded.signatures["serving_default"](x=images)  # doctest: +SKIP
+    """
+    clock = PhaseClock()
+    settings = current_settings()
+    request = ObjectsRequest(
+        filepath=export_dir,
+        tags=tags,
+        options=options,
+        weights=settings.weights if weights is None else weights_mode(weights),
+        strict=settings.strict if strict is None else strict,
+        settings=settings,
+    )
+    return answer(request, clock)
