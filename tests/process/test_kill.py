@@ -27,7 +27,7 @@ from fastload.cache.directory import CacheDir
 from fastload.convert import convert as keras_model
 from fastload.loading.plan import Plan, identify
 from fastload.loading.request import Request
-from fastload.loading.store import build
+from fastload.loading.build import build
 from fastload.settings import Settings
 from fastload.source.detect import detect
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastload.errors import BypassError, CacheError
-from fastload.loading.plan import Identity, identity_for_keras
+from fastload.loading.plan import Identity
+from fastload.loading.plan_keras import identity_for_keras
 from fastload.loading.request import Request, current_settings, require_served
 from fastload.loading.store import require_section
 from fastload.report import Outcome

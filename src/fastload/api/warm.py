@@ -8,21 +8,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from fastload.cache.directory import CacheDir
+from fastload.cache.entry import KERAS2, KERAS3
 from fastload.errors import BypassError, CacheError
-from fastload.loading.plan import Plan, identify, identity_for_keras, is_file_of_keras2
+from fastload.loading.plan import Plan, identify
+from fastload.loading.plan_keras import identity_for_keras, is_file_of_keras2
 from fastload.loading.request import Request, current_settings
-from fastload.loading.restore import keras_in, rebuild
+from fastload.loading.restore_model import keras_in, rebuild
 from fastload.loading.store import Opened, open_plan
-from fastload.predictor.functions import SavedFunctions, keras_function
+from fastload.predictor.functions import SavedFunctions
+from fastload.predictor.keras_functions import keras_function
 from fastload.report import LoadReport, PhaseClock
-from fastload.runtime.core.keras import (
-    KERAS2,
-    KERAS3,
-    Keras,
-    keras_of,
-    require_plain_moment,
-    require_tensorflow,
-)
+from fastload.runtime.core.keras import Keras, keras_of, require_plain_moment, require_tensorflow
 from fastload.runtime.functions.flat_function import NotFlatError
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind

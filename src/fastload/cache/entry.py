@@ -22,6 +22,9 @@ from fastload.cache.publish import is_partial, writing_to
 #: no finer order.
 USE_RESOLUTION_S: Final = 3600.0
 
+#: Generations of Keras, as the names of entries have them.
+KERAS2: Final = "keras2"
+KERAS3: Final = "keras3"
 #: In the name of an entry: a Keras 3 model that was made of a Keras 2 one.
 #: The number is raised where the rules of a migration change what comes of a file.
 MIGRATED: Final = "keras3-migrated-2"

@@ -21,10 +21,9 @@ from fastload.errors import (
 )
 from fastload.imports.collector import settle
 from fastload.loading.account import account_bypass, account_served
-from fastload.loading.plan import decide, decide_after_refusal, decide_with_keras
+from fastload.loading.plan import decide
 from fastload.loading.request import Request
 from fastload.loading.restore import Loaded, restore
-from fastload.loading.stock import load_stock
 from fastload.loading.store import Opened, open_plan
 from fastload.report import PhaseClock
 from fastload.switch import loading
@@ -73,7 +72,10 @@ def load_from_twin(request: Request, clock: PhaseClock) -> Loaded:
 
 def _load_with_keras(first: Opened, clock: PhaseClock) -> Loaded:
     """Load a predictor that the twin *first* alone cannot make: its Keras model has to be made."""
-    opened = open_plan(decide_with_keras(first.plan, clock), clock)
+    from fastload.loading.plan_keras import plan_with_keras
+
+    plan = first.plan
+    opened = open_plan(plan_with_keras(plan.request, plan.identity.source, clock), clock)
     loaded = restore(opened, clock)
     assert loaded is not None  # noqa: S101 - a plan with a Keras restores or raises
     return replace(loaded, outcome=first.outcome)
@@ -106,6 +108,9 @@ def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> A
             missing, with a note that names the line to add (Python 3.11 and later), unless the
             caller called stock and may not know of fastload.
     """
+    # Imported here, as below: a hit does without.
+    from fastload.loading.stock import load_stock
+
     try:
         with clock.phase("stock"):
             return load_stock(request)
@@ -129,8 +134,10 @@ def _migrated(request: Request, clock: PhaseClock, refusal: Exception) -> Loaded
         clock: of the call.
         refusal: what Keras raised. It gets a note where the file cannot be migrated.
     """
+    from fastload.loading.plan_keras import plan_after_refusal
+
     try:
-        plan = decide_after_refusal(request, refusal)
+        plan = plan_after_refusal(request, refusal)
         return None if plan is None else restore(open_plan(plan, clock), clock)
     except (CacheError, BypassError, MissingTensorFlowError) as error:
         if isinstance(error, MigrationError):

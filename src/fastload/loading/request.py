@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload import switch
@@ -13,6 +14,7 @@ from fastload.errors import UnsupportedRequestError
 from fastload.settings import Settings, WeightsMode
 
 if TYPE_CHECKING:
+    from fastload.predictor.predictor import Reference
     from fastload.runtime.core.keras import KerasChoice
 
 _logger: Final = logging.getLogger("fastload")
@@ -76,6 +78,25 @@ class PredictorRequest(Request):
     """
 
     signature: str | None = None
+
+    def reference(self, digest: str | None) -> Reference:
+        """Return what a pickle of the predictor holds.
+
+        Args:
+            digest: hex digest of the model's content; None where the stock loader loaded it.
+        """
+        from fastload.predictor.predictor import Reference
+
+        return Reference(
+            path=str(Path(self.filepath).absolute()),
+            signature=self.signature,
+            device=self.device,
+            keras=self.keras,
+            weights=self.weights,
+            strict=self.strict,
+            memory_budget=self.memory_budget,
+            digest=digest,
+        )
 
 
 def current_settings() -> Settings:

@@ -7,19 +7,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from fastload.errors import BypassError, CacheError, RestoreError, UnresolvedObjectError
+from fastload.errors import BypassError, CacheError
 from fastload.loading.plan import migration_record
-from fastload.loading.predictors import predictor_over
 from fastload.loading.request import ObjectsRequest, PredictorRequest
-from fastload.loading.stock import load_stock
 from fastload.loading.store import Opened, dropping_corrupt
-from fastload.predictor.functions import SavedFunctions, kept_keras_function, keras_function
-from fastload.predictor.predictor import Run
+from fastload.predictor.functions import SavedFunctions
+from fastload.predictor.predictor import Run, predictor_over
 from fastload.report import Outcome, PhaseClock
 from fastload.runtime.core.collector import paused_collector
-from fastload.runtime.core.custom_objects import custom_objects, require_resolved
-from fastload.runtime.core.eager import placed
-from fastload.runtime.core.keras import Keras, require_tensorflow
 from fastload.twin.reader import Twin
 
 if TYPE_CHECKING:  # imported where they are used: most loads do without
@@ -56,115 +51,52 @@ def restore(opened: Opened, clock: PhaseClock) -> Loaded | None:
     """
     request, reason = opened.plan.request, _unproved(opened)
     with clock.phase("restore"), dropping_corrupt(opened.plan.identity.entry):
+        # Imported here, as below: each kind of load does without the modules of the others.
         if isinstance(request, ObjectsRequest):
-            model = _objects(opened, request)
+            from fastload.runtime.saved_model.restore_objects import restore_saved_model
+
+            path = os.fspath(request.filepath)
+            model: Any = restore_saved_model(opened.twin, path, request.tags)
         elif isinstance(request, PredictorRequest):
             with paused_collector():
                 return _predictor(opened, request, reason)
         else:
-            model = _model(opened)
+            from fastload.loading.restore_model import restore_model
+
+            model = restore_model(opened)
     return Loaded(model=model, outcome=opened.outcome, twin=opened.twin, reason=reason)
-
-
-def rebuild(opened: Opened, *, compiled: bool) -> Any:
-    """Make the Keras model of a twin.
-
-    Args:
-        opened: a plan for a Keras that is imported.
-        compiled: whether to compile it, as `compile=` of the stock loader.
-
-    Raises:
-        CacheError: Keras cannot make it of this twin.
-        BypassError: a custom class is missing, or Keras is not as expected.
-    """
-    # Imported here: a predictor whose function is kept makes no model.
-    from fastload.runtime.core.restore_request import RestoreRequest
-    from fastload.runtime.restore_keras import restore_keras_model
-
-    plan, twin = opened.plan, opened.twin
-    request, keras = plan.request, keras_in(opened)
-    order = RestoreRequest(
-        filepath=os.fspath(request.filepath),
-        custom_objects=custom_objects(twin, keras, plan.custom_objects),
-        compile=compiled,
-        safe_mode=request.safe_mode,
-    )
-    version = keras.version.replace(".", "_")
-    specs = plan.identity.entry.side_path(f"calls-{keras.package}-{version}")
-    # Lazy weights are made on the host, and lent to the device.
-    device = None if request.weights == "lazy" else request.device
-    try:
-        with placed(device):
-            return restore_keras_model(twin, keras, order, specs)
-    except (RestoreError, UnresolvedObjectError):
-        require_resolved(twin, keras, order.custom_objects)  # a missing class explains the rest
-        raise
-
-
-def keras_in(opened: Opened) -> Keras:
-    """Return the Keras of a plan that makes a model."""
-    keras = opened.plan.keras
-    assert isinstance(keras, Keras)  # noqa: S101 - `loading.plan` imports it for such plans
-    return keras
-
-
-def _model(opened: Opened) -> Any:
-    request = opened.plan.request
-    if request.weights == "lazy":
-        return _lazy_model(opened)
-    model = rebuild(opened, compiled=request.compile)
-    if request.device is None and not request.custom_objects:
-        # Imported here: what makes no model does without.
-        from fastload.traces.remember import remember_predict
-
-        remember_predict(model, opened.plan.identity.entry, opened.twin, keras_in(opened))
-    return model
-
-
-def _lazy_model(opened: Opened) -> Any:
-    """Make the model with weights that are lent."""
-    from fastload.lazy_weights.residency import Terms, lend_weights_of, require_budget
-
-    request = opened.plan.request
-    require_tensorflow(keras_in(opened), "lending weights")
-    terms = Terms.of(request.memory_budget, request.device, progress=request.settings.progress)
-    require_budget(opened.twin, terms)
-    model = rebuild(opened, compiled=request.compile)
-    lend_weights_of(model, opened.twin, terms)
-    return model
-
-
-def _objects(opened: Opened, request: ObjectsRequest) -> Any:
-    # Imported here: other loads do without.
-    from fastload.runtime.saved_model.restore_objects import restore_saved_model
-
-    return restore_saved_model(opened.twin, os.fspath(request.filepath), request.tags)
 
 
 def _predictor(opened: Opened, request: PredictorRequest, reason: str | None) -> Loaded | None:
     if opened.plan.keras is None:
         return _predictor_of_saved_model(opened, request)
+    from fastload.predictor.keras_functions import kept_keras_function, keras_function
+    from fastload.runtime.core.expected_keras import ExpectedKeras
+
     weights = _Weights.of(request, opened.twin)
-    entry, digest = opened.plan.identity.entry, opened.plan.identity.content.digest
-    if not isinstance(opened.plan.keras, Keras):
+    identity, twin = opened.plan.identity, opened.twin
+    if isinstance(opened.plan.keras, ExpectedKeras):
         choices = opened.plan.keras.choices
-        found = kept_keras_function(entry, opened.twin, choices, request.device)
+        found = kept_keras_function(identity.entry, twin, choices, request.device)
         if found is None:
             return None
         signature, run = found
     else:
+        from fastload.loading.restore_model import keras_in, rebuild
+
         signature, run, not_flat = keras_function(
-            entry,
-            opened.twin,
-            opened.plan.keras,
+            identity.entry,
+            twin,
+            keras_in(opened),
             lambda: rebuild(opened, compiled=False),
             request.device,
             weights.lender,
         )
         reason = reason or not_flat
-    predictor = predictor_over(request, {signature.name: signature}, lambda _: run, digest)
+    reference = request.reference(identity.content.digest)
+    predictor = predictor_over(reference, {signature.name: signature}, lambda _: run)
     weights.remember(predictor)
-    return Loaded(model=predictor, outcome=opened.outcome, twin=opened.twin, reason=reason)
+    return Loaded(model=predictor, outcome=opened.outcome, twin=twin, reason=reason)
 
 
 def _predictor_of_saved_model(opened: Opened, request: PredictorRequest) -> Loaded | None:
@@ -180,7 +112,8 @@ def _predictor_of_saved_model(opened: Opened, request: PredictorRequest) -> Load
     weights = _Weights.of(request, opened.twin)
     functions.lender = weights.lender
     get_ready = _TwinOrStock(request=request, functions=functions)
-    predictor = predictor_over(request, functions.signatures, get_ready, identity.content.digest)
+    reference = request.reference(identity.content.digest)
+    predictor = predictor_over(reference, functions.signatures, get_ready)
     weights.remember(predictor)
     reason = functions.reasons.get(predictor.signature)
     return Loaded(model=predictor, outcome=opened.outcome, twin=opened.twin, reason=reason)
@@ -202,6 +135,8 @@ class _TwinOrStock:
                 raise
             path = self.request.filepath
             _logger.warning("%s: %r is loaded by the stock loader: %s", path, name, error)
+            from fastload.loading.stock import load_stock
+
             ready: Run = load_stock(self.request).signatures.ready(name)
             return ready
         finally:

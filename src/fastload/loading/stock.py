@@ -8,9 +8,8 @@ from typing import Any
 
 from fastload import registry
 from fastload.errors import UnconvertibleModelError
-from fastload.loading.predictors import predictor_over
 from fastload.loading.request import ObjectsRequest, PredictorRequest, Request
-from fastload.predictor.predictor import Predictor
+from fastload.predictor.predictor import Predictor, predictor_over
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.keras import keras_of, require_tensorflow
 from fastload.runtime.core.tensorflow import load_saved_model
@@ -76,7 +75,7 @@ def _over_objects(request: PredictorRequest, loaded: Any) -> Predictor:
     def get_ready(name: str) -> ConcreteCall:
         return ConcreteCall(loaded.signatures[name], loaded, request.device)
 
-    return predictor_over(request, signatures, get_ready, None)
+    return predictor_over(request.reference(None), signatures, get_ready)
 
 
 def _over_model(request: PredictorRequest, model: Any) -> Predictor:
@@ -85,7 +84,7 @@ def _over_model(request: PredictorRequest, model: Any) -> Predictor:
     inference = inference_of(model)
     run = ConcreteCall(inference, model, request.device)
     signatures = {inference.signature.name: inference.signature}
-    return predictor_over(request, signatures, lambda _: run, None)
+    return predictor_over(request.reference(None), signatures, lambda _: run)
 
 
 def _signatures_in_file(folder: Path) -> Mapping[str, Signature]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import fastload
 from fastload.errors import ModelChangedError, NoSuchSignatureError
-from fastload.predictor.batches import batches, joined
 from fastload.predictor.inputs import array_of, named_inputs, tensor_of
 from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec, map_structure
 
@@ -102,6 +101,9 @@ class SignatureFunction:
         Returns:
             Numpy arrays by name.
         """
+        # Imported here: single calls do without.
+        from fastload.predictor.batches import batches, joined
+
         run, signature = self._run(), self._signature
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size={batch_size!r} is no positive number of rows")
@@ -181,6 +183,25 @@ def chosen_signature(names: Mapping[str, Any], wanted: str | None, path: str) ->
     if wanted not in names:
         raise NoSuchSignatureError(path, wanted, sorted(names))
     return wanted
+
+
+def predictor_over(
+    reference: Reference, signatures: Mapping[str, Signature], get_ready: Callable[[str], Run]
+) -> Predictor:
+    """Return a predictor whose function is ready to be called.
+
+    Args:
+        reference: the call that asks for it.
+        signatures: what each function of the model takes and gives, by name.
+        get_ready: returns what runs the function of a name.
+
+    Raises:
+        NoSuchSignatureError: the model lacks the signature that was asked for.
+    """
+    name = chosen_signature(signatures, reference.signature, reference.path)
+    functions = Signatures(signatures, get_ready)
+    functions.ready(name)
+    return Predictor(functions, name, reference)
 
 
 class Predictor:

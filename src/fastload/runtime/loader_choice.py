@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from fastload.cache.entry import KERAS2
 from fastload.errors import UnsupportedSourceError
-from fastload.runtime.core.keras import KERAS2, Keras
+from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.source.kinds import ModelSource, SourceKind
 from fastload.twin.reader import Twin

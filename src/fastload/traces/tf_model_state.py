@@ -8,8 +8,9 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from fastload.cache.entry import KERAS3
 from fastload.errors import UnsupportedRuntimeError
-from fastload.runtime.core.keras import KERAS3, Keras
+from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.core.transplant import require
 from fastload.traces.object_state import is_same, state_of

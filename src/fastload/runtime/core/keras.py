@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Final, Literal
 
+from fastload.cache.entry import KERAS2, KERAS3
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.runtime.core.backend import (
     SERVED,
@@ -21,8 +22,6 @@ from fastload.runtime.core.tensorflow import first_module, import_module, tensor
 from fastload.switch import as_stock
 
 KerasChoice = Literal["auto", "keras", "tf_keras"]
-KERAS2: Final = "keras2"
-KERAS3: Final = "keras3"
 _KERAS3_SINCE: Final = (3, 0)
 
 

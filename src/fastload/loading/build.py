@@ -1,0 +1,116 @@
+"""Build a twin: convert or migrate the source under a lock, then move the file to its place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fastload import registry
+from fastload.cache.eviction import evict
+from fastload.cache.locking import entry_lock
+from fastload.cache.memo import remember
+from fastload.cache.publish import replacing
+from fastload.convert.convert import convert
+from fastload.errors import (
+    FastloadError,
+    UnconvertibleModelError,
+    UnsafeSourceError,
+    UnsupportedSourceError,
+)
+from fastload.loading.plan import Identity, Plan
+from fastload.report import Outcome
+from fastload.runtime.core.keras import Keras, is_known
+from fastload.source.detect import detect
+
+_logger: Final = logging.getLogger("fastload")
+
+
+def build(plan: Plan) -> Outcome:
+    """Write the twin, unless another process wrote it while this one waited for the lock.
+
+    Returns:
+        `miss` if this call wrote it, `hit` if another did.
+
+    Raises:
+        CacheError: the cache cannot be written, or the lock was not free in time.
+        BypassError: the source cannot be converted or migrated; that is remembered.
+    """
+    entry, settings = plan.identity.entry, plan.request.settings
+    entry.cache.ensure()
+    with entry_lock(entry, settings.lock_timeout_s):
+        if entry.path.exists():
+            return Outcome.HIT
+        _write(plan)
+    evict(entry.cache, settings.cache_max_size_bytes, keep={entry.name})
+    return Outcome.MISS
+
+
+def _write(plan: Plan) -> None:
+    """Write the twin beside its place, then move it there; remember what cannot be converted."""
+    identity = plan.identity
+    needed = sum(file.size for file in identity.source.files)
+    try:
+        with replacing(identity.entry.path, needed_bytes=needed) as partial:
+            _migrate(plan, partial) if identity.is_migrated else _convert(identity, partial)
+            _require_unchanged(identity)
+    except (UnconvertibleModelError, UnsafeSourceError) as error:
+        remember(
+            identity.entry.cache,
+            identity.source.path,
+            identity.content,
+            converter=identity.converter,
+            refusal=(error.code, error.explanation()),
+        )
+        raise
+    except FastloadError:
+        raise
+    except Exception as error:  # a model that nobody foresaw must not fail where stock loads it
+        _logger.warning(
+            "%s could not be converted; please report this", identity.source.path, exc_info=True
+        )
+        raise UnconvertibleModelError(
+            f"the conversion failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _convert(identity: Identity, path: Path) -> None:
+    convert(path, identity.source, identity.content, identity.generation, identity.section)
+
+
+def _migrate(plan: Plan, path: Path) -> None:
+    # Imported here: conversions do without.
+    from fastload.keras2to3.migrate import Order, migrate
+
+    assert isinstance(plan.keras, Keras)  # noqa: S101 - `loading.plan` migrates for no other
+    order = Order(
+        source=plan.identity.source,
+        fingerprint=plan.identity.content,
+        keras=plan.keras,
+        resolve=_Objects(plan.custom_objects, plan.keras),
+        compiled=plan.request.compile,
+    )
+    migrate(path, order)
+
+
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """Finds the custom objects for the names that a configuration uses."""
+
+    given: Mapping[str, Any]
+    keras: Keras
+
+    def __call__(self, names: Iterable[str]) -> Mapping[str, Any]:
+        return registry.resolve(names, self._is_known) | dict(self.given)
+
+    def _is_known(self, name: str) -> bool:
+        return name in self.given or is_known(self.keras, name)
+
+
+def _require_unchanged(identity: Identity) -> None:
+    """Check that what was converted is what was hashed."""
+    path = identity.source.path
+    if detect(path).files != identity.source.files:
+        raise UnsupportedSourceError(f"{str(path)!r} was written to while it was converted")
