@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 
-from fastload.lazy_weights import tf_deliveries as deliveries
+from fastload.lazy_weights import tf_graph_reads as deliveries
 from fastload.lazy_weights.budget import Budget
 from fastload.lazy_weights.lender import Lender, array_over
 from fastload.lazy_weights.lending_plan import plan_of

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from fastload.errors import MemoryBudgetError
-from fastload.lazy_weights import tf_deliveries as deliveries
+from fastload.lazy_weights import tf_graph_reads as deliveries
 from fastload.lazy_weights.places import Wait
-from fastload.lazy_weights.tf_deliveries import delivered
+from fastload.lazy_weights.tf_graph_reads import delivered
 from tests.runtime.lent_variables import end_threads
 
 tf = pytest.importorskip("tensorflow")

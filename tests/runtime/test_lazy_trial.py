@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fastload.errors import MemoryBudgetError, UnsupportedRuntimeError
-from fastload.lazy_weights import tf_trial as lazy_trial
-from fastload.lazy_weights.tf_trial import require_lazy_variables
+from fastload.lazy_weights import tf_lazy_variables as lazy_trial
+from fastload.lazy_weights.tf_lazy_variables import require_lazy_variables
 from tests.runtime.lent_variables import end_threads
 
 tf = pytest.importorskip("tensorflow")

@@ -13,7 +13,7 @@ from fastload.loading.request import current_settings, require_enabled
 from fastload.loading.store import Identity, identify, migration_of, require_section
 from fastload.report import Outcome
 from fastload.runtime.core.keras import KERAS3, KerasChoice, expected_generation
-from fastload.runtime.loader_choice import require_opens
+from fastload.runtime.restore_keras import require_opens
 from fastload.settings import Settings
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource

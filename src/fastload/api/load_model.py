@@ -35,12 +35,12 @@ from fastload.runtime.core.keras import (
     require_tensorflow,
 )
 from fastload.runtime.functions.flat_call import require_device
-from fastload.runtime.loader_choice import require_opens
+from fastload.runtime.restore_keras import require_opens
 from fastload.settings import WeightsMode, weights_choice, weights_mode
 from fastload.source.detect import detect
 from fastload.source.kinds import SourceKind
 from fastload.traces.remember import remember_predict
-from fastload.twin.documents import FUNCTION_SECTION
+from fastload.twin.format import FUNCTION_SECTION
 from fastload.twin.reader import Twin
 
 
@@ -259,7 +259,7 @@ def _load_objects(call: SavedModelCall, clock: PhaseClock) -> Served:
         twin, outcome = open_twin(identity, call.settings, call.weights)
     with clock.phase("restore"), dropping_corrupt(identity.entry):
         # Imported here: other loads do without.
-        from fastload.runtime.saved_model.restore_objects import restore_saved_model
+        from fastload.runtime.saved_model.objects import restore_saved_model
 
         model = restore_saved_model(twin, os.fspath(call.filepath), call.tags)
     return Served(model=model, outcome=outcome, twin=twin)

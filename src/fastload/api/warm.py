@@ -30,11 +30,11 @@ from fastload.runtime.core.keras import (
     require_tensorflow,
 )
 from fastload.runtime.functions.flat_function import NotFlatError
-from fastload.runtime.loader_choice import require_opens
+from fastload.runtime.restore_keras import require_opens
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
 from fastload.traces.remember import learn_predict, remember_predict
-from fastload.twin.documents import PREDICTION_SECTION, SIGNATURES
+from fastload.twin.format import PREDICTION_SECTION, SIGNATURES
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger("fastload")

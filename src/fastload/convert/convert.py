@@ -24,7 +24,7 @@ def convert(
         source: what to convert.
         fingerprint: its content.
         generation: the Keras that the twin serves, `keras2` or `keras3`.
-        section: what it must be able to serve; see `twin.documents`.
+        section: what it must be able to serve; see `twin.format`.
 
     Returns:
         Size of the twin in bytes.

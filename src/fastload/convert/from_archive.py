@@ -16,8 +16,7 @@ from fastload.errors import UnconvertibleModelError
 from fastload.source.hdf5 import HDF5Source
 from fastload.source.keras_archive import read_keras_archive
 from fastload.source.kinds import Fingerprint, ModelSource
-from fastload.twin.documents import STATE
-from fastload.twin.format import Manifest, WeightSpec
+from fastload.twin.format import STATE, Manifest, WeightSpec
 
 #: A variable that its layer holds itself, and left it to Keras to name.
 _NUMBERED: Final = re.compile(r"layers/[^/]+/vars/\d+")

@@ -14,13 +14,14 @@ from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph, parse_saved_model
 from fastload.source.kinds import Fingerprint, ModelSource
 from fastload.source.saved_model_parts import has_objects, read_saved_model
-from fastload.twin.documents import (
+from fastload.twin.format import (
     FUNCTION_SECTION,
     KERAS_SECTION,
     PREDICTION_SECTION,
     REFUSALS,
+    Manifest,
+    WeightSpec,
 )
-from fastload.twin.format import Manifest, WeightSpec
 
 _EMPTY = Section(documents={}, weights={})
 

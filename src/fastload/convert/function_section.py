@@ -17,7 +17,7 @@ from fastload.runtime.saved_model.object_paths import captured, paths
 from fastload.signature import Signature
 from fastload.source.kinds import ModelSource
 from fastload.source.saved_model_parts import read_functions, read_saved_model
-from fastload.twin.documents import (
+from fastload.twin.format import (
     FUNCTION_INDEX,
     FUNCTIONS,
     OTHER_STATE,
@@ -25,8 +25,8 @@ from fastload.twin.documents import (
     SAVED_VARIABLES,
     SIGNATURE_NODES,
     SIGNATURES,
+    WeightSpec,
 )
-from fastload.twin.format import WeightSpec
 
 _SIGNATURES: Final = "root.signatures"
 #: What can be made on its own, before everything else.

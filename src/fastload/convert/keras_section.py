@@ -16,14 +16,14 @@ from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import Checkpoint, keras_metadata, saved_model_message
 from fastload.source.kinds import ModelSource
 from fastload.source.saved_model_parts import SavedModelParts
-from fastload.twin.documents import (
+from fastload.twin.format import (
     KERAS_METADATA,
     LAYER_CLASSES,
     OBJECT_GRAPH,
     SOURCE_NODES,
     VARIABLES,
+    WeightSpec,
 )
-from fastload.twin.format import WeightSpec
 
 _METADATA_FILE: Final = "keras_metadata.pb"
 _CHILD_LAYER: Final = re.compile(r"layer-(\d+)$")

@@ -18,8 +18,7 @@ from fastload.runtime.saved_model.session_graph import (
     signature_of_graph,
     variables_of,
 )
-from fastload.twin.documents import SESSION_GRAPH, SESSION_VARIABLES, SIGNATURES
-from fastload.twin.format import WeightSpec
+from fastload.twin.format import SESSION_GRAPH, SESSION_VARIABLES, SIGNATURES, WeightSpec
 
 #: The tag of the graph that predictions are made with.
 SERVING: Final = "serve"

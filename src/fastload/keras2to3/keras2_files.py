@@ -10,10 +10,10 @@ from typing import Any
 
 from fastload.convert.conversion import object_names
 from fastload.errors import MigrationError, UnconvertibleModelError
-from fastload.keras2to3.compilation import compile_migrated
 from fastload.keras2to3.rules.configs import migrated
 from fastload.keras2to3.rules.graph import is_network, is_sequential, layer_configs
 from fastload.keras2to3.rules.rule import Record
+from fastload.keras2to3.tf_compilation import compile_migrated
 from fastload.keras2to3.tf_file_weights import (
     Held,
     named_layers,

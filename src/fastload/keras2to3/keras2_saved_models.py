@@ -10,7 +10,6 @@ from fastload.convert.conversion import object_names
 from fastload.convert.keras_section import saved_metadata
 from fastload.convert.object_graph import checkpoint_keys
 from fastload.errors import MigrationError
-from fastload.keras2to3.compilation import compile_migrated
 from fastload.keras2to3.lookup_tables import (
     Tables,
     with_vocabularies,
@@ -19,9 +18,9 @@ from fastload.keras2to3.lookup_tables import (
 from fastload.keras2to3.rules.configs import migrated
 from fastload.keras2to3.rules.graph import layer_configs
 from fastload.keras2to3.rules.rule import Record
+from fastload.keras2to3.tf_compilation import OptimizerState, compile_migrated
 from fastload.keras2to3.tf_models import ModelBuilder
 from fastload.keras2to3.tf_saved_model_weights import WeightAssignment
-from fastload.keras2to3.tf_training import OptimizerState
 from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph
 from fastload.source.saved_model_parts import read_saved_model
 

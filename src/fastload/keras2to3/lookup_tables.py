@@ -1,8 +1,8 @@
-"""The words of lookup layers, which a SavedModel keeps in its tables and assets."""
+"""The vocabularies of lookup layers, which a SavedModel keeps in its tables and assets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.convert.object_graph import CheckpointKeys
-from fastload.convert.saved_constants import constant_values
-from fastload.runtime.core.tensorflow import Checkpoint
+from fastload.runtime.core.tensorflow import Checkpoint, parse_saved_model, tensorflow
+from fastload.source.saved_model_parts import read_functions
 
 _LOOKUPS: Final = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
 _INNER: Final = "_lookup_layer"
@@ -142,3 +142,14 @@ def _is_empty(config: Mapping[str, Any]) -> bool:
 
 def _is_list(item: Any) -> bool:
     return isinstance(item, (list, tuple))
+
+
+def constant_values(path: Path, names: Sequence[str]) -> list[Any]:
+    """Return the values of the nodes *names* of the `saved_model.pb` at *path*, as arrays.
+
+    Raises:
+        UnconvertibleModelError: it is damaged.
+    """
+    meta_graph = parse_saved_model(read_functions(path, frozenset(names)).objects).meta_graphs[0]
+    found = {node.name: node.attr["value"].tensor for node in meta_graph.graph_def.node}
+    return [tensorflow().make_ndarray(found[name]) for name in names]

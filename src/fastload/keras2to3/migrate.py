@@ -21,7 +21,7 @@ from fastload.runtime.core.global_state import undone
 from fastload.runtime.core.keras import Keras, keras_of
 from fastload.source.detect import detect
 from fastload.source.kinds import Fingerprint, ModelSource, SourceKind
-from fastload.twin.documents import MIGRATION
+from fastload.twin.format import MIGRATION
 from fastload.twin.writer import write_twin
 
 #: Returns custom classes and functions for the names that a configuration uses.

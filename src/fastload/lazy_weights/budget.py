@@ -1,28 +1,30 @@
 """A budget of bytes, and the weights that share it.
 
-A weight is *lent* while somebody may be reading it; its pages stay. One that is not lent may go at
-any moment, and goes when another one needs its room: the one that is needed last, by the order of
-its model. What is in memory is never more than the budget: whoever asks for more waits for what
-others give back, or is refused where nobody else has anything.
+A weight is *lent* while something may be reading it; its pages stay. One that is not lent may be
+dropped at any moment, and is when another one needs its room: the one that is needed last, by the
+order of its model. What is in memory never exceeds the budget: a borrower waits for what others
+give back, or gets an error where nobody else has anything.
 
-A graph may wait in a circle: TensorFlow joins kernels, and a joined one may hold its weight until
+A graph may wait in a circle: TensorFlow fuses kernels, and a fused one may hold its weight until
 another layer is done that needs room. Then no weight that is lent is in use, and that is measured,
 not guessed: their pages are dropped, and nobody touches them again. They are suspended: they stay
-lent, but give their room to the one that all wait for, and get it back when that one comes back.
+lent, but give their room to the one that all wait for, and get it back when that one is returned.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from fastload.errors import MemoryBudgetError
 from fastload.lazy_weights.pages import Piece
-from fastload.lazy_weights.patience import MOMENT_S, Patience, is_unused
 from fastload.lazy_weights.places import Place, Shelf, Wait
+from fastload.settings import budget_bytes
 
 #: A graph borrows ahead by no more than this part of a budget.
 _PARTS: Final = 4
@@ -298,3 +300,149 @@ class Budget:
         finally:
             with self.changed:
                 self.changed.notify_all()
+
+
+#: How long to look whether a weight is used.
+MOMENT_S: Final = 0.02
+#: Where nothing came back for so long, nothing will.
+PATIENCE_S: Final = 30.0
+#: Where other work goes on, a kernel may be kept from its weight for so many moments.
+_QUIET_MOMENTS: Final = 50
+#: Who waited for so long is not early any more.
+_WORN_S: Final = 1.0
+_IDLE: Final = 0.1
+#: One folder a thread; see proc(5). It is read only where Linux tells of pages.
+_TASKS: Final = Path("/proc/self/task")
+_AT_WORK: Final = frozenset("RD")
+
+
+class Moment:
+    """The beginning of a moment.
+
+    Attributes:
+        returns: how many weights had come back.
+    """
+
+    def __init__(self, returns: int) -> None:
+        self.returns = returns
+        self._time, self._cpu = time.monotonic(), time.process_time()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether this process computed next to nothing since, and was not kept from it."""
+        worked = time.process_time() - self._cpu
+        return worked < _IDLE * (time.monotonic() - self._time) and not is_at_work()
+
+
+class Patience:
+    """How long somebody has waited for room.
+
+    Args:
+        returns: how many weights had come back when the waiting began.
+    """
+
+    def __init__(self, returns: int) -> None:
+        self._returns, self._since, self._quiet = returns, time.monotonic(), 0
+        self._began = self._since
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether the waiting began long ago, whatever came back meanwhile."""
+        return time.monotonic() - self._began > _WORN_S
+
+    def is_over(self, returns: int) -> bool:
+        """Say whether nothing came back for too long."""
+        if returns != self._returns:
+            self._returns, self._since = returns, time.monotonic()
+        return time.monotonic() - self._since > PATIENCE_S
+
+    def is_quiet(self, moment: Moment, *, is_used: bool) -> bool:
+        """Say, at the end of a moment, whether nobody can be about to use a weight."""
+        self._quiet = 0 if is_used else self._quiet + 1
+        return self._quiet >= (1 if moment.is_idle else _QUIET_MOMENTS)
+
+
+def is_at_work() -> bool:
+    """Say whether another thread of this process runs, or waits for a core or for the disk.
+
+    Where other processes take all cores, a thread that is about to use a weight may wait for long.
+    """
+    others = [task for task in _TASKS.iterdir() if int(task.name) != threading.get_native_id()]
+    return any(_state(task) in _AT_WORK for task in others)
+
+
+def _state(task: Path) -> str:
+    try:
+        # The thread's name comes before, in parentheses, and may have some of its own.
+        return (task / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except OSError:  # it has ended
+        return ""
+
+
+def is_unused(
+    lent: Sequence[Place],
+    returns: Callable[[], int],
+    changed: threading.Condition,
+    patience: Patience,
+) -> bool:
+    """Say whether nobody uses what is lent: who does touches its pages, once they are dropped.
+
+    Args:
+        lent: places of weights.
+        returns: says how many weights have come back.
+        changed: told when one has; it is waited for without its lock.
+        patience: of who waits.
+    """
+    pieces = [place.piece for place in lent if place.piece is not None]
+    if not all(piece.can_be_watched for piece in pieces):
+        return False
+    for piece in pieces:
+        piece.drop_pages()
+    moment = Moment(returns())
+    changed.wait(MOMENT_S)
+    is_used = returns() != moment.returns or any(map(_is_touched, lent))
+    return patience.is_quiet(moment, is_used=is_used)
+
+
+def _is_touched(place: Place) -> bool:
+    return place.piece is not None and place.piece.is_touched()
+
+
+_lock = threading.Lock()
+_shared: Budget | None = None
+
+
+def set_memory_budget(memory_budget: int | str | None) -> None:
+    """Have all models that are loaded lazily from now on share one budget.
+
+    It is for models whose load gives no `memory_budget=` of its own. What the models share is given
+    to the one that runs: the weights of the others go first.
+
+    Args:
+        memory_budget: bytes, as a number or as `"1GiB"`. Another number changes the budget of the
+            models that share it already; None ends the sharing for models that are loaded later.
+
+    Raises:
+        MemoryBudgetError: the models that share the budget keep more than that, or use it right
+            now. The budget stays as it was.
+        ValueError: it is no size.
+
+    Example:
+        >>> import fastload
+        >>> fastload.set_memory_budget("1GiB")
+        >>> fastload.set_memory_budget(None)
+    """
+    global _shared  # noqa: PLW0603 - it is the process's
+    limit = budget_bytes(memory_budget)
+    with _lock:
+        if limit is None:
+            _shared = None
+        elif _shared is None:
+            _shared = Budget(limit)
+        else:
+            _shared.resize(limit)
+
+
+def shared_budget() -> Budget | None:
+    """Return the budget that models share, if there is one."""
+    return _shared

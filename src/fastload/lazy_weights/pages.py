@@ -20,8 +20,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import numpy as np
+
 from fastload.lazy_weights.lending_plan import LazyWeight
-from fastload.lazy_weights.page_table import is_in_memory, is_told, was_written
+
+#: One entry of 64 bits a page; see Documentation/admin-guide/mm/pagemap.rst in the kernel's source.
+_PAGEMAP: Final = Path("/proc/self/pagemap")
+_PRESENT, _SWAPPED, _OF_FILE = (np.uint64(1 << bit) for bit in (63, 62, 61))
+
+
+def has_pagemap() -> bool:
+    """Say whether the system tells of pages at all."""
+    return bool(len(_entries(id(_PAGEMAP), 1)))
+
+
+def is_in_memory(address: int, nbytes: int) -> bool:
+    """Say whether any page of *nbytes* at *address* is in memory."""
+    return bool(np.any(_entries(address, nbytes) & _PRESENT))
+
+
+def was_written(address: int, nbytes: int) -> bool:
+    """Say whether somebody wrote into memory that was mapped from a file, copy-on-write.
+
+    A page that is in memory or swapped out, and is not the file's, is a copy that a write made.
+    """
+    entries = _entries(address, nbytes)
+    is_somewhere, is_of_file = entries & (_PRESENT | _SWAPPED), entries & _OF_FILE
+    return bool(np.any(is_somewhere.astype(bool) & ~is_of_file.astype(bool)))
+
+
+def _entries(address: int, nbytes: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Return the entries of the pages that some memory lies on; none where the system is silent."""
+    first = address // mmap.PAGESIZE
+    count = -(-(address + nbytes) // mmap.PAGESIZE) - first
+    try:
+        with _PAGEMAP.open("rb", buffering=0) as file:
+            file.seek(first * 8)
+            return np.frombuffer(file.read(count * 8), np.uint64)
+    except OSError:
+        return np.empty(0, np.uint64)
+
 
 #: Linux 5.14: map and read pages at once, without touching them; see madvise(2).
 _MADV_POPULATE_READ: Final = 22
@@ -159,7 +197,7 @@ class _Mapping:
 
     @property
     def can_be_watched(self) -> bool:
-        return is_told() and not self.was_written()
+        return has_pagemap() and not self.was_written()
 
     def drop_pages(self) -> None:
         _required_libc().madvise(self.address, self.nbytes, mmap.MADV_DONTNEED)

@@ -12,21 +12,19 @@ from fastload.cache.mounts import is_network_filesystem
 from fastload.errors import MemoryBudgetError, RestoreError
 from fastload.lazy_weights.accounts import Residency, residency_of, residency_of_whole
 from fastload.lazy_weights.available import available_bytes
-from fastload.lazy_weights.budget import Budget
+from fastload.lazy_weights.budget import Budget, shared_budget
 from fastload.lazy_weights.first_pass import WatchedLender
 from fastload.lazy_weights.lender import Lender
 from fastload.lazy_weights.lending_plan import Plan, plan_of, plan_of_functions
-from fastload.lazy_weights.page_table import was_written
-from fastload.lazy_weights.pages import Pages, pages_of
-from fastload.lazy_weights.shared import shared_budget
-from fastload.lazy_weights.tf_device_pages import DevicePages
+from fastload.lazy_weights.pages import Pages, pages_of, was_written
 from fastload.lazy_weights.tf_lazy_models import (
     lend_weights,
     nbytes_besides,
     refuse_compilation,
     variables_of,
 )
-from fastload.lazy_weights.tf_trial import require_lazy_variables
+from fastload.lazy_weights.tf_lazy_variables import require_lazy_variables
+from fastload.lazy_weights.tf_lent_tensors import DevicePages
 from fastload.twin.format import USER_BLOCK_BYTES
 from fastload.twin.reader import Twin
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from fastload.lazy_weights.lender import Lender
 from fastload.lazy_weights.places import Wait
-from fastload.lazy_weights.tf_deliveries import delivered
+from fastload.lazy_weights.tf_graph_reads import delivered, took_turn, turn_in
 from fastload.lazy_weights.tf_lent_tensors import lent_tensor
-from fastload.lazy_weights.turns import took_turn, turn_in
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.tensorflow import import_module, tensorflow
 from fastload.runtime.core.transplant import require

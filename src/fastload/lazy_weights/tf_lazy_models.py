@@ -10,7 +10,7 @@ import numpy as np
 
 from fastload.lazy_weights.lender import Lender
 from fastload.lazy_weights.lending_plan import SMALL_BYTES
-from fastload.lazy_weights.page_table import was_written
+from fastload.lazy_weights.pages import was_written
 from fastload.lazy_weights.tf_lazy_variables import is_plain, make_lazy, own_memory
 from fastload.runtime.core.zero_copy import address_of, has_dlpack
 from fastload.twin.reader import Twin

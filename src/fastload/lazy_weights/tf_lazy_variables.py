@@ -1,19 +1,19 @@
-"""Variables whose values are lent to whoever reads them, and to nobody else.
+"""Variables whose values are lent, while they are read.
 
 Every way to a variable's value leads through its `_read_variable_op` in Python, with one exception:
-the eager runtime reads a variable that is handed to an operation by itself, in C++, through its
-attribute `_handle`. Where that is no eager tensor, the runtime leaves the operation to Python, and
-Python converts the variable by reading it. So a lazy variable has a stand-in there.
+the eager runtime reads a variable that is passed to an operation by itself, in C++, through its
+attribute `_handle`. Where that is not an eager tensor, the runtime leaves the operation to Python,
+and Python converts the variable by reading it. So a lazy variable has a stand-in there.
 
 In a graph a read becomes an operation that calls back when it is run. What it returns is a tensor
-over the lent pages: TensorFlow lets go of it as soon as the last kernel that takes it has run, so
-the weight is lent for just as long as it is needed, and no other node knows of it: the graph is
-optimized as it would be. `turns` keeps reads in an order in which none takes the room that an
-earlier layer still waits for.
+over the lent pages: TensorFlow releases it as soon as the last kernel that takes it has run, so
+the weight is lent for just as long as it is needed, and no other node depends on it: the graph is
+optimized as it would be otherwise. `tf_graph_reads` keeps reads in an order in which none takes the
+room that an earlier layer still waits for.
 
-Whoever asks for the handle itself may be about to write: the variable becomes ordinary memory.
-The variable keeps its tensor over the twin's own mapping all the while. Nobody touches that, and
-whoever does it in a way that is not foreseen here gets the right values all the same.
+Code that asks for the handle itself may be about to write: the variable becomes ordinary memory.
+The variable keeps its tensor over the twin's own mapping all the while. Nothing touches that; code
+that does so in a way that is not foreseen here still gets the right values.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.errors import UnsupportedRequestError
+from fastload.errors import FastloadError, UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.lazy_weights.lender import Lender
+from fastload.lazy_weights.lending_plan import LazyWeight
 from fastload.lazy_weights.places import Wait
-from fastload.lazy_weights.tf_deliveries import DELIVERING, delivered
+from fastload.lazy_weights.tf_graph_reads import DELIVERING, delivered, took_turn, turn_in
 from fastload.lazy_weights.tf_lent_tensors import lent_tensor
-from fastload.lazy_weights.turns import took_turn, turn_in
 from fastload.runtime.core.tensorflow import import_module, tensorflow
 from fastload.runtime.core.transplant import require
+from fastload.twin.format import WeightRef
 
 _LOAN: Final = "_fastload_loan"
 _GRADIENT: Final = "FastloadRead"
@@ -296,3 +297,49 @@ def _read_in_graph(variable: Any) -> Any:
     values = _recorded(handle, emitted)
     took_turn(graph, values.op)
     return values
+
+
+@functools.cache
+def require_lazy_variables() -> None:
+    """Check that this TensorFlow reads variables as `lazy_variables` expects, also in graphs.
+
+    Raises:
+        UnsupportedRuntimeError: it does not.
+    """
+    if tuple(map(int, np.__version__.split(".")[:2])) < (1, 24):
+        raise UnsupportedRuntimeError("lazy weights need numpy 1.24 or later (numpy#22507)")
+    try:
+        seen = _tried()
+    except (FastloadError, MemoryError):
+        raise
+    except Exception as error:  # found now, the load can still be left to stock
+        what = f"{type(error).__name__}: {error}"
+        raise UnsupportedRuntimeError(f"TensorFlow reads no lazy variable: {what}") from error
+    if seen != [(8.0, 1), (8.0, 2)]:
+        raise UnsupportedRuntimeError("TensorFlow reads variables in an unknown way")
+
+
+def _tried() -> list[tuple[float, int]]:
+    """Return what is computed with a lazy variable at once and in a graph, and after what reads."""
+    tf = tensorflow()
+    reads: Any = _Reads()
+    with tf.init_scope():
+        variable = tf.Variable(np.zeros((2, 2), np.float32), trainable=False)
+        make_lazy(variable, reads, "")
+
+        def total() -> Any:
+            return tf.reduce_sum(tf.matmul(tf.ones((2, 2)), variable))
+
+        in_graph = tf.function(total, autograph=False).get_concrete_function()
+        return [(float(run()), reads.count) for run in (total, in_graph)]
+
+
+class _Reads:
+    """Stands for a lender: counts, and lends what the variable does not hold."""
+
+    count = 0
+
+    def lend(self, name: str, wait: Wait) -> tuple[Any, LazyWeight]:
+        self.count += 1
+        ref = WeightRef(name=name, dtype="float32", shape=(2, 2), offset=0, nbytes=16, sha256="")
+        return np.ones((2, 2), np.float32), LazyWeight(ref=ref, layer="")

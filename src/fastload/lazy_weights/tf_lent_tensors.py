@@ -1,13 +1,99 @@
-"""What is lent, as a tensor."""
+"""Lent weights as tensors: over the pages of the host, or copied to a device."""
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import dataclass
 from typing import Any
 
-from fastload.lazy_weights.lender import Lender, array_over
+from fastload.lazy_weights.lender import Lender, array_over, as_array
+from fastload.lazy_weights.lending_plan import LazyWeight
+from fastload.lazy_weights.pages import Pages, Unwatched
 from fastload.lazy_weights.places import Wait
-from fastload.lazy_weights.tf_device_pages import DeviceLoan
+from fastload.runtime.core.eager import placed
+from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.core.zero_copy import tensor_over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevicePages:
+    """A file whose weights are wanted on a device.
+
+    Attributes:
+        file: the file.
+        device: as for `tf.device`.
+    """
+
+    file: Pages
+    device: str
+
+    def piece(self, weight: LazyWeight) -> DeviceCopy:
+        """Return a place for *weight* on the device; nothing is there yet."""
+        return DeviceCopy(pages=self, weight=weight)
+
+    def advise(self, weight: LazyWeight) -> None:
+        """Have the system read *weight* from disk soon."""
+        self.file.advise(weight)
+
+    def content(self, weight: LazyWeight) -> Any:
+        """Return the bytes of *weight*, in ordinary memory of the host."""
+        return self.file.content(weight)
+
+
+@dataclass(slots=True, kw_only=True)
+class DeviceCopy(Unwatched):
+    """A weight on a device.
+
+    Attributes:
+        pages: what it is of.
+        weight: which.
+        tensor: its values; None before they are there.
+    """
+
+    pages: DevicePages
+    weight: LazyWeight
+    tensor: Any = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the values are there."""
+        return self.tensor is not None
+
+    def read(self) -> None:
+        """Copy the weight to the device; the host has a copy for that while."""
+        values = tensor_over(as_array(self.pages.content(self.weight), self.weight))
+        with tensorflow().init_scope(), placed(self.pages.device):
+            self.tensor = tensorflow().identity(values)
+
+    def owner(self) -> DeviceLoan:
+        """Return what stands for one use."""
+        return DeviceLoan(self)
+
+    def close(self) -> None:
+        """Give its memory back."""
+        self.tensor = None
+
+
+class DeviceLoan:
+    """One use of a weight on a device."""
+
+    def __init__(self, copy: DeviceCopy) -> None:
+        self._copy = copy
+
+    def take(self) -> Any:
+        """Return the tensor; the use lasts until it is collected.
+
+        What a tape keeps for gradients is not seen: it holds the values, not this object.
+        """
+        copy = self._copy
+        with placed(copy.pages.device):
+            tensor = tensorflow().identity(copy.tensor)
+        weakref.finalize(tensor, _keep, self).atexit = False
+        return tensor
+
+
+def _keep(loan: DeviceLoan) -> None:
+    """Do nothing: the finalizer that this belongs to has kept *loan* until now."""
 
 
 def lent_tensor(lender: Lender, name: str, wait: Wait) -> Any:

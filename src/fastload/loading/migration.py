@@ -18,7 +18,7 @@ from fastload.report import Outcome
 from fastload.runtime.core.keras import KERAS3, Keras, is_known, keras_of
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
-from fastload.twin.documents import MIGRATION
+from fastload.twin.format import MIGRATION
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger("fastload")

@@ -20,21 +20,21 @@ from fastload.report import Outcome, PhaseClock
 from fastload.runtime.core import early
 from fastload.runtime.core.collector import paused_collector
 from fastload.runtime.core.eager import require_plain_tensorflow
-from fastload.runtime.core.expected_keras import expected_keras
 from fastload.runtime.core.keras import (
     KERAS2,
     Keras,
     KerasChoice,
+    expected_keras,
     keras_of,
     require_plain_moment,
     require_tensorflow,
 )
 from fastload.runtime.functions.flat_call import require_device
-from fastload.runtime.loader_choice import opens, require_opens
+from fastload.runtime.restore_keras import opens, require_opens
 from fastload.settings import WeightsMode, weights_choice
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
-from fastload.twin.documents import PREDICTION_SECTION
+from fastload.twin.format import PREDICTION_SECTION
 from fastload.twin.reader import Twin
 
 if TYPE_CHECKING:  # what a load without lazy weights does without is imported where it is used

@@ -8,11 +8,10 @@ from typing import Any
 from fastload.errors import RestoreError, UnresolvedObjectError
 from fastload.loading.request import ModelCall
 from fastload.loading.store import Identity
-from fastload.runtime.core.custom_objects import custom_objects as objects_for
-from fastload.runtime.core.custom_objects import require_resolved
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.keras import Keras, require_tensorflow
-from fastload.runtime.core.restore_request import RestoreRequest
+from fastload.runtime.core.restore_request import RestoreRequest, require_resolved
+from fastload.runtime.core.restore_request import custom_objects as objects_for
 from fastload.runtime.restore_keras import restore_keras_model
 from fastload.twin.reader import Twin
 

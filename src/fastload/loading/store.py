@@ -36,8 +36,7 @@ from fastload.settings import Settings, WeightsMode
 from fastload.source.detect import detect
 from fastload.source.fingerprint import fingerprint
 from fastload.source.kinds import Fingerprint, ModelSource
-from fastload.twin.documents import KERAS_SECTION, MIGRATED_SECTION, REFUSALS
-from fastload.twin.format import FORMAT_VERSION
+from fastload.twin.format import FORMAT_VERSION, KERAS_SECTION, MIGRATED_SECTION, REFUSALS
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class Identity:
         source: what is on disk.
         content: its fingerprint.
         generation: `keras2` or `keras3`.
-        section: what the twin is wanted for; see `twin.documents`.
+        section: what the twin is wanted for; see `twin.format`.
         entry: where the twin is, whether it exists or not.
     """
 

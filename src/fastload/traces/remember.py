@@ -22,8 +22,8 @@ from fastload.loading.request import ModelCall
 from fastload.loading.store import Identity
 from fastload.runtime.core.backend import TENSORFLOW
 from fastload.runtime.core.collector import paused_collector
-from fastload.runtime.core.custom_objects import uses_only_builtins
 from fastload.runtime.core.keras import Keras
+from fastload.runtime.core.restore_request import uses_only_builtins
 from fastload.traces.tf_key import surroundings
 from fastload.traces.tf_model_state import PredictingModel, blank_batch, is_covered, leave_marks
 from fastload.traces.tf_trace import NotKeptError, Trace, Tracing, brought_back, trace_of

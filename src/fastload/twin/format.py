@@ -1,4 +1,5 @@
-"""The twin's file format, version 1: header, index, and the values that readers and writers share.
+"""The twin's file format, version 1: header, documents, and the values that readers
+and writers share.
 
 A twin is an HDF5 file with a user block of 4,096 bytes before the superblock (HDF5 tools skip it).
 The user block holds `Header`: where the index is and what the file must be. The index is one JSON
@@ -180,3 +181,61 @@ def dtype_of(name: str) -> np.dtype[Any]:
         raise ValueError(f"neither numpy nor ml_dtypes has the dtype {name!r}")
     found: np.dtype[Any] = np.dtype(extended)
     return found
+
+
+#: A `SavedModel` message without functions; its object graph is numbered anew.
+OBJECT_GRAPH: Final = "object_graph.pb"
+#: Keras's metadata by new node id; absent where the object graph carries it (before TF 2.5).
+KERAS_METADATA: Final = "keras_metadata.pb"
+#: Name of the weight by node id.
+VARIABLES: Final = "variables.json"
+#: Node ids of the SavedModel by new node id; there only if it has signatures.
+SOURCE_NODES: Final = "source_nodes.json"
+#: A layer's name by name of the class that the SavedModel's layers are made of.
+LAYER_CLASSES: Final = "layer_classes.json"
+#: Of a model that Keras 2 wrote and Keras 3 opens: the rules that were applied, and the proof.
+MIGRATION: Final = "migration.json"
+#: The group with the tree of a `.keras` archive's `model.weights.h5`.
+STATE: Final = "state"
+
+#: A `SavedModel` message with the whole object graph and no functions.
+SAVED_OBJECTS: Final = "saved_objects.pb"
+#: The `FunctionDefLibrary` of the SavedModel, and offset and length of each function in it by name.
+FUNCTIONS: Final = "functions.pb"
+FUNCTION_INDEX: Final = "functions.json"
+#: Name of the weight by node id of the whole object graph.
+SAVED_VARIABLES: Final = "saved_variables.json"
+#: There if the checkpoint holds more than variables: it is restored from itself then.
+OTHER_STATE: Final = "other_state.json"
+#: Node id by path of the signatures and all that they capture; empty where objects must be made at
+#: once.
+SIGNATURE_NODES: Final = "signature_nodes.json"
+#: What each signature takes and gives, for people.
+SIGNATURES: Final = "signatures.json"
+#: Code and reason why a section is missing, by section.
+REFUSALS: Final = "refusals.json"
+
+#: Of a SavedModel that TensorFlow 1 wrote: a `MetaGraphDef` with what its signatures need, and the
+#: name of the weight by node of each variable.
+SESSION_GRAPH: Final = "session_graph.pb"
+SESSION_VARIABLES: Final = "session_variables.json"
+
+#: What a SavedModel's twin can serve: a Keras model, the object that TensorFlow itself loads, and
+#: predictors.
+KERAS_SECTION: Final = "keras"
+FUNCTION_SECTION: Final = "functions"
+PREDICTION_SECTION: Final = "prediction"
+#: A Keras 3 model of what Keras 2 wrote; always in a twin of its own.
+MIGRATED_SECTION: Final = "migrated"
+
+#: A flat function: everything about it but its `FunctionDef`s, and those one after the other.
+FLAT: Final = "flat.json"
+FLAT_FUNCTIONS: Final = "flat_functions.pb"
+#: Why a function cannot be made flat.
+NOT_FLAT: Final = "not_flat.txt"
+
+#: A trace of a model's predict function: everything about it but its `FunctionDef`s, and those.
+TRACE: Final = "trace.json"
+TRACE_FUNCTIONS: Final = "trace_functions.pb"
+#: Why a trace cannot be kept.
+NOT_KEPT: Final = "not_kept.txt"

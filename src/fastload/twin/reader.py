@@ -15,10 +15,8 @@ import numpy as np
 
 from fastload.errors import TwinCorruptError
 from fastload.twin.format import ALIGNMENT_BYTES, Header, Manifest, WeightRef
-from fastload.twin.index import Index
-from fastload.twin.opening import parse_index, read_header
-from fastload.twin.tree import Tree
-from fastload.twin.view import Contents, TwinFile
+from fastload.twin.index import Index, parse_index, read_header
+from fastload.twin.view import Contents, Tree, TwinFile
 from fastload.twin.weights import STRING, Array, decode, storage_dtype
 
 

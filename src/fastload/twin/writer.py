@@ -21,9 +21,9 @@ from fastload.twin.format import (
     WeightSpec,
     WeightStream,
 )
+from fastload.twin.hdf5_layout import SparseFile
 from fastload.twin.index import Index, plain_groups
-from fastload.twin.sparse import SparseFile
-from fastload.twin.tree import Tree, require_valid
+from fastload.twin.view import Tree, require_valid
 from fastload.twin.weights import STRING, Array, dtype_name, encode, encode_strings, stored_nbytes
 
 

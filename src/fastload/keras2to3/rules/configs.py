@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fastload.keras2to3.rules import layers, objects, operation_layers, recurrent, sequential
+from fastload.keras2to3.rules import (
+    layer_arguments,
+    layers,
+    operation_layers,
+    recurrent,
+    sequential,
+)
 from fastload.keras2to3.rules.decoding import decoded
 from fastload.keras2to3.rules.rule import Item, Record, Rule
 
-RULES: Final = (operation_layers.RULE, *objects.RULES, *recurrent.RULES, *layers.RULES)
+RULES: Final = (operation_layers.RULE, *layer_arguments.RULES, *recurrent.RULES, *layers.RULES)
 #: Applied from the outside in, before all others: they look at what those change.
 FIRST_RULES: Final = sequential.RULES
 
@@ -79,7 +85,7 @@ def _function(key: str, value: Any, record: Record) -> Any:
     """Return *value* under its name of today, if *key* is about functions."""
     if not key.endswith(_FUNCTION_KEYS) or not isinstance(value, str):
         return value
-    name = objects.function_name(value)
+    name = layer_arguments.function_name(value)
     if name != value:
         record.add("function-names")
     return name

@@ -1,8 +1,4 @@
-"""The serving function of a SavedModel, run in a session, as TensorFlow's own servers run it.
-
-`tf.saved_model.load` makes an object of every part of the model; it fails on optimizers of Keras 2
-where no Keras 2 is installed. A session needs no objects.
-"""
+"""A SavedModel's serving function, and a Keras 3 model, as functions from arrays to arrays."""
 
 from __future__ import annotations
 
@@ -11,6 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
+from fastload.runtime.core.backend import TENSORFLOW
+from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.tensorflow import first_module, tensorflow
 
 _SERVING: Final = "serve"
@@ -56,3 +56,39 @@ def _opened(session: Any, path: Path) -> Any:
     if inner is None:
         return tensorflow().compat.v1.saved_model.load(session, [_SERVING], str(path))
     return inner(str(path)).load(session, [_SERVING])
+
+
+def array_call(model: Any, keras: Keras) -> Function:
+    """Return *model*, of Keras 3, as a function of its flat inputs to its flat outputs."""
+    return graph_call(model) if keras.backend == TENSORFLOW else _by_operations(model, keras)
+
+
+def graph_call(model: Any) -> Function:
+    """Return *model*, on TensorFlow, as a function that runs as a graph, as in `predict`."""
+    tf, structure = tensorflow(), _structure(model)
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def run(values: Any) -> Any:
+        inputs = tf.nest.pack_sequence_as(structure, values) if structure is not None else values[0]
+        return tf.nest.flatten(model(inputs, training=False))
+
+    return lambda values: [np.asarray(each) for each in run([tf.constant(v) for v in values])]
+
+
+def _by_operations(model: Any, in_use: Keras) -> Function:
+    keras, structure = in_use.module, _structure(model)
+
+    def run(values: Sequence[Any]) -> list[Any]:
+        if any(value.dtype == object for value in values):
+            raise ValueError(f"Keras on {in_use.backend} computes with no text")
+        tensors = [keras.ops.convert_to_tensor(value) for value in values]
+        packed = keras.tree.pack_sequence_as(structure, tensors) if structure is not None else None
+        outputs = model(tensors[0] if packed is None else packed, training=False)
+        return [keras.ops.convert_to_numpy(each) for each in keras.tree.flatten(outputs)]
+
+    return run
+
+
+def _structure(model: Any) -> Any:
+    structure = getattr(model, "_inputs_struct", None)
+    return model.input if structure is None and hasattr(model, "input") else structure

@@ -1,9 +1,4 @@
-"""Tensors that graphs wait for without a thread.
-
-A graph asks for a tensor by an operation that calls back, and waits for it at a queue: TensorFlow's
-queues are the one thing that a kernel can wait for while its thread does other work. Threads for
-kernels are few, one on the smallest hosts, and the kernels that others wait for need them.
-"""
+"""How graphs read lent weights: in an order that cannot deadlock, and without holding a thread."""
 
 from __future__ import annotations
 
@@ -12,6 +7,7 @@ import logging
 import math
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +18,59 @@ from fastload.errors import MemoryBudgetError
 from fastload.lazy_weights.places import Wait
 from fastload.runtime.core.tensorflow import import_module, tensorflow
 from fastload.runtime.core.transplant import require
+
+_CALLS: Final = ("While", "If", "Case", "PartitionedCall")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a read waits for.
+
+    Attributes:
+        after: operations.
+        data: tensors.
+    """
+
+    after: tuple[Any, ...] = ()
+    data: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Last:
+    operation: Any
+    count: int
+
+
+#: The last read in each graph, and how many operations the graph had then.
+_last: Final[weakref.WeakKeyDictionary[Any, _Last]] = weakref.WeakKeyDictionary()
+
+
+def turn_in(graph: Any) -> Turn:
+    """Return what the next read in *graph*, a `FuncGraph`, waits for."""
+    operations = graph.get_operations()
+    last = _last.get(graph)
+    if last is not None:
+        calls = [each for each in operations[last.count :] if each.type.endswith(_CALLS)]
+        return Turn(after=(last.operation, *calls))
+    if not hasattr(graph.outer_graph, "capture"):  # nobody calls this one but Python
+        calls = [each for each in operations if each.type.endswith(_CALLS)]
+        return Turn(after=tuple(calls))
+    return Turn(data=_latest_value(operations))
+
+
+def took_turn(graph: Any, operation: Any) -> None:
+    """Take down that *operation* is the latest read in *graph*."""
+    _last[graph] = _Last(operation=operation, count=len(graph.get_operations()))
+
+
+def _latest_value(operations: list[Any]) -> tuple[Any, ...]:
+    """Return the last tensor with plain values that one of *operations* gives."""
+    for operation in reversed(operations):
+        for tensor in operation.outputs:
+            if not tensor.dtype.name.startswith(("resource", "variant")):
+                return (tensor,)
+    return ()
+
 
 _logger: Final = logging.getLogger("fastload")
 #: Gives a tensor, or raises a MemoryBudgetError.
