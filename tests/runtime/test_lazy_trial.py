@@ -46,7 +46,7 @@ def takes_other_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (reads_once_too_often, "in an unknown way"),
+        (reads_once_too_often, "in an unexpected way"),
         (has_no_such_queue, "AttributeError"),
         (has_no_such_operation, "AttributeError: .*queue_dequeue_v2"),
         (takes_other_arguments, "TypeError"),

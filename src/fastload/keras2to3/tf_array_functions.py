@@ -24,19 +24,22 @@ Function = Callable[[Sequence[Any]], list[Any]]
 def serving_function(
     path: Path, signature: str, inputs: Sequence[str], outputs: Sequence[str]
 ) -> Iterator[Function]:
-    """Give the function *signature* of the SavedModel at *path* while the context lasts.
+    """Provide the function *signature* of the SavedModel at *path*, in a session.
+
+    `tf.saved_model.load` creates an object for every part of the model, and fails on optimizers of
+    Keras 2 where no Keras 2 is installed. A session, as TensorFlow's own servers use, needs none.
 
     Args:
         path: the SavedModel.
         signature: the name of the function.
-        inputs: the names of its inputs, in the order in which they will be given.
-        outputs: the names of its outputs, in the order in which they are wanted.
+        inputs: the names of its inputs, in the order of the arrays.
+        outputs: the names of its outputs, in the order of the results.
     """
     v1 = tensorflow().compat.v1
     graph = tensorflow().Graph()
     session = v1.Session(graph=graph, config=v1.ConfigProto(device_count={"GPU": 0}))
     try:
-        with graph.as_default():  # for this long only: what runs beside it is not for a graph
+        with graph.as_default():  # no longer than this: other threads run eagerly
             meta_graph = _opened(session, path)
         definition = meta_graph.signature_def[signature]
         feeds = [definition.inputs[name].name for name in inputs]
@@ -49,8 +52,8 @@ def serving_function(
 def _opened(session: Any, path: Path) -> Any:
     """Load the SavedModel at *path* into *session*; return its `MetaGraphDef`.
 
-    What `tf.compat.v1.saved_model.load` does, but for the warning that it is deprecated: the
-    program that loads a model did not call it.
+    This is `tf.compat.v1.saved_model.load` without its deprecation warning, which is not for the
+    program that loads a model.
     """
     inner = getattr(first_module(_LOADER), "SavedModelLoader", None)
     if inner is None:
@@ -59,12 +62,12 @@ def _opened(session: Any, path: Path) -> Any:
 
 
 def array_call(model: Any, keras: Keras) -> Function:
-    """Return *model*, of Keras 3, as a function of its flat inputs to its flat outputs."""
+    """Return *model*, of Keras 3, as a function from its flat inputs to its flat outputs."""
     return graph_call(model) if keras.backend == TENSORFLOW else _by_operations(model, keras)
 
 
 def graph_call(model: Any) -> Function:
-    """Return *model*, on TensorFlow, as a function that runs as a graph, as in `predict`."""
+    """Return *model*, on TensorFlow, as a function that runs in a graph, as `predict` does."""
     tf, structure = tensorflow(), _structure(model)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -80,7 +83,7 @@ def _by_operations(model: Any, in_use: Keras) -> Function:
 
     def run(values: Sequence[Any]) -> list[Any]:
         if any(value.dtype == object for value in values):
-            raise ValueError(f"Keras on {in_use.backend} computes with no text")
+            raise ValueError(f"Keras on {in_use.backend} takes no strings")
         tensors = [keras.ops.convert_to_tensor(value) for value in values]
         packed = keras.tree.pack_sequence_as(structure, tensors) if structure is not None else None
         outputs = model(tensors[0] if packed is None else packed, training=False)

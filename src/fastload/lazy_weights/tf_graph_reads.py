@@ -1,4 +1,23 @@
-"""How graphs read lent weights: in an order that cannot deadlock, and without holding a thread."""
+"""How graphs read lent weights: in an order that cannot deadlock, and without holding a thread.
+
+**Order.** A read that runs too early holds room until its layer's inputs are there; if those need a
+weight that has no room, both wait for ever. So a read comes after everything that its layer can
+need:
+
+- after the read that was traced before it, in the same graph. A weight is then lent only after
+  those of all earlier layers, whose kernels need no later one.
+- after the loops, branches and calls traced in between, which may have reads of their own.
+- the first read within a loop, branch or called function, after a value that was computed there
+  before it: TensorFlow starts what needs no input at once, and loops run ahead of their data.
+
+None of these is an edge that graph optimizers see when they fuse kernels: they fuse none that have
+control edges, so no kernel gets one. A value that is waited for has one more consumer.
+
+**Threads.** A graph requests a tensor by an operation that calls back, and waits for it at a queue:
+TensorFlow's queues are the one thing that a kernel can wait for while its thread does other work.
+Threads for kernels are few, one on the smallest hosts, and the kernels that others wait for need
+them.
+"""
 
 from __future__ import annotations
 
@@ -52,19 +71,19 @@ def turn_in(graph: Any) -> Turn:
     if last is not None:
         calls = [each for each in operations[last.count :] if each.type.endswith(_CALLS)]
         return Turn(after=(last.operation, *calls))
-    if not hasattr(graph.outer_graph, "capture"):  # nobody calls this one but Python
+    if not hasattr(graph.outer_graph, "capture"):  # only Python calls this one
         calls = [each for each in operations if each.type.endswith(_CALLS)]
         return Turn(after=tuple(calls))
     return Turn(data=_latest_value(operations))
 
 
 def took_turn(graph: Any, operation: Any) -> None:
-    """Take down that *operation* is the latest read in *graph*."""
+    """Record *operation* as the latest read in *graph*."""
     _last[graph] = _Last(operation=operation, count=len(graph.get_operations()))
 
 
 def _latest_value(operations: list[Any]) -> tuple[Any, ...]:
-    """Return the last tensor with plain values that one of *operations* gives."""
+    """Return the last tensor of *operations* that is neither a resource nor a variant."""
     for operation in reversed(operations):
         for tensor in operation.outputs:
             if not tensor.dtype.name.startswith(("resource", "variant")):
@@ -73,30 +92,30 @@ def _latest_value(operations: list[Any]) -> tuple[Any, ...]:
 
 
 _logger: Final = logging.getLogger("fastload")
-#: Gives a tensor, or raises a MemoryBudgetError.
+#: Returns a tensor, or raises a MemoryBudgetError.
 Read = Callable[[Wait], Any]
-#: Longer than any graph leaves a delivery lying, and shorter than a borrower's patience.
+#: Longer than any graph leaves a delivery in its queue, and shorter than a borrower's patience.
 STALE_S: Final = 20.0
-#: Where tensors are asked for and handed out; TensorFlow takes them to where they are needed.
+#: Where tensors are requested and delivered; TensorFlow copies them to where they are needed.
 _HOST: Final = "/device:CPU:0"
 #: The operations that a delivery consists of.
 DELIVERING: Final = ("EagerPyFunc", "QueueDequeueV2", "EnsureShape")
 
 
 def delivered(read: Read, inputs: Sequence[Any], dtype: Any, shape: Any) -> Any:
-    """Return, in the graph that is built now, a tensor that *read* gives each time it is run.
+    """Return a tensor of the current graph that *read* provides each time it is evaluated.
 
     Args:
-        read: called in a thread of TensorFlow's, with `Wait.NEVER`; if there is no room, again in
-            another thread, which may wait.
+        read: called in a thread of TensorFlow's, with `Wait.NEVER`; where there is no room, called
+            again in another thread, which may wait.
         inputs: tensors that it comes after.
         dtype: of the tensor.
-        shape: of the tensor; where *read* fails after it waited, the graph ends with an
-            `InvalidArgumentError` about the shape, and the log says why.
+        shape: of the tensor; where *read* fails after waiting, the graph fails with an
+            `InvalidArgumentError` about the shape, and the log has the reason.
     """
 
     def ask(*_: Any) -> Any:
-        return _counter().ask(read, dtype)
+        return _deliveries().request(read, dtype)
 
     tf = tensorflow()
     with tf.device(_HOST):
@@ -113,19 +132,19 @@ def _operations() -> Any:
 
 
 @functools.cache
-def _counter() -> _Counter:
-    return _Counter()
+def _deliveries() -> _Deliveries:
+    return _Deliveries()
 
 
 @dataclass(slots=True, kw_only=True)
-class _Order:
-    """Something that was asked for.
+class _Request:
+    """A tensor that was requested.
 
     Attributes:
-        read: gives it.
-        dtype: what it will be.
-        queue: where it goes.
-        delivered_at: when it got there, in seconds of the monotonic clock.
+        read: returns it.
+        dtype: its dtype.
+        queue: where it is delivered.
+        delivered_at: when it was, in seconds of the monotonic clock.
     """
 
     read: Read
@@ -135,36 +154,36 @@ class _Order:
 
     @property
     def is_taken(self) -> bool:
-        """Whether the graph has what was delivered; its queue can be used again."""
+        """Whether the graph has taken the tensor; the queue can be used again."""
         return not int(self.queue.size())
 
     @property
     def is_stale(self) -> bool:
-        """Whether it was delivered so long ago that nobody comes for it: the call has failed."""
+        """Whether it was delivered so long ago that its call must have failed."""
         return time.monotonic() - self.delivered_at > STALE_S
 
 
-class _Counter:
-    """Where tensors are asked for and handed out, in the order of asking."""
+class _Deliveries:
+    """Requests and deliveries of tensors, in the order of the requests."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: SimpleQueue[_Order] = SimpleQueue()
+        self._waiting: SimpleQueue[_Request] = SimpleQueue()
         self._undelivered = 0
-        #: TensorFlow forgets a queue with the object that stands for it.
-        self._delivered: deque[_Order] = deque()
+        #: Keeps the queues alive: TensorFlow deletes a queue with its Python object.
+        self._delivered: deque[_Request] = deque()
         self._thread: threading.Thread | None = None
 
-    def ask(self, read: Read, dtype: Any) -> Any:
-        """Return the handle of a queue that will have the tensor."""
-        order = _Order(read=read, dtype=dtype, queue=self._queue(dtype))
-        reference = order.queue.queue_ref
+    def request(self, read: Read, dtype: Any) -> Any:
+        """Return the handle of a queue that the tensor will be delivered to."""
+        request = _Request(read=read, dtype=dtype, queue=self._queue(dtype))
+        reference = request.queue.queue_ref
         with self._lock:
             is_next = not self._undelivered
             self._undelivered += 1
         try:
             if is_next:
-                self._deliver(order, read(Wait.NEVER))
+                self._deliver(request, read(Wait.NEVER))
                 return reference
         except MemoryBudgetError:
             pass
@@ -172,11 +191,11 @@ class _Counter:
             self._forget()
             raise
         self._start()
-        self._waiting.put(order)
+        self._waiting.put(request)
         return reference
 
     def _queue(self, dtype: Any) -> Any:
-        """Return an empty queue: one that was used before, or a new one. Drop what is stale."""
+        """Return an empty queue, used or new; drop stale deliveries."""
         with self._lock:
             for _ in range(len(self._delivered)):
                 oldest = self._delivered.popleft()
@@ -189,34 +208,34 @@ class _Counter:
 
     def _serve(self) -> None:
         while True:
-            order = self._waiting.get()
+            request = self._waiting.get()
             try:
-                self._deliver(order, self._read(order))
-            except Exception as error:  # noqa: BLE001 - the graph is to stop, whatever it is
-                _logger.error("a graph stops: %s", error)  # noqa: TRY400 - it says all
-                self._deliver(order, _nothing(order.dtype))
+                self._deliver(request, self._read(request))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the graph must fail
+                _logger.error("a graph fails: %s", error)  # noqa: TRY400 - the message is enough
+                self._deliver(request, _wrong_shape(request.dtype))
 
-    def _read(self, order: _Order) -> Any:
+    def _read(self, request: _Request) -> Any:
         try:
-            return order.read(Wait.ALWAYS)
+            return request.read(Wait.ALWAYS)
         except MemoryBudgetError:
             if self._drop_stale():
-                return order.read(Wait.ALWAYS)
+                return request.read(Wait.ALWAYS)
             raise
 
-    def _deliver(self, order: _Order, tensor: Any) -> None:
-        order.queue.enqueue(tensor)
-        order.delivered_at = time.monotonic()
+    def _deliver(self, request: _Request, tensor: Any) -> None:
+        request.queue.enqueue(tensor)
+        request.delivered_at = time.monotonic()
         with self._lock:
             self._undelivered -= 1
-            self._delivered.append(order)
+            self._delivered.append(request)
 
     def _forget(self) -> None:
         with self._lock:
             self._undelivered -= 1
 
     def _drop_stale(self) -> bool:
-        """Drop what nobody came for: the call that asked has failed. Say whether there was any."""
+        """Drop deliveries to calls that failed; say whether there were any."""
         with self._lock:
             stale = [each for each in self._delivered if each.is_stale]
             for each in stale:
@@ -231,10 +250,10 @@ class _Counter:
                 self._thread.start()
 
 
-def _nothing(dtype: Any) -> Any:
-    """Return what is no weight, by its shape.
+def _wrong_shape(dtype: Any) -> Any:
+    """Return a tensor that fails the check of the shape.
 
-    A queue that is closed instead would end the graph as the end of a dataset does, and Keras takes
-    that for the end of its input.
+    Closing the queue would end the graph as the end of a dataset does, and Keras would take that
+    for the end of its input.
     """
     return tensorflow().zeros([0] * 9, dtype)

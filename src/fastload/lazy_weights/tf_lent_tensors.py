@@ -8,7 +8,7 @@ from typing import Any
 
 from fastload.lazy_weights.lender import Lender, array_over, as_array
 from fastload.lazy_weights.lending_plan import LazyWeight
-from fastload.lazy_weights.pages import Pages, Unwatched
+from fastload.lazy_weights.pages import Pages, Unwatchable
 from fastload.lazy_weights.places import Wait
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.tensorflow import tensorflow
@@ -17,7 +17,7 @@ from fastload.runtime.core.zero_copy import tensor_over
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevicePages:
-    """A file whose weights are wanted on a device.
+    """A file whose weights are read to a device.
 
     Attributes:
         file: the file.
@@ -28,7 +28,7 @@ class DevicePages:
     device: str
 
     def piece(self, weight: LazyWeight) -> DeviceCopy:
-        """Return a place for *weight* on the device; nothing is there yet."""
+        """Return a place for *weight* on the device; nothing is copied yet."""
         return DeviceCopy(pages=self, weight=weight)
 
     def advise(self, weight: LazyWeight) -> None:
@@ -36,18 +36,18 @@ class DevicePages:
         self.file.advise(weight)
 
     def content(self, weight: LazyWeight) -> Any:
-        """Return the bytes of *weight*, in ordinary memory of the host."""
+        """Return the bytes of *weight*, in memory of the host."""
         return self.file.content(weight)
 
 
 @dataclass(slots=True, kw_only=True)
-class DeviceCopy(Unwatched):
+class DeviceCopy(Unwatchable):
     """A weight on a device.
 
     Attributes:
-        pages: what it is of.
-        weight: which.
-        tensor: its values; None before they are there.
+        pages: the file.
+        weight: the weight.
+        tensor: its values; None before they are read.
     """
 
     pages: DevicePages
@@ -60,30 +60,30 @@ class DeviceCopy(Unwatched):
         return self.tensor is not None
 
     def read(self) -> None:
-        """Copy the weight to the device; the host has a copy for that while."""
+        """Copy the weight to the device; the host holds a copy meanwhile."""
         values = tensor_over(as_array(self.pages.content(self.weight), self.weight))
         with tensorflow().init_scope(), placed(self.pages.device):
             self.tensor = tensorflow().identity(values)
 
     def owner(self) -> DeviceLoan:
-        """Return what stands for one use."""
+        """Return a loan."""
         return DeviceLoan(self)
 
     def close(self) -> None:
-        """Give its memory back."""
+        """Free its memory."""
         self.tensor = None
 
 
 class DeviceLoan:
-    """One use of a weight on a device."""
+    """One loan of a weight on a device."""
 
     def __init__(self, copy: DeviceCopy) -> None:
         self._copy = copy
 
     def take(self) -> Any:
-        """Return the tensor; the use lasts until it is collected.
+        """Return the tensor; the loan lasts until it is collected.
 
-        What a tape keeps for gradients is not seen: it holds the values, not this object.
+        A gradient tape is not noticed: it holds the values, not this object.
         """
         copy = self._copy
         with placed(copy.pages.device):
@@ -93,19 +93,20 @@ class DeviceLoan:
 
 
 def _keep(loan: DeviceLoan) -> None:
-    """Do nothing: the finalizer that this belongs to has kept *loan* until now."""
+    """Do nothing: the finalizer has kept *loan* alive until now."""
 
 
 def lent_tensor(lender: Lender, name: str, wait: Wait) -> Any:
-    """Return a weight as a tensor; it is lent while the tensor, or one that shares it, lives.
+    """Return a weight as a tensor; it is lent while the tensor, or one that shares its memory,
+    lives.
 
     Args:
-        lender: lends it.
-        name: which.
+        lender: the lender.
+        name: the weight's name.
         wait: what to do where there is no room.
 
     Raises:
-        KeyError: it is lent no more.
+        KeyError: it is no longer lent.
         MemoryBudgetError: there is no room.
         OSError: the file cannot be read.
     """

@@ -36,9 +36,9 @@ class Index:
     """What the index dataset holds.
 
     Attributes:
-        manifest: what the twin was made from; its `documents` are empty here.
-        weights: where each weight is, in the order in which the writer was given them.
-        documents: where each document is, under its bare name, as a run of `uint8`.
+        manifest: the manifest, without the documents' contents.
+        weights: where each weight is, in the writer's order.
+        documents: where each document is, by its bare name, as bytes.
     """
 
     manifest: Manifest
@@ -49,7 +49,7 @@ class Index:
         """Return the index as compact JSON.
 
         Raises:
-            TypeError: an attribute has a type that an index cannot hold; the message names it.
+            TypeError: an index cannot hold the type of an attribute; the message names its group.
         """
         manifest = self.manifest
         content = {
@@ -71,7 +71,7 @@ class Index:
         """Read an index.
 
         Raises:
-            AttributeError, KeyError, TypeError, ValueError: this is not what `to_bytes` writes.
+            AttributeError, KeyError, TypeError, ValueError: it was not written by `to_bytes`.
         """
         content = json.loads(bytes(data))
         weights, documents = _refs(content.pop("weights")), _refs(content.pop("documents"))
@@ -128,7 +128,7 @@ def _tagged(value: AttributeValue) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return what `_tagged` was given."""
+    """Return the value that `_tagged` encoded."""
     if not isinstance(value, dict):
         return value
     data = value[_BYTES]
@@ -142,7 +142,7 @@ def _base64(data: bytes) -> str:
 
 
 def read_header(path: Path, file: FileIO) -> Header:
-    """Read the header and check that the file is as long as it says.
+    """Read the header, and check the length of the file against it.
 
     Args:
         path: the twin, for messages.
@@ -162,7 +162,7 @@ def read_header(path: Path, file: FileIO) -> Header:
     if size != header.file_nbytes:
         raise TwinCorruptError(path, f"it has {size} bytes where {header.file_nbytes} were written")
     if header.index_offset + header.index_nbytes > size:
-        raise TwinCorruptError(path, "its index lies outside of it")
+        raise TwinCorruptError(path, "its index lies outside the file")
     return header
 
 
@@ -172,7 +172,7 @@ def parse_index(path: Path, header: Header, data: bytes | memoryview) -> Index:
     Args:
         path: the twin, for messages.
         header: its header.
-        data: the bytes where the header says that the index is.
+        data: the bytes of the index.
 
     Raises:
         TwinCorruptError: the bytes are not what was written.
@@ -186,7 +186,7 @@ def parse_index(path: Path, header: Header, data: bytes | memoryview) -> Index:
 
 
 def read_index(path: Path) -> Index:
-    """Return what a twin says of itself; its weights and documents are neither read nor checked.
+    """Return the index of a twin; weights and documents are neither read nor checked.
 
     Takes 1 ms for a network of 300 weights.
 
@@ -206,7 +206,7 @@ def read_index(path: Path) -> Index:
 
 
 def read_document(path: Path, index: Index, name: str) -> bytes | None:
-    """Return a document of the twin at *path*, or None if it has none of that name.
+    """Return a document of the twin at *path*, or None if it has no such document.
 
     Args:
         path: the twin.

@@ -18,18 +18,18 @@ from fastload.twin.weights import Array
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Everything of fastload's own lies under this group; no model has one of that name at its root.
+#: The group of everything that is fastload's own; no model has a group of this name at its root.
 RESERVED_GROUP: Final = "fastload"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """The groups and weights of a twin by path.
+    """The groups and weights of a twin, by path.
 
     Attributes:
         children: names directly under each group, sorted as HDF5 sorts them; `""` is the root.
-        weights: the name of the weight at each dataset path; a link is a path to a weight of
-            another name.
+        weights: the name of the weight at each dataset path; a link's path has another weight's
+            name.
     """
 
     children: Mapping[str, tuple[str, ...]]
@@ -37,9 +37,9 @@ class Tree:
 
     @classmethod
     def of(cls, manifest: Manifest, names: Iterable[str]) -> Tree:
-        """Make the tree of the groups and links of *manifest* and of the weights called *names*.
+        """Return the tree of the groups and links of *manifest* and of the weights called *names*.
 
-        Groups that are only named in a longer path are added.
+        Groups that occur only within a longer path are added.
 
         Raises:
             ValueError: a path is a group and a weight at once, or a link leads nowhere.
@@ -57,15 +57,15 @@ class Tree:
         return cls(children=children, weights=weights)
 
     def __contains__(self, path: str) -> bool:
-        """Say whether anything is at *path*."""
+        """Say whether *path* exists."""
         return path in self.children or path in self.weights
 
 
 def require_valid(path: str) -> None:
-    """Check that HDF5 can hold an object at *path* under that very name.
+    """Check that HDF5 can hold an object at exactly *path*.
 
     Raises:
-        ValueError: it cannot, or the path belongs to fastload.
+        ValueError: it cannot, or the path is reserved for fastload.
 
     Example:
         >>> require_valid("model_weights/conv1/kernel:0")
@@ -89,7 +89,7 @@ def _children(groups: Iterable[str], weights: Iterable[str]) -> dict[str, tuple[
 
 
 def _group(found: dict[str, list[str]], path: str) -> list[str]:
-    """Return the names under the group at *path*, which is added if need be, as are those above."""
+    """Return the names under the group at *path*; add it and its parents if necessary."""
     if path not in found:
         found[path] = []
         parent, _, name = path.rpartition("/")
@@ -103,12 +103,12 @@ class HardLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Contents:
-    """What the groups of one twin have in common; each is equal to itself only.
+    """What the groups of one twin share; compared by identity.
 
     Attributes:
         tree: which names there are.
         attributes: attributes by group path.
-        array: gives the weight of a name.
+        array: returns the weight called by a name.
     """
 
     tree: Tree
@@ -118,11 +118,11 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class TwinGroup(Mapping[str, Any]):
-    """A group of a twin, read-only; reading changes nothing, so that threads can share it.
+    """A read-only group of a twin; threads can share it.
 
     Attributes:
-        contents: the twin that it is a group of.
-        path: where it lies; `""` is the root.
+        contents: the contents of the twin.
+        path: its path; `""` is the root.
     """
 
     contents: Contents = field(repr=False)
@@ -135,14 +135,14 @@ class TwinGroup(Mapping[str, Any]):
 
     @property
     def attrs(self) -> Mapping[str, Any]:
-        """The attributes as they were written; a list that HDF5 holds in pieces is whole here."""
+        """The attributes as they were written; lists that HDF5 holds in chunks are whole."""
         return MappingProxyType(dict(self.contents.attributes.get(self.path, {})))
 
     def __getitem__(self, path: str | bytes) -> Any:
-        """Return the group or the array at *path*: from here or, with a leading `/`, from the root.
+        """Return the group or array at *path*: from here or, with a leading `/`, from the root.
 
         Raises:
-            KeyError: there is neither.
+            KeyError: there is none.
         """
         found = self._resolve(path)
         if found in self.contents.tree.children:
@@ -174,7 +174,7 @@ class TwinGroup(Mapping[str, Any]):
         getclass: bool = False,
         getlink: bool = False,
     ) -> Any:
-        """Return what is at *name* as `h5py.Group.get` does.
+        """Return the object at *name*, as `h5py.Group.get` does.
 
         Args:
             name: a path.
