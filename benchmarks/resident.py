@@ -35,7 +35,7 @@ class Resident:
     share: int
 
 
-def is_told() -> bool:
+def has_pagemap() -> bool:
     """Say whether this system tells what is in memory, mapping by mapping."""
     return (_PROC / "self" / "smaps").exists()
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from fastload.api.warm import warm
     from fastload.hooks.installation import disabled, enabled, install, is_installed, uninstall
     from fastload.lazy_weights.accounts import LayerResidency, Residency
+    from fastload.lazy_weights.budget import set_memory_budget
     from fastload.lazy_weights.residency import residency
-    from fastload.lazy_weights.shared import set_memory_budget
     from fastload.predictor.predictor import Predictor
     from fastload.registry import custom_objects, register
     from fastload.report import LoadReport, Outcome, last_load
@@ -74,7 +74,7 @@ _HOME = {
     "load_saved_model": "api.load_saved_model",
     "register": "registry",
     "residency": "lazy_weights.residency",
-    "set_memory_budget": "lazy_weights.shared",
+    "set_memory_budget": "lazy_weights.budget",
     "uninstall": "hooks.installation",
     "unload_ipython_extension": "hooks.ipython",
     "warm": "api.warm",

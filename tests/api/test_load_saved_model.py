@@ -13,8 +13,8 @@ import pytest
 
 import fastload
 from fastload.errors import BypassError
-from fastload.twin.documents import FUNCTIONS, SAVED_OBJECTS, SIGNATURE_NODES
-from fastload.twin.opening import read_index
+from fastload.twin.format import FUNCTIONS, SAVED_OBJECTS, SIGNATURE_NODES
+from fastload.twin.index import read_index
 from tests.contract import saved_objects
 from tests.saved_modules import MODULES, X, save_module
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload.runtime.core import expected_keras
+from fastload.runtime.core import keras
 from tests.conftest import RunPython
 from tests.small_models import INPUTS, SavedModel
 
@@ -96,7 +96,7 @@ class TestExpectedKeras:
 
     @pytest.fixture(autouse=True)
     def nothing_imported(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-        monkeypatch.setattr(expected_keras.sys, "modules", {})
+        monkeypatch.setattr(keras.sys, "modules", {})
         monkeypatch.setenv("KERAS_HOME", str(tmp_path))
         monkeypatch.delenv("KERAS_BACKEND", raising=False)
         return tmp_path / "keras.json"
@@ -107,20 +107,20 @@ class TestExpectedKeras:
     ) -> None:
         nothing_imported.write_text(content)
 
-        assert expected_keras.expected_keras("keras") is None
+        assert keras.expected_keras("keras") is None
 
     def test_the_environment_says_which_backend(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KERAS_BACKEND", "torch")
 
-        assert expected_keras.expected_keras("keras") is None
+        assert keras.expected_keras("keras") is None
 
     def test_a_keras_that_is_there_is_asked_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(expected_keras.sys.modules, "keras", object())
+        monkeypatch.setitem(keras.sys.modules, "keras", object())
 
-        assert expected_keras.expected_keras("keras") is None
+        assert keras.expected_keras("keras") is None
 
     def test_without_a_file_it_is_as_keras_is_without_one(self) -> None:
-        found = expected_keras.expected_keras("keras")
+        found = keras.expected_keras("keras")
 
         assert found is not None
         assert found.choices[2:] == ("float32", "1e-07", "channels_last")
@@ -129,7 +129,7 @@ class TestExpectedKeras:
 def test_the_expectation_is_what_keras_then_says(model: SavedModel, run_python: RunPython) -> None:
     program = """
 import sys
-from fastload.runtime.core.expected_keras import expected_keras
+from fastload.runtime.core.keras import expected_keras
 from fastload.runtime.core.keras import keras_of, tracing_choices
 expected = expected_keras(sys.argv[1])
 keras = keras_of(sys.argv[1])

@@ -68,8 +68,8 @@ def test_a_lazy_model_tells_what_its_weights_take(deep: SavedModel, cache_root: 
 
 
 def test_an_estimate_is_near_what_calls_read(deep: SavedModel, cache_root: Path) -> None:
-    """Within two weights, because a thread reads ahead; see `lazy_weights.estimate`."""
-    from fastload.lazy_weights.estimate import expected_bytes_read
+    """Within two weights, because a thread reads ahead; see `lazy_weights.accounts`."""
+    from fastload.lazy_weights.accounts import expected_bytes_read
     from fastload.lazy_weights.lending_plan import plan_of
 
     model = load(deep, memory_budget=BUDGET)

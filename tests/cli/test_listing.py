@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from fastload.cache.stock_time import note_stock_seconds
-from fastload.twin.documents import FUNCTIONS, REFUSALS, SIGNATURES
+from fastload.twin.format import FUNCTIONS, REFUSALS, SIGNATURES
 
 from .conftest import ARRAYS, Cli, Twins, document_of
 

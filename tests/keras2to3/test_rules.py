@@ -168,10 +168,13 @@ def test_every_kind_of_operation_is_a_function_of_the_table() -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda tf, x: tf.math.lgamma(x), "no like of the operation Lgamma"),
+        (lambda tf, x: tf.math.lgamma(x), "no equivalent of the operation Lgamma"),
         # It takes whole rows by a condition of one axis, which `keras.ops.where` does not.
-        (lambda tf, x: tf.compat.v1.where(x[:, 0] > 0, x, -x), "no like of the operation Select"),
-        (lambda tf, x: x[: tf.cast(x[0, 0], "int32")], "where it cuts is known only when it runs"),
+        (
+            lambda tf, x: tf.compat.v1.where(x[:, 0] > 0, x, -x),
+            "no equivalent of the operation Select",
+        ),
+        (lambda tf, x: x[: tf.cast(x[0, 0], "int32")], "its bounds are known only at run time"),
         (lambda tf, x: tf.gather(x, [[0], [1]], axis=1, batch_dims=1), "its argument batch_dims=1"),
         (
             lambda tf, x: tf.compat.v1.image.resize_bilinear(x[..., None, None], [2, 2]),

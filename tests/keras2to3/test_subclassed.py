@@ -78,7 +78,7 @@ def test_it_is_not_proved_because_nothing_says_what_it_takes(
 
     proof = prove_against_model(original, model)
 
-    assert proof.unproved == "a subclassed model does not say what it takes"
+    assert proof.unproved == "a subclassed model does not declare its inputs"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,9 @@ def test_a_port_that_takes_another_shape_is_refused(saved: tuple[Any, Path], ker
 
     _, path = saved
 
-    with pytest.raises(MigrationError, match="it cannot be built for an input of any shape"):
+    with pytest.raises(
+        MigrationError, match="the file has no input shape that it can be built for"
+    ):
         model_of_archive(path, keras3, lambda _: {"Tower": Tower}, Record())
 
 

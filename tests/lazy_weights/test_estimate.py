@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from fastload.errors import MemoryBudgetError
-from fastload.lazy_weights.accounts import residency_of
-from fastload.lazy_weights.estimate import expected_bytes_read
+from fastload.lazy_weights.accounts import expected_bytes_read, residency_of
 from fastload.lazy_weights.lender import array_over
 from fastload.lazy_weights.places import Wait
 from tests.lazy_weights.lenders import LENT_BYTES, lender_over, plan_of_layers

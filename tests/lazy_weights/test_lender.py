@@ -11,11 +11,10 @@ import pytest
 
 from fastload.errors import MemoryBudgetError
 from fastload.lazy_weights.budget import Budget
-from fastload.lazy_weights.lender import Lender, array_over
+from fastload.lazy_weights.lender import Lender, ReadAhead, array_over
 from fastload.lazy_weights.lending_plan import SMALL_BYTES, Plan, plan_of
 from fastload.lazy_weights.pages import MappedPages, Pages, ReadPages
 from fastload.lazy_weights.places import Wait
-from fastload.lazy_weights.read_ahead import ReadAhead
 from tests.lazy_weights.weights import FakePages, check_sums, ref
 
 LARGE = 2 * SMALL_BYTES

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastload.lazy_weights.order import NeedOrder
+from fastload.lazy_weights.places import NeedOrder
 
 
 def noted(order: NeedOrder, names: str) -> NeedOrder:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fastload.lazy_weights.page_table import is_in_memory, is_told, was_written
+from fastload.lazy_weights.pages import has_pagemap, is_in_memory, was_written
 
 PAGES = 64
 SIZE = PAGES * mmap.PAGESIZE
@@ -58,4 +58,4 @@ def test_pages_are_in_memory_once_they_are_touched(memory: Any) -> None:
     before = is_in_memory(address, SIZE)
     assert memory[0] == 0
 
-    assert (is_told(), before, is_in_memory(address, SIZE)) == (True, False, True)
+    assert (has_pagemap(), before, is_in_memory(address, SIZE)) == (True, False, True)

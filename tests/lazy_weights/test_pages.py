@@ -12,11 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastload.lazy_weights import page_table
 from fastload.lazy_weights import pages as pages_module
 from fastload.lazy_weights.lender import array_over
-from fastload.lazy_weights.page_table import was_written
-from fastload.lazy_weights.pages import MappedPages, Pages, ReadPages, pages_of
+from fastload.lazy_weights.pages import MappedPages, Pages, ReadPages, pages_of, was_written
 from tests.lazy_weights.weights import PAGE, random_file, weight
 
 FILE_NBYTES = 5 * PAGE + 777
@@ -172,7 +170,7 @@ def test_where_nobody_tells_nothing_was_written(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No such file in /proc."""
-    monkeypatch.setattr(page_table, "_PAGEMAP", tmp_path / "none")
+    monkeypatch.setattr(pages_module, "_PAGEMAP", tmp_path / "none")
     random_file(path, PAGE)
     piece = MappedPages(path).piece(weight("w"))
     piece.owner()[0] ^= 1

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from fastload.lazy_weights.budget import Budget
+from fastload.lazy_weights.lender import ReadAhead
 from fastload.lazy_weights.places import Shelf, Wait
-from fastload.lazy_weights.read_ahead import ReadAhead
 from tests.lazy_weights.weights import PAGE, check_sums, here, shelf_of
 
 SOON_S = 10.0

@@ -8,7 +8,7 @@ import pytest
 
 import fastload
 from fastload.errors import MemoryBudgetError
-from fastload.lazy_weights.shared import set_memory_budget, shared_budget
+from fastload.lazy_weights.budget import set_memory_budget, shared_budget
 from tests.lazy_weights.weights import PAGE
 
 

@@ -14,14 +14,11 @@ import pytest
 
 from fastload.errors import MemoryBudgetError
 from fastload.lazy_weights import budget as budget_module
-from fastload.lazy_weights import patience
 from fastload.lazy_weights.budget import Budget
-from fastload.lazy_weights.lender import Lender, array_over
+from fastload.lazy_weights.lender import Lender, ReadAhead, array_over
 from fastload.lazy_weights.lending_plan import SMALL_BYTES, plan_of
-from fastload.lazy_weights.page_table import is_told
-from fastload.lazy_weights.pages import MappedPages, Pages, ReadPages
+from fastload.lazy_weights.pages import MappedPages, Pages, ReadPages, has_pagemap
 from fastload.lazy_weights.places import Wait
-from fastload.lazy_weights.read_ahead import ReadAhead
 from tests.lazy_weights.weights import in_use, random_file, ref
 
 NAMES = [f"state/layers/d{number}/vars/0" for number in range(4)]
@@ -29,7 +26,9 @@ ROOM = 2 * SMALL_BYTES
 #: Where nothing is used, nobody waits for longer.
 SOON_S = 1.0
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux" or not is_told(), reason="only Linux tells")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or not has_pagemap(), reason="only Linux tells"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -200,7 +199,7 @@ def test_what_came_for_another_thread_is_not_brought_again(
 
 def test_what_is_used_all_the_time_stays(lender: Lender, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever wants its room waits in vain, and is told so."""
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(budget_module, "PATIENCE_S", 0.5)
     used, idle = lent(lender, 0), lent(lender, 1)
     with in_use(used):
         asker = Asker(lender, 2)
@@ -245,7 +244,7 @@ def test_what_was_written_is_never_suspended(
     lender: Lender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its pages are the only ones with what is in them."""
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(budget_module, "PATIENCE_S", 0.3)
     written, idle = lent(lender, 0), lent(lender, 1)
     written[5] ^= 255
     expected = written.tobytes()
@@ -277,7 +276,7 @@ def test_memory_of_its_own_is_never_suspended(
     tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It cannot be dropped while somebody may look at it."""
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(budget_module, "PATIENCE_S", 0.3)
     lender = lender_of(tmp_path, ReadPages)
     idle = lent(lender, 0), lent(lender, 1)
     asker = Asker(lender, 2)

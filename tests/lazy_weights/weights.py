@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from fastload.lazy_weights import read_ahead
+from fastload.lazy_weights import lender
 from fastload.lazy_weights.budget import Budget
 from fastload.lazy_weights.lending_plan import LazyWeight, layer_of
-from fastload.lazy_weights.order import NeedOrder
-from fastload.lazy_weights.places import Place, Shelf
+from fastload.lazy_weights.places import NeedOrder, Place, Shelf
 from fastload.twin.format import WeightRef
 
 PAGE = mmap.PAGESIZE
@@ -173,7 +172,7 @@ def in_use(array: np.ndarray) -> Iterator[None]:
 
 def end_readers() -> None:
     """End the threads that read ahead; each starts again when it is needed."""
-    for reader in list(read_ahead._known.values()):
+    for reader in list(lender._read_aheads.values()):
         thread = reader._thread
         while thread is not None and thread.is_alive():
             reader._wakes.put(False)

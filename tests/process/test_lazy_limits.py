@@ -20,14 +20,14 @@ from benchmarks.lazy_measure import (
 )
 from benchmarks.lazy_process import CALL, PREDICT, STOCK, Call, Load, Subject
 from benchmarks.memory_limit import control_group
-from benchmarks.resident import is_told
+from benchmarks.resident import has_pagemap
 
 SIZE = "small"
 BUDGET = BUDGETS[SIZE]
 CALLS = [Call(how=how) for how in (CALL, PREDICT) for _ in range(2)]
 
 pytestmark = [
-    pytest.mark.skipif(not is_told(), reason="the system does not tell what is in memory"),
+    pytest.mark.skipif(not has_pagemap(), reason="the system does not tell what is in memory"),
     pytest.mark.skipif(version("keras") < "3", reason="benchmarks take Keras 3 or tf-keras"),
 ]
 

@@ -20,7 +20,7 @@ import fastload
 from fastload.errors import MigrationError
 from fastload.keras2to3.probe import Difference, difference
 from fastload.source.detect import detect
-from fastload.twin.documents import MIGRATION
+from fastload.twin.format import MIGRATION
 from fastload.twin.reader import Twin
 from tests.published.calling import called
 from tests.published.findings import Finding, Way

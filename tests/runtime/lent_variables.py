@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 
-from fastload.lazy_weights import tf_deliveries as deliveries
+from fastload.lazy_weights import tf_graph_reads as deliveries
 from fastload.lazy_weights.budget import Budget
 from fastload.lazy_weights.lender import Lender, array_over
 from fastload.lazy_weights.lending_plan import plan_of
@@ -108,8 +108,8 @@ def end_threads() -> None:
     def leave(wait: Wait) -> Any:
         raise SystemExit
 
-    counter = deliveries._counter()
+    counter = deliveries._deliveries()
     if counter._thread is not None and counter._thread.is_alive():
         with mock.patch.object(threading, "excepthook"):
-            counter._waiting.put(deliveries._Order(read=leave, dtype=None, queue=mock.Mock()))
+            counter._waiting.put(deliveries._Request(read=leave, dtype=None, queue=mock.Mock()))
             counter._thread.join(SOON_S)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastload.runtime.core.attributes import _COUNTS, tap_attributes
-from fastload.runtime.core.rebuild import Rebuild, Tap, rebuilding
+from fastload.runtime.core.bookkeeping import _COUNTS, attribute_patch
+from fastload.runtime.core.rebuild import Patch, Rebuild, rebuilding
 from tests.small_models import package_of
 
 pytest.importorskip("tensorflow")
@@ -60,11 +60,11 @@ assignments = st.lists(
 def test_a_layer_is_left_as_by_keras(layers: Any, steps: list[tuple[str, str]]) -> None:
     """Attributes, their order, what is tracked, counts of references, errors."""
     values = {kind: make(layers) for kind, make in VALUES.items()}
-    tap = _tap(layers)
+    patch = _patch(layers)
     by_stock, by_us = (layers.Dense(2, name="made") for _ in range(2))
 
     told = [_told(by_stock, name, values[kind]) for name, kind in steps]
-    with rebuilding(Rebuild(), [tap]):
+    with rebuilding(Rebuild(), [patch]):
         told_by_us = [_told(by_us, name, values[kind]) for name, kind in steps]
 
     assert told_by_us == told
@@ -80,9 +80,9 @@ def test_a_users_class_keeps_its_own_ways(layers: Any) -> None:
             heard.append(name)
             super().__setattr__(name, value)
 
-    tap = _tap(layers)
+    patch = _patch(layers)
     layer = Listening(2)
-    with rebuilding(Rebuild(), [tap]):
+    with rebuilding(Rebuild(), [patch]):
         layer.mine = 1
 
     assert "mine" in heard
@@ -97,15 +97,15 @@ def test_a_method_that_does_something_else_is_not_tapped(layers: Any) -> None:
             super().__setattr__(name, value)
             vars(self)["assignments"] = vars(self).get("assignments", 0) + 1
 
-    assert tap_attributes(Changed) is None
+    assert attribute_patch(Changed) is None
 
 
-def _tap(layers: Any) -> Tap:
-    tap = tap_attributes(_base(layers))
-    if tap is None and _is_keras_2_8(layers):
+def _patch(layers: Any) -> Patch:
+    patch = attribute_patch(_base(layers))
+    if patch is None and _is_keras_2_8(layers):
         pytest.skip("Keras 2.8 counts references otherwise: its own method is used")
-    assert tap is not None
-    return tap
+    assert patch is not None
+    return patch
 
 
 def _is_keras_2_8(layers: Any) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from fastload.errors import MemoryBudgetError
-from fastload.lazy_weights import tf_deliveries as deliveries
+from fastload.lazy_weights import tf_graph_reads as deliveries
 from fastload.lazy_weights.places import Wait
-from fastload.lazy_weights.tf_deliveries import delivered
+from fastload.lazy_weights.tf_graph_reads import delivered
 from tests.runtime.lent_variables import end_threads
 
 tf = pytest.importorskip("tensorflow")
@@ -23,7 +23,7 @@ ERROR = MemoryBudgetError("reading 'w'", 1, 2)
 @pytest.fixture(autouse=True)
 def counter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A counter of the test's own."""
-    made = deliveries._Counter()
+    made = deliveries._Deliveries()
     monkeypatch.setattr(deliveries, "_counter", lambda: made)
     yield made
     end_threads()
@@ -127,7 +127,7 @@ def test_a_refusal_says_why(caplog: pytest.LogCaptureFixture) -> None:
         function_of(source)()
 
     assert source.asked == [Wait.NEVER, Wait.ALWAYS]
-    assert "a graph stops: [FL406] reading 'w' needs 2 bytes" in caplog.text
+    assert "a graph fails: [FL406] reading 'w' needs 2 bytes" in caplog.text
 
 
 def test_any_other_error_is_raised_where_it_happens(counter: Any) -> None:
@@ -155,7 +155,7 @@ def test_an_error_of_another_thread_ends_the_call(caplog: pytest.LogCaptureFixtu
     with pytest.raises(tf.errors.InvalidArgumentError, match="shape"):
         function_of(broken)()
 
-    assert "a graph stops: [Errno 5] the disk is gone" in caplog.text
+    assert "a graph fails: [Errno 5] the disk is gone" in caplog.text
 
 
 def test_the_call_after_a_refusal_works() -> None:
@@ -173,7 +173,7 @@ def test_the_call_after_a_refusal_works() -> None:
 def test_what_a_failed_call_left_is_dropped(counter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was delivered, and nobody came; after a while its room is needed."""
     monkeypatch.setattr(deliveries, "STALE_S", 0.0)
-    order = deliveries._Order(read=Source(), dtype=tf.float32, queue=counter._queue(tf.float32))
+    order = deliveries._Request(read=Source(), dtype=tf.float32, queue=counter._queue(tf.float32))
     counter._deliver(order, tf.constant(1.0))
     assert len(counter._delivered) == 1
 
@@ -184,7 +184,7 @@ def test_what_a_failed_call_left_is_dropped(counter: Any, monkeypatch: pytest.Mo
 
 def left_behind(counter: Any) -> Any:
     """Deliver something for which nobody comes."""
-    order = deliveries._Order(read=Source(), dtype=tf.float32, queue=counter._queue(tf.float32))
+    order = deliveries._Request(read=Source(), dtype=tf.float32, queue=counter._queue(tf.float32))
     counter._undelivered += 1
     counter._deliver(order, tf.constant(1.0))
     return order

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from fastload.runtime.core import kernels
-from fastload.runtime.core.kernels import tap_kernels
+from fastload.runtime.core import bookkeeping
+from fastload.runtime.core.bookkeeping import kernel_patches
 from fastload.runtime.core.rebuild import Rebuild, rebuilding
 
 tf = pytest.importorskip("tensorflow")
@@ -23,14 +23,14 @@ def thrown(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     if tuple(map(int, tf.__version__.split(".")[:2])) < (2, 9):
         pytest.skip("TensorFlow 2.8 wraps no kernels: there is nothing to switch")
     positions: list[bool] = []
-    real = kernels._wrapping_switch()
-    assert real is not None, "this TensorFlow wraps no kernels any more: is the tap still needed?"
+    real = bookkeeping._wrapping_switch()
+    assert real is not None, "this TensorFlow wraps no kernels any more: is the patch still needed?"
 
     def switch(position: bool) -> None:
         positions.append(position)
         real(position)
 
-    monkeypatch.setattr(kernels, "_wrapping_switch", lambda: switch)
+    monkeypatch.setattr(bookkeeping, "_wrapping_switch", lambda: switch)
     return positions
 
 
@@ -42,7 +42,7 @@ def make_and_assign() -> Any:
 
 def test_the_switch_is_back_after_each_operation(thrown: list[bool]) -> None:
     """A handle, an initial value and an assignment: off and on for each."""
-    with rebuilding(Rebuild(), tap_kernels()):
+    with rebuilding(Rebuild(), kernel_patches()):
         variable = make_and_assign()
 
     assert thrown == [False, True] * 3
@@ -52,7 +52,7 @@ def test_the_switch_is_back_after_each_operation(thrown: list[bool]) -> None:
 
 def test_the_switch_is_back_after_an_error(thrown: list[bool]) -> None:
     """TensorFlow refuses the shape; the next kernel is wrapped again."""
-    with rebuilding(Rebuild(), tap_kernels()):
+    with rebuilding(Rebuild(), kernel_patches()):
         variable = tf.Variable([1.0])
         module = sys.modules["tensorflow.python.ops.gen_resource_variable_ops"]
         with pytest.raises(tf.errors.InvalidArgumentError):
@@ -70,7 +70,7 @@ def test_the_switch_is_let_be_while_another_thread_is_there(
     other = threading.Thread(target=done.wait, name=name)
     other.start()
     try:
-        with rebuilding(Rebuild(), tap_kernels()):
+        with rebuilding(Rebuild(), kernel_patches()):
             make_and_assign()
     finally:
         done.set()
@@ -80,7 +80,7 @@ def test_the_switch_is_let_be_while_another_thread_is_there(
 
 
 def test_outside_a_rebuild_nothing_is_thrown(thrown: list[bool]) -> None:
-    """The taps are there while another context rebuilds a model."""
+    """The patches are there while another context rebuilds a model."""
     make_and_assign()
 
     assert thrown == []
@@ -90,10 +90,10 @@ def test_later_errors_read_as_ever() -> None:
     """Messages name the wrapping function: those of a mapped variable do too."""
     program = """
         import sys, tensorflow as tf
-        from fastload.runtime.core.kernels import tap_kernels
+        from fastload.runtime.core.bookkeeping import kernel_patches
         from fastload.runtime.core.rebuild import Rebuild, rebuilding
         if sys.argv[1] == "ours":
-            with rebuilding(Rebuild(), tap_kernels()):
+            with rebuilding(Rebuild(), kernel_patches()):
                 variable = tf.Variable([1.0])
         else:
             variable = tf.Variable([1.0])

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fastload.errors import MemoryBudgetError, UnsupportedRuntimeError
-from fastload.lazy_weights import tf_trial as lazy_trial
-from fastload.lazy_weights.tf_trial import require_lazy_variables
+from fastload.lazy_weights import tf_lazy_variables as lazy_trial
+from fastload.lazy_weights.tf_lazy_variables import require_lazy_variables
 from tests.runtime.lent_variables import end_threads
 
 tf = pytest.importorskip("tensorflow")
@@ -46,7 +46,7 @@ def takes_other_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (reads_once_too_often, "in an unknown way"),
+        (reads_once_too_often, "in an unexpected way"),
         (has_no_such_queue, "AttributeError"),
         (has_no_such_operation, "AttributeError: .*queue_dequeue_v2"),
         (takes_other_arguments, "TypeError"),

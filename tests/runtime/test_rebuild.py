@@ -1,4 +1,4 @@
-"""Taps: in place while a rebuild runs, felt by its own context alone, gone afterwards."""
+"""Patches: in place while a rebuild runs, felt by its own context alone, gone afterwards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fastload.errors import FastloadError
-from fastload.runtime.core.rebuild import Rebuild, Tap, current_rebuild, rebuilding
+from fastload.runtime.core.rebuild import Patch, Rebuild, current_rebuild, rebuilding
 from tests.small_models import KERAS2_HDF5, KERAS3_HDF5, SAVED_MODEL, SavedModel
 
 pytest.importorskip("tensorflow")
@@ -26,11 +26,11 @@ class Library:
         return "stock"
 
 
-def tap() -> Tap:
+def patch() -> Patch:
     def tapped(stock: Callable[[], str]) -> Callable[[], str]:
         return lambda: stock() if current_rebuild() is None else "blank"
 
-    return Tap(Library, "make", tapped)
+    return Patch(Library, "make", tapped)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def untouched_library() -> Any:
 
 def test_a_rebuild_feels_the_tap() -> None:
     """Inside the block, and not after it."""
-    with rebuilding(Rebuild(), [tap()]):
+    with rebuilding(Rebuild(), [patch()]):
         inside = Library.make()
 
     assert (inside, Library.make()) == ("blank", "stock")
@@ -51,7 +51,7 @@ def test_a_rebuild_feels_the_tap() -> None:
 
 def test_other_threads_do_not_feel_the_tap() -> None:
     """A thread that makes layers meanwhile gets the stock ones."""
-    with rebuilding(Rebuild(), [tap()]), ThreadPoolExecutor(1) as pool:
+    with rebuilding(Rebuild(), [patch()]), ThreadPoolExecutor(1) as pool:
         elsewhere = pool.submit(Library.make).result()
 
     assert elsewhere == "stock"
@@ -60,8 +60,8 @@ def test_other_threads_do_not_feel_the_tap() -> None:
 def test_a_nested_rebuild_ends_alone() -> None:
     """A custom layer may load a model while it is rebuilt itself."""
     outer, inner = Rebuild(), Rebuild()
-    with rebuilding(outer, [tap()]):
-        with rebuilding(inner, [tap()]):
+    with rebuilding(outer, [patch()]):
+        with rebuilding(inner, [patch()]):
             within = current_rebuild()
         after = current_rebuild()
         made = Library.make()
@@ -74,7 +74,7 @@ def test_a_nested_rebuild_ends_alone() -> None:
 
 def test_an_error_takes_the_tap_away() -> None:
     """The autouse fixture looks whether the function is the stock one again."""
-    with pytest.raises(RuntimeError, match="inside"), rebuilding(Rebuild(), [tap()]):
+    with pytest.raises(RuntimeError, match="inside"), rebuilding(Rebuild(), [patch()]):
         raise RuntimeError("inside")
 
     assert current_rebuild() is None
@@ -96,33 +96,33 @@ def test_an_error_while_filling_takes_the_tap_away() -> None:
 
     rebuild = Rebuild()
     rebuild.blanks.append((Variable(), fail))
-    with pytest.raises(RuntimeError, match="no value"), rebuilding(rebuild, [tap()]):
+    with pytest.raises(RuntimeError, match="no value"), rebuilding(rebuild, [patch()]):
         pass
 
     assert current_rebuild() is None
 
 
 def test_a_tap_that_cannot_be_made_leaves_the_others_closed() -> None:
-    """The second tap names a function that is not there."""
-    taps = [tap(), Tap(Library, "moved", lambda stock: stock)]
+    """The second patch names a function that is not there."""
+    patches = [patch(), Patch(Library, "moved", lambda stock: stock)]
 
-    with pytest.raises(KeyError, match="moved"), rebuilding(Rebuild(), taps):
+    with pytest.raises(KeyError, match="moved"), rebuilding(Rebuild(), patches):
         pass
 
 
 def test_overlapping_rebuilds_share_the_tap() -> None:
-    """The first to begin may be the first to end; the tap goes with the last."""
+    """The first to begin may be the first to end; the patch goes with the last."""
     inside, leave = threading.Event(), threading.Event()
     made: list[str] = []
 
     def second() -> None:
-        with rebuilding(Rebuild(), [tap()]):
+        with rebuilding(Rebuild(), [patch()]):
             inside.set()
             leave.wait(10)
             made.append(Library.make())
 
     thread = threading.Thread(target=second)
-    with rebuilding(Rebuild(), [tap()]):
+    with rebuilding(Rebuild(), [patch()]):
         thread.start()
         inside.wait(10)
     outside = Library.make()
@@ -133,10 +133,10 @@ def test_overlapping_rebuilds_share_the_tap() -> None:
 
 
 def test_many_rebuilds_at_once_leave_the_stock_function() -> None:
-    """Counting users of a tap does not lose one."""
+    """Counting users of a patch does not lose one."""
 
     def rebuild(_: int) -> str:
-        with rebuilding(Rebuild(), [tap()]):
+        with rebuilding(Rebuild(), [patch()]):
             return Library.make()
 
     with ThreadPoolExecutor(8) as pool:
@@ -152,11 +152,11 @@ def test_after_a_load_every_tapped_function_is_the_stock_one(
     import fastload
     from fastload.runtime.core import rebuild as where
 
-    before: dict[Tap, Any] = {}
+    before: dict[Patch, Any] = {}
 
-    def watched(rebuild: Rebuild, taps: Sequence[Tap]) -> Any:
-        before.update({tap: vars(tap.holder)[tap.name] for tap in taps})
-        return rebuilding(rebuild, taps)
+    def watched(rebuild: Rebuild, patches: Sequence[Patch]) -> Any:
+        before.update({patch: vars(patch.holder)[patch.name] for patch in patches})
+        return rebuilding(rebuild, patches)
 
     monkeypatch.setattr(where, "rebuilding", watched)
     for _ in range(2):
@@ -166,7 +166,7 @@ def test_after_a_load_every_tapped_function_is_the_stock_one(
         fastload.load_model(model.path, keras=model.form.package, strict=True)
 
     assert before
-    assert all(vars(tap.holder)[tap.name] is stock for tap, stock in before.items())
+    assert all(vars(patch.holder)[patch.name] is stock for patch, stock in before.items())
 
 
 def refuse(config: Any) -> Any:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastload.source.byte_range import ByteRange
+from fastload.source.keras_archive import ByteRange
 
 
 class Trickle(io.BytesIO):

@@ -7,7 +7,7 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastload.twin.sparse import SparseFile
+from fastload.twin.hdf5_layout import SparseFile
 
 SPANS = st.tuples(st.integers(0, 10_000), st.binary(min_size=1, max_size=5000))
 WRITES = st.lists(SPANS, max_size=8)

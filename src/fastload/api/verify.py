@@ -25,7 +25,7 @@ from fastload.report import LoadReport, last_load
 from fastload.runtime.core.keras import Keras, KerasChoice, is_known, keras_of
 from fastload.runtime.core.tensors import flattened, tensor_of, value_of
 from fastload.twin.format import dtype_of
-from fastload.twin.opening import read_index
+from fastload.twin.index import read_index
 from fastload.twin.weights import Array
 
 _SEED: Final = 20_240_229

@@ -23,7 +23,7 @@ from fastload.runtime.functions.flat_function import NotFlatError
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
 from fastload.traces.remember import LEARNING_ROUNDS, learn_predict
-from fastload.twin.documents import PREDICTION_SECTION, SIGNATURES
+from fastload.twin.format import PREDICTION_SECTION, SIGNATURES
 
 if TYPE_CHECKING:
     from fastload.runtime.core.keras import KerasChoice

@@ -56,7 +56,7 @@ def _weights(path: str) -> Iterable[WeightRef]:
         BypassError: it is no model, or a damaged one.
         CacheError: the twin is damaged.
     """
-    from fastload.twin.opening import read_index
+    from fastload.twin.index import read_index
 
     try:
         twin, *_ = selected(located_cache(), [path])
@@ -73,7 +73,7 @@ def _specs(path: str) -> list[WeightSpec]:
     from fastload.source.hdf5 import read_hdf5
     from fastload.source.keras_archive import read_keras_archive
     from fastload.source.kinds import SourceKind
-    from fastload.twin.documents import STATE
+    from fastload.twin.format import STATE
 
     source = detect(path)
     if source.kind is SourceKind.SAVED_MODEL:
@@ -116,7 +116,7 @@ def _document(path: str, plan: Plan, budget: int | None) -> dict[str, Any]:
 
 
 def _budget_document(plan: Plan, budget: int) -> dict[str, Any]:
-    from fastload.lazy_weights.estimate import expected_bytes_read
+    from fastload.lazy_weights.accounts import expected_bytes_read
 
     is_enough = budget >= plan.smallest_budget
     return {

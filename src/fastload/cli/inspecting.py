@@ -110,7 +110,7 @@ def _read_all(cache: CacheDir, stored: Iterable[StoredTwin]) -> list[Listed]:
 
 def _read(twin: StoredTwin, known: Mapping[str, tuple[Path, ...]]) -> Listed | None:
     """Return what *twin* says of itself, or None if it was removed meanwhile."""
-    from fastload.twin.opening import read_index
+    from fastload.twin.index import read_index
 
     try:
         index = read_index(twin.path)
@@ -192,13 +192,13 @@ def _info_document(cache: CacheDir, listed: Listed) -> dict[str, Any]:
 
 
 def _serving(path: Path, index: Index) -> dict[str, Any]:
-    from fastload.twin.opening import read_document
+    from fastload.twin.index import read_document
 
     return serving_document(index, lambda name: read_document(path, index, name))
 
 
 def _migration(path: Path, index: Index) -> Any:
-    from fastload.twin.opening import read_document
+    from fastload.twin.index import read_document
 
     return migration_document(lambda name: read_document(path, index, name))
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from fastload.twin.documents import MIGRATION
+from fastload.twin.format import MIGRATION
 
 _SOURCES: Final = {
     "saved_model": "a Keras 2 SavedModel",

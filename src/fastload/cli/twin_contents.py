@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastload.cli.output import Column, print_line, print_table
 from fastload.source.kinds import SourceKind
-from fastload.twin.documents import (
+from fastload.twin.format import (
     FUNCTION_SECTION,
     FUNCTIONS,
     KERAS_SECTION,

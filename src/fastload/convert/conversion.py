@@ -1,4 +1,4 @@
-"""What every converter hands to the twin's writer."""
+"""What every converter returns for the twin's writer."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fastload.twin.format import Manifest, WeightSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """A source, read as far as its weights.
+    """A source of which everything but the weights was read.
 
     Attributes:
-        manifest: all that the twin holds besides weight bytes.
-        specs: the weights that are to be written.
-        stream: reads the weights, one tensor at a time, when called.
+        manifest: everything that the twin holds besides the bytes of weights.
+        specs: the weights to write.
+        stream: reads the weights, one tensor at a time.
     """
 
     manifest: Manifest
@@ -28,7 +28,7 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """What one kind of restore needs of a SavedModel.
+    """What one kind of restore needs from a SavedModel.
 
     Attributes:
         groups: as in `Manifest`.
@@ -67,11 +67,11 @@ _NAMING_KEYS: Final = (
 
 
 def object_names(config: object, user: str) -> dict[str, str]:
-    """Return each class or function name in *config*, with the layer that uses it first.
+    """Return each class or function name in *config*, with the first layer that uses it.
 
     Args:
         config: a decoded Keras configuration.
-        user: what to call the user of names outside any layer.
+        user: the user to name for names outside any layer.
 
     Example:
         >>> object_names(

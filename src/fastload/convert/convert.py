@@ -1,4 +1,4 @@
-"""The one way from a source to a twin, whatever the source is."""
+"""From a source of any kind to a twin."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def convert(
     """Write the twin of *source* to *path*, one tensor at a time.
 
     Args:
-        path: the file to make.
+        path: the file to write.
         source: what to convert.
-        fingerprint: its content.
-        generation: the Keras that the twin serves, `keras2` or `keras3`.
-        section: what it must be able to serve; see `twin.documents`.
+        fingerprint: its fingerprint.
+        generation: the Keras that the twin is for, `keras2` or `keras3`.
+        section: what the twin must be able to serve; see `twin.format`.
 
     Returns:
         Size of the twin in bytes.

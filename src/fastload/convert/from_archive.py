@@ -1,6 +1,6 @@
 """`.keras` archive to twin.
 
-Its documents and assets are kept as they are; its tree of variables is laid out to be mapped.
+Documents and assets are copied; the tree of variables is laid out to be mapped.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from fastload.errors import UnconvertibleModelError
 from fastload.source.hdf5 import HDF5Source
 from fastload.source.keras_archive import read_keras_archive
 from fastload.source.kinds import Fingerprint, ModelSource
-from fastload.twin.documents import STATE
-from fastload.twin.format import Manifest, WeightSpec
+from fastload.twin.format import STATE, Manifest, WeightSpec
 
-#: A variable that its layer holds itself, and left it to Keras to name.
+#: A variable that its layer holds itself, under the name that Keras gives it.
 _NUMBERED: Final = re.compile(r"layers/[^/]+/vars/\d+")
 
 
@@ -27,11 +26,11 @@ _NUMBERED: Final = re.compile(r"layers/[^/]+/vars/\d+")
 def converting_archive(
     source: ModelSource, fingerprint: Fingerprint, generation: str
 ) -> Iterator[Conversion]:
-    """Read the `.keras` archive at *source* as far as its weights.
+    """Read everything but the weights of the `.keras` archive *source*.
 
     Raises:
-        UnconvertibleModelError: it is not shaped as Keras writes archives.
-        UnsafeSourceError: it holds a bomb, an escape or a link.
+        UnconvertibleModelError: it is not an archive as Keras writes them.
+        UnsafeSourceError: it holds a bomb, a link or a path that escapes it.
     """
     with read_keras_archive(source.path) as archive:
         config = _decoded(archive.config)
@@ -77,7 +76,9 @@ def _moved(by_path: Mapping[str, Any], *, values: bool = False) -> dict[str, Any
 
 
 def _legacy_groups(config: Mapping[str, Any], state: HDF5Source) -> dict[str, dict[str, Any]]:
-    """Return the groups that let stock Keras open the twin as legacy HDF5; none if it cannot."""
+    """Return the groups with which stock Keras can open the twin as legacy HDF5; none if it
+    cannot.
+    """
     layers = _plain_layers(config, state)
     if layers is None:
         return {}
@@ -110,7 +111,7 @@ def _legacy_links(config: Mapping[str, Any], state: HDF5Source) -> dict[str, str
 def _plain_layers(config: Mapping[str, Any], state: HDF5Source) -> dict[str, list[str]] | None:
     """Return each layer's variables, or None if only a layer's class knows the order of some.
 
-    The state tree names a layer by its class and number, the legacy layout by its name. They can be
+    The tree names a layer by its class and number, the legacy layout by its name. They can be
     matched if the model is functional or sequential and every layer with variables holds them
     itself.
     """
@@ -119,7 +120,7 @@ def _plain_layers(config: Mapping[str, Any], state: HDF5Source) -> dict[str, lis
     stored = [spec.name for spec in state.specs if spec.name.startswith("layers/")]
     if not all(_NUMBERED.fullmatch(name) for name in stored):
         return None
-    # The `name` attribute that Keras writes beside the variables tells whose folder it is.
+    # Keras writes the layer's name as an attribute beside its variables.
     names = {
         path: attributes.get("name")
         for path, attributes in state.groups.items()

@@ -18,11 +18,11 @@ from fastload.twin.format import Manifest
 def converting_hdf5(
     source: ModelSource, fingerprint: Fingerprint, generation: str
 ) -> Iterator[Conversion]:
-    """Read the HDF5 file at *source* as far as its weights.
+    """Read everything but the weights of the HDF5 file *source*.
 
     Raises:
         UnconvertibleModelError: it holds weights without a model.
-        UnsafeSourceError: it holds a link, foreign storage or a bomb.
+        UnsafeSourceError: it holds a link, external storage or a bomb.
     """
     with read_hdf5(source.path) as file:
         root = file.groups[""]

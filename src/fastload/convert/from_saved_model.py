@@ -14,13 +14,14 @@ from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph, parse_saved_model
 from fastload.source.kinds import Fingerprint, ModelSource
 from fastload.source.saved_model_parts import has_objects, read_saved_model
-from fastload.twin.documents import (
+from fastload.twin.format import (
     FUNCTION_SECTION,
     KERAS_SECTION,
     PREDICTION_SECTION,
     REFUSALS,
+    Manifest,
+    WeightSpec,
 )
-from fastload.twin.format import Manifest, WeightSpec
 
 _EMPTY = Section(documents={}, weights={})
 
@@ -28,17 +29,17 @@ _EMPTY = Section(documents={}, weights={})
 def convert_saved_model(
     source: ModelSource, fingerprint: Fingerprint, generation: str, wanted: str
 ) -> Conversion:
-    """Read the SavedModel at *source* as far as its weights.
+    """Read everything but the weights of the SavedModel *source*.
 
     Args:
         source: the SavedModel.
-        fingerprint: its content.
-        generation: the Keras that its Keras section serves.
-        wanted: the section without which the twin is of no use; the other one is left out, with
-            the reason, where it cannot be made.
+        fingerprint: its fingerprint.
+        generation: the Keras that its Keras section is for.
+        wanted: the section that the twin must have; another one that cannot be made is left out,
+            and the reason is recorded.
 
     Raises:
-        UnconvertibleModelError: the section that is wanted cannot be made.
+        UnconvertibleModelError: the wanted section cannot be made.
     """
     if not has_objects(source.path / "saved_model.pb"):
         return _convert_session_graph(source, fingerprint, generation, wanted)
@@ -65,7 +66,7 @@ def convert_saved_model(
             source_digest=fingerprint.digest,
             generation=generation,
             groups=keras.groups,
-            documents={**keras.documents, **functions.documents, **_told(refusals)},
+            documents={**keras.documents, **functions.documents, **_refusal_document(refusals)},
             object_names=keras.object_names,
             versions=versions("tensorflow", "tensorflow-cpu", "tf-keras", "keras"),
         ),
@@ -77,19 +78,19 @@ def convert_saved_model(
 def _convert_session_graph(
     source: ModelSource, fingerprint: Fingerprint, generation: str, wanted: str
 ) -> Conversion:
-    """Read a SavedModel that TensorFlow 1 wrote: predictors can be made of it, and nothing else."""
+    """Read a SavedModel that TensorFlow 1 wrote, which can serve predictors only."""
     refused = UnconvertibleModelError("the SavedModel was not written by TensorFlow 2")
     if wanted != PREDICTION_SECTION:
         raise refused
     saved_model = parse_saved_model((source.path / "saved_model.pb").read_bytes())
     section = session_section(source.path, serving_graph(saved_model))
-    told = _told({KERAS_SECTION: refused, FUNCTION_SECTION: refused})
+    missing = _refusal_document({KERAS_SECTION: refused, FUNCTION_SECTION: refused})
     return Conversion(
         manifest=Manifest(
             source_kind=source.kind.value,
             source_digest=fingerprint.digest,
             generation=generation,
-            documents={**section.documents, **told},
+            documents={**section.documents, **missing},
             versions=versions("tensorflow", "tensorflow-cpu"),
         ),
         specs=list(section.weights.values()),
@@ -109,9 +110,9 @@ def _attempt(
         return _EMPTY
 
 
-def _told(refusals: Mapping[str, UnconvertibleModelError]) -> dict[str, bytes]:
-    told = {name: [error.code, error.explanation()] for name, error in refusals.items()}
-    return {REFUSALS: json.dumps(told).encode()} if told else {}
+def _refusal_document(refusals: Mapping[str, UnconvertibleModelError]) -> dict[str, bytes]:
+    reasons = {name: [error.code, error.explanation()] for name, error in refusals.items()}
+    return {REFUSALS: json.dumps(reasons).encode()} if reasons else {}
 
 
 def _stream(checkpoint: Checkpoint, weights: Mapping[str, WeightSpec]) -> Iterator[tuple[str, Any]]:

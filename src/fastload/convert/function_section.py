@@ -1,4 +1,4 @@
-"""What a load of a SavedModel's own objects needs: the whole object graph, functions, variables."""
+"""What `load_saved_model` needs: the whole object graph, functions, variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastload.runtime.saved_model.object_paths import captured, paths
 from fastload.signature import Signature
 from fastload.source.kinds import ModelSource
 from fastload.source.saved_model_parts import read_functions, read_saved_model
-from fastload.twin.documents import (
+from fastload.twin.format import (
     FUNCTION_INDEX,
     FUNCTIONS,
     OTHER_STATE,
@@ -25,13 +25,13 @@ from fastload.twin.documents import (
     SAVED_VARIABLES,
     SIGNATURE_NODES,
     SIGNATURES,
+    WeightSpec,
 )
-from fastload.twin.format import WeightSpec
 
 _SIGNATURES: Final = "root.signatures"
-#: What can be made on its own, before everything else.
+#: Kinds of objects that can be created alone, before all others.
 _CAPTURED_KINDS: Final = frozenset({"variable", "constant", "asset"})
-#: The loader renames what stands in here after functions, all of which it would have to make.
+#: The loader renames the entries of this file after functions, which would all have to be created.
 _DEBUG_INFO: Final = "debug/saved_model_debug_info.pb"
 
 
@@ -41,13 +41,13 @@ def function_section(
     checkpoint: Checkpoint,
     known: Mapping[str, WeightSpec],
 ) -> Section:
-    """Return what TensorFlow's own loader is run over.
+    """Return the section that TensorFlow's own loader is run over.
 
     Args:
         source: the SavedModel.
         graph: its object graph.
         checkpoint: its weights.
-        known: weights that are in the twin already, by checkpoint key.
+        known: weights of the twin's other section, by checkpoint key.
 
     Raises:
         UnconvertibleModelError: it lacks variables, or keeps debugging information.
@@ -67,19 +67,19 @@ def function_section(
             SAVED_VARIABLES: json.dumps(names).encode(),
             SIGNATURES: _signatures(source.path, graph),
             SIGNATURE_NODES: json.dumps({} if found.other else _signature_nodes(graph)).encode(),
-            **_told(found.other.values()),
+            **_other_state(found.other.values()),
         },
         weights=weights,
     )
 
 
-def _told(other_keys: Iterable[str]) -> dict[str, bytes]:
+def _other_state(other_keys: Iterable[str]) -> dict[str, bytes]:
     keys = list(other_keys)
     return {OTHER_STATE: json.dumps(keys).encode()} if keys else {}
 
 
 def saved_signatures(folder: Path) -> dict[str, Signature]:
-    """Read what the signatures of the SavedModel at *folder* take and give, by name.
+    """Return the signatures of the SavedModel at *folder* by name.
 
     Raises:
         UnconvertibleModelError: it is damaged, or TensorFlow 2 did not write it.
@@ -108,17 +108,17 @@ def _spec(key: str, checkpoint: Checkpoint) -> WeightSpec:
 
 
 def _constants(graph: Any) -> frozenset[str]:
-    """Return the nodes of the main graph whose values are objects of their own."""
+    """Return the nodes of the main graph whose values are objects of the graph."""
     kinds = (node for node in graph.nodes if node.WhichOneof("kind") == "constant")
     return frozenset(node.constant.operation for node in kinds)
 
 
 def _signature_nodes(graph: Any) -> dict[str, int]:
-    """Return the nodes that a load makes at once, by path from the root; none if it makes all.
+    """Return the nodes that a load creates at once, by path from the root; none if it creates all.
 
-    They are the signatures, what they capture, and every variable: one made later might be made
-    under another device or distribution strategy. All are made at once where a load does more than
-    make objects: it makes tables and fills them, and optimizers make their slots.
+    They are the signatures, their captures, and every variable: one created later might be created
+    under another device or distribution strategy. All objects are created at once where a load has
+    side effects: it fills tables, and optimizers create their slots.
     """
     kinds = [node.WhichOneof("kind") for node in graph.nodes]
     root = graph.nodes[0]
@@ -136,5 +136,5 @@ def _signature_nodes(graph: Any) -> dict[str, int]:
 
 
 def _has_dotted_names(graph: Any) -> bool:
-    """Say whether a path may be taken for another one."""
+    """Say whether two nodes may have the same path."""
     return any("." in child.local_name for node in graph.nodes for child in node.children)

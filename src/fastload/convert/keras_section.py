@@ -16,14 +16,14 @@ from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import Checkpoint, keras_metadata, saved_model_message
 from fastload.source.kinds import ModelSource
 from fastload.source.saved_model_parts import SavedModelParts
-from fastload.twin.documents import (
+from fastload.twin.format import (
     KERAS_METADATA,
     LAYER_CLASSES,
     OBJECT_GRAPH,
     SOURCE_NODES,
     VARIABLES,
+    WeightSpec,
 )
-from fastload.twin.format import WeightSpec
 
 _METADATA_FILE: Final = "keras_metadata.pb"
 _CHILD_LAYER: Final = re.compile(r"layer-(\d+)$")
@@ -41,10 +41,10 @@ class _SavedVariable:
 def keras_section(
     source: ModelSource, parts: SavedModelParts, graph: Any, checkpoint: Checkpoint
 ) -> Section:
-    """Return what the stock Keras loader is run over.
+    """Return the section that the stock Keras loader is run over.
 
     Raises:
-        UnconvertibleModelError: it holds no Keras model, or one that lives only in its functions.
+        UnconvertibleModelError: it holds no Keras model, or one that exists only as functions.
     """
     metadata = saved_metadata(source.path, graph)
     root = metadata.get(0)
@@ -78,7 +78,9 @@ def saved_config(folder: Path, graph: Any) -> Mapping[str, Any] | None:
 
 
 def saved_metadata(folder: Path, graph: Any) -> dict[int, dict[str, Any]]:
-    """Return Keras's metadata by node id: from its file or, before TensorFlow 2.5, the graph."""
+    """Return Keras's metadata by node id: from its file or, before TensorFlow 2.5, from the
+    graph.
+    """
     path = folder / _METADATA_FILE
     if path.exists():
         found = {node.node_id: node.metadata for node in keras_metadata(path.read_bytes()).nodes}
@@ -111,7 +113,7 @@ def _require_plain_state(keys: CheckpointKeys, graph: Any) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layout:
-    """Which layer's group of the legacy HDF5 layout each variable belongs to, in which order."""
+    """The group and the order of each layer's variables in the legacy HDF5 layout."""
 
     layer_names: tuple[str, ...]
     by_layer: Mapping[str, tuple[int, ...]]
@@ -139,7 +141,7 @@ class _Layout:
     def groups(
         self, root: Mapping[str, Any], variables: Mapping[int, _SavedVariable]
     ) -> dict[str, dict[str, Any]]:
-        """Return the groups and attributes that make the twin a legacy Keras HDF5 file."""
+        """Return the groups and attributes of a legacy Keras HDF5 file."""
         config = {"class_name": root["class_name"], "config": root["config"]}
         top: dict[str, Any] = {"model_config": json.dumps(config), "backend": "tensorflow"}
         top["keras_version"] = str(root.get("keras_version", "2.0.0"))
@@ -179,13 +181,13 @@ def _layer_variables(graph: Any, layer: int, new_ids: Mapping[int, int]) -> Iter
 def _variables(
     keys: CheckpointKeys, graph: Any, layout: _Layout, checkpoint: Checkpoint
 ) -> dict[int, _SavedVariable]:
-    """Return the variables by node id, each under a name of its own."""
+    """Return the variables by node id, each under a unique name."""
     found: dict[int, _SavedVariable] = {}
     taken: Counter[str] = Counter()
     for node, key in keys.variables.items():
         name = f"{graph.nodes[node].variable.name or node}:0"
         place = layout.place(node, name)
-        if taken[place]:  # composite layers may give two weights one name
+        if taken[place]:  # composite layers may use a name twice
             name = f"{name}_{taken[place]}"
         taken[place] += 1
         spec = WeightSpec(
@@ -219,7 +221,9 @@ def _documents(
 
 
 def _layer_classes(metadata: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:
-    """Return the classes that the stock loader would make layers of, with a layer of each."""
+    """Return the classes of the layers that the stock loader creates, each with one layer's
+    name.
+    """
     layers = [found for found in metadata.values() if "trainable" in found]  # metrics are not
     return {found["class_name"]: str(found.get("name")) for found in layers}
 
@@ -234,7 +238,7 @@ def _without_functions(parts: SavedModelParts, pruned: PrunedGraph) -> Any:
 
 
 def _renumbered(messages: Any, pruned: PrunedGraph) -> Any:
-    """Return the metadata of the nodes that are left, under their new ids."""
+    """Return the metadata of the remaining nodes, under their new ids."""
     left = type(messages)()
     for node in messages.nodes:
         if node.node_id in pruned.new_ids:

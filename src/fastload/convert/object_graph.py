@@ -1,9 +1,9 @@
 """The part of a SavedModel's object graph that a rebuild needs: Keras objects and variables.
 
 A Keras 2 SavedModel stores several traced functions for every layer; the stock loader spends nearly
-all of its time on them (695 in ResNet50). What the layers are stands in the Keras metadata, and
-what they hold in the checkpoint: the functions are dropped here, and the stock loader is later run
-over what is left.
+all of its time on them (695 in ResNet50). The layers are described by the Keras metadata, and their
+weights are in the checkpoint: the functions are dropped here, and the stock loader is later run
+over the rest.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any, Final
 
 from fastload.errors import UnconvertibleModelError
 
-#: Kinds of nodes that exist only to be called.
+#: Kinds of nodes that serve functions only.
 _FUNCTION_KINDS: Final = frozenset({"function", "bare_concrete_function", "captured_tensor"})
-#: Lists that Keras stores beside the layers for other loaders; its own reads and forgets them.
+#: Lists that Keras stores beside the layers for other loaders; its own ignores them.
 _ENDPOINT_LISTS: Final = frozenset({"variables", "trainable_variables", "regularization_losses"})
-#: What `keras_api` may hold that the stock loader makes objects of; the rest is functions and lists
-#: of layers.
+#: The parts of `keras_api` that the stock loader turns into objects; the rest is functions and
+#: lists of layers.
 LIVE_KERAS_API: Final = frozenset({"layer_metrics", "metrics", "states"})
-#: Networks keep losses here that exist as functions only.
+#: Where networks keep losses that exist as functions only.
 _LOSSES: Final = "layer_regularization_losses"
 KERAS_API: Final = "keras_api"
-#: Restored lazily from the source; see `runtime.saved_model.model_signatures`.
+#: Restored on first access from the source; see `runtime.saved_model.model_signatures`.
 _SIGNATURES: Final = "signatures"
 #: The function that fills a hash table; the contents are constants of that function, and not always
-#: in the config too.
+#: in the config as well.
 _FILL: Final = "_initialize"
 _VARIABLE_VALUE: Final = "VARIABLE_VALUE"
 
@@ -38,7 +38,7 @@ class PrunedGraph:
 
     Attributes:
         graph: a `SavedObjectGraph` message; node 0 is the root.
-        new_ids: new node id by old node id, for the nodes that are left.
+        new_ids: new node id by old node id, for the remaining nodes.
     """
 
     graph: Any
@@ -46,7 +46,7 @@ class PrunedGraph:
 
 
 def prune(graph: Any, keras_nodes: frozenset[int], networks: frozenset[int]) -> PrunedGraph:
-    """Return *graph* without its functions and without what only functions use.
+    """Return *graph* without functions and without what only functions use.
 
     Args:
         graph: a `SavedObjectGraph` message.
@@ -68,7 +68,7 @@ def prune(graph: Any, keras_nodes: frozenset[int], networks: frozenset[int]) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Roles:
-    """Which nodes are Keras objects, and which are the `keras_api` that each of them carries."""
+    """Which nodes are Keras objects, and which are their `keras_api`s."""
 
     keras: frozenset[int]
     keras_api: frozenset[int]
@@ -152,11 +152,11 @@ def _copy_node(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointKeys:
-    """Where the checkpoint keeps the state of an object graph's nodes.
+    """Where the checkpoint keeps the state of the nodes of an object graph.
 
     Attributes:
         variables: checkpoint key by node id.
-        other: names of nodes whose state is not a variable (hash tables, iterators), by node id.
+        other: checkpoint keys of state that is not a variable (hash tables, iterators), by node id.
     """
 
     variables: Mapping[int, str]
@@ -164,7 +164,8 @@ class CheckpointKeys:
 
 
 def checkpoint_keys(graph: Any, checkpoint: Any) -> CheckpointKeys:
-    """Match *graph* with *checkpoint* from the roots down by names of children, as TensorFlow does.
+    """Match *graph* with *checkpoint* from the root down by the names of children, as TensorFlow
+    does.
 
     Args:
         graph: a `SavedObjectGraph` message.
@@ -196,7 +197,7 @@ def _matched(graph: Any, checkpoint: Any) -> Iterator[tuple[int, int]]:
 def _matched_slots(
     graph: Any, checkpoint: Any, pairs: Mapping[int, int]
 ) -> Iterator[tuple[int, int]]:
-    """Match the slot variables of optimizers, which are nobody's children."""
+    """Match the slot variables of optimizers, which are no node's children."""
     for node, saved in pairs.items():
         slots = {
             (slot.slot_name, slot.original_variable_node_id): slot.slot_variable_node_id

@@ -1,4 +1,4 @@
-"""What predictors need of a SavedModel that TensorFlow 1 wrote: its graph, and its variables."""
+"""What predictors need from a SavedModel that TensorFlow 1 wrote: its graph and its variables."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from fastload.runtime.saved_model.session_graph import (
     signature_of_graph,
     variables_of,
 )
-from fastload.twin.documents import SESSION_GRAPH, SESSION_VARIABLES, SIGNATURES
-from fastload.twin.format import WeightSpec
+from fastload.twin.format import SESSION_GRAPH, SESSION_VARIABLES, SIGNATURES, WeightSpec
 
-#: The tag of the graph that predictions are made with.
+#: The tag of the graph for serving.
 SERVING: Final = "serve"
 
 
 def serving_graph(saved_model: Any) -> Any:
-    """Return the `MetaGraphDef` that `load_predictor` is about.
+    """Return the `MetaGraphDef` that `load_predictor` uses.
 
     Raises:
-        UnconvertibleModelError: there are several, and none or more than one is just for serving.
+        UnconvertibleModelError: there are several, and not exactly one has the serving tag alone.
     """
     graphs = saved_model.meta_graphs
     if len(graphs) > 1:
@@ -40,23 +39,23 @@ def serving_graph(saved_model: Any) -> Any:
 
 
 def serving_tags(folder: Path) -> list[str] | None:
-    """Return the tags to load the SavedModel at *folder* with; None where it has one graph."""
+    """Return the tags for loading the SavedModel at *folder*; None if it has one graph."""
     try:
         saved_model = parse_saved_model((folder / "saved_model.pb").read_bytes())
         return [SERVING] if len(saved_model.meta_graphs) > 1 else None
-    except (OSError, UnconvertibleModelError):  # which the stock loader will tell of
+    except (OSError, UnconvertibleModelError):  # the stock loader will raise its own error
         return None
 
 
 def session_section(folder: Path, meta_graph: Any) -> Section:
-    """Return what predictors need.
+    """Return the section for predictors.
 
     Args:
         folder: the SavedModel.
         meta_graph: its `MetaGraphDef`.
 
     Raises:
-        UnconvertibleModelError: it has no signatures, or a variable that is not in the checkpoint.
+        UnconvertibleModelError: it has no signatures, or lacks a variable in the checkpoint.
     """
     small, signatures = _small(meta_graph)
     variables = variables_of(small.graph_def.node)
@@ -73,25 +72,25 @@ def session_section(folder: Path, meta_graph: Any) -> Section:
 
 
 def _small(meta_graph: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the graph without what no signature needs, and what its signatures take and give."""
+    """Return the part of the graph that signatures need, and their inputs and outputs."""
     needed: set[str] = set()
-    told = {}
+    described = {}
     small = type(meta_graph)()
     for name, definition in sorted(served_signatures(meta_graph).items()):
         try:
-            told[name] = signature_of_graph(name, definition).to_json()
+            described[name] = signature_of_graph(name, definition).to_json()
             given = [info.name for info in feeds(definition).values()]
             fetched = [info.name for info in definition.outputs.values()]
             needed |= {node.name for node in pruned(meta_graph.graph_def, fetched, given)}
         except NotFlatError as error:
             raise UnconvertibleModelError(f"the signature {name!r}: {error}") from error
         small.signature_def[name].CopyFrom(definition)
-    if not told:
+    if not described:
         raise UnconvertibleModelError("the SavedModel has no signatures")
     small.graph_def.CopyFrom(meta_graph.graph_def)
     del small.graph_def.node[:]
     small.graph_def.node.extend(n for n in meta_graph.graph_def.node if n.name in needed)
-    return small, told
+    return small, described
 
 
 def _weights(folder: Path, variables: dict[str, Variable]) -> dict[str, WeightSpec]:

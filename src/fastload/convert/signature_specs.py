@@ -1,4 +1,4 @@
-"""What a SavedModel's signatures take and give, read from its object graph."""
+"""The inputs and outputs of a SavedModel's signatures, read from its object graph."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Final
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec, map_structure
 
-#: Under which name a Keras model has the function that its signature was made of: in Keras 2, and
-#: in what Keras 3 exports.
+#: The names of the function that a Keras model's signature was made from: in Keras 2, and in
+#: exports of Keras 3.
 _KERAS2_CALL: Final = "__call__"
 _KERAS3_CALL: Final = "serve"
-#: Signatures that are made of it; others may be of anything.
+#: Signatures that are made from it; others may be made from anything.
 _OF_THE_CALL: Final = frozenset({DEFAULT_SIGNATURE, _KERAS3_CALL})
-#: What else a root has that Keras 3 exported.
+#: A child of the root of exports of Keras 3.
 _KERAS3_MARK: Final = "_misc_assets"
 
 
@@ -22,9 +22,9 @@ def signature_specs(graph: Any, config: Mapping[str, Any] | None = None) -> dict
     """Return each signature by name.
 
     Args:
-        graph: a `SavedObjectGraph` message. A signature takes tensors by name only and gives a
-            mapping, see `signature_serialization.py` in TensorFlow.
-        config: the configuration of the Keras model that it is, if it is one.
+        graph: a `SavedObjectGraph` message. A signature takes tensors by name only and returns a
+            mapping; see `signature_serialization.py` in TensorFlow.
+        config: the configuration of the Keras model, if it is one.
     """
     keras_call = _call_signature(graph)
     found = {}
@@ -74,7 +74,7 @@ def _spec(name: str, tensor: Any) -> TensorSpec:
 
 
 def _call_signature(graph: Any) -> tuple[Any, Any] | None:
-    """Return the first argument and the result of a Keras model's call, as nests of names."""
+    """Return the first argument and the result of a Keras model's call as nests of tensor names."""
     root = graph.nodes[0]
     children = {child.local_name: child.node_id for child in root.children}
     is_keras2 = root.user_object.identifier.startswith("_tf_keras_")
@@ -104,7 +104,7 @@ def _nest(value: Any) -> Any:
 def _structure(
     config: Mapping[str, Any] | None, call: Any, outputs: Mapping[str, TensorSpec]
 ) -> Any:
-    """Return the model's own structure of its outputs, with their names for leaves."""
+    """Return the model's own structure of its outputs, with their names as leaves."""
     names = _matching(_orders(config, "output_layers", call, outputs), outputs)
     if names is None or call is None:
         return None
@@ -115,7 +115,7 @@ def _structure(
 def _matching(
     orders: Iterator[Sequence[str]], specs: Mapping[str, TensorSpec]
 ) -> tuple[str, ...] | None:
-    """Return the first of *orders* that has each of the names of *specs* once."""
+    """Return the first of *orders* that contains each name of *specs* once."""
     for order in orders:
         if len(order) == len(specs) and set(order) == specs.keys():
             return tuple(order)
@@ -127,8 +127,8 @@ def _orders(
 ) -> Iterator[Sequence[str]]:
     """Yield the names that Keras may have given to the tensors of *call*, in its order.
 
-    A functional model names them after its layers, made different by numbers; any other model, and
-    Keras 3, by the keys or numbers that they have in the structure.
+    A functional model names them after its layers, numbered to be unique; any other model, and
+    Keras 3, after their keys or numbers in the structure.
     """
     if config is not None and layers in config:
         yield _unique(_layer_names(config[layers]))
@@ -165,7 +165,7 @@ def _layer_names(nest: Any) -> list[str]:
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Number what comes again, as Keras's `_set_output_names` does.
+    """Number repeated names, as Keras's `_set_output_names` does.
 
     Example:
         >>> _unique(["a", "a", "b", "a"])

@@ -10,10 +10,10 @@ from typing import Any
 
 from fastload.convert.conversion import object_names
 from fastload.errors import MigrationError, UnconvertibleModelError
-from fastload.keras2to3.compilation import compile_migrated
 from fastload.keras2to3.rules.configs import migrated
 from fastload.keras2to3.rules.graph import is_network, is_sequential, layer_configs
 from fastload.keras2to3.rules.rule import Record
+from fastload.keras2to3.tf_compilation import compile_migrated
 from fastload.keras2to3.tf_file_weights import (
     Held,
     named_layers,
@@ -28,7 +28,7 @@ from fastload.source.kinds import ModelSource, SourceKind
 
 _WEIGHTS = "model_weights"
 
-
+#: Returns custom classes and functions by the names that a configuration uses.
 Resolve = Callable[[Iterable[str]], Mapping[str, Any]]
 
 
@@ -39,10 +39,10 @@ def model_of_hdf5(path: Path, keras: Any, resolve: Resolve, record: Record) -> A
         path: the file.
         keras: Keras 3.
         resolve: finds custom classes and functions by name.
-        record: takes down which rules were applied.
+        record: records the rules that were applied.
 
     Raises:
-        MigrationError: Keras 3 has nothing that does the same; the message says for which layer.
+        MigrationError: Keras 3 has no equivalent of a layer; the message names it.
         BypassError: the file is damaged, unsafe, or holds no model.
     """
     with read_hdf5(path) as file:
@@ -78,7 +78,7 @@ def model_of_archive(path: Path, keras: Any, resolve: Resolve, record: Record) -
 
 
 def keras_version(source: ModelSource) -> str:
-    """Return the version of the Keras that wrote a file; the empty text where it says none.
+    """Return the version of the Keras that wrote a file; an empty string if it names none.
 
     Raises:
         BypassError: the file is damaged or unsafe.
@@ -105,21 +105,21 @@ def hdf5_config(file: HDF5Source) -> dict[str, Any]:
 
 
 def _build_as_saved(model: Any, item: Mapping[str, Any]) -> None:
-    """Build a model that no graph of layers has built, for the shapes that it had."""
+    """Build a model without a graph of layers for the input shapes in its configuration."""
     shapes = item.get("build_config")
     if model.built or not shapes:
         return
     with warnings.catch_warnings():
-        # What is not built then is refused, so that Keras need not warn of it.
+        # Keras warns of models that it could not build; they raise an error below.
         warnings.simplefilter("ignore")
         model.build_from_config(shapes)
 
 
 def _require_built(model: Any) -> None:
-    # Keras builds the layers of a subclassed model, and leaves the mark of the model itself.
+    # Keras builds the layers of a subclassed model without marking the model itself as built.
     layers = list(model._flatten_layers(include_self=False))
     if not model.built and not (layers and all(layer.built for layer in layers)):
-        reason = "it cannot be built for an input of any shape that the file tells"
+        reason = "the file has no input shape that it can be built for"
         raise MigrationError("the model", reason)
 
 
@@ -154,27 +154,27 @@ def _fill(file: HDF5Source, model: Any, targets: Mapping[str, Held], item: Any) 
 
 
 def _config_of(variable: Any, holder: Any, configs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the configuration of the layer whose *variable* it is, or whose cell holds it."""
+    """Return the configuration of the layer of *variable*, or of the layer whose cell holds it."""
     folders = (holder.name, *reversed(variable.path.split("/")[:-1]))
     return next((configs[name] for name in folders if name in configs), {})
 
 
 def _with_vocabularies(item: Any, archive: KerasArchive, place: str = "") -> Any:
-    """Return *item* with the words that lookup layers keep in the archive's assets."""
+    """Return *item* with the vocabularies that lookup layers keep in the archive's assets."""
     if not (is_network(item) or is_sequential(item)):
         return item
     layers = []
     for name, layer in named_layers(item):
         folder = f"{place}layers/{name}/"
-        layers.append(_with_words(_with_vocabularies(layer, archive, folder), archive, folder))
+        layers.append(_with_vocabulary(_with_vocabularies(layer, archive, folder), archive, folder))
     return {**item, "config": {**item["config"], "layers": layers}}
 
 
-def _with_words(layer: Any, archive: KerasArchive, folder: str) -> Any:
+def _with_vocabulary(layer: Any, archive: KerasArchive, folder: str) -> Any:
     found = [name for name in archive.assets if name.startswith(folder)]
     words = [name for name in found if PurePosixPath(name).name == "vocabulary.txt"]
     if not words or "vocabulary" not in layer["config"]:
         return layer
-    # The layer within a `TextVectorization` writes the same words once more.
+    # The inner layer of a `TextVectorization` writes the same vocabulary again.
     vocabulary = archive.assets[min(words, key=len)].decode("utf-8").splitlines()
     return {**layer, "config": {**layer["config"], "vocabulary": vocabulary}}

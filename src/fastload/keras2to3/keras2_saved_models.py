@@ -1,8 +1,7 @@
-"""A Keras 2 SavedModel as a Keras 3 model: configuration, tables, weights."""
+"""A Keras 2 SavedModel as a Keras 3 model: configuration, lookup tables, weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +9,7 @@ from fastload.convert.conversion import object_names
 from fastload.convert.keras_section import saved_metadata
 from fastload.convert.object_graph import checkpoint_keys
 from fastload.errors import MigrationError
-from fastload.keras2to3.compilation import compile_migrated
+from fastload.keras2to3.keras2_files import Resolve
 from fastload.keras2to3.lookup_tables import (
     Tables,
     with_vocabularies,
@@ -19,9 +18,9 @@ from fastload.keras2to3.lookup_tables import (
 from fastload.keras2to3.rules.configs import migrated
 from fastload.keras2to3.rules.graph import layer_configs
 from fastload.keras2to3.rules.rule import Record
+from fastload.keras2to3.tf_compilation import OptimizerState, compile_migrated
 from fastload.keras2to3.tf_models import ModelBuilder
 from fastload.keras2to3.tf_saved_model_weights import WeightAssignment
-from fastload.keras2to3.tf_training import OptimizerState
 from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph
 from fastload.source.saved_model_parts import read_saved_model
 
@@ -32,7 +31,7 @@ _NO_CONFIG: Final = "layer was saved without config"
 def model_of_saved_model(
     path: Path,
     keras: Any,
-    resolve: Callable[[Iterable[str]], Mapping[str, Any]],
+    resolve: Resolve,
     record: Record,
 ) -> Any:
     """Return the Keras 3 model of a Keras 2 SavedModel.
@@ -41,12 +40,12 @@ def model_of_saved_model(
         path: the SavedModel.
         keras: Keras 3.
         resolve: finds custom classes and functions by name.
-        record: takes down which rules were applied.
+        record: records the rules that were applied.
 
     Raises:
-        MigrationError: Keras 3 has nothing that does the same; the message says for which layer.
+        MigrationError: Keras 3 has no equivalent of a layer; the message names it.
         UnconvertibleModelError: the SavedModel is damaged.
-        MissingTensorFlowError: TensorFlow, which reads a SavedModel, is not installed.
+        MissingTensorFlowError: TensorFlow, which reads SavedModels, is not installed.
     """
     graph = parse_object_graph(read_saved_model(path / "saved_model.pb").object_graph)
     metadata = saved_metadata(path, graph)

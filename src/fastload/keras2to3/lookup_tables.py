@@ -1,8 +1,8 @@
-"""The words of lookup layers, which a SavedModel keeps in its tables and assets."""
+"""The vocabularies of lookup layers, which a SavedModel keeps in its tables and assets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -10,28 +10,28 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.convert.object_graph import CheckpointKeys
-from fastload.convert.saved_constants import constant_values
-from fastload.runtime.core.tensorflow import Checkpoint
+from fastload.runtime.core.tensorflow import Checkpoint, parse_saved_model, tensorflow
+from fastload.source.saved_model_parts import read_functions
 
 _LOOKUPS: Final = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
 _INNER: Final = "_lookup_layer"
-#: What the table is called: today, and in Keras 2.4 to 2.6.
+#: Names of the table: today, and in Keras 2.4 to 2.6.
 _TABLES: Final = ("lookup_table", "_table")
 _FILL: Final = "_initialize"
 _IDF: Final = "idf_weights"
-#: What a word may stand for besides itself: masked places.
+#: Entries for masked positions, which are not part of the vocabulary.
 _MASKS: Final = ("", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:
-    """Where the tables of a SavedModel's lookup layers are.
+    """The tables of a SavedModel's lookup layers.
 
     Attributes:
         path: the SavedModel.
         graph: its object graph.
-        keys: the checkpoint's keys of the graph's nodes.
-        checkpoint: the weights.
+        keys: checkpoint keys of the graph's nodes.
+        checkpoint: the checkpoint.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class Tables:
     checkpoint: Checkpoint
 
     def of(self, node: int) -> dict[str, Any]:
-        """Return what the lookup layer at *node* learnt, as arguments of one in Keras 3."""
+        """Return the state of the lookup layer at *node* as arguments of one in Keras 3."""
         parts = _children(self.graph, node)
         parts = _children(self.graph, parts[_INNER]) if _INNER in parts else parts
         table = next((parts[name] for name in _TABLES if name in parts), None)
@@ -50,7 +50,7 @@ class Tables:
         learnt: dict[str, Any] = {"vocabulary": words}
         if parts.get(_IDF) in self.keys.variables:
             weights = self.checkpoint.read(self.keys.variables[parts[_IDF]])
-            # The first are those of unknown words: their mean, which Keras 3 computes too.
+            # The first ones, of unknown words, are the mean, which Keras 3 computes itself.
             learnt[_IDF] = [float(each) for each in weights[-len(words) :]]
         return learnt
 
@@ -64,7 +64,7 @@ class Tables:
         return [word for word in found if word not in _MASKS]
 
     def _kept_pairs(self, table: int) -> tuple[Any, Any] | None:
-        """Return keys and values of a table that the checkpoint has."""
+        """Return keys and values of a table in the checkpoint."""
         key = self.keys.other.get(table)
         if key is None:
             return None
@@ -85,12 +85,12 @@ class Tables:
 
 
 def with_vocabularies(item: Any, metadata: Mapping[int, Any], tables: Tables) -> Any:
-    """Return the configuration *item* of Keras 2 with the words that its lookup layers had learnt.
+    """Return the configuration *item* of Keras 2 with the vocabularies of its lookup layers.
 
     Args:
         item: the configuration.
         metadata: Keras's metadata by node id.
-        tables: where the words are.
+        tables: the tables with the vocabularies.
     """
     learnt = {
         found["config"]["name"]: tables.of(node)
@@ -101,7 +101,7 @@ def with_vocabularies(item: Any, metadata: Mapping[int, Any], tables: Tables) ->
 
 
 def with_vocabulary_files(item: Any, assets: Path) -> Any:
-    """Return *item* with the words of each vocabulary file, from the SavedModel's own copy."""
+    """Return *item* with the content of each vocabulary file, from the SavedModel's own copy."""
     if isinstance(item, Mapping):
         found = {key: with_vocabulary_files(each, assets) for key, each in item.items()}
         name = found.get("vocabulary")
@@ -142,3 +142,14 @@ def _is_empty(config: Mapping[str, Any]) -> bool:
 
 def _is_list(item: Any) -> bool:
     return isinstance(item, (list, tuple))
+
+
+def constant_values(path: Path, names: Sequence[str]) -> list[Any]:
+    """Return the values of the constant nodes *names* of the `saved_model.pb` at *path* as arrays.
+
+    Raises:
+        UnconvertibleModelError: it is damaged.
+    """
+    meta_graph = parse_saved_model(read_functions(path, frozenset(names)).objects).meta_graphs[0]
+    found = {node.name: node.attr["value"].tensor for node in meta_graph.graph_def.node}
+    return [tensorflow().make_ndarray(found[name]) for name in names]

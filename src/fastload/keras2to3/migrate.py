@@ -1,10 +1,9 @@
-"""A Keras 2 model as the twin of a Keras 3 model: made, proved, written as an archive's twin."""
+"""A Keras 2 model to the twin of a Keras 3 model: migrated, compared, written."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from fastload.convert.from_archive import converting_archive
 from fastload.errors import MigrationError, MissingTensorFlowError
-from fastload.keras2to3.keras2_files import model_of_archive, model_of_hdf5
+from fastload.keras2to3.keras2_files import Resolve, model_of_archive, model_of_hdf5
 from fastload.keras2to3.keras2_saved_models import model_of_saved_model
 from fastload.keras2to3.proof import Proof, prove_against_function, prove_against_model
 from fastload.keras2to3.rules.rule import Record
@@ -21,11 +20,8 @@ from fastload.runtime.core.global_state import undone
 from fastload.runtime.core.keras import Keras, keras_of
 from fastload.source.detect import detect
 from fastload.source.kinds import Fingerprint, ModelSource, SourceKind
-from fastload.twin.documents import MIGRATION
+from fastload.twin.format import MIGRATION
 from fastload.twin.writer import write_twin
-
-#: Returns custom classes and functions for the names that a configuration uses.
-Resolve = Callable[[Iterable[str]], Mapping[str, Any]]
 
 _MAKERS = {
     SourceKind.SAVED_MODEL: model_of_saved_model,
@@ -36,14 +32,14 @@ _MAKERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is to be migrated, and for which call.
+    """What to migrate.
 
     Attributes:
         source: a SavedModel, an HDF5 file or an archive.
-        fingerprint: its content.
+        fingerprint: its fingerprint.
         keras: Keras 3.
         resolve: finds custom objects.
-        compiled: whether the call that stock refused was for a compiled model.
+        compiled: whether stock rejected a load with `compile=True`.
     """
 
     source: ModelSource
@@ -54,15 +50,15 @@ class Order:
 
 
 def migrate(path: Path, order: Order) -> None:
-    """Write the twin of the Keras 3 model that a Keras 2 model becomes to *path*.
+    """Migrate a Keras 2 model and write the twin of the Keras 3 model to *path*.
 
     Raises:
-        MigrationError: Keras 3 has nothing that does the same, or its outputs differ too much.
+        MigrationError: Keras 3 has no equivalent, or the outputs differ too much.
         BypassError: the source is damaged or unsafe.
     """
     record, source = Record(), order.source
     keras = order.keras
-    with undone(keras), _on_processor(keras), tempfile.TemporaryDirectory() as folder:
+    with undone(keras), _on_cpu(keras), tempfile.TemporaryDirectory() as folder:
         model = _MAKERS[source.kind](source.path, keras.module, order.resolve, record)
         proof = _proved(source, model, keras)
         archive = Path(folder, "model.keras")
@@ -77,11 +73,11 @@ def migrate(path: Path, order: Order) -> None:
         _write(path, archive, order, json.dumps(document).encode())
 
 
-def _on_processor(keras: Keras) -> AbstractContextManager[Any]:
-    """Return a scope without graphics processors: they may round more than a proof allows.
+def _on_cpu(keras: Keras) -> AbstractContextManager[Any]:
+    """Return a scope on the CPU: GPUs may round more than the tolerance allows.
 
-    On PyTorch there is none, as Keras makes no recurrent layer in one (3.15: it has a parameter of
-    whole numbers there, which PyTorch refuses).
+    On PyTorch the scope has no effect, as Keras 3.15 cannot create recurrent layers in one (they
+    have an integer parameter there, which PyTorch rejects).
     """
     return nullcontext() if keras.backend == TORCH else keras.module.device("cpu:0")
 
@@ -92,12 +88,12 @@ def _proved(source: ModelSource, model: Any, keras: Keras) -> Proof:
         if proof.unproved is None:
             return proof
     if keras.backend != TENSORFLOW:
-        # TensorFlow would take the processors that this process computes on, for one comparison.
+        # For one comparison, TensorFlow would take over the GPUs that this process uses.
         return Proof(unproved=f"Keras runs on {keras.backend}, and tf-keras on TensorFlow alone")
     try:
         original = keras_of("tf_keras").load_model(str(source.path), compile=False)
     except MissingTensorFlowError:
-        return Proof(unproved="tf-keras, which it would be compared with, is not installed")
+        return Proof(unproved="tf-keras, for the comparison, is not installed")
     except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to compare with
         return Proof(unproved=f"tf-keras does not open it ({type(error).__name__})")
     return prove_against_model(original, model)

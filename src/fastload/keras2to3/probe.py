@@ -1,4 +1,4 @@
-"""Inputs to try a model on, and how far two results are apart."""
+"""Generated inputs for a model, and the difference of two results."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fastload.twin.format import dtype_of
 
 _SEED: Final = 20_261_122
 _ROWS: Final = 4
-#: Lengths for axes that a model leaves open; the next one is tried where one is too short.
+#: Lengths for axes of any size; where one is too short, the next is tried.
 _OPEN_AXES: Final = (24, 100, 400)
-#: For a model over one open axis; some read thousands of places around the one that they tell of.
+#: For a model with one such axis; some look at thousands of positions around each.
 _LONG_AXES: Final = (*_OPEN_AXES, 2_000, 12_000)
-#: Integers mostly index a table, whose length nothing tells.
+#: Integers are mostly indices of a table of unknown length.
 _INTEGERS_BELOW: Final = (20, 3, 2)
 _WORDS: Final = ("a", "cat", "the dog", "", "fish and more", "caf\u00e9")
 
-#: How far outputs may be apart, relative to the largest of them, by dtype of the result.
+#: How much outputs may differ, relative to the largest of them, by dtype of the result.
 TOLERANCES: Final[Mapping[str, float]] = {
     "float64": 1e-10,
     "float32": 1e-5,
@@ -32,12 +32,12 @@ TOLERANCES: Final[Mapping[str, float]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """How far two results are apart.
+    """The difference of two results.
 
     Attributes:
         absolute: the largest difference of two numbers.
         relative: the largest difference, relative to the largest number of its output.
-        excess: `relative` in units of the tolerance for its dtype; above 1 is too far.
+        excess: `relative` in units of the tolerance for its dtype; above 1 is too much.
     """
 
     absolute: float = 0.0
@@ -55,8 +55,8 @@ class Difference:
 def probes(specs: Sequence[TensorSpec]) -> Iterator[list[Any]]:
     """Yield arrays for the inputs *specs*, the same ones each time, smaller ones first.
 
-    A model may refuse the first ones (a sequence too short, an index out of range); the next ones
-    are more to its taste.
+    A model may reject the first ones (a sequence too short, an index out of range) and accept later
+    ones.
     """
     open_axes = sum(size is None for spec in specs for size in (spec.shape or ())[1:])
     lengths = _LONG_AXES if open_axes == 1 else _OPEN_AXES if open_axes else _OPEN_AXES[:1]
@@ -65,13 +65,13 @@ def probes(specs: Sequence[TensorSpec]) -> Iterator[list[Any]]:
     for below in bounds:
         for length in lengths:
             random = np.random.default_rng(_SEED)
-            yield [_made_up(random, spec, length, below) for spec in specs]
-    # Keras 2 took indices as fractions too, and that is how most files have it.
+            yield [_random_array(random, spec, length, below) for spec in specs]
+    # Keras 2 also took indices as floats, and most files declare them so.
     whole = [replace(spec, dtype="int32") if "float" in spec.dtype else spec for spec in specs]
     for below in _INTEGERS_BELOW:
         for length in lengths:
             random = np.random.default_rng(_SEED)
-            values = [_made_up(random, spec, length, below) for spec in whole]
+            values = [_random_array(random, spec, length, below) for spec in whole]
             yield [_as(spec, value) for spec, value in zip(specs, values, strict=True)]
 
 
@@ -79,7 +79,7 @@ def _as(spec: TensorSpec, value: Any) -> Any:
     return value.astype(dtype_of(spec.dtype)) if "float" in spec.dtype else value
 
 
-def _made_up(random: np.random.Generator, spec: TensorSpec, length: int, below: int) -> Any:
+def _random_array(random: np.random.Generator, spec: TensorSpec, length: int, below: int) -> Any:
     rows, *others = spec.shape or (None,)
     sizes = (
         _ROWS if rows is None else rows,
@@ -95,7 +95,7 @@ def _made_up(random: np.random.Generator, spec: TensorSpec, length: int, below: 
 
 
 def difference(expected: Any, found: Any) -> Difference:
-    """Return how far *found* is from *expected*.
+    """Return the difference of *found* from *expected*.
 
     Raises:
         ValueError: they cannot be compared; the message says why.
@@ -112,7 +112,7 @@ def difference(expected: Any, found: Any) -> Difference:
     if name not in TOLERANCES:
         return _exact(expected, found)
     left, right = expected.astype("float64"), found.astype("float64")
-    # Where the original divides by nothing (a row that is masked as a whole), Keras 3 may not.
+    # Where the original divides by zero (for a row that is masked entirely), Keras 3 may not.
     finite = np.isfinite(left)
     if not np.isfinite(right[finite]).all():
         return Difference(absolute=np.inf, relative=np.inf, excess=np.inf)

@@ -1,4 +1,4 @@
-"""The proof of a migration: the model's outputs beside those of the model that it was."""
+"""The proof of a migration: the model's outputs compared with those of the original."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from fastload.convert.keras_section import saved_config
 from fastload.convert.signature_specs import signature_specs
 from fastload.errors import MigrationError
 from fastload.keras2to3.probe import TOLERANCES, Difference, difference, probes
-from fastload.keras2to3.tf_array_call import array_call, graph_call
-from fastload.keras2to3.tf_serving_function import Function, serving_function
+from fastload.keras2to3.tf_array_functions import Function, array_call, graph_call, serving_function
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.tensorflow import parse_object_graph, tensorflow
 from fastload.signature import DEFAULT_SIGNATURE, TensorSpec
@@ -26,15 +25,15 @@ _USUAL: Final = "float32"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What comparing a migrated model with its original found.
+    """The result of comparing a migrated model with its original.
 
     Attributes:
-        against: what it was compared with, or None if it was not compared.
+        against: what it was compared with, or None if it was not.
         unproved: why it was not compared, or None.
         outputs: how many outputs were compared.
         absolute: the largest difference of two numbers.
         relative: the largest difference, relative to the largest number of its output.
-        tolerance: what `relative` may be for float32.
+        tolerance: the limit of `relative` for float32.
     """
 
     against: str | None = None
@@ -54,10 +53,10 @@ class _UnprovedError(Exception):
 
 
 def prove_against_function(path: Path, model: Any, keras: Keras) -> Proof:
-    """Compare *model*, of *keras*, with what the SavedModel at *path* is served with.
+    """Compare *model*, of *keras*, with the serving function of the SavedModel at *path*.
 
     Raises:
-        MigrationError: they are further apart than the tolerance; the message has the figure.
+        MigrationError: they differ by more than the tolerance; the message has the figure.
     """
     graph = parse_object_graph(read_saved_model(path / "saved_model.pb").object_graph)
     signature = signature_specs(graph, saved_config(path, graph)).get(DEFAULT_SIGNATURE)
@@ -77,11 +76,11 @@ def prove_against_model(original: Any, model: Any) -> Proof:
     """Compare *model*, of Keras 3 on TensorFlow, with *original*, the same model in Keras 2.
 
     Raises:
-        MigrationError: they are further apart than the tolerance; the message has the figure.
+        MigrationError: they differ by more than the tolerance; the message has the figure.
     """
     inputs = getattr(model, "inputs", None)
     if not inputs:
-        return Proof(unproved="a subclassed model does not say what it takes")
+        return Proof(unproved="a subclassed model does not declare its inputs")
     specs = [
         TensorSpec(name=str(place), dtype=_dtype(each), shape=tuple(each.shape))
         for place, each in enumerate(inputs)
@@ -108,10 +107,10 @@ def _compared(
         for left, right in pairs:
             apart |= difference(left, right)
     except Exception as error:
-        reason = f"on the inputs of the proof, {type(error).__name__}: {str(error)[:300]}"
+        reason = f"on the inputs of the comparison, {type(error).__name__}: {str(error)[:300]}"
         raise MigrationError("the migrated model", reason) from error
     if apart.excess > 1 and not _is_steady(reference, values, expected):
-        return Proof(unproved="the original model's own outputs change from call to call")
+        return Proof(unproved="the original's own outputs change from call to call")
     _require_near(apart)
     return Proof(
         against=against,
@@ -140,21 +139,21 @@ def _is_steady(reference: Function, values: Sequence[Any], expected: list[Any]) 
 def _first_accepted(
     reference: Function, specs: Sequence[TensorSpec]
 ) -> tuple[list[Any], list[Any]]:
-    """Return the first inputs that the original takes and has results for, and the results.
+    """Return the first inputs that the original accepts and has results for, and the results.
 
     Raises:
-        _UnprovedError: it takes none of those that were made up.
+        _UnprovedError: it accepts none of the generated ones.
     """
-    reason = "it has no results for them"
+    reason = "its results for them are empty or not finite"
     for values in probes(specs):
         try:
             results = reference(values)
-        except Exception as error:  # noqa: BLE001 - whatever it is, other inputs may do
+        except Exception as error:  # noqa: BLE001 - whatever it is, other inputs may be accepted
             reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
             continue
         if results and all(_has_numbers(result) for result in results):
             return values, results
-    raise _UnprovedError(f"the original takes none of the inputs made up for it ({reason})")
+    raise _UnprovedError(f"the original accepts none of the generated inputs ({reason})")
 
 
 def _has_numbers(result: Any) -> bool:
@@ -166,10 +165,10 @@ def _require_sizes(model: Any) -> None:
     """Check that no weight is empty.
 
     Raises:
-        _UnprovedError: one is; TensorFlow aborts the process where a graph multiplies with it.
+        _UnprovedError: one is; TensorFlow aborts the process where a graph multiplies by it.
     """
     if any(0 in tuple(weight.shape) for weight in model.weights):
-        raise _UnprovedError("it has a weight without numbers, which TensorFlow may abort at")
+        raise _UnprovedError("it has an empty weight, for which TensorFlow may abort the process")
 
 
 def _dtype(tensor: Any) -> str:

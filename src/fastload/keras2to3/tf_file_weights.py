@@ -1,4 +1,4 @@
-"""The weights of Keras 2 files, put into the Keras 3 model: HDF5 by name, archives by place."""
+"""Where the weights of Keras 2 files go in the Keras 3 model: HDF5 by name, archives by place."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from fastload.keras2to3.rules.weight_names import NAMES
 Held = tuple[Any, Any]
 
 
-#: Folders at the top of an archive whose weights are no layer's.
+#: Top-level folders of an archive with weights that belong to no layer.
 _OF_TRAINING: Final = frozenset(
     {"optimizer", "metrics", "_metrics", "compiled_metrics", "compiled_loss", "_compile_metrics"}
 )
 
 
 def targets_of_groups(model: Any, groups: Mapping[str, Sequence[str]]) -> dict[str, Held]:
-    """Return for each weight of a legacy HDF5 file where it belongs.
+    """Return the variable for each weight of a legacy HDF5 file.
 
     Args:
         model: the Keras 3 model.
@@ -32,7 +32,7 @@ def targets_of_groups(model: Any, groups: Mapping[str, Sequence[str]]) -> dict[s
         The variable and its layer, by `layer/weight`.
 
     Raises:
-        MigrationError: a weight has no place in the model, or the model needs one more.
+        MigrationError: the model lacks a variable for a weight, or the file a weight.
     """
     layers = {layer.name: layer for layer in model.layers}
     for name, weights in groups.items():
@@ -47,7 +47,7 @@ def targets_of_groups(model: Any, groups: Mapping[str, Sequence[str]]) -> dict[s
 
 
 def targets_of_tree(model: Any, item: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Held]:
-    """Return for each weight of a `.keras` archive where it belongs.
+    """Return the variable for each weight of a `.keras` archive.
 
     Args:
         model: the Keras 3 model.
@@ -55,7 +55,7 @@ def targets_of_tree(model: Any, item: Mapping[str, Any], paths: Sequence[str]) -
         paths: the paths of the weights in the archive, as in `layers/dense/vars/0`.
 
     Raises:
-        MigrationError: a weight has no place in the model, or the model needs one more.
+        MigrationError: the model lacks a variable for a weight, or the file a weight.
     """
     own = [path for path in paths if path.split("/")[0] not in _OF_TRAINING]
     targets = {path: _variable_at(model, item, path, own) for path in own}
@@ -78,7 +78,7 @@ def _own_variables(layer: Any) -> list[Any]:
 
 
 def _matched(saved: Sequence[str], held: Sequence[Held], layer: str) -> dict[str, Held]:
-    """Match saved names with variables: by name where names tell, by order where they do not."""
+    """Match saved names with variables: by name where names are unique, else by order."""
     if len(saved) != len(held):
         reason = f"the file has {len(saved)} weights of it, Keras 3 {len(held)}"
         raise MigrationError(f"layer {layer!r}", reason)
@@ -100,7 +100,7 @@ def _bare(name: str, holder: Any) -> str:
 
 
 def _named(name: str, held: Sequence[Held]) -> int | None:
-    """Return the place in *held* of the only variable that *name* can mean, or None."""
+    """Return the index in *held* of the only variable that *name* can be, or None."""
     folders = name.split("/")[:-1]
     found = [
         place
@@ -139,14 +139,14 @@ def _variable_at(model: Any, item: Mapping[str, Any], path: str, paths: Sequence
 
 
 def _saved_apart(owner: Any, folder: str, paths: Sequence[str]) -> list[Any]:
-    """Return the parts of *owner* with a folder of their own; they have none in its lists."""
+    """Return the parts of *owner* with folders of their own; they are not counted in its lists."""
     prefix = f"{folder}/" if folder else ""
     within = (path.removeprefix(prefix) for path in paths if path.startswith(prefix))
     return [getattr(owner, path.split("/")[0], None) for path in within]
 
 
 def _counted(items: Sequence[Any], folder: str, apart: Sequence[Any], path: str) -> Any:
-    """Return the one of *items* that has the *folder*: classes, counted."""
+    """Return the one of *items* whose folder is *folder*: its class, with a number."""
     listed = [item for item in items if not any(item is other for other in apart)]
     classes = (type(item).__name__ for item in listed)
     for name, item in zip(_folders(classes), listed, strict=True):
@@ -186,7 +186,7 @@ def _child(config: Mapping[str, Any], folder: str, path: str) -> Mapping[str, An
 
 
 def named_layers(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the layers of a model with the names that archives have for their folders.
+    """Yield the layers of a model with the names of their folders in archives.
 
     Example:
         >>> dense = {"class_name": "Dense"}
@@ -199,7 +199,7 @@ def named_layers(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
 
 
 def _folders(classes: Iterable[str]) -> Iterator[str]:
-    """Yield the folders of objects of these *classes*, in their order."""
+    """Yield the folders of objects of these *classes*, in order."""
     taken: Counter[str] = Counter()
     for name in map(_snake_case, classes):
         yield f"{name}_{taken[name]}" if taken[name] else name

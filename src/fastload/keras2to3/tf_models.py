@@ -1,4 +1,4 @@
-"""A Keras 3 model from a configuration that was migrated."""
+"""A Keras 3 model from a migrated configuration."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from fastload.keras2to3.rules.operations import operation_of
 from fastload.keras2to3.rules.rule import owner
 from fastload.keras2to3.tf_operations import Operations, Shape
 
-#: Layers that are functions of TensorFlow's.
+#: Layers that call a TensorFlow function.
 _FUNCTION_LAYERS: Final = frozenset({"TFOpLambda", "SlicingOpLambda"})
-#: Layers that take their first states in a list with their input.
+#: Layers that take their initial states in a list with their input.
 _RECURRENT: Final = frozenset(
     {"LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Bidirectional"}
 )
@@ -31,11 +31,11 @@ _MODELS: Final = frozenset({"Functional", "Model", "Network", "Sequential"})
 
 
 class ModelBuilder:
-    """Makes models of migrated configurations.
+    """Builds models from migrated configurations.
 
     Args:
         keras: Keras 3.
-        objects: custom classes and functions by the names that configurations have for them.
+        objects: custom classes and functions by their names in configurations.
     """
 
     def __init__(self, keras: Any, objects: Mapping[str, Any]) -> None:
@@ -44,10 +44,10 @@ class ModelBuilder:
         self._operations = Operations(keras)
 
     def build(self, item: Mapping[str, Any]) -> Any:
-        """Return the model that *item* describes, with weights as they are initialised.
+        """Return the model that *item* describes, with its initial weights.
 
         Raises:
-            MigrationError: a layer of it cannot be made; the message says which and why.
+            MigrationError: a layer cannot be created; the message says which and why.
         """
         with self._keras.saving.custom_object_scope(dict(self._objects)):
             return self._model(item)
@@ -58,17 +58,17 @@ class ModelBuilder:
         return self._sequential(item) if is_sequential(item) else self._layer(item)
 
     def _sequential(self, item: Mapping[str, Any]) -> Any:
-        layers = [self._made(each) for each in item["config"]["layers"]]
+        layers = [self._built(each) for each in item["config"]["layers"]]
         name = item["config"].get("name")
         try:
             model = self._keras.Sequential(layers, name=name)
         except Exception as error:
-            raise MigrationError(owner(item), _told(error)) from error
+            raise MigrationError(owner(item), _keras_message(error)) from error
         return _trainable(model, item["config"])
 
     def _network(self, item: Mapping[str, Any]) -> Any:
         config = item["config"]
-        graph = _Graph(self._made, self._operations, config["layers"], self._keras.tree.flatten)
+        graph = _Graph(self._built, self._operations, config["layers"], self._keras.tree.flatten)
         inputs, outputs = (
             _mapped(ends(config[key], graph.offsets), graph.tensor)
             for key in ("input_layers", "output_layers")
@@ -77,30 +77,30 @@ class ModelBuilder:
         try:
             model = kind(inputs=_single(inputs), outputs=_single(outputs), name=config.get("name"))
         except Exception as error:
-            raise MigrationError(owner(item), _told(error)) from error
+            raise MigrationError(owner(item), _keras_message(error)) from error
         return _trainable(model, config)
 
     def _model_class(self, item: Mapping[str, Any]) -> Any:
         name = item["class_name"]
         return self._keras.Model if name in _MODELS else self._class(item)
 
-    def _made(self, item: Mapping[str, Any]) -> Any:
+    def _built(self, item: Mapping[str, Any]) -> Any:
         if item["class_name"] in _FUNCTION_LAYERS:
             return None
         return self._model(item) if is_network(item) or is_sequential(item) else self._layer(item)
 
     def _layer(self, item: Mapping[str, Any]) -> Any:
         self._class(item)
-        whole = self._prepared({"class_name": item["class_name"], "config": item["config"]}, "")
+        whole = self._serialized({"class_name": item["class_name"], "config": item["config"]}, "")
         try:
             return self._keras.saving.deserialize_keras_object(whole)
         except MigrationError:
             raise
         except Exception as error:
-            raise MigrationError(owner(item), _told(error)) from error
+            raise MigrationError(owner(item), _keras_message(error)) from error
 
     def _class(self, item: Mapping[str, Any]) -> Any:
-        """Return the class of a layer or model; a custom one comes before Keras's own."""
+        """Return the class of a layer or model; custom classes come before Keras's own."""
         name = item["class_name"]
         bare = name.rpartition(">")[2]
         found = self._objects.get(name, self._objects.get(bare))
@@ -110,7 +110,7 @@ class ModelBuilder:
         if found is None:
             raise MigrationError(
                 owner(item),
-                "Keras 3 has no such class; pass one that is for it in custom_objects=",
+                "Keras 3 has no such class; pass a port of it in custom_objects=",
             )
         return found
 
@@ -118,20 +118,20 @@ class ModelBuilder:
         name = item.get("registered_name") or ""
         return self._objects.get(name) or self._keras.saving.get_registered_object(name)
 
-    def _prepared(self, value: Any, key: str) -> Any:
-        """Return *value* as Keras 3 deserialises it: every object says which module it is of."""
+    def _serialized(self, value: Any, key: str) -> Any:
+        """Return *value* as Keras 3 deserializes it: every object names its module."""
         if isinstance(value, (list, tuple)):
-            return type(value)(self._prepared(each, key) for each in value)
+            return type(value)(self._serialized(each, key) for each in value)
         if isinstance(value, str) and key.endswith("activation"):
             return self._function(value)
         if not isinstance(value, Mapping):
             return value
         if not isinstance(value.get("class_name"), str) or "config" not in value:
-            return {name: self._prepared(each, name) for name, each in value.items()}
+            return {name: self._serialized(each, name) for name, each in value.items()}
         if is_network(value) or is_sequential(value):
             return self._keras.saving.serialize_keras_object(self._model(value))
         name = value["class_name"]
-        config = {k: self._prepared(each, k) for k, each in value["config"].items()}
+        config = {k: self._serialized(each, k) for k, each in value["config"].items()}
         return {
             "class_name": name,
             "config": config,
@@ -140,7 +140,7 @@ class ModelBuilder:
         }
 
     def _function(self, name: str) -> Any:
-        """Return the name of a function of Keras's, or what stands for a custom one."""
+        """Return the name of a function of Keras's, or the serialized form of a custom one."""
         if hasattr(self._keras.activations, name) or self._registered_name(name) is None:
             return name
         return {
@@ -167,7 +167,7 @@ class ModelBuilder:
 
 
 class _Graph:
-    """The calls of a functional model, made one after another as their tensors come to be."""
+    """The calls of a functional model, made as soon as their input tensors exist."""
 
     def __init__(
         self,
@@ -186,11 +186,11 @@ class _Graph:
         self._make_calls()
 
     def tensor(self, ref: TensorRef) -> Any:
-        """Return the tensor that *ref* names."""
+        """Return the tensor that *ref* refers to."""
         try:
             return self._results[ref.layer, ref.call][ref.index]
         except LookupError:
-            reason = f"its call {ref.call} is nowhere in the configuration"
+            reason = f"its call {ref.call} is not in the configuration"
             raise MigrationError(f"layer {ref.layer!r}", reason) from None
 
     def _enter_inputs(self) -> None:
@@ -204,7 +204,7 @@ class _Graph:
             left = [each for each in waiting if not self._tried(*each)]
             if len(left) == len(waiting):
                 name = left[0][0]
-                reason = "the tensors that it takes are nowhere in the configuration"
+                reason = "its input tensors are not in the configuration"
                 raise MigrationError(f"layer {name!r}", reason)
             waiting = left
 
@@ -223,7 +223,7 @@ class _Graph:
         except MigrationError:
             raise
         except Exception as error:
-            raise MigrationError(owner(item), _told(error)) from error
+            raise MigrationError(owner(item), _keras_message(error)) from error
         one = isinstance(result, Shape) or not isinstance(result, (list, tuple, dict))
         self._results[name, number] = [result] if one else self._flatten(result)
         return True
@@ -257,19 +257,19 @@ def _mapped(value: Any, tensor: Callable[[TensorRef], Any]) -> Any:
 
 
 def _single(nest: Any) -> Any:
-    """Return the tensor of a list of one: Keras 2 gave and took it bare."""
+    """Return the tensor in a list of one: Keras 2 did not wrap single tensors."""
     return nest[0] if isinstance(nest, list) and len(nest) == 1 else nest
 
 
 def _trainable(model: Any, config: Mapping[str, Any]) -> Any:
-    """Freeze *model* itself where the configuration does; what is in it has its own say."""
+    """Freeze *model* itself if the configuration does; its layers have their own flags."""
     if config.get("trainable") is False:
         model._trainable = False
     return model
 
 
-def _told(error: Exception) -> str:
-    """Return the first line of what Keras says, without the configuration that it repeats."""
+def _keras_message(error: Exception) -> str:
+    """Return the start of Keras's message, without the configuration that it repeats."""
     text = str(error).strip().replace("\n", " ")
     start = text.rfind("Exception encountered: ")
     return f"Keras 3 says: {text[start + 23 if start >= 0 else 0 :][:300].rstrip('. ')}"

@@ -1,4 +1,4 @@
-"""TensorFlow's functions on the symbolic tensors of Keras 3, made of its own operations."""
+"""TensorFlow's functions on symbolic tensors of Keras 3, by Keras's own operations."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fastload.keras2to3.rules.operations import Operation
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """The length of an axis of a tensor, known when the model runs; Keras 3 has no such tensor."""
+    """The length of an axis that is known only at run time; Keras 3 has no tensor for it."""
 
     tensor: Any
     axis: int
 
 
 class Shape(tuple[Any, ...]):
-    """The shape of a tensor: numbers, and a `Length` for each axis that is open."""
+    """The shape of a tensor: numbers, and a `Length` for each unknown axis."""
 
     __slots__ = ()
 
@@ -33,7 +33,7 @@ class Operations:
         self._ops = keras.ops
 
     def call(self, operation: Operation, first: Any, others: Mapping[str, Any]) -> Any:
-        """Call what Keras 3 has for a function of TensorFlow's.
+        """Call the equivalent of a TensorFlow function.
 
         Raises:
             ValueError: an argument has no counterpart; the message says which.
@@ -47,7 +47,7 @@ class Operations:
         return function(**{key: value for key, value in arguments.items() if value is not None})
 
     def _tensor(self, value: Any, kind: str | None) -> Any:
-        """Return *value* as operations take it: lengths as tensors, nests of numbers as arrays."""
+        """Return *value* as operations take it: lengths as tensors, nested numbers as arrays."""
         if isinstance(value, Length):
             return self._length(value, "int32")
         if isinstance(value, list) and value and isinstance(value[0], (list, float)):
@@ -55,11 +55,11 @@ class Operations:
         return value
 
     def _length(self, length: Length, dtype: str) -> Any:
-        """Return a length as a tensor: as many ones as there are elements, added up."""
+        """Return a length as a tensor: the sum of a one for each element."""
         index = tuple(
             slice(None) if axis == length.axis else 0 for axis in range(len(length.tensor.shape))
         )
-        # Counted in float32, which is exact up to 2**24: TensorFlow adds integers on the host only.
+        # In float32, which is exact up to 2**24: TensorFlow sums integers on the host only.
         ones = self._ops.ones_like(length.tensor[index], dtype="float32")
         return self._ops.cast(self._ops.sum(ones), dtype)
 
@@ -88,9 +88,9 @@ class Operations:
             sizes[axis] = -1
         sizes = [int(size) for size in sizes]
         is_open = [size == -1 for size in sizes]
-        if sum(is_open) > 2 or (sum(is_open) == 2 and not is_open[0]):  # noqa: PLR2004 - rows, and one more
-            raise ValueError("two axes of its result are known only when it runs")
-        if sum(is_open) == 2:  # noqa: PLR2004 - the layer leaves the rows alone
+        if sum(is_open) > 2 or (sum(is_open) == 2 and not is_open[0]):  # noqa: PLR2004 - the batch, and one more
+            raise ValueError("two axes of its result are known only at run time")
+        if sum(is_open) == 2:  # noqa: PLR2004 - the layer keeps the batch axis
             return self._keras.layers.Reshape(tuple(sizes[1:]))(x)
         return self._ops.reshape(x, tuple(sizes))
 
@@ -110,12 +110,14 @@ class Operations:
             return self._ops.pad(x, pairs, mode="constant", constant_values=value)
         return self._ops.pad(x, pairs, mode=mode.lower())
 
-    def _matmul_of(self, x: Any, y: Any, *, turn_x: Any = False, turn_y: Any = False) -> Any:
+    def _matmul_of(
+        self, x: Any, y: Any, *, transpose_x: Any = False, transpose_y: Any = False
+    ) -> Any:
         left, right = (self._tensor(each, _dtype_of({"x": x, "y": y})) for each in (x, y))
-        left = self._turned(left) if turn_x else left
-        return self._ops.matmul(left, self._turned(right) if turn_y else right)
+        left = self._swapped(left) if transpose_x else left
+        return self._ops.matmul(left, self._swapped(right) if transpose_y else right)
 
-    def _turned(self, x: Any) -> Any:
+    def _swapped(self, x: Any) -> Any:
         axes = list(range(len(x.shape)))
         return self._ops.transpose(x, axes=[*axes[:-2], axes[-1], axes[-2]])
 
@@ -178,7 +180,7 @@ class Operations:
 
 def _sizes(x: Any) -> tuple[int, int, int]:
     if None in x.shape[1:]:
-        raise ValueError("the size of its images is known only when it runs")
+        raise ValueError("the size of its images is known only at run time")
     height, width, depth = x.shape[1:]
     return height, width, depth
 
@@ -187,10 +189,10 @@ _SLICE: Final = frozenset({"start", "stop", "step"})
 
 
 def _index(spec: Any) -> Any:
-    """Return what stood in the brackets, from what Keras 2 wrote for it."""
+    """Return the index of `x[...]` that Keras 2 serialized as *spec*."""
     if isinstance(spec, Mapping):
         if spec.keys() != _SLICE:
-            raise ValueError(f"it takes {spec!r} out of a tensor")
+            raise ValueError(f"its index {spec!r} is unknown")
         return slice(*(_bound(spec[key]) for key in ("start", "stop", "step")))
     if isinstance(spec, (list, tuple)):
         return tuple(_index(each) for each in spec)
@@ -199,7 +201,7 @@ def _index(spec: Any) -> Any:
 
 def _bound(value: Any) -> Any:
     if isinstance(value, Length) or hasattr(value, "_keras_history"):
-        raise ValueError("where it cuts is known only when it runs")
+        raise ValueError("its bounds are known only at run time")
     return value
 
 

@@ -1,4 +1,6 @@
-"""The weights of a Keras 2 SavedModel, put into the Keras 3 model by their place in its objects."""
+"""The weights of a Keras 2 SavedModel, assigned to the Keras 3 model by their path in its
+objects.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +9,28 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from fastload.errors import MigrationError
-from fastload.keras2to3.rules.weight_names import NAMES, from_cudnn, steepness
+from fastload.keras2to3.rules.weight_names import NAMES, from_cudnn, scale_factors
 
 _CHILD_LAYER: Final = re.compile(r"layer-\d+$")
-#: What Keras 2 keeps beside a layer's own parts: functions, lists of what is elsewhere, state of
-#: its training.
-_BESIDE: Final = re.compile(
+#: Children besides a layer's own parts: functions, lists of objects that are elsewhere, training
+#: state.
+_NOT_PARTS: Final = re.compile(
     r"keras_api|variables|trainable_variables|non_trainable_variables|regularization_losses"
     r"|layer_with_weights-\d+|layers|keras_metrics|compiled_metrics|compiled_loss|loss|metrics"
     r"|optimizer|signatures|_random_generator|_rng|rng|_?callable_losses|_self_saveable.*"
     r"|_build_input_shape|_metrics|input_spec|_build_shapes_dict"
 )
-#: Of lookup layers: their tables were filled when they were made.
+#: State of lookup layers, which were created with their tables filled.
 _TABLE_STATE: Final = frozenset({"idf_weights", "num_documents"})
 _MISSING: Final = object()
 
 
 class WeightAssignment:
-    """Puts variables of an object graph into a model, each exactly once.
+    """Assigns the variables of an object graph to a model, each exactly once.
 
     Args:
         graph: the `SavedObjectGraph` message.
-        layer_names: name of each Keras layer by node id.
+        layer_names: the name of each Keras layer by node id.
         read: returns the value of the variable at a node.
     """
 
@@ -42,14 +44,14 @@ class WeightAssignment:
         self._ignored: set[int] = set()
 
     def assign(self, model: Any, configs: Mapping[str, Mapping[str, Any]]) -> int:
-        """Give *model* the weights, and return how many there were.
+        """Assign the weights to *model*, and return how many there were.
 
         Args:
             model: the Keras 3 model.
             configs: each layer's configuration in Keras 2, by its name.
 
         Raises:
-            MigrationError: a weight has no place in the model, or the model needs one more.
+            MigrationError: the model lacks a variable for a weight, or the file a weight.
         """
         self._configs = configs
         self._seen = {0}
@@ -59,7 +61,7 @@ class WeightAssignment:
         return len(self._assigned)
 
     def variable_of(self, node: int) -> Any:
-        """Return the variable that took the value of *node*, or None."""
+        """Return the variable that was assigned the value of *node*, or None."""
         return self._assigned.get(node)
 
     def _enter(self, node: int, thing: Any, config: Mapping[str, Any], path: str) -> None:
@@ -67,7 +69,7 @@ class WeightAssignment:
         for name, child in self._children(node):
             where = f"{path}/{name}"
             if self._graph.nodes[child].WhichOneof("kind") == "variable":
-                self._give(child, thing, name, config, where)
+                self._assign(child, thing, name, config, where)
             elif child not in self._seen and self._leads_to_variables(child):
                 self._seen.add(child)
                 part = self._part(thing, name, child)
@@ -77,7 +79,7 @@ class WeightAssignment:
 
     def _children(self, node: int) -> Iterator[tuple[str, int]]:
         for child in self._graph.nodes[node].children:
-            if not _BESIDE.fullmatch(child.local_name):
+            if not _NOT_PARTS.fullmatch(child.local_name):
                 yield child.local_name, child.node_id
 
     def _leads_to_variables(self, node: int) -> bool:
@@ -99,7 +101,7 @@ class WeightAssignment:
             return next(found, _MISSING)
         return _attribute(thing, name)
 
-    def _give(
+    def _assign(
         self, node: int, thing: Any, name: str, config: Mapping[str, Any], where: str
     ) -> None:
         if node in self._assigned or node in self._ignored:
@@ -135,23 +137,23 @@ class WeightAssignment:
 
 
 def finish(model: Any) -> None:
-    """Let layers that keep something made of their weights make it anew."""
+    """Update what layers derive from their weights."""
     for layer in model._flatten_layers():
         if type(layer).__name__ == "Normalization":
             layer.finalize_state()
 
 
 def put(variable: Any, value: Any, config: Mapping[str, Any], where: str) -> None:
-    """Assign *value*, in the form that Keras 3 has for it.
+    """Assign *value*, in Keras 3's form.
 
     Args:
         variable: the variable of the Keras 3 model.
-        value: what Keras 2 had.
+        value: its value in Keras 2.
         config: the layer's configuration in Keras 2, with its `class_name`.
-        where: what to call it.
+        where: its name for the error message.
 
     Raises:
-        MigrationError: it has another shape.
+        MigrationError: the shapes differ.
     """
     kind = str(config.get("class_name", ""))
     if kind.startswith("CuDNN"):
@@ -161,7 +163,7 @@ def put(variable: Any, value: Any, config: Mapping[str, Any], where: str) -> Non
     if tuple(variable.shape) != value.shape:
         shapes = f"{list(value.shape)} in the file, {list(variable.shape)} in Keras 3"
         raise MigrationError(where, f"its shapes differ: {shapes}")
-    factors = steepness(kind, config, value.shape[-1]) if value.ndim else None
+    factors = scale_factors(kind, config, value.shape[-1]) if value.ndim else None
     variable.assign(value if factors is None else (value * factors).astype(value.dtype))
 
 

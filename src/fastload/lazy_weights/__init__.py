@@ -1,1 +1,7 @@
-"""Weights within a byte budget: who holds what, what goes, what is read next. No TensorFlow."""
+"""Weights within a byte budget: everything behind `memory_budget=`.
+
+In: an open twin, a restored model or a predictor's functions, a budget in bytes. Out: variables and
+functions whose weights are read when they are needed, and `fastload.residency`'s figures. Only the
+`tf_*` modules import TensorFlow; nothing here knows which Keras made a model or how a load was
+requested.
+"""

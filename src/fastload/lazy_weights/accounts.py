@@ -1,15 +1,17 @@
-"""What a model's weights take in memory, and what happened to them: `fastload.residency`."""
+"""What a model's weights take in memory (`fastload.residency`), and what a budget would cost."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import groupby
+from typing import Any, Final
 
-from fastload.lazy_weights.lender import Lender
-from fastload.lazy_weights.lending_plan import Plan
-from fastload.lazy_weights.places import Counts
+from fastload.lazy_weights.budget import Budget
+from fastload.lazy_weights.lender import Lender, ReadAhead
+from fastload.lazy_weights.lending_plan import LazyWeight, Plan
+from fastload.lazy_weights.places import Counts, NeedOrder, Place, Shelf, Wait
 
 _MIB: Final = 2**20
 #: Rows of a table; of a model with more layers it has the largest.
@@ -25,8 +27,7 @@ class LayerResidency:
         name: its path in the twin.
         total_bytes: of all its weights.
         resident_bytes: of those, in memory now.
-        owned_bytes: of those, in ordinary memory, where they stay: small ones, and those that
-            somebody changed.
+        owned_bytes: of those, in ordinary memory, where they stay: small weights and changed ones.
     """
 
     name: str
@@ -37,25 +38,25 @@ class LayerResidency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residency:
-    """What a model's weights take in memory, and what happened to them; as text, a table.
+    """What a model's weights take in memory, with counts of their traffic; as text, a table.
 
-    Weights that come and go are counted in whole pages.
+    Weights that are read and dropped are counted in whole pages.
 
     Attributes:
-        is_lazy: whether weights come and go; where all fit, they do not.
-        budget_bytes: what the weights may take, with those of models that share the budget.
-        high_water_bytes: the most that was ever taken of it.
+        is_lazy: whether weights are read and dropped; False where all of them fit.
+        budget_bytes: the limit, for the weights of all models that share the budget.
+        high_water_bytes: the most of it that was ever used.
         total_bytes: of all weights of this model.
-        kept_bytes: of those, always in memory: small ones, and those that somebody changed.
+        kept_bytes: of those, always in memory: small weights and changed ones.
         resident_bytes: of those, in memory now, the kept ones included.
         loans: how often a weight was needed.
-        hits: of those, how often it was in memory, or on its way.
-        stalls: how often a call waited: for the disk, or for room.
-        reads: how often a weight was brought into memory.
+        hits: of those, how often it was in memory or being read.
+        stalls: how often a call waited, for the disk or for room.
+        reads: how often a weight was read into memory.
         bytes_read: their bytes.
-        evictions: how often a weight went to make room for another.
-        layers: the same by layer, in the order in which they are expected to be needed; those that
-            have small weights only come last.
+        evictions: how often a weight was dropped to make room for another.
+        layers: the same by layer, in the expected order of need; layers with small weights only
+            come last.
     """
 
     is_lazy: bool
@@ -74,16 +75,16 @@ class Residency:
 
     @property
     def hit_rate(self) -> float:
-        """Share of the loans that were hits; 1 where there was none."""
+        """Share of the loans that were hits; 1 where there were no loans."""
         return self.hits / self.loans if self.loans else 1.0
 
     def __str__(self) -> str:
-        """Return a table, the whole model first."""
+        """Return a table; the first lines are about the whole model."""
         return "\n".join(_lines(self))
 
 
 def residency_of(lender: Lender) -> Residency:
-    """Return what the weights that *lender* lends take in memory now."""
+    """Return what the weights of *lender* take in memory now."""
     with lender.budget.changed:
         counts, layers = lender.shelf.counts, _layers(lender)
         return Residency(
@@ -100,7 +101,7 @@ def residency_of(lender: Lender) -> Residency:
 
 def residency_of_whole(plan: Plan, limit: int) -> Residency:
     """Return what the weights of *plan* take where all of them fit into *limit* bytes."""
-    sizes = _sizes(plan)
+    sizes = _sizes_by_layer(plan)
     layers = tuple(
         LayerResidency(name=name, total_bytes=size, resident_bytes=size, owned_bytes=size)
         for name, size in sizes.items()
@@ -136,11 +137,11 @@ def _layers(lender: Lender) -> tuple[LayerResidency, ...]:
             resident_bytes=lent[name] + owned[name],
             owned_bytes=owned[name],
         )
-        for name, size in _sizes(lender.plan).items()
+        for name, size in _sizes_by_layer(lender.plan).items()
     )
 
 
-def _sizes(plan: Plan) -> dict[str, int]:
+def _sizes_by_layer(plan: Plan) -> dict[str, int]:
     sizes: Counter[str] = Counter()
     for weight in plan.lent:
         sizes[weight.layer] += weight.nbytes
@@ -149,20 +150,20 @@ def _sizes(plan: Plan) -> dict[str, int]:
     return dict(sizes)
 
 
-def _lines(told: Residency) -> Iterator[str]:
+def _lines(found: Residency) -> Iterator[str]:
     yield (
-        f"{_mib(told.resident_bytes)} of {_mib(told.total_bytes)} MiB in memory, "
-        f"{_mib(told.kept_bytes)} of them always"
+        f"{_mib(found.resident_bytes)} of {_mib(found.total_bytes)} MiB in memory, "
+        f"{_mib(found.kept_bytes)} of them always"
     )
-    yield f"budget {_mib(told.budget_bytes)} MiB, at most {_mib(told.high_water_bytes)} taken"
-    if told.is_lazy:
+    yield f"budget {_mib(found.budget_bytes)} MiB, at most {_mib(found.high_water_bytes)} taken"
+    if found.is_lazy:
         yield (
-            f"{told.loans} loans, {told.hit_rate:.1%} hits, {told.stalls} stalls; "
-            f"{told.reads} reads of {_mib(told.bytes_read)} MiB, {told.evictions} evictions"
+            f"{found.loans} loans, {found.hit_rate:.1%} hits, {found.stalls} stalls; "
+            f"{found.reads} reads of {_mib(found.bytes_read)} MiB, {found.evictions} evictions"
         )
     else:
         yield "all weights fit: this is an ordinary model"
-    yield from _rows(told.layers)
+    yield from _rows(found.layers)
 
 
 def _rows(layers: Sequence[LayerResidency]) -> Iterator[str]:
@@ -180,3 +181,92 @@ def _rows(layers: Sequence[LayerResidency]) -> Iterator[str]:
 
 def _mib(nbytes: int) -> str:
     return f"{nbytes / _MIB:.1f}"
+
+
+#: What is dropped in one round decides what is missing in the next, so one round is not enough.
+_ROUNDS: Final = 4
+
+
+def expected_bytes_read(plan: Plan, limit: int) -> int:
+    """Return the bytes that a call of a model reads, after the first one.
+
+    A few rounds over the weights are simulated with the budget itself: a layer's weights are lent
+    together, and those that follow are read ahead. A model may need its layers in another order, or
+    one of them twice, and the read-ahead thread may be late: an eager call differs by a few
+    weights. A graph borrows ahead, and differs by some more.
+
+    Args:
+        plan: the weights.
+        limit: bytes of the budget.
+
+    Raises:
+        MemoryBudgetError: the budget is smaller than the plan's smallest one.
+    """
+    if plan.total_nbytes <= limit:
+        return 0
+    budget = Budget(limit)
+    budget.keep(plan.kept_nbytes, "keeping small weights")
+    order = NeedOrder(weight.name for weight in plan.lent)
+    shelf = Shelf(pages=_NoPages(), order=order)
+    shelf.places.update({w.name: Place(weight=w, shelf=shelf) for w in plan.lent})
+    _lend_once(plan, budget, shelf)
+    first = shelf.counts.bytes_read
+    for _ in range(_ROUNDS):
+        _lend_once(plan, budget, shelf)
+    return (shelf.counts.bytes_read - first) // _ROUNDS
+
+
+def _lend_once(plan: Plan, budget: Budget, shelf: Shelf) -> None:
+    """Lend all weights once, layer by layer."""
+    ahead = _ImmediateReadAhead(budget)
+    for _, weights in groupby(plan.lent, key=lambda weight: weight.layer):
+        loans = []
+        for weight in weights:
+            loans.append(budget.lend(shelf.places[weight.name], Wait.FOR_OTHERS))
+            ahead.wake()
+        del loans
+
+
+class _ImmediateReadAhead(ReadAhead):
+    """Reads ahead in the calling thread."""
+
+    def wake(self) -> None:
+        self._read_next()
+
+
+class _NoPages:
+    """Stands for a file; its pieces are empty."""
+
+    def piece(self, _: LazyWeight) -> _NoPiece:
+        """Return a piece."""
+        return _NoPiece()
+
+    def advise(self, _: LazyWeight) -> None:
+        """Do nothing."""
+
+    def content(self, _: LazyWeight) -> bytes:
+        """Return nothing."""
+        return b""
+
+
+class _NoPiece:
+    is_ready = True
+
+    def read(self) -> None:
+        pass
+
+    close = drop_pages = read
+    can_be_watched = False
+
+    def is_touched(self) -> bool:
+        return True
+
+    def owner(self) -> Any:
+        return _Loan()
+
+    def was_written(self) -> bool:
+        return False
+
+
+class _Loan:
+    """An object that lives while a weight is lent."""

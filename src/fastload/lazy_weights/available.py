@@ -1,4 +1,4 @@
-"""How much memory this process could still take."""
+"""How much more memory this process can take."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ _CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
 def available_bytes(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int | None:
-    """Return the bytes of memory that are left: of the host, and of this process's control group.
+    """Return the available bytes of memory: of the host, or of this process's control group.
 
-    Memory that holds nothing but pages of files counts as left: the system gives it up when it is
-    asked for more.
+    The page cache counts as available: the system reclaims it when more is needed.
 
     Args:
-        proc: where Linux tells of the host.
-        cgroups: where it tells of control groups.
+        proc: where Linux mounts procfs.
+        cgroups: where it mounts the control groups.
 
     Returns:
-        The smallest of what is left; None where the system does not say (not Linux).
+        The smallest of these; None on systems other than Linux.
     """
-    return min(_left(proc, cgroups), default=None)
+    return min(_available(proc, cgroups), default=None)
 
 
-def _left(proc: Path, cgroups: Path) -> Iterator[int]:
+def _available(proc: Path, cgroups: Path) -> Iterator[int]:
     for line in _text(proc / "meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             yield int(line.split()[1]) * 1024
@@ -34,14 +33,14 @@ def _left(proc: Path, cgroups: Path) -> Iterator[int]:
         _, controllers, path = line.split(":", 2)
         relative = path.lstrip("/")
         if not controllers:  # version 2: one hierarchy for all
-            yield from _left_in(cgroups / relative, "memory.max", "memory.current", "file")
+            yield from _available_in(cgroups / relative, "memory.max", "memory.current", "file")
         elif "memory" in controllers.split(","):
             names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache")
-            yield from _left_in(cgroups / "memory" / relative, *names)
+            yield from _available_in(cgroups / "memory" / relative, *names)
 
 
-def _left_in(group: Path, limit: str, usage: str, files: str) -> Iterator[int]:
-    """Give what is left in a control group and in those around it."""
+def _available_in(group: Path, limit: str, usage: str, files: str) -> Iterator[int]:
+    """Yield what is available in a control group and in its ancestors."""
     for folder in (group, *group.parents):
         allowed, used = _text(folder / limit).strip(), _text(folder / usage).strip()
         if allowed.isdigit() and used.isdigit():

@@ -1,35 +1,37 @@
 """A budget of bytes, and the weights that share it.
 
-A weight is *lent* while somebody may be reading it; its pages stay. One that is not lent may go at
-any moment, and goes when another one needs its room: the one that is needed last, by the order of
-its model. What is in memory is never more than the budget: whoever asks for more waits for what
-others give back, or is refused where nobody else has anything.
+A weight is *lent* while something may be reading it; its pages stay. One that is not lent may be
+dropped at any moment, and is when another one needs its room: the one that is needed last, by the
+order of its model. What is in memory never exceeds the budget: a borrower waits for what others
+give back, or gets an error where nobody else has anything.
 
-A graph may wait in a circle: TensorFlow joins kernels, and a joined one may hold its weight until
+A graph may wait in a circle: TensorFlow fuses kernels, and a fused one may hold its weight until
 another layer is done that needs room. Then no weight that is lent is in use, and that is measured,
 not guessed: their pages are dropped, and nobody touches them again. They are suspended: they stay
-lent, but give their room to the one that all wait for, and get it back when that one comes back.
+lent, but give their room to the one that all wait for, and get it back when that one is returned.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from fastload.errors import MemoryBudgetError
 from fastload.lazy_weights.pages import Piece
-from fastload.lazy_weights.patience import MOMENT_S, Patience, is_unused
 from fastload.lazy_weights.places import Place, Shelf, Wait
+from fastload.settings import budget_bytes
 
-#: A graph borrows ahead by no more than this part of a budget.
-_PARTS: Final = 4
+#: A graph borrows ahead no more than this fraction of a budget.
+_BORROWED_AHEAD: Final = 4
 
 
 class Budget:
-    """Bytes that the weights of some models share; safe to use from any thread.
+    """Bytes that the weights of one or more models share; safe to use from any thread.
 
     Args:
         limit: bytes.
@@ -39,20 +41,20 @@ class Budget:
         self.limit = limit
         self.used = 0
         self.high_water = 0
-        #: Told when something came back or arrived; its lock guards everything here.
+        #: Notified when a weight was returned or read; its lock guards everything here.
         self.changed = threading.Condition(threading.RLock())
         self._here: set[Place] = set()
         self._borrowers: Counter[int] = Counter()
         self._suspended: list[Place] = []
         self._returns = 0
         self._is_watched = False
-        self.current: Shelf | None = None  # the model that asked last
+        self.current: Shelf | None = None  # the model that borrowed last
 
     def keep(self, nbytes: int, purpose: str) -> None:
-        """Take room for *nbytes* that stay until `release`.
+        """Reserve *nbytes* until `release`.
 
         Raises:
-            MemoryBudgetError: there is no such room, whatever goes.
+            MemoryBudgetError: dropping all that can be dropped would not make room.
         """
         with self.changed:
             if not self._make_room(nbytes, lambda _: True):
@@ -63,7 +65,7 @@ class Budget:
         """Change the budget to *limit* bytes.
 
         Raises:
-            MemoryBudgetError: more than that stays or is in use; nothing has changed.
+            MemoryBudgetError: more than that is reserved or in use; nothing has changed.
         """
         with self.changed:
             before, self.limit = self.limit, limit
@@ -72,30 +74,30 @@ class Budget:
                 raise MemoryBudgetError("what is in memory", limit, needed)
 
     def release(self, nbytes: int) -> None:
-        """Give back room that `keep` took."""
+        """Release room that `keep` reserved."""
         with self.changed:
             self.used -= nbytes
             self.changed.notify_all()
 
     def lend(self, place: Place, wait: Wait) -> Any:
-        """Return the bytes of a weight, which stay while what is returned lives.
+        """Lend a weight: its bytes stay in memory while the returned object lives.
 
         Args:
-            place: of the weight.
+            place: the weight's place.
             wait: what to do where there is no room.
 
         Returns:
             An object with the buffer interface, over the pages from `weight.start` on.
 
         Raises:
-            MemoryBudgetError: there is no room, and nobody will make some.
+            MemoryBudgetError: there is no room, and waiting will not make any.
             OSError: the file cannot be read.
         """
         with self.changed:
             self.current = place.shelf
             place.shelf.order.note(place.weight.name)
             is_hit = place.is_here
-            is_new = self._require(place, wait)
+            is_new = self._ensure_in_memory(place, wait)
             place.shelf.counts.loans += 1
             place.shelf.counts.hits += is_hit
             owner, piece = self._lent(place)
@@ -103,7 +105,7 @@ class Budget:
         return owner
 
     def fetch(self, place: Place) -> bool:
-        """Read a weight before it is asked for, in room that is free or needed later than it.
+        """Read a weight ahead, in room that is free or held by weights that are needed later.
 
         Returns:
             Whether there was such room.
@@ -119,26 +121,26 @@ class Budget:
                 nbytes, lambda other: self._needed_after(other) > after
             ):
                 return False
-            self._bring(place)
+            self._allocate(place)
             owner, piece = self._lent(place)
         self._read(place, piece)
         del owner
         return True
 
     def forget(self, place: Place) -> None:
-        """Take a weight out of memory as soon as nobody uses it, whatever is in it."""
+        """Drop a weight as soon as nothing uses it, even if it was changed."""
         with self.changed:
             place.is_forgotten = True
             if place.piece is not None and not place.loans:
                 self._drop(place)
 
-    def _require(self, place: Place, wait: Wait) -> bool:
-        """Give a weight memory if it has none; say whether this call did."""
+    def _ensure_in_memory(self, place: Place, wait: Wait) -> bool:
+        """Give a weight memory if it has none; say whether it has yet to be read."""
         patience = Patience(self._returns)
         nbytes = place.weight.nbytes
         while not place.is_here:
-            if self._is_in_turn(nbytes, wait, patience) and self._make_room(nbytes, lambda _: True):
-                return self._bring(place)
+            if self._is_due(nbytes, wait, patience) and self._make_room(nbytes, lambda _: True):
+                return self._allocate(place)
             if not self._may_wait(wait) or patience.is_over(self._returns):
                 purpose = f"reading {place.weight.name!r}"
                 raise MemoryBudgetError(purpose, self.limit, self.used + nbytes)
@@ -147,16 +149,17 @@ class Budget:
                 if not self._make_room(nbytes, lambda _: True):
                     self._suspend_all()
                 if self._make_room(nbytes, lambda _: True):
-                    return self._bring(place)
+                    return self._allocate(place)
         return False
 
-    def _is_in_turn(self, nbytes: int, wait: Wait, patience: Patience) -> bool:
-        """Say whether a weight may be brought now, if there is room.
+    def _is_due(self, nbytes: int, wait: Wait, patience: Patience) -> bool:
+        """Say whether a weight may take room now, if there is any.
 
-        What a graph borrows long before its need takes room from what the next round begins with.
+        What a graph borrows long before it is needed takes room from what the next round begins
+        with.
         """
         lent = sum(place.weight.nbytes for place in self._here if place.loans)
-        part = self.limit // (1 if patience.is_worn else _PARTS)
+        part = self.limit // (1 if patience.is_worn else _BORROWED_AHEAD)
         is_soon = wait is Wait.FOR_OTHERS or not lent or lent + nbytes <= part
         return is_soon and not self._suspended
 
@@ -165,7 +168,7 @@ class Budget:
         return wait is Wait.ALWAYS or (wait is Wait.FOR_OTHERS and others > 0)
 
     def _is_at_a_standstill(self, patience: Patience) -> bool:
-        """Wait, without the lock; say whether nobody used a weight meanwhile."""
+        """Wait, without the lock; say whether no weight was used meanwhile."""
         if self.changed.wait(MOMENT_S) or self._is_watched:
             return False
         self._is_watched = True
@@ -176,14 +179,14 @@ class Budget:
             self._is_watched = False
 
     def _suspend_all(self) -> None:
-        """Take the room of all that is lent, which nobody uses."""
+        """Take away the room of all lent weights, none of which is in use."""
         for place in [each for each in self._here if each.loans and not each.is_suspended]:
             self._leave(place)
             place.is_suspended = True
             self._suspended.append(place)
 
     def _resume(self) -> None:
-        """Give room to what was suspended: what it waited for is back."""
+        """Give suspended weights their room back, where there is enough again."""
         for place in list(self._suspended):
             if self._make_room(place.weight.nbytes, lambda _: True):
                 self._suspended.remove(place)
@@ -191,7 +194,7 @@ class Budget:
                 self._take(place)
 
     def _get_ready(self, place: Place, piece: Piece, *, is_new: bool) -> None:
-        """Read what nobody reads, or wait for who does; the weight is lent to this thread."""
+        """Read the weight, or wait for the thread that does; it is lent to this thread."""
         if is_new:
             self._read(place, piece)
         elif not piece.is_ready:
@@ -203,7 +206,7 @@ class Budget:
 
     def _lent(self, place: Place) -> tuple[Any, Piece]:
         piece, borrower = place.piece, threading.get_ident()
-        assert piece is not None  # noqa: S101 - it was brought
+        assert piece is not None  # noqa: S101 - it was allocated
         place.loans += 1
         self._borrowers[borrower] += 1
         owner = piece.owner()
@@ -211,7 +214,9 @@ class Budget:
         return owner, piece
 
     def _returned(self, place: Place, borrower: int) -> None:
-        """Take a weight back; runs in whichever thread uses it last, possibly within this lock."""
+        """End a loan; runs in the thread that used the weight last, possibly while it has the
+        lock.
+        """
         with self.changed:
             place.loans -= 1
             self._borrowers[borrower] -= 1
@@ -224,8 +229,8 @@ class Budget:
                 self._resume()
             self.changed.notify_all()
 
-    def _bring(self, place: Place) -> bool:
-        """Give a weight memory, in room that there is; say whether it is still to be read."""
+    def _allocate(self, place: Place) -> bool:
+        """Give a weight memory, within the room made for it; say whether it has yet to be read."""
         is_new = place.piece is None
         if place.piece is None:
             place.piece = place.shelf.pages.piece(place.weight)
@@ -240,7 +245,7 @@ class Budget:
         return is_new
 
     def _make_room(self, nbytes: int, may_go: Callable[[Place], bool]) -> bool:
-        """Drop what *may_go* until *nbytes* more fit; say whether they do."""
+        """Drop weights that *may_go* until *nbytes* more fit; say whether they do."""
         while self.used + nbytes > self.limit:
             here = filter(may_go, self._here)
             idle = [place for place in here if not (place.loans or place.is_held)]
@@ -253,16 +258,16 @@ class Budget:
         return True
 
     def _is_written(self, place: Place) -> bool:
-        """Say whether somebody wrote into the pages of a weight; then it stays from now on."""
+        """Say whether the pages of a weight were written; if so, they are never dropped."""
         place.is_held = place.is_held or (place.piece is not None and place.piece.was_written())
         return place.is_held
 
     def _needed_after(self, place: Place) -> tuple[bool, int]:
-        """Return what sorts weights by when they are needed; other models' come last."""
+        """Return a key that sorts weights by when they are needed, those of other models last."""
         return place.shelf is not self.current, place.shelf.order.distance(place.weight.name)
 
     def _drop(self, place: Place) -> None:
-        """Take a weight that nobody uses out of memory."""
+        """Drop a weight that is not lent."""
         piece = place.piece
         assert piece is not None  # noqa: S101 - it is among those that are here
         if place.is_suspended:
@@ -288,7 +293,7 @@ class Budget:
         self.high_water = max(self.high_water, self.used)
 
     def _read(self, place: Place, piece: Piece) -> None:
-        """Read a weight that is lent to this thread, without the lock; tell those that wait."""
+        """Read a weight that is lent to this thread, without the lock; notify waiting threads."""
         try:
             piece.read()
         except OSError:
@@ -298,3 +303,149 @@ class Budget:
         finally:
             with self.changed:
                 self.changed.notify_all()
+
+
+#: How long pages are watched for use.
+MOMENT_S: Final = 0.02
+#: Where nothing was returned for so long, nothing will be.
+PATIENCE_S: Final = 30.0
+#: Where the process is busy, a kernel may take so many moments to get to its weight.
+_QUIET_MOMENTS: Final = 50
+#: A borrower that waited for so long is no longer early.
+_WORN_S: Final = 1.0
+_IDLE: Final = 0.1
+#: One folder per thread; see proc(5).
+_TASKS: Final = Path("/proc/self/task")
+_AT_WORK: Final = frozenset("RD")
+
+
+class Moment:
+    """The start of a short time in which pages are watched.
+
+    Attributes:
+        returns: how many loans had ended by then.
+    """
+
+    def __init__(self, returns: int) -> None:
+        self.returns = returns
+        self._time, self._cpu = time.monotonic(), time.process_time()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether this process has hardly computed since, and no thread of it waits to run."""
+        worked = time.process_time() - self._cpu
+        return worked < _IDLE * (time.monotonic() - self._time) and not is_at_work()
+
+
+class Patience:
+    """How long a borrower has waited for room.
+
+    Args:
+        returns: how many loans had ended when it began to wait.
+    """
+
+    def __init__(self, returns: int) -> None:
+        self._returns, self._since, self._quiet = returns, time.monotonic(), 0
+        self._began = self._since
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether it has waited long, whatever was returned meanwhile."""
+        return time.monotonic() - self._began > _WORN_S
+
+    def is_over(self, returns: int) -> bool:
+        """Say whether nothing was returned for too long."""
+        if returns != self._returns:
+            self._returns, self._since = returns, time.monotonic()
+        return time.monotonic() - self._since > PATIENCE_S
+
+    def is_quiet(self, moment: Moment, *, is_used: bool) -> bool:
+        """Say, at the end of a moment, whether no thread can be about to use a weight."""
+        self._quiet = 0 if is_used else self._quiet + 1
+        return self._quiet >= (1 if moment.is_idle else _QUIET_MOMENTS)
+
+
+def is_at_work() -> bool:
+    """Say whether another thread of this process runs, or waits for a core or the disk.
+
+    Where other processes take all cores, a thread may wait long before it uses its weight.
+    """
+    others = [task for task in _TASKS.iterdir() if int(task.name) != threading.get_native_id()]
+    return any(_state(task) in _AT_WORK for task in others)
+
+
+def _state(task: Path) -> str:
+    try:
+        # The thread's name comes before, in parentheses, and may have some of its own.
+        return (task / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except OSError:  # it has ended
+        return ""
+
+
+def is_unused(
+    lent: Sequence[Place],
+    returns: Callable[[], int],
+    changed: threading.Condition,
+    patience: Patience,
+) -> bool:
+    """Say whether lent weights are unused: drop their pages, and see whether any is touched again.
+
+    Args:
+        lent: the weights.
+        returns: returns how many loans have ended.
+        changed: notified when one ends; its lock is released meanwhile.
+        patience: of the borrower that waits.
+    """
+    pieces = [place.piece for place in lent if place.piece is not None]
+    if not all(piece.can_be_watched for piece in pieces):
+        return False
+    for piece in pieces:
+        piece.drop_pages()
+    moment = Moment(returns())
+    changed.wait(MOMENT_S)
+    is_used = returns() != moment.returns or any(map(_is_touched, lent))
+    return patience.is_quiet(moment, is_used=is_used)
+
+
+def _is_touched(place: Place) -> bool:
+    return place.piece is not None and place.piece.is_touched()
+
+
+_lock = threading.Lock()
+_shared: Budget | None = None
+
+
+def set_memory_budget(memory_budget: int | str | None) -> None:
+    """Let all models that are loaded lazily from now on share one budget.
+
+    It applies to loads without a `memory_budget=` of their own. The model that runs gets the room:
+    the weights of the others are dropped first.
+
+    Args:
+        memory_budget: bytes, as a number or as `"1GiB"`. A further number resizes the budget of the
+            models that share it already; None ends sharing for models that are loaded later.
+
+    Raises:
+        MemoryBudgetError: the models that share the budget keep or use more than that. The budget
+            is unchanged.
+        ValueError: it is not a size.
+
+    Example:
+        >>> import fastload
+        >>> fastload.set_memory_budget("1GiB")
+        >>> fastload.set_memory_budget(None)
+    """
+    global _shared  # noqa: PLW0603 - one for the process
+    limit = budget_bytes(memory_budget)
+    with _lock:
+        if limit is None:
+            _shared = None
+        elif _shared is None:
+            _shared = Budget(limit)
+        else:
+            _shared.resize(limit)
+
+
+def shared_budget() -> Budget | None:
+    """Return the budget that models share, if there is one."""
+    return _shared

@@ -1,4 +1,4 @@
-"""What of a model is lent weight by weight, and what its smallest budget is."""
+"""Which weights of a model are lent and which are kept, and its smallest budget."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from fastload.twin.weights import STRING
 SMALL_BYTES: Final = 64 * 2**10
 _ROOTS: Final = ("model_weights/", "state/")
 _OPTIMIZERS: Final = ("optimizer_weights/", "state/optimizer/")
-#: Tensors can share the memory of these; of others they are copies.
-_SHARED: Final = frozenset({"bfloat16", "complex64", "complex128"}).union(
+#: dtypes whose memory tensors can share.
+_SHAREABLE: Final = frozenset({"bfloat16", "complex64", "complex128"}).union(
     f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)
 )
 _VARIABLE: Final = re.compile(r"/(?:vars/\d+|[^/]+)$")
@@ -25,11 +25,11 @@ _VARIABLE: Final = re.compile(r"/(?:vars/\d+|[^/]+)$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LazyWeight:
-    """A weight of a twin as residency sees it.
+    """A weight of a twin and its pages.
 
     Attributes:
         ref: where it is.
-        layer: the layer that has it, by the path that the file gives it.
+        layer: the path of its layer in the file.
     """
 
     ref: WeightRef
@@ -42,23 +42,23 @@ class LazyWeight:
 
     @property
     def start(self) -> int:
-        """Offset of the first byte of its first page in the file."""
+        """Offset of its first page in the file."""
         return self.ref.offset - self.ref.offset % mmap.ALLOCATIONGRANULARITY
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the pages that it lies on: what it takes of a budget."""
+        """Bytes of its pages: what it takes of a budget."""
         length = self.ref.offset + self.ref.nbytes - self.start
         return -(-length // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The weights of a model, divided.
+    """The weights of a model, divided into lent and kept ones.
 
     Attributes:
-        lent: those that come and go, in the order in which layers are expected to need them.
-        kept: those that stay: the small ones.
+        lent: those that are read and dropped, in the expected order of need.
+        kept: those that stay in memory: the small ones.
     """
 
     lent: tuple[LazyWeight, ...]
@@ -66,7 +66,7 @@ class Plan:
 
     @property
     def kept_nbytes(self) -> int:
-        """Bytes that stay."""
+        """Bytes of the kept weights."""
         return sum(weight.ref.nbytes for weight in self.kept)
 
     @property
@@ -76,22 +76,24 @@ class Plan:
 
     @property
     def largest_layer(self) -> tuple[str, int]:
-        """The layer whose lent weights take most bytes, and how many; `("", 0)` if none is lent."""
+        """The layer whose lent weights take most bytes, and the bytes; `("", 0)` if none is
+        lent.
+        """
         sizes: Counter[str] = Counter()
         for weight in self.lent:
             sizes[weight.layer] += weight.nbytes
         return max(sizes.items(), key=lambda item: item[1], default=("", 0))
 
     def weight(self, name: str) -> LazyWeight | None:
-        """Return the weight called *name*, if it is one of these."""
+        """Return the weight called *name*, or None."""
         return next((each for each in (*self.lent, *self.kept) if each.name == name), None)
 
     @property
     def smallest_budget(self) -> int:
-        """Bytes below which a layer could not run: what is kept, and the largest layer.
+        """The smallest budget in which each layer can run: kept weights and the largest layer.
 
-        Reading ahead takes what is left; where nothing is, it reads into the page cache, which is
-        the system's memory and not the process's.
+        Reading ahead uses what is left of a budget; where nothing is, it reads into the page
+        cache, which is not the process's memory.
         """
         return self.kept_nbytes + self.largest_layer[1]
 
@@ -100,17 +102,17 @@ def plan_of(refs: Iterable[WeightRef]) -> Plan:
     """Divide the weights of a Keras model.
 
     Args:
-        refs: where each weight of the twin is, in its order, which is that of the model's layers.
-            Those that are of no layer are left out.
+        refs: the weights of the twin in its order, which is that of the model's layers. Those of no
+            layer are left out.
     """
     return _divided(ref for ref in refs if ref.name.startswith(_ROOTS))
 
 
 def plan_of_functions(refs: Iterable[WeightRef]) -> Plan:
-    """Divide the weights that functions of a SavedModel may need, of layers or not.
+    """Divide all weights of a SavedModel, which its functions may need.
 
     Args:
-        refs: where each weight of the twin is.
+        refs: the weights of the twin.
     """
     return _divided(refs)
 
@@ -124,11 +126,11 @@ def _divided(refs: Iterable[WeightRef]) -> Plan:
 
 
 def _can_be_lent(ref: WeightRef) -> bool:
-    return ref.nbytes >= SMALL_BYTES and ref.dtype in _SHARED
+    return ref.nbytes >= SMALL_BYTES and ref.dtype in _SHAREABLE
 
 
 def layer_of(name: str) -> str:
-    """Return the path of the layer that a weight belongs to; one of no layer is one by itself.
+    """Return the path of a weight's layer; a weight of no layer counts as a layer.
 
     Args:
         name: the weight's name in a twin.

@@ -20,8 +20,47 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import numpy as np
+
 from fastload.lazy_weights.lending_plan import LazyWeight
-from fastload.lazy_weights.page_table import is_in_memory, is_told, was_written
+
+#: One entry of 64 bits per page; see Documentation/admin-guide/mm/pagemap.rst in the kernel's
+#: source.
+_PAGEMAP: Final = Path("/proc/self/pagemap")
+_PRESENT, _SWAPPED, _OF_FILE = (np.uint64(1 << bit) for bit in (63, 62, 61))
+
+
+def has_pagemap() -> bool:
+    """Say whether the system has a page table to read (Linux)."""
+    return bool(len(_entries(id(_PAGEMAP), 1)))
+
+
+def is_in_memory(address: int, nbytes: int) -> bool:
+    """Say whether any page of *nbytes* at *address* is in memory."""
+    return bool(np.any(_entries(address, nbytes) & _PRESENT))
+
+
+def was_written(address: int, nbytes: int) -> bool:
+    """Say whether memory that was mapped copy-on-write from a file was written.
+
+    A page that is in memory or swapped out, but not the file's, is a copy made by a write.
+    """
+    entries = _entries(address, nbytes)
+    is_somewhere, is_of_file = entries & (_PRESENT | _SWAPPED), entries & _OF_FILE
+    return bool(np.any(is_somewhere.astype(bool) & ~is_of_file.astype(bool)))
+
+
+def _entries(address: int, nbytes: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Return the entries of the pages of some memory; none where there is no page table."""
+    first = address // mmap.PAGESIZE
+    count = -(-(address + nbytes) // mmap.PAGESIZE) - first
+    try:
+        with _PAGEMAP.open("rb", buffering=0) as file:
+            file.seek(first * 8)
+            return np.frombuffer(file.read(count * 8), np.uint64)
+    except OSError:
+        return np.empty(0, np.uint64)
+
 
 #: Linux 5.14: map and read pages at once, without touching them; see madvise(2).
 _MADV_POPULATE_READ: Final = 22
@@ -32,10 +71,10 @@ class Piece(Protocol):
 
     @property
     def is_ready(self) -> bool:
-        """Whether the bytes can be looked at."""
+        """Whether the bytes are there."""
 
     def read(self) -> None:
-        """Get it ready, all of it; may take as long as the disk does.
+        """Read all of it; may take as long as the disk does.
 
         Raises:
             OSError: the file cannot be read.
@@ -46,29 +85,29 @@ class Piece(Protocol):
 
     @property
     def can_be_watched(self) -> bool:
-        """Whether its pages can be dropped while it is lent, and looked at afterwards."""
+        """Whether its pages can be dropped while it is lent, and watched afterwards."""
 
     def drop_pages(self) -> None:
-        """Give its pages back while it is lent; they are read again when they are touched."""
+        """Drop its pages while it is lent; they are read again when they are touched."""
 
     def is_touched(self) -> bool:
         """Say whether any page of it is in memory."""
 
     def was_written(self) -> bool:
-        """Say whether somebody wrote into it: then it is no longer what the file has."""
+        """Say whether it was written, so that it differs from the file."""
 
     def close(self) -> None:
-        """Give its memory back. Nobody uses an owner any more."""
+        """Free its memory; no owner is in use any more."""
 
 
 class Pages(Protocol):
-    """A file whose pieces are wanted."""
+    """A file that is read in pieces."""
 
     def piece(self, weight: LazyWeight) -> Piece:
-        """Return memory for *weight*; it begins with what is at `weight.start` in the file."""
+        """Return memory for *weight*, which begins with the byte at `weight.start` of the file."""
 
     def advise(self, weight: LazyWeight) -> None:
-        """Have the system read *weight* from disk soon, into memory of its own."""
+        """Have the system read *weight* from disk soon, into the page cache."""
 
     def content(self, weight: LazyWeight) -> bytes:
         """Return the bytes of *weight*, in ordinary memory.
@@ -79,7 +118,7 @@ class Pages(Protocol):
 
 
 def pages_of(path: Path, *, mapped: bool = True) -> MappedPages | ReadPages:
-    """Open the file at *path*, to be mapped where the system can and *mapped* asks for it.
+    """Open the file at *path*; its pieces are mapped if *mapped* is true and the system can.
 
     Raises:
         OSError: it cannot be opened.
@@ -90,7 +129,7 @@ def pages_of(path: Path, *, mapped: bool = True) -> MappedPages | ReadPages:
 
 
 class _OpenFile:
-    """A file that stays open while somebody may want a piece of it."""
+    """A file that stays open while pieces of it may be needed."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)
@@ -104,7 +143,7 @@ class _OpenFile:
             return self._file.read(nbytes)
 
     def advise(self, weight: LazyWeight) -> None:
-        """Have the system read *weight* from disk soon, into memory of its own."""
+        """Have the system read *weight* from disk soon, into the page cache."""
         if hasattr(os, "posix_fadvise"):
             wanted = os.POSIX_FADV_WILLNEED
             os.posix_fadvise(self._file.fileno(), weight.start, weight.nbytes, wanted)
@@ -153,13 +192,13 @@ class _Mapping:
 
     def read(self) -> None:
         libc = _required_libc()
-        # Both: the first has the whole weight asked of the disk at once.
+        # Both: the first requests the whole weight from the disk at once.
         libc.madvise(self.address, self.nbytes, mmap.MADV_WILLNEED)
-        libc.madvise(self.address, self.nbytes, _MADV_POPULATE_READ)  # older kernels refuse
+        libc.madvise(self.address, self.nbytes, _MADV_POPULATE_READ)  # fails on older kernels
 
     @property
     def can_be_watched(self) -> bool:
-        return is_told() and not self.was_written()
+        return has_pagemap() and not self.was_written()
 
     def drop_pages(self) -> None:
         _required_libc().madvise(self.address, self.nbytes, mmap.MADV_DONTNEED)
@@ -175,15 +214,15 @@ class _Mapping:
 
 
 class ReadPages(_OpenFile):
-    """A file whose pieces are read into memory of their own."""
+    """A file whose pieces are read into anonymous memory."""
 
     def piece(self, weight: LazyWeight) -> Piece:
-        """Take memory for *weight*; nothing is read yet."""
+        """Allocate memory for *weight*; nothing is read yet."""
         return _Buffer(file=self, weight=weight, memory=mmap.mmap(-1, weight.nbytes))
 
 
-class Unwatched:
-    """Memory that the system tells nothing of."""
+class Unwatchable:
+    """Memory whose pages the system does not report."""
 
     __slots__ = ()
 
@@ -193,20 +232,20 @@ class Unwatched:
         return False
 
     def drop_pages(self) -> None:
-        """Not to be had."""
+        """Not possible."""
         raise NotImplementedError
 
     def is_touched(self) -> bool:
-        """Say whether it may be in use: that is not known."""
+        """Return True: it may be in use."""
         return True
 
     def was_written(self) -> bool:
-        """Say whether somebody wrote into it: it would not be known."""
+        """Return False: a write would go unnoticed."""
         return False
 
 
 @dataclass(slots=True, kw_only=True)
-class _Buffer(Unwatched):
+class _Buffer(Unwatchable):
     file: ReadPages
     weight: LazyWeight
     memory: mmap.mmap
@@ -222,12 +261,12 @@ class _Buffer(Unwatched):
         return (ctypes.c_ubyte * len(self.memory)).from_buffer(self.memory)
 
     def close(self) -> None:
-        return None  # it goes with the last that refers to it
+        return None  # freed with its last reference
 
 
 @functools.cache
 def _libc() -> Any:
-    """Return the C library with `mmap`, or None where there is none, or its offsets are short."""
+    """Return the C library, or None where it has no `mmap` with 64-bit offsets."""
     if os.name != "posix" or sys.maxsize < 2**63 - 1:
         return None
     libc = ctypes.CDLL(None, use_errno=True)
@@ -241,5 +280,5 @@ def _libc() -> Any:
 
 def _required_libc() -> Any:
     libc = _libc()
-    assert libc is not None  # noqa: S101 - `pages_of` looked
+    assert libc is not None  # noqa: S101 - `pages_of` checked
     return libc

@@ -1,4 +1,4 @@
-"""A model whose weights are lent within a budget: from a restored model to a lazy one."""
+"""From a restored model, or an open twin, to weights that are lent within a budget."""
 
 from __future__ import annotations
 
@@ -12,38 +12,36 @@ from fastload.cache.mounts import is_network_filesystem
 from fastload.errors import MemoryBudgetError, RestoreError
 from fastload.lazy_weights.accounts import Residency, residency_of, residency_of_whole
 from fastload.lazy_weights.available import available_bytes
-from fastload.lazy_weights.budget import Budget
+from fastload.lazy_weights.budget import Budget, shared_budget
 from fastload.lazy_weights.first_pass import WatchedLender
 from fastload.lazy_weights.lender import Lender
 from fastload.lazy_weights.lending_plan import Plan, plan_of, plan_of_functions
-from fastload.lazy_weights.page_table import was_written
-from fastload.lazy_weights.pages import Pages, pages_of
-from fastload.lazy_weights.shared import shared_budget
-from fastload.lazy_weights.tf_device_pages import DevicePages
+from fastload.lazy_weights.pages import Pages, pages_of, was_written
 from fastload.lazy_weights.tf_lazy_models import (
     lend_weights,
     nbytes_besides,
     refuse_compilation,
     variables_of,
 )
-from fastload.lazy_weights.tf_trial import require_lazy_variables
+from fastload.lazy_weights.tf_lazy_variables import require_lazy_variables
+from fastload.lazy_weights.tf_lent_tensors import DevicePages
 from fastload.twin.format import USER_BLOCK_BYTES
 from fastload.twin.reader import Twin
 
-#: Of the memory that is left, this much is for what a model computes.
-_LEFT_FOR_OTHERS: Final = 0.2
-#: By model or predictor: what lends its weights or, where all fit, what they take.
+#: The fraction of available memory that is left for what a model computes.
+_LEFT_FOR_ACTIVATIONS: Final = 0.2
+#: By model or predictor: the lender of its weights or, where all fit, what they take.
 _known: Final[weakref.WeakKeyDictionary[Any, Lender | Residency]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """On which terms weights are lent.
+    """How weights are lent.
 
     Attributes:
         limit: bytes that they may take.
-        shared: the budget that they share with other models, if they do.
-        device: where they are lent to; None for the host.
+        shared: the budget that they share with other models, if any.
+        device: the device that they are lent on; None for the host.
         progress: show the first round over them.
     """
 
@@ -57,9 +55,9 @@ class Terms:
         """Return the terms of a load.
 
         Args:
-            memory_budget: bytes; None for the budget that models share or, if there is none, for
-                most of the memory that is left.
-            device: where the weights are lent to.
+            memory_budget: bytes; None for the shared budget or, if there is none, for most of the
+                available memory.
+            device: the device that weights are lent on.
             progress: show the first round over them.
         """
         if memory_budget is not None:
@@ -68,21 +66,21 @@ class Terms:
         if shared is not None:
             return cls(limit=shared.limit, shared=shared, device=device, progress=progress)
         left = available_bytes()
-        limit = 2**63 if left is None else int(left * (1 - _LEFT_FOR_OTHERS))
+        limit = 2**63 if left is None else int(left * (1 - _LEFT_FOR_ACTIVATIONS))
         return cls(limit=limit, device=device, progress=progress)
 
 
 def require_budget(twin: Twin, terms: Terms) -> None:
-    """Check, before a model is made, that its largest layer can run.
+    """Check, before a model is restored, that its largest layer can run.
 
     Raises:
-        MemoryBudgetError: it cannot; the error has the smallest budget.
+        MemoryBudgetError: it cannot; the error names the smallest budget.
     """
     _require(plan_of(twin.refs.values()), terms)
 
 
 def lend_weights_of(model: Any, twin: Twin, terms: Terms) -> None:
-    """Have the weights of a restored model lent, unless all of them fit.
+    """Let a restored model's weights be lent, unless all of them fit.
 
     Args:
         model: a model that was restored from *twin*, which is mapped.
@@ -91,7 +89,7 @@ def lend_weights_of(model: Any, twin: Twin, terms: Terms) -> None:
 
     Raises:
         MemoryBudgetError: the budget is smaller than the model's largest layer.
-        RestoreError: the twin cannot be read any more.
+        RestoreError: the twin can no longer be read.
         BypassError: TensorFlow cannot be driven as expected.
     """
     variables = variables_of(model, twin)
@@ -110,11 +108,11 @@ def lend_weights_of(model: Any, twin: Twin, terms: Terms) -> None:
 
 
 def lender_of(twin: Twin, terms: Terms) -> Lender | None:
-    """Return what lends the weights of *twin* to functions; None where all of them fit.
+    """Return the lender of *twin*'s weights to functions; None where all of them fit.
 
     Raises:
         MemoryBudgetError: the budget is smaller than the model's largest layer.
-        RestoreError: the twin cannot be read any more.
+        RestoreError: the twin can no longer be read.
         BypassError: TensorFlow cannot be driven as expected.
     """
     return _lender(plan_of_functions(twin.refs.values()), twin, terms)
@@ -126,7 +124,7 @@ def whole(twin: Twin, terms: Terms) -> Residency:
 
 
 def remember(owner: Any, weights: Lender | Residency) -> None:
-    """Take down what lends the weights of a model or predictor; or what they take, if all fit."""
+    """Remember the lender of a model's or predictor's weights, or what they take if all fit."""
     _known[owner] = weights
 
 
@@ -155,18 +153,18 @@ def _lender(plan: Plan, twin: Twin, terms: Terms, besides: int = 0) -> Lender | 
 
 
 def residency(model: Any) -> Residency:
-    """Say what the weights of a lazy model take in memory, and what happened to them.
+    """Return what the weights of a lazy model take in memory, with counts of their traffic.
 
     Args:
         model: what `load_model` or `load_predictor` returned for `weights="lazy"` or a
             `memory_budget`.
 
     Returns:
-        Bytes in memory, by layer and in all, and how often weights came and went until now; as
-        text, a table.
+        Bytes in memory, by layer and in total, and how often weights were read and dropped so far;
+        as text, a table.
 
     Raises:
-        ValueError: the model was not loaded so.
+        ValueError: the model was not loaded lazily.
 
     Example:
         >>> import fastload
@@ -177,7 +175,7 @@ def residency(model: Any) -> Residency:
     try:
         weights = _known[model]
         return residency_of(weights) if isinstance(weights, Lender) else weights
-    except (KeyError, TypeError):  # a TypeError where no weak reference to it can be made
+    except (KeyError, TypeError):  # a TypeError where it cannot be weakly referenced
         what = f"this {type(model).__name__} was not loaded with lazy weights"
         raise ValueError(
             f"{what}. Load it with fastload.load_model(path, weights='lazy'), "
@@ -186,7 +184,7 @@ def residency(model: Any) -> Residency:
 
 
 def _pages(twin: Twin, *, mapped: bool) -> Pages:
-    """Open the file of *twin* once more, by its name, which may be another twin's by now."""
+    """Open the file of *twin* again by its name, which may be another twin's by now."""
     with reading(twin):
         pages = pages_of(twin.path, mapped=mapped)
         head = pages.head(USER_BLOCK_BYTES)
@@ -196,8 +194,8 @@ def _pages(twin: Twin, *, mapped: bool) -> Pages:
 
 
 def _near(plan: Plan, twin: Twin, terms: Terms) -> Lender:
-    """Return what lends the weights of *plan* on a device, within a budget of the device's own."""
-    assert terms.device is not None  # noqa: S101 - the caller looked
+    """Return the lender of *plan*'s weights on a device, within a budget of its own."""
+    assert terms.device is not None  # noqa: S101 - the caller checked
     pages = DevicePages(file=_pages(twin, mapped=False), device=terms.device)
     return Lender(plan, Budget(terms.limit), pages)
 

@@ -1,4 +1,4 @@
-"""Flat functions whose weights are lent: each is asked for when the function comes to it."""
+"""Flat functions whose weights are lent: each is requested when the function gets to it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any
 
 from fastload.lazy_weights.lender import Lender
 from fastload.lazy_weights.places import Wait
-from fastload.lazy_weights.tf_deliveries import delivered
+from fastload.lazy_weights.tf_graph_reads import delivered, took_turn, turn_in
 from fastload.lazy_weights.tf_lent_tensors import lent_tensor
-from fastload.lazy_weights.turns import took_turn, turn_in
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.tensorflow import import_module, tensorflow
 from fastload.runtime.core.transplant import require
@@ -24,15 +23,13 @@ from fastload.runtime.functions.inlining import shape_of_argument
 class LazyFlatCall:
     """A flat function with weights that are lent out of a budget.
 
-    TensorFlow puts the function into the one around it before it runs, so that each kernel of it
-    waits for its own weight only.
+    The function is inlined into a graph, so that each kernel waits for its own weight only.
 
     Args:
         function: the function.
-        lender: lends those weights that come and go.
-        weights: the values of the other arguments after the inputs, by position; None for those
-            that are lent.
-        device: where it runs; None for where TensorFlow would run it.
+        lender: lends the weights that are not kept.
+        weights: the values of the arguments after the inputs, by position; None for lent ones.
+        device: where it runs; None for TensorFlow's choice.
     """
 
     def __init__(
@@ -45,11 +42,11 @@ class LazyFlatCall:
         registered(function, self)
         self._function, self._lender, self._device = function, lender, device
         self._weights = weights
-        # TensorFlow keeps what graphs call for ever: nothing there may hold the lender.
+        # TensorFlow never frees what graphs call, so that must not hold the lender.
         self._run = _traced(function, weights, weakref.ref(lender))
 
     def __call__(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Run the function on tensors by name; nothing here looks at their shapes."""
+        """Run the function on tensors by name; their shapes must have been checked."""
         function = self._function
         with placed(self._device):
             tensors = self._run(*(inputs[name] for name in function.arguments))
@@ -59,7 +56,7 @@ class LazyFlatCall:
 def _traced(function: FlatFunction, weights: Sequence[Any], lender: Any) -> Any:
     tf = tensorflow()
     definition = _parsed(function.definitions[-1])
-    _relax(definition, len(function.arguments))
+    _remove_waits(definition, len(function.arguments))
     specs = [
         tf.TensorSpec(tf.TensorShape(shape_of_argument(definition, index)), argument.type)
         for index, argument in enumerate(definition.signature.input_arg)
@@ -72,15 +69,15 @@ def _traced(function: FlatFunction, weights: Sequence[Any], lender: Any) -> Any:
         for index in _needs(definition, count):
             if values[index] is None:
                 spec = specs[count + index]
-                values[index] = _asked_for(lender, function.captures[index], spec)
-        return _put_in(nodes, [*inputs, *values])
+                values[index] = _requested(lender, function.captures[index], spec)
+        return _imported(nodes, [*inputs, *values])
 
     traced = tf.function(run, input_signature=specs[:count], autograph=False)
     return traced.get_concrete_function()
 
 
-def _asked_for(lender: Any, name: Any, spec: Any) -> Any:
-    """Return the weight called *name*, as a node of the graph that is built now."""
+def _requested(lender: Any, name: Any, spec: Any) -> Any:
+    """Return the weight called *name* as a tensor of the current graph."""
 
     def read(wait: Wait) -> Any:
         found: Lender | None = lender()
@@ -99,12 +96,12 @@ def _asked_for(lender: Any, name: Any, spec: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Nodes:
-    """The nodes of a function as a graph.
+    """A function as a graph.
 
     Attributes:
         graph: a `GraphDef`; the function's arguments are nodes of it.
-        arguments: the names of those.
-        results: the names of the tensors that it gives.
+        arguments: the names of these nodes.
+        results: the names of its result tensors.
     """
 
     graph: Any
@@ -123,8 +120,8 @@ def _nodes_of(function: FlatFunction, definition: Any) -> _Nodes:
     )
 
 
-def _put_in(nodes: _Nodes, values: Sequence[Any]) -> Any:
-    """Put *nodes* into the graph that is built now; return their results.
+def _imported(nodes: _Nodes, values: Sequence[Any]) -> Any:
+    """Import *nodes* into the current graph; return their results.
 
     A call of the function would wait for all arguments at once.
     """
@@ -147,11 +144,11 @@ def _parsed(content: bytes) -> Any:
     return function_pb2.FunctionDef.FromString(content)
 
 
-def _relax(definition: Any, count: int) -> None:
-    """Have nothing in a function wait for all of its weights, the arguments after *count* others.
+def _remove_waits(definition: Any, count: int) -> None:
+    """Remove control edges from weights, the arguments after the first *count*.
 
-    Where TensorFlow put a function in the place of a call, what needs no argument waits for all:
-    it keeps what is in the function from running before the call would.
+    Where TensorFlow inlined a call, nodes without inputs wait for all arguments, so that they do
+    not run before the call would have.
     """
     weights = {argument.name for argument in definition.signature.input_arg[count:]}
     nodes = {node.name: node for node in definition.node_def}
@@ -162,7 +159,7 @@ def _relax(definition: Any, count: int) -> None:
 
 
 def _origin(reference: str, nodes: Mapping[str, Any]) -> str:
-    """Return the node or argument whose value an input is, past those that hand it on."""
+    """Return the node or argument that an input comes from, past identities."""
     name = _source(reference)
     while name in nodes and nodes[name].op == "Identity":
         name = _source(nodes[name].input[0])
@@ -170,9 +167,9 @@ def _origin(reference: str, nodes: Mapping[str, Any]) -> str:
 
 
 def _needs(definition: Any, count: int) -> list[int]:
-    """Return which arguments after the first *count* are needed, in an order of need.
+    """Return which arguments after the first *count* are needed, in order of need.
 
-    The order is one in which the function's nodes can run: each after those whose values it takes.
+    The order is topological: each node comes after those whose values it takes.
     """
     places = {
         argument.name: index - count
@@ -199,5 +196,5 @@ def _needs(definition: Any, count: int) -> list[int]:
 
 
 def _source(reference: str) -> str:
-    """Return the node or argument that an input in a function comes from."""
+    """Return the node or argument that a reference names."""
     return reference.removeprefix("^").partition(":")[0]

@@ -1,4 +1,4 @@
-"""Keras models whose weights are lent: which variables they have, and what is set beside them."""
+"""Keras models whose weights are lent: their variables, and what a lazy model needs besides."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 
 from fastload.lazy_weights.lender import Lender
 from fastload.lazy_weights.lending_plan import SMALL_BYTES
-from fastload.lazy_weights.page_table import was_written
+from fastload.lazy_weights.pages import was_written
 from fastload.lazy_weights.tf_lazy_variables import is_plain, make_lazy, own_memory
 from fastload.runtime.core.zero_copy import address_of, has_dlpack
 from fastload.twin.reader import Twin
 
 
 def variables_of(model: Any, twin: Twin) -> dict[str, Any]:
-    """Return the plain variables of a restored model by the name of the weight that they share.
+    """Return the plain variables of a restored model by the name of their weight in the twin.
 
     Args:
         model: a model that was restored from *twin*.
-        twin: whose memory the variables share. One that shares none is left out: it has its own;
-            so is one whose values somebody changed in place while the model was made.
+        twin: its twin, whose memory the variables share. Variables that share none are left out, as
+            are those that were changed in place while the model was restored.
     """
     places = twin.addresses()
     found = {}
@@ -37,7 +37,7 @@ def variables_of(model: Any, twin: Twin) -> dict[str, Any]:
 
 
 def nbytes_besides(model: Any, variables: Mapping[str, Any]) -> int:
-    """Return the bytes of large variables of a model that are not among *variables*."""
+    """Return the bytes of a model's large variables that are not in *variables*."""
     known = {id(variable) for variable in variables.values()}
     others = [each for each in map(_innermost, model.variables) if id(each) not in known]
     sizes = [math.prod(each.shape) * (each.dtype.size or 0) for each in others]
@@ -45,7 +45,7 @@ def nbytes_besides(model: Any, variables: Mapping[str, Any]) -> int:
 
 
 def lend_weights(variables: Mapping[str, Any], lender: Lender, near: Lender | None = None) -> None:
-    """Have variables lend their values, and give those that keep theirs memory of their own."""
+    """Make variables lazy, and copy kept weights to memory of their own."""
     for weight in lender.plan.kept:
         if weight.name in variables:
             own_memory(variables[weight.name], lender.content(weight))
@@ -55,15 +55,15 @@ def lend_weights(variables: Mapping[str, Any], lender: Lender, near: Lender | No
 
 
 def refuse_compilation(model: Any) -> None:
-    """Keep XLA away: a compiled function takes all weights at once, and calls nobody back."""
-    if hasattr(model, "supports_jit"):  # Keras 3 asks
+    """Disable XLA: a compiled function takes all weights at once and cannot call back."""
+    if hasattr(model, "supports_jit"):  # Keras 3 checks it
         model.supports_jit = False
     if getattr(model, "jit_compile", None):
         model.jit_compile = False
 
 
 def _innermost(variable: Any) -> Any:
-    """Return TensorFlow's variable within Keras's, and within one that casts as it is read."""
+    """Return TensorFlow's variable inside Keras's, or inside one that casts when it is read."""
     for name in ("_value", "_variable"):
         variable = getattr(variable, name, variable)
     return variable

@@ -1,19 +1,19 @@
-"""Variables whose values are lent to whoever reads them, and to nobody else.
+"""Variables whose values are lent, while they are read.
 
 Every way to a variable's value leads through its `_read_variable_op` in Python, with one exception:
-the eager runtime reads a variable that is handed to an operation by itself, in C++, through its
-attribute `_handle`. Where that is no eager tensor, the runtime leaves the operation to Python, and
-Python converts the variable by reading it. So a lazy variable has a stand-in there.
+the eager runtime reads a variable that is passed to an operation by itself, in C++, through its
+attribute `_handle`. Where that is not an eager tensor, the runtime leaves the operation to Python,
+and Python converts the variable by reading it. So a lazy variable has a stand-in there.
 
 In a graph a read becomes an operation that calls back when it is run. What it returns is a tensor
-over the lent pages: TensorFlow lets go of it as soon as the last kernel that takes it has run, so
-the weight is lent for just as long as it is needed, and no other node knows of it: the graph is
-optimized as it would be. `turns` keeps reads in an order in which none takes the room that an
-earlier layer still waits for.
+over the lent pages: TensorFlow releases it as soon as the last kernel that takes it has run, so
+the weight is lent for just as long as it is needed, and no other node depends on it: the graph is
+optimized as it would be otherwise. `tf_graph_reads` keeps reads in an order in which none takes the
+room that an earlier layer still waits for.
 
-Whoever asks for the handle itself may be about to write: the variable becomes ordinary memory.
-The variable keeps its tensor over the twin's own mapping all the while. Nobody touches that, and
-whoever does it in a way that is not foreseen here gets the right values all the same.
+Code that asks for the handle itself may be about to write: the variable becomes ordinary memory.
+The variable keeps its tensor over the twin's own mapping all the while. Nothing touches that; code
+that does so in a way that is not foreseen here still gets the right values.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.errors import UnsupportedRequestError
+from fastload.errors import FastloadError, UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.lazy_weights.lender import Lender
+from fastload.lazy_weights.lending_plan import LazyWeight
 from fastload.lazy_weights.places import Wait
-from fastload.lazy_weights.tf_deliveries import DELIVERING, delivered
+from fastload.lazy_weights.tf_graph_reads import DELIVERING, delivered, took_turn, turn_in
 from fastload.lazy_weights.tf_lent_tensors import lent_tensor
-from fastload.lazy_weights.turns import took_turn, turn_in
 from fastload.runtime.core.tensorflow import import_module, tensorflow
 from fastload.runtime.core.transplant import require
+from fastload.twin.format import WeightRef
 
 _LOAN: Final = "_fastload_loan"
 _GRADIENT: Final = "FastloadRead"
@@ -44,13 +45,13 @@ _GRADIENT: Final = "FastloadRead"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loan:
-    """What a lazy variable knows besides.
+    """What a lazy variable holds besides its attributes.
 
     Attributes:
-        handle: the variable's true handle.
-        lender: lends its values, on the host.
-        name: under this name.
-        near: lends them on a device, where they are wanted there.
+        handle: the variable's real handle.
+        lender: lends its values on the host.
+        name: the weight's name.
+        near: lends them on a device, if one was requested.
     """
 
     handle: Any
@@ -61,10 +62,10 @@ class _Loan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
-    """The modules of TensorFlow that this one needs.
+    """The modules of TensorFlow that are used here.
 
     Attributes:
-        variables: where resource variables are.
+        variables: resource variables.
         tape: records operations for gradients.
     """
 
@@ -88,16 +89,16 @@ def _gradient_of_read(operation: Any, gradient: Any) -> list[Any]:
 
 
 def make_lazy(variable: Any, lender: Lender, name: str, near: Lender | None = None) -> None:
-    """Have *variable* lend its values from now on.
+    """Make *variable* lazy: its values are lent from now on.
 
     Args:
-        variable: a variable of TensorFlow that is nothing but a handle; see `is_plain`.
-        lender: lends them, on the host.
-        name: under this name.
-        near: lends them on a device, to what is run at once; None for the host. Graphs get them
-            from the host, and TensorFlow takes each to where it is needed.
+        variable: a plain variable of TensorFlow; see `is_plain`.
+        lender: lends the values on the host.
+        name: the weight's name.
+        near: lends them on a device to eager operations; None for the host. Graphs read from the
+            host, and TensorFlow copies each tensor to where it is needed.
     """
-    _parts()  # checked here: later, it is too late to leave the load to stock
+    _parts()  # checked here, while the load can still be left to stock
     kind: Any = type(variable)
     loan = _Loan(handle=variable.handle, lender=lender, name=name, near=near)
     del vars(variable)["_handle"]
@@ -106,7 +107,7 @@ def make_lazy(variable: Any, lender: Lender, name: str, near: Lender | None = No
 
 
 def make_ordinary(variable: Any) -> None:
-    """Give a lazy variable its values in memory of its own.
+    """Turn a lazy variable into an ordinary one, with its values in ordinary memory.
 
     Raises:
         MemoryBudgetError: there is no room for them.
@@ -117,7 +118,7 @@ def make_ordinary(variable: Any) -> None:
             return
         array = loan.lender.own(loan.name)
         _fill(loan.handle, array)
-        # In this order: another thread may be anywhere in the methods of a lazy variable.
+        # In this order: another thread may be inside any method of the lazy variable.
         vars(variable)["_handle"] = loan.handle
         variable.__class__ = type(variable).__bases__[1]
         del vars(variable)[_LOAN]
@@ -127,7 +128,7 @@ def make_ordinary(variable: Any) -> None:
 
 
 def own_memory(variable: Any, array: np.ndarray[Any, Any]) -> None:
-    """Give *variable* a copy of *array* in memory of TensorFlow's."""
+    """Assign a copy of *array* to *variable*, in TensorFlow's memory."""
     _fill(variable.handle, array)
 
 
@@ -138,23 +139,23 @@ def _fill(handle: Any, array: np.ndarray[Any, Any]) -> None:
 
 
 def _true_handle(variable: Any) -> Any:
-    """Return the handle of a variable that is or was lazy."""
+    """Return the real handle of a variable that is or was lazy."""
     loan: _Loan | None = vars(variable).get(_LOAN)
     return vars(variable)["_handle"] if loan is None else loan.handle
 
 
 def is_lazy(variable: Any) -> bool:
-    """Say whether *variable* lends its values."""
+    """Say whether *variable* is lazy."""
     return _LOAN in vars(variable)
 
 
 def is_plain(variable: Any) -> bool:
-    """Say whether *variable* is nothing but a handle, so that it can lend its values."""
+    """Say whether *variable* is nothing but a handle, so that it can become lazy."""
     return type(variable).__name__ in {"ResourceVariable", "UninitializedVariable"}
 
 
 _lock: Final = threading.RLock()
-#: Functions of TensorFlow that take a handle for a name, and neither read nor write.
+#: Functions of TensorFlow that use a handle as an identity, and neither read nor write.
 _WATCHERS: Final = frozenset(
     {"variable_accessed", "watch_variable", "watch", "_handle_or_self"}  # gradients
     | {"graph", "_op_to_colocate_with", "_colocate_with"}  # where operations go
@@ -162,19 +163,19 @@ _WATCHERS: Final = frozenset(
 
 
 def _is_watching(frame: FrameType) -> bool:
-    """Say whether the code in *frame* takes a handle for no more than a name."""
+    """Say whether the code in *frame* uses a handle as an identity only."""
     is_tensorflow = str(frame.f_globals.get("__name__")).startswith("tensorflow.")
     return is_tensorflow and frame.f_code.co_name in _WATCHERS
 
 
 @functools.cache
 def _lazy_class(final: Any) -> Any:
-    told = {name: getattr(final, name) for name in ("__module__", "__qualname__", "__doc__")}
-    return type(final)(final.__name__, (_LazyVariable, final), told)
+    copied = {name: getattr(final, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return type(final)(final.__name__, (_LazyVariable, final), copied)
 
 
 class _HandleStandIn:
-    """What the eager runtime finds in place of a handle: all that a handle has, but no tensor."""
+    """What the eager runtime finds in place of a handle: its attributes, but not a tensor."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
@@ -184,7 +185,7 @@ class _HandleStandIn:
 
 
 class _LazyVariable:
-    """What a lazy variable does in another way than an ordinary one."""
+    """The methods in which a lazy variable differs from an ordinary one."""
 
     @property
     def _handle(self) -> Any:
@@ -196,14 +197,14 @@ class _LazyVariable:
 
     @property
     def handle(self) -> Any:
-        """The handle; whoever has it may write, so the values become ordinary memory first."""
+        """The handle, which allows writing; so the variable becomes an ordinary one first."""
         if not _is_watching(sys._getframe(1)):
             make_ordinary(self)
         return _true_handle(self)
 
     @property
     def device(self) -> Any:
-        """Where it is."""
+        """The device of the variable."""
         return _true_handle(self).device
 
     def is_initialized(self, name: Any = None) -> Any:
@@ -211,11 +212,11 @@ class _LazyVariable:
         return tensorflow().constant(True, name=name)
 
     def sparse_read(self, indices: Any, name: Any = None) -> Any:
-        """Return rows."""
+        """Return the rows at *indices*."""
         return tensorflow().gather(self._read_variable_op(), indices, name=name)
 
     def gather_nd(self, indices: Any, name: Any = None) -> Any:
-        """Return elements."""
+        """Return the elements at *indices*."""
         return tensorflow().gather_nd(self._read_variable_op(), indices, name=name)
 
     def value(self) -> Any:
@@ -230,7 +231,7 @@ class _LazyVariable:
 
     def _export_to_saved_model_graph(self, *args: Any, **kwargs: Any) -> Any:
         raise UnsupportedRequestError(
-            "a model with lazy weights cannot be exported: its functions read from the cache. "
+            "a model with lazy weights cannot be exported, as its functions read from the cache. "
             "Load it with weights='mapped' for that"
         )
 
@@ -238,7 +239,7 @@ class _LazyVariable:
 
 
 def lent(variable: Any, wait: Wait) -> Any:
-    """Return the values of a variable that is or was lazy, as a tensor over what is lent.
+    """Return the values of a variable that is or was lazy, as a tensor over lent memory.
 
     Raises:
         MemoryBudgetError: there is no room.
@@ -246,16 +247,16 @@ def lent(variable: Any, wait: Wait) -> Any:
     loan: _Loan | None = vars(variable).get(_LOAN)
     if loan is not None:
         try:
-            near = loan.near if wait is Wait.FOR_OTHERS else None  # nobody else asks so
+            near = loan.near if wait is Wait.FOR_OTHERS else None  # only eager reads wait so
             return lent_tensor(near or loan.lender, loan.name, wait)
-        except KeyError:  # it became ordinary in this moment
+        except KeyError:  # it has just become ordinary
             return lent(variable, wait)
     operations = _parts().variables.gen_resource_variable_ops
     return operations.read_variable_op(variable.handle, variable.dtype)
 
 
 def _recorded(handle: Any, read: Callable[[], Any]) -> Any:
-    """Read, and have gradients flow to the variable, as `ReadVariableOp` would."""
+    """Read, and let gradients flow to the variable as through a `ReadVariableOp`."""
     tape = _parts().tape
     with tape.stop_recording():
         values = read()
@@ -272,17 +273,17 @@ def _recorded(handle: Any, read: Callable[[], Any]) -> Any:
 def _read_in_graph(variable: Any) -> Any:
     tf = tensorflow()
     graph = tf.compat.v1.get_default_graph()
-    if not hasattr(graph, "capture"):  # of TensorFlow 1, with a session of its own
+    if not hasattr(graph, "capture"):  # a graph of TensorFlow 1, which runs in a session
         make_ordinary(variable)
         return variable._read_variable_op()
     handle = graph.capture(_true_handle(variable))
-    # TensorFlow keeps the functions that graphs call for ever, so this one holds no variable.
+    # TensorFlow never frees the functions that graphs call, so this one must not hold the variable.
     known = weakref.ref(variable)
 
     def read(wait: Wait) -> Any:
         found = known()
         if found is None:
-            raise tf.errors.FailedPreconditionError(None, None, "the variable is gone")
+            raise tf.errors.FailedPreconditionError(None, None, "the variable was deleted")
         return lent(found, wait)
 
     def emitted() -> Any:
@@ -296,3 +297,49 @@ def _read_in_graph(variable: Any) -> Any:
     values = _recorded(handle, emitted)
     took_turn(graph, values.op)
     return values
+
+
+@functools.cache
+def require_lazy_variables() -> None:
+    """Check, by a trial, that this TensorFlow reads lazy variables as expected, also in graphs.
+
+    Raises:
+        UnsupportedRuntimeError: it does not.
+    """
+    if tuple(map(int, np.__version__.split(".")[:2])) < (1, 24):
+        raise UnsupportedRuntimeError("lazy weights need numpy 1.24 or later (numpy#22507)")
+    try:
+        results = _trial()
+    except (FastloadError, MemoryError):
+        raise
+    except Exception as error:  # now, while the load can still be left to stock
+        what = f"{type(error).__name__}: {error}"
+        raise UnsupportedRuntimeError(f"TensorFlow cannot read lazy variables: {what}") from error
+    if results != [(8.0, 1), (8.0, 2)]:
+        raise UnsupportedRuntimeError("TensorFlow reads variables in an unexpected way")
+
+
+def _trial() -> list[tuple[float, int]]:
+    """Read a lazy variable eagerly and in a graph; return each result with the number of reads."""
+    tf = tensorflow()
+    reads: Any = _Reads()
+    with tf.init_scope():
+        variable = tf.Variable(np.zeros((2, 2), np.float32), trainable=False)
+        make_lazy(variable, reads, "")
+
+        def total() -> Any:
+            return tf.reduce_sum(tf.matmul(tf.ones((2, 2)), variable))
+
+        in_graph = tf.function(total, autograph=False).get_concrete_function()
+        return [(float(run()), reads.count) for run in (total, in_graph)]
+
+
+class _Reads:
+    """Stands for a lender: counts reads, and lends values that the variable does not hold."""
+
+    count = 0
+
+    def lend(self, name: str, wait: Wait) -> tuple[Any, LazyWeight]:
+        self.count += 1
+        ref = WeightRef(name=name, dtype="float32", shape=(2, 2), offset=0, nbytes=16, sha256="")
+        return np.ones((2, 2), np.float32), LazyWeight(ref=ref, layer="")

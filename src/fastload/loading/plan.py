@@ -23,19 +23,18 @@ from fastload.runtime.core import early
 from fastload.runtime.core.eager import require_plain_tensorflow
 from fastload.source.detect import detect
 from fastload.source.kinds import Fingerprint, ModelSource, SourceKind
-from fastload.twin.documents import (
+from fastload.twin.format import (
+    FORMAT_VERSION,
     FUNCTION_SECTION,
     KERAS_SECTION,
     MIGRATED_SECTION,
     MIGRATION,
     PREDICTION_SECTION,
 )
-from fastload.twin.format import FORMAT_VERSION
 from fastload.twin.reader import Twin
 
 if TYPE_CHECKING:  # most plans for predictors do without
-    from fastload.runtime.core.expected_keras import ExpectedKeras
-    from fastload.runtime.core.keras import Keras
+    from fastload.runtime.core.keras import ExpectedKeras, Keras
 
 _REMEMBERED: Final = (UnsupportedSourceError, UnsafeSourceError, UnconvertibleModelError)
 
@@ -48,7 +47,7 @@ class Identity:
         source: what is on disk.
         content: its fingerprint.
         generation: `keras2` or `keras3`.
-        section: what the twin is wanted for; see `twin.documents`.
+        section: what the twin is wanted for; see `twin.format`.
         entry: where the twin is, whether it exists or not.
     """
 

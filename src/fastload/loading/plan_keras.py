@@ -11,14 +11,14 @@ from fastload.errors import MigrationError
 from fastload.loading.plan import Identity, Plan, identify, migration_record
 from fastload.loading.request import ObjectsRequest, PredictorRequest, Request
 from fastload.report import PhaseClock
-from fastload.runtime.core.expected_keras import expected_keras
 from fastload.runtime.core.keras import (
+    expected_keras,
     keras_of,
     require_parameter,
     require_plain_moment,
     require_tensorflow,
 )
-from fastload.runtime.loader_choice import opens, require_opens
+from fastload.runtime.restore_keras import opens, require_opens
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
 from fastload.twin.reader import Twin

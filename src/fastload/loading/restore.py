@@ -53,7 +53,7 @@ def restore(opened: Opened, clock: PhaseClock) -> Loaded | None:
     with clock.phase("restore"), dropping_corrupt(opened.plan.identity.entry):
         # Imported here, as below: each kind of load does without the modules of the others.
         if isinstance(request, ObjectsRequest):
-            from fastload.runtime.saved_model.restore_objects import restore_saved_model
+            from fastload.runtime.saved_model.objects import restore_saved_model
 
             path = os.fspath(request.filepath)
             model: Any = restore_saved_model(opened.twin, path, request.tags)
@@ -71,7 +71,7 @@ def _predictor(opened: Opened, request: PredictorRequest, reason: str | None) ->
     if opened.plan.keras is None:
         return _predictor_of_saved_model(opened, request)
     from fastload.predictor.keras_functions import kept_keras_function, keras_function
-    from fastload.runtime.core.expected_keras import ExpectedKeras
+    from fastload.runtime.core.keras import ExpectedKeras
 
     weights = _Weights.of(request, opened.twin)
     identity, twin = opened.plan.identity, opened.twin

@@ -7,10 +7,9 @@ from typing import Any
 
 from fastload.errors import RestoreError, UnresolvedObjectError
 from fastload.loading.store import Opened
-from fastload.runtime.core.custom_objects import custom_objects, require_resolved
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.keras import Keras, require_tensorflow
-from fastload.runtime.core.restore_request import RestoreRequest
+from fastload.runtime.core.restore_request import RestoreRequest, custom_objects, require_resolved
 from fastload.runtime.restore_keras import restore_keras_model
 from fastload.traces.remember import remember_predict
 

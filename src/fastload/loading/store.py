@@ -16,7 +16,7 @@ from fastload.errors import CacheUnwritableError, TwinCorruptError
 from fastload.loading.plan import Plan, migration_record, refusal
 from fastload.loading.request import Request
 from fastload.report import Outcome, PhaseClock
-from fastload.twin.documents import REFUSALS
+from fastload.twin.format import REFUSALS
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger("fastload")

@@ -12,8 +12,7 @@ import numpy as np
 
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError, Value
 from fastload.signature import Signature
-from fastload.twin.documents import FLAT, FLAT_FUNCTIONS, NOT_FLAT
-from fastload.twin.format import Manifest, WeightSpec
+from fastload.twin.format import FLAT, FLAT_FUNCTIONS, NOT_FLAT, Manifest, WeightSpec
 from fastload.twin.reader import Twin
 from fastload.twin.weights import dtype_name
 

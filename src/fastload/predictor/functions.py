@@ -24,7 +24,7 @@ from fastload.runtime.core.zero_copy import tensor_over
 from fastload.runtime.functions.flat_call import ConcreteCall, FlatCall
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError, Value
 from fastload.signature import Signature
-from fastload.twin.documents import SESSION_GRAPH, SIGNATURES
+from fastload.twin.format import SESSION_GRAPH, SIGNATURES
 from fastload.twin.reader import Twin
 
 if TYPE_CHECKING:  # what a load without lazy weights does without is imported where it is used
@@ -78,7 +78,7 @@ class SavedFunctions:
             _logger.info("%s: %r keeps its variables: %s", self.path, name, error)
         if self._objects is None:
             # Imported here: a hit with flat functions does without.
-            from fastload.runtime.saved_model.restore_objects import restore_saved_model
+            from fastload.runtime.saved_model.objects import restore_saved_model
 
             self._objects = restore_saved_model(self.twin, self.path, None)
         return ConcreteCall(self._objects.signatures[name], self._objects, self.device)

@@ -10,8 +10,8 @@ from fastload.cache.entry import CacheEntry
 from fastload.predictor.functions import bound
 from fastload.predictor.predictor import Run
 from fastload.predictor.store import FlatEntry
-from fastload.runtime.core.custom_objects import uses_only_builtins
 from fastload.runtime.core.keras import Keras, tracing_choices
+from fastload.runtime.core.restore_request import uses_only_builtins
 from fastload.runtime.functions.flat_call import ConcreteCall
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
 from fastload.signature import DEFAULT_SIGNATURE, Signature

@@ -13,7 +13,7 @@ from fastload.runtime.functions.flattening import Capture, Capturing
 from fastload.runtime.functions.inlining import inlined, reached
 from fastload.runtime.functions.weight_readers import Weight
 from fastload.signature import Signature
-from fastload.twin.documents import (
+from fastload.twin.format import (
     FUNCTION_INDEX,
     FUNCTIONS,
     SAVED_OBJECTS,

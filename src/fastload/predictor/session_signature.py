@@ -10,7 +10,7 @@ from fastload.runtime.functions.flattening import Capture, Capturing
 from fastload.runtime.functions.weight_readers import Weight
 from fastload.runtime.saved_model.session_graph import cut_out, feeds, variables_of
 from fastload.signature import Signature
-from fastload.twin.documents import SESSION_GRAPH, SESSION_VARIABLES
+from fastload.twin.format import SESSION_GRAPH, SESSION_VARIABLES
 from fastload.twin.reader import Twin
 
 

@@ -1,6 +1,7 @@
-"""The only importer of TensorFlow and Keras: a small adapter for each interface that is leant on.
+"""Adapters of TensorFlow and Keras: from a twin to models, objects and functions.
 
-Private interfaces are touched here and nowhere else. Every adapter checks, when it is first used,
-that the interface is shaped as it expects, and raises `UnsupportedRuntimeError` where it is not:
-the load then goes to the stock loader.
+In: a twin, and what the caller asked of the stock loader. Out: what the stock loader would return.
+Private interfaces are used here and in `tf_*` modules only. Every adapter checks, when it is first
+used, that the interface is shaped as it expects, and raises `UnsupportedRuntimeError` where it is
+not: the load then goes to the stock loader. Nothing here knows how a request was made or reported.
 """

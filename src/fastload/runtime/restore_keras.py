@@ -1,4 +1,7 @@
-"""Twin to Keras model: the stock loader of the source's format, run over the twin."""
+"""Twin to Keras model: the stock loader of the source's format, run over the twin.
+
+Modules that only a restore needs are imported in it: predictors ask here what stock opens.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,64 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from fastload.cache.entry import KERAS2, KERAS3
 from fastload.cache.publish import replacing
-from fastload.errors import BypassError, CacheUnwritableError, RestoreError, TwinCorruptError
+from fastload.errors import (
+    BypassError,
+    CacheUnwritableError,
+    RestoreError,
+    TwinCorruptError,
+    UnsupportedSourceError,
+)
 from fastload.runtime.core.collector import paused_collector
-from fastload.runtime.core.custom_objects import require_layer_classes
-from fastload.runtime.core.global_state import undone_on_failure
 from fastload.runtime.core.keras import Keras
-from fastload.runtime.core.restore_request import RestoreRequest
-from fastload.runtime.loader_choice import new_tape, run_loader
-from fastload.source.kinds import SourceKind
+from fastload.runtime.core.restore_request import RestoreRequest, require_layer_classes
+from fastload.source.kinds import ModelSource, SourceKind
 from fastload.twin.reader import Twin
 
+if TYPE_CHECKING:
+    from fastload.runtime.keras2.output_specs import SpecCache
+
 _logger: Final = logging.getLogger(__name__)
+
+#: The suffixes that stock loaders require, by generation and kind; None where any will do.
+_SUFFIXES: Final[dict[tuple[str, SourceKind], frozenset[str] | None]] = {
+    (KERAS2, SourceKind.SAVED_MODEL): None,
+    (KERAS2, SourceKind.KERAS_HDF5): None,
+    (KERAS2, SourceKind.KERAS_ARCHIVE): frozenset({".keras"}),
+    (KERAS3, SourceKind.KERAS_HDF5): frozenset({".h5", ".hdf5"}),
+    (KERAS3, SourceKind.KERAS_ARCHIVE): frozenset({".keras"}),
+}
+
+
+def opens(generation: str, source: ModelSource) -> bool:
+    """Say whether the stock loader of a Keras opens such a source at all."""
+    try:
+        require_opens(generation, source)
+    except UnsupportedSourceError:
+        return False
+    return True
+
+
+def require_opens(generation: str, source: ModelSource) -> None:
+    """Check that the stock loader of a Keras opens such a source at all.
+
+    Args:
+        generation: `keras2` or `keras3`.
+        source: the model on disk.
+
+    Raises:
+        UnsupportedSourceError: it does not; the stock loader's own error follows.
+    """
+    if (generation, source.kind) not in _SUFFIXES:
+        raise UnsupportedSourceError("Keras 3 opens no SavedModel (use keras='tf_keras')")
+    suffixes = _SUFFIXES[generation, source.kind]
+    if suffixes is not None and source.suffix not in suffixes:
+        raise UnsupportedSourceError(
+            f"{generation} does not open a {source.kind.value} named '*{source.suffix}'"
+        )
 
 
 def restore_keras_model(twin: Twin, keras: Keras, request: RestoreRequest, specs_path: Path) -> Any:
@@ -27,34 +74,44 @@ def restore_keras_model(twin: Twin, keras: Keras, request: RestoreRequest, specs
 
     Args:
         twin: the model's twin.
-        keras: the Keras that makes it.
-        request: what the caller asked for.
-        specs_path: side entry with the output specs of an earlier rebuild; written if it is not
-            there.
+        keras: the Keras to restore with.
+        request: the stock loader's arguments.
+        specs_path: the output-spec cache of a Keras 2 model; written if it does not exist.
 
     Raises:
         TwinCorruptError: a document of the twin is not what was written.
-        RestoreError: Keras raised where stock may not have.
+        RestoreError: Keras raised an error that stock may not have raised.
         BypassError: Keras cannot be driven as expected, or a custom class is missing.
     """
+    from fastload.runtime.core.global_state import undone_on_failure
+
     require_layer_classes(twin, keras, request.custom_objects)
-    tape = new_tape(keras, _recorded(specs_path))
-    with paused_collector():
-        try:
-            with undone_on_failure(keras):
-                model = run_loader(
-                    SourceKind(twin.manifest.source_kind), keras, twin, request, tape
-                )
-        except (BypassError, TwinCorruptError, MemoryError):
-            raise
-        except Exception as error:
-            raise RestoreError(twin.path, f"{type(error).__name__}: {error}") from error
-    if tape is not None and tape.grew:
-        _keep(specs_path, tape.calls)
+    try:
+        with paused_collector(), undone_on_failure(keras):
+            return _restored(twin, keras, request, specs_path)
+    except (BypassError, TwinCorruptError, MemoryError):
+        raise
+    except Exception as error:
+        raise RestoreError(twin.path, f"{type(error).__name__}: {error}") from error
+
+
+def _restored(twin: Twin, keras: Keras, request: RestoreRequest, specs_path: Path) -> Any:
+    kind = SourceKind(twin.manifest.source_kind)
+    if keras.generation == KERAS3:
+        from fastload.runtime.keras3.keras3_loaders import restore_keras3
+
+        return restore_keras3(kind, twin, request)
+    from fastload.runtime.keras2.keras2_loaders import restore_keras2
+    from fastload.runtime.keras2.output_specs import SpecCache
+
+    spec_cache = SpecCache(_recorded_specs(specs_path))
+    model = restore_keras2(keras.package, kind, twin, request, spec_cache)
+    if spec_cache.grew:
+        _write_specs(specs_path, spec_cache)
     return model
 
 
-def _recorded(path: Path) -> Mapping[str, Any]:
+def _recorded_specs(path: Path) -> Mapping[str, Any]:
     try:
         recorded = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -62,12 +119,13 @@ def _recorded(path: Path) -> Mapping[str, Any]:
     return recorded if isinstance(recorded, dict) else {}
 
 
-def _keep(path: Path, calls: Mapping[str, Any]) -> None:
-    """Write the side entry, unless another rebuild has: it is never replaced."""
+def _write_specs(path: Path, spec_cache: SpecCache) -> None:
+    """Write the output-spec cache, unless another restore has: it is never replaced."""
     if path.exists():
         return
     try:
         with replacing(path, durable=False) as partial:
-            partial.write_text(json.dumps(calls, separators=(",", ":")), encoding="utf-8")
+            content = json.dumps(spec_cache.calls, separators=(",", ":"))
+            partial.write_text(content, encoding="utf-8")
     except CacheUnwritableError as error:
         _logger.info("output specs are not kept: %s", error)

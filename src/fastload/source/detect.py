@@ -1,4 +1,4 @@
-"""What is on disk: kind and files of a model, by content, with a few stats and one short read."""
+"""The kind and the files of a model on disk, by content: a few stats and one short read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fastload.source.kinds import FileStat, ModelSource, SourceKind
 
 HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE: Final = b"PK\x03\x04"
-#: Two letters at least: `C://models` is a Windows path.
+#: At least two letters: `C://models` is a Windows path.
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _SAVED_MODEL: Final = "saved_model.pb"
-#: Read by stock loaders where it exists; `fingerprint.pb`, `debug`, `assets.extra` shape nothing.
+#: Read by stock loaders if it exists; `fingerprint.pb`, `debug` and `assets.extra` have no effect.
 _OPTIONAL_FILES: Final = ("keras_metadata.pb",)
 _FOLDERS: Final = ("variables", "assets")
 _OTHER_FOLDERS: Final = {
@@ -29,19 +29,19 @@ _OTHER_FOLDERS: Final = {
 
 
 def detect(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ModelSource:
-    """Find out what kind of model lies at *path*, and stat each file that a stock loader reads.
+    """Find the kind of the model at *path*, and stat each file that a stock loader reads.
 
-    Suffixes are not looked at. This runs on every load, so it reads no more than the first bytes
-    of a file (50 to 150 microseconds in all); whether the content keeps what its kind promises is
-    seen when it is converted. Symbolic links are followed.
+    Suffixes are ignored. This runs on every load, so it reads only the first bytes of a file (50 to
+    150 microseconds in total); the content is checked when it is converted. Symbolic links are
+    followed.
 
     Args:
         path: a local file or folder, as the caller spelled it.
 
     Raises:
-        UnsupportedSourceError: not a local path, nothing there, unreadable, or not a format that
-            fastload converts.
-        UnsafeSourceError: links make a folder of the model contain itself.
+        UnsupportedSourceError: it is not a local path, does not exist, cannot be read, or has a
+            format that fastload does not convert.
+        UnsafeSourceError: symbolic links make a folder of the model contain itself.
 
     Example:
         >>> detect("gs://bucket/model")
@@ -62,7 +62,7 @@ def detect(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ModelSo
 
 
 def _local_path(path: object) -> str:
-    """Return *path* as text, or refuse what is no local path."""
+    """Return *path* as text; raise an error if it is not a local path."""
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise UnsupportedSourceError(f"a {type(path).__name__} object is not a path")
     spelled = os.fsdecode(path)
@@ -72,7 +72,7 @@ def _local_path(path: object) -> str:
 
 
 def _folder_kind(folder: Path) -> SourceKind:
-    """Tell a SavedModel from other folders."""
+    """Check that a folder is a SavedModel."""
     if (folder / _SAVED_MODEL).exists():
         return SourceKind.SAVED_MODEL
     for marker, what in _OTHER_FOLDERS.items():
@@ -82,7 +82,7 @@ def _folder_kind(folder: Path) -> SourceKind:
 
 
 def _file_kind(path: Path, status: os.stat_result) -> SourceKind:
-    """Tell a file's kind by its signature."""
+    """Return a file's kind by its signature."""
     # Before opening: a named pipe would wait for a writer.
     if not stat.S_ISREG(status.st_mode):
         raise UnsupportedSourceError(f"'{path}' is neither a file nor a folder")
@@ -112,7 +112,7 @@ def signature_offsets(size_bytes: int) -> Iterator[int]:
 
 
 def _files(path: Path, kind: SourceKind) -> Iterator[FileStat]:
-    """Stat what a stock loader would read, in the order of the names."""
+    """Stat what a stock loader would read, sorted by name."""
     if kind is not SourceKind.SAVED_MODEL:
         yield _stat_file(path, "")
         return

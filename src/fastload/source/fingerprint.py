@@ -1,4 +1,4 @@
-"""Identity of a model's content: one digest over every byte that a stock loader would read."""
+"""The identity of a model's content: one digest over every byte that a stock loader would read."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def fingerprint(source: ModelSource) -> Fingerprint:
     """Read every file of *source* once and return the identity of its content.
 
     A copy of a model has the same digest; any edited byte, and any added, removed or renamed file
-    gives another. Path, times and suffix are no part of it. Several big files are read two at a
-    time. One file in the page cache takes 0.75 s per GB (1,300 MB/s, measured on an x86 core with
-    SHA instructions).
+    changes it. Path, times and suffix are not part of it. Several big files are read two at a time.
+    One file in the page cache takes 0.75 s per GB (1,300 MB/s, measured on an x86 core with SHA
+    instructions).
 
     Args:
         source: what `detect` returned.
@@ -53,7 +53,7 @@ def fingerprint(source: ModelSource) -> Fingerprint:
 
 
 def _digest(source: ModelSource) -> str:
-    """Hash kind, names, sizes and contents; every variable part is led by its length."""
+    """Hash kind, names, sizes and contents; every variable part is preceded by its length."""
     whole = hashlib.sha256(_SCHEME + source.kind.value.encode() + b"\0")
     for file, content in zip(source.files, _content_digests(source), strict=True):
         name = os.fsencode(file.name)
@@ -63,7 +63,7 @@ def _digest(source: ModelSource) -> str:
 
 
 def _content_digests(source: ModelSource) -> Sequence[bytes]:
-    """Hash each file; big ones in two threads, as hashing runs outside the interpreter lock."""
+    """Hash each file; big ones in two threads, as hashing releases the GIL."""
     paths = [source.path / file.name for file in source.files]
     big = [file for file in source.files if file.size >= _BIG_FILE_BYTES]
     try:
@@ -88,12 +88,12 @@ def _hash_file(path: Path) -> bytes:
 
 
 def _is_settled(file: FileStat, read_ns: int) -> bool:
-    """Say whether an edit after *read_ns* is sure to change a time of *file*.
+    """Say whether an edit after *read_ns* must change a time of *file*.
 
-    An edit within the tick of the last change leaves the same times behind. The change time comes
-    from the file system's own clock: ahead of ours means that the clocks disagree, and then it
-    proves nothing. A modification time far ahead is harmless, because users set those (archives
-    do), and an edit sets it back.
+    An edit within the tick of the last change leaves the same times. The change time comes from the
+    file system's own clock: if it is ahead of ours, the clocks disagree and it proves nothing. A
+    modification time far ahead is harmless: it was set explicitly (as archivers do), and an edit
+    resets it.
     """
     changed_long_ago = read_ns - file.ctime_ns > _tick_ns(file.ctime_ns)
     modified_at_other_time = abs(read_ns - file.mtime_ns) > _tick_ns(file.mtime_ns)
@@ -101,5 +101,5 @@ def _is_settled(file: FileStat, read_ns: int) -> bool:
 
 
 def _tick_ns(stamp_ns: int) -> int:
-    """Return how long the file system may go on giving out *stamp_ns*."""
+    """Return how long the file system may keep stamping files with *stamp_ns*."""
     return _FINE_TICK_NS if stamp_ns % 1_000_000_000 else _COARSE_TICK_NS

@@ -32,7 +32,7 @@ _DAMAGE: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HDF5Source:
-    """Everything in a Keras HDF5 file: attributes and shapes at once, weights when asked for.
+    """Everything in a Keras HDF5 file; weights are read by `stream`.
 
     Attributes:
         groups: attributes by group path; `""` is the root. Values are `str`, `bytes`, `int`,
@@ -50,13 +50,13 @@ class HDF5Source:
     def stream(self) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
         """Yield name and value of each weight in the order of `specs`, in native byte order.
 
-        One weight is read at a time and none is kept here: a caller that drops each before asking
-        for the next never holds two. Strings come as an array of `bytes` objects, or of
+        One weight is read at a time and none is kept: a caller that drops each before it takes the
+        next never holds two. Strings come as an array of `bytes` objects, or of
         fixed-length bytes where the file has those.
 
         Raises:
             UnconvertibleModelError: the data is damaged.
-            UnsafeSourceError: strings that together are longer than the file.
+            UnsafeSourceError: strings are longer in total than the file.
         """
         for spec in self.specs:
             yield spec.name, self._read(spec)
@@ -71,7 +71,7 @@ class HDF5Source:
 
 @contextmanager
 def read_hdf5(source: str | os.PathLike[str] | BinaryIO) -> Iterator[HDF5Source]:
-    """Open an HDF5 file, check all that it holds, and read everything but the weights.
+    """Open an HDF5 file, check all of its objects, and read everything but the weights.
 
     Args:
         source: path of a file, or a seekable file object that is open for reading bytes.
@@ -96,7 +96,7 @@ def read_hdf5(source: str | os.PathLike[str] | BinaryIO) -> Iterator[HDF5Source]
 
 @contextmanager
 def _translated(what: str) -> Iterator[None]:
-    """Turn what h5py raises for damaged files into the one error that means a bypass."""
+    """Translate what h5py raises for damaged files into `UnconvertibleModelError`."""
     try:
         yield
     except _DAMAGE as error:
@@ -104,7 +104,7 @@ def _translated(what: str) -> Iterator[None]:
 
 
 def _scan(file: h5py.File) -> HDF5Source:
-    """Walk the whole file, guarding every object before it is used."""
+    """Walk the whole file, checking every object before it is used."""
     walk = _Walk(file_bytes=int(file.id.get_filesize()))
     pending = [("", h5g.open(file.id, b"/"))]
     while pending:
@@ -120,7 +120,7 @@ def _scan(file: h5py.File) -> HDF5Source:
 
 
 class _Walk:
-    """What a walk has gathered so far."""
+    """What a walk has collected so far."""
 
     def __init__(self, *, file_bytes: int) -> None:
         self.file_bytes = file_bytes
@@ -131,7 +131,7 @@ class _Walk:
         self._first_path: dict[object, str] = {}
 
     def enter(self, path: str, group: h5g.GroupID) -> list[tuple[str, h5g.GroupID]]:
-        """Take in a group and its datasets; return its subgroups."""
+        """Add a group and its datasets; return its subgroups."""
         first = self._first_path.setdefault(_address(group), path)
         if first != path:
             raise UnsafeSourceError(f"the group {path!r} in the HDF5 file is {first!r} again")
@@ -173,7 +173,7 @@ class _Walk:
 
 
 def _address(found: Any) -> object:
-    """Return what is equal for two names of one object."""
+    """Return a value that is equal for all names of one object."""
     return h5o.get_info(found).addr
 
 
@@ -193,7 +193,7 @@ def _attribute(value: Any, what: str) -> AttributeValue:
     if value is None or not isinstance(value, (str, bytes, int, float, list)):
         raise UnconvertibleModelError(f"{what} is neither text nor a number")
     if isinstance(value, str):
-        value.encode()  # text that is not UTF-8 raises the ValueError that means damage
+        value.encode()  # raises a ValueError for text that is not UTF-8
     return value
 
 
@@ -216,7 +216,7 @@ def _read_plain(dataset: h5d.DatasetID, spec: WeightSpec) -> np.ndarray[Any, Any
 
 
 def _read_strings(dataset: h5py.Dataset, path: str, file_bytes: int) -> np.ndarray[Any, Any]:
-    """Read strings of any length one by one: many short references may name one long string."""
+    """Read strings one by one: many short references may name one long string."""
     value = np.empty(dataset.shape, object)
     left = file_bytes
     for index in np.ndindex(*dataset.shape):

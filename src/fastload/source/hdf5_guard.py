@@ -1,6 +1,6 @@
-"""What an HDF5 file may hold: refuses links, foreign storage, bombs, types that Keras never writes.
+"""What an HDF5 file may hold: no links, external storage, bombs, or types that Keras never writes.
 
-Everything here looks at one object before any of its data is read.
+Every check is of one object, before any of its data is read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastload.errors import UnconvertibleModelError, UnsafeSourceError
 from fastload.source.limits import HDF5_EXPANSION, is_bomb
 
 _LINKS: Final = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "an external link"}
-#: What HDF5 and h5py bring themselves. HDF5 looks for any other as a plug-in on the host.
+#: Filters of HDF5 and h5py themselves. HDF5 would look for any other as a plug-in on the host.
 _FILTERS: Final = frozenset(
     {
         h5z.FILTER_DEFLATE,
@@ -37,7 +37,7 @@ _MAX_DEPTH: Final = 256
 
 
 def check_link(group: h5g.GroupID, name: bytes, path: str) -> None:
-    """Refuse an entry of *group* that is anything but a hard link, without following it.
+    """Reject an entry of *group* that is not a hard link, without following it.
 
     Args:
         group: the group that holds the entry.
@@ -45,7 +45,7 @@ def check_link(group: h5g.GroupID, name: bytes, path: str) -> None:
         path: the entry's path in the file, for the message.
 
     Raises:
-        UnsafeSourceError: it is a soft, external or user-defined link, or lies too deep.
+        UnsafeSourceError: it is a soft, external or user-defined link, or is nested too deep.
     """
     kind = group.links.get_info(name).type
     if kind != h5l.TYPE_HARD:
@@ -56,7 +56,7 @@ def check_link(group: h5g.GroupID, name: bytes, path: str) -> None:
 
 
 def check_storage(dataset: h5d.DatasetID, path: str, file_bytes: int) -> int:
-    """Refuse a dataset whose bytes lie elsewhere, or that declares far more than is stored.
+    """Reject a dataset whose bytes are stored elsewhere, or are far fewer than it declares.
 
     Args:
         dataset: the dataset; its data stays unread.
@@ -68,7 +68,7 @@ def check_storage(dataset: h5d.DatasetID, path: str, file_bytes: int) -> int:
 
     Raises:
         UnsafeSourceError: external or virtual storage, or a shape bomb.
-        UnconvertibleModelError: a filter that comes neither with HDF5 nor with h5py, or no shape.
+        UnconvertibleModelError: a filter of neither HDF5 nor h5py, or no shape.
     """
     layout = dataset.get_create_plist()
     if layout.get_layout() == h5d.VIRTUAL:
@@ -111,7 +111,7 @@ def dtype_name(dataset: h5d.DatasetID, path: str) -> str:
 
     Raises:
         UnsafeSourceError: it holds references to other objects.
-        UnconvertibleModelError: any other type that is no dtype of a Keras variable.
+        UnconvertibleModelError: any other type that Keras variables do not have.
     """
     dtype = dataset.dtype
     if h5py.check_ref_dtype(dtype) is not None:
@@ -126,7 +126,7 @@ def dtype_name(dataset: h5d.DatasetID, path: str) -> str:
 
 
 def _is_bfloat16(dataset: h5d.DatasetID) -> bool:
-    """Keras 3 stores bfloat16 as two opaque bytes and says so in an attribute."""
+    """Say whether a dataset is bfloat16: Keras 3 stores two opaque bytes and an attribute."""
     if dataset.dtype != _TWO_OPAQUE_BYTES:
         return False
     marked = h5a.exists(dataset, b"dtype") and h5py.Dataset(dataset).attrs["dtype"]

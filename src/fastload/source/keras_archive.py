@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from fastload.errors import UnconvertibleModelError, UnsafeSourceError, UnsupportedSourceError
-from fastload.source.byte_range import ByteRange
 from fastload.source.detect import HDF5_SIGNATURE, signature_offsets
 from fastload.source.hdf5 import HDF5Source, read_hdf5
 from fastload.source.limits import ZIP_EXPANSION, is_bomb
@@ -47,7 +46,7 @@ class KerasArchive:
 
     Attributes:
         config: `config.json` as stored.
-        metadata: `metadata.json` as stored; empty where there is none, as no loader reads it.
+        metadata: `metadata.json` as stored; empty if there is none, as no loader reads it.
         assets: contents by path below `assets/` (`layers/text_vectorization/vocabulary.txt`).
         weights: the HDF5 file `model.weights.h5`.
     """
@@ -62,7 +61,7 @@ class KerasArchive:
 def read_keras_archive(path: str | os.PathLike[str]) -> Iterator[KerasArchive]:
     """Open a `.keras` archive, check every member, and read everything but the weights.
 
-    Weights that are stored as they are (Keras does so) are read from the archive in place;
+    Weights that are stored uncompressed, as Keras does, are read from the archive in place;
     compressed ones are unpacked into an unnamed temporary file first. Their checksum is verified
     in both cases.
 
@@ -73,10 +72,10 @@ def read_keras_archive(path: str | os.PathLike[str]) -> Iterator[KerasArchive]:
         The content; `weights.stream()` works until the context ends.
 
     Raises:
-        UnsupportedSourceError: a zip archive, but not one of Keras.
-        UnsafeSourceError: a member that could escape, is a link, a bomb, encrypted or there twice;
-            an archive that is an HDF5 file as well; or weights that `read_hdf5` refuses.
-        UnconvertibleModelError: damaged, or weights in a form other than one HDF5 file.
+        UnsupportedSourceError: a zip archive that is not Keras's.
+        UnsafeSourceError: a member escapes the archive, is a link, a bomb, encrypted or duplicate;
+            the archive is an HDF5 file as well; or `read_hdf5` rejects the weights.
+        UnconvertibleModelError: it is damaged, or its weights are not one HDF5 file.
     """
     with ExitStack() as stack:
         with _translated():
@@ -92,7 +91,7 @@ def read_keras_archive(path: str | os.PathLike[str]) -> Iterator[KerasArchive]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn what zipfile raises for damaged archives into the one error that means a bypass."""
+    """Translate what zipfile raises for damaged archives into `UnconvertibleModelError`."""
     try:
         yield
     except (
@@ -109,7 +108,7 @@ def _translated() -> Iterator[None]:
 
 
 def _refuse_hdf5(file: BinaryIO) -> None:
-    """Refuse a file that stock loaders would read as HDF5 under another suffix."""
+    """Reject a file that stock loaders would read as HDF5 under another suffix."""
     for offset in signature_offsets(file.seek(0, io.SEEK_END)):
         file.seek(offset)
         if file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
@@ -117,7 +116,7 @@ def _refuse_hdf5(file: BinaryIO) -> None:
 
 
 def _checked(members: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    """Return the members by name after checking each, and that they make a Keras archive."""
+    """Check the members, and that they make up a Keras archive; return them by name."""
     by_name: dict[str, zipfile.ZipInfo] = {}
     for member in members:
         _check_member(member)
@@ -135,7 +134,7 @@ def _checked(members: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
 
 
 def _check_member(member: zipfile.ZipInfo) -> None:
-    """Refuse a member that no Keras wrote."""
+    """Reject a member that Keras would not write."""
     what = f"{member.orig_filename!r} in the zip archive"
     if not _is_plain_name(member.orig_filename):
         raise UnsafeSourceError(f"{what} is no plain relative name")
@@ -154,7 +153,7 @@ def _check_member(member: zipfile.ZipInfo) -> None:
 
 
 def _is_plain_name(name: str) -> bool:
-    """Accept `a`, `a/b` and the folder `a/`; nothing that any system reads as a place elsewhere."""
+    """Accept `a`, `a/b` and the folder `a/`, and nothing that leads elsewhere on any system."""
     parts = name.removesuffix("/").split("/")
     odd = any(part in {"", ".", ".."} for part in parts) or "\\" in name or "\0" in name
     return not odd and _DRIVE.match(name) is None
@@ -177,7 +176,7 @@ def _documents(
 def _weights_file(
     archive: zipfile.ZipFile, file: BinaryIO, member: zipfile.ZipInfo, stack: ExitStack
 ) -> BinaryIO:
-    """Return the weights as an open file, after one pass that verifies their checksum."""
+    """Return the weights as an open file, after verifying their checksum in one pass."""
     with archive.open(member) as content:
         if member.compress_type != zipfile.ZIP_STORED:
             unpacked = tempfile.TemporaryFile()  # noqa: SIM115  the caller's stack closes it
@@ -190,3 +189,57 @@ def _weights_file(
     name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
     start = member.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
     return cast(BinaryIO, ByteRange(file, start, member.file_size))
+
+
+class ByteRange(io.RawIOBase):
+    """A read-only file that is a part of another one, which must stay open and unused otherwise.
+
+    Args:
+        file: the whole file, open for reading.
+        start: offset of the part, in bytes.
+        length: its size, in bytes.
+
+    Example:
+        >>> ByteRange(io.BytesIO(b"head weights tail"), 5, 7).read()
+        b'weights'
+    """
+
+    def __init__(self, file: BinaryIO, start: int, length: int) -> None:
+        self._whole, self._start, self._length, self._position = file, start, length, 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to *offset* bytes from the origin *whence* and return the new position."""
+        origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}
+        self._position = max(0, origins[whence] + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer is not for 3.10
+        """Fill *buffer* up to the end of the part and return the number of bytes read.
+
+        A short read would be taken for a complete one by h5py, so there is none.
+
+        Raises:
+            OSError: the whole file ends inside the part.
+        """
+        wanted = memoryview(buffer).cast("B")[: max(0, self._length - self._position)]
+        self._whole.seek(self._start + self._position)
+        filled = 0
+        while filled < len(wanted):
+            count = self._whole.readinto(wanted[filled:])  # type: ignore[attr-defined]  # BinaryIO lacks it
+            if not count:
+                raise OSError("the file was cut short while it was read")
+            filled += count
+        self._position += filled
+        return filled

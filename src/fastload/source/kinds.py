@@ -1,4 +1,4 @@
-"""The values that the source stages hand on."""
+"""The values that describe a source: kind, files, fingerprint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class SourceKind(str, Enum):
-    """What is on disk, told by content."""
+    """The kind of a source, by content."""
 
     SAVED_MODEL = "saved_model"  #: a folder with `saved_model.pb`
     KERAS_ARCHIVE = "keras_archive"  #: a zip with `config.json` and `model.weights.h5`
@@ -17,7 +17,7 @@ class SourceKind(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileStat:
-    """What says that a file is the one seen before, without reading it.
+    """What identifies a file that was seen before, without reading it.
 
     Attributes:
         name: path relative to the source (`""` for a source that is one file).
@@ -38,7 +38,7 @@ class ModelSource:
 
     Attributes:
         path: absolute path, links resolved.
-        kind: what it is, by content.
+        kind: its kind, by content.
         suffix: the suffix of the path as the user spelled it (`.keras`), lower case; stock
             loaders look at it.
         files: every file that a stock loader would read, with its stat.
@@ -56,9 +56,9 @@ class Fingerprint:
 
     Attributes:
         digest: hex SHA-256 over the kind and over name and content of every file.
-        files: the stats that the content had when it was read; equal stats mean equal content.
-        settled: False if a file changed so recently that its stat cannot prove a later change; do
-            not remember it.
+        files: the stats of the files when they were read; equal stats mean equal content.
+        settled: False if a file changed so recently that a later change may leave its stat as it
+            is; then it must not be remembered.
     """
 
     digest: str

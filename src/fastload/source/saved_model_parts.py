@@ -1,7 +1,7 @@
 """The parts of a `saved_model.pb` that a conversion needs, cut out without parsing the rest.
 
-Nearly all of the file is traced functions (10.8 of 13.2 MB in EfficientNetB7). Protocol buffers are
-a sequence of fields, each with a number and a length, so the wanted ones can be cut out of the
+Nearly all of the file is traced functions (10.8 of 13.2 MB in EfficientNetB7). A protocol buffer is
+a sequence of fields, each with a number and a length, so the needed ones can be cut out of the
 mapped file.
 
 Format: https://protobuf.dev/programming-guides/encoding/ and `saved_model.proto`,
@@ -36,7 +36,7 @@ _SIGNATURE_NAME: Final = 1
 _TENSORFLOW_VERSION: Final = 5
 _TENSORFLOW_GIT_VERSION: Final = 6
 
-#: Extent of a field that is not there.
+#: Extent of a missing field.
 _NOTHING: Final = (0, 0)
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -51,8 +51,8 @@ class SavedModelParts:
 
     Attributes:
         object_graph: the bytes of its `SavedObjectGraph`.
-        tensorflow_version: what wrote it.
-        tensorflow_git_version: the same, to the commit.
+        tensorflow_version: the version that wrote it.
+        tensorflow_git_version: its commit.
     """
 
     object_graph: bytes
@@ -62,12 +62,12 @@ class SavedModelParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionParts:
-    """What a `saved_model.pb` holds for whoever calls its functions.
+    """What a `saved_model.pb` holds for calling its functions.
 
     Attributes:
-        objects: the bytes of a `SavedModel` that has of this one the `MetaInfoDef`, the object
-            graph, the assets, the nodes that were asked for, and the library without functions.
-            They are copied, not parsed: the order of a map's entries depends on how it was made.
+        objects: the bytes of a `SavedModel` with the `MetaInfoDef`, the object graph, the assets,
+            the requested nodes, and the library without functions. They are copied, not parsed:
+            parsing may reorder the entries of a map.
         library: the bytes of the `FunctionDefLibrary`.
         functions: offset and length in `library` of each `FunctionDef`, by name.
     """
@@ -109,7 +109,7 @@ def read_functions(path: Path, nodes: Collection[str]) -> FunctionParts:
 
     Args:
         path: the file.
-        nodes: names of the nodes of the main graph that are wanted.
+        nodes: names of the nodes of the main graph to include.
 
     Raises:
         UnconvertibleModelError: it is damaged, or TensorFlow 2 did not write it.
@@ -146,7 +146,7 @@ def read_functions(path: Path, nodes: Collection[str]) -> FunctionParts:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[memoryview]:
-    if not path.stat().st_size:  # which cannot be mapped
+    if not path.stat().st_size:  # an empty file cannot be mapped
         raise UnconvertibleModelError("saved_model.pb is empty")
     with (
         path.open("rb") as file,
@@ -179,7 +179,7 @@ def _last(fields: Mapping[int, list[tuple[int, int]]], number: int) -> tuple[int
 
 
 def _name(view: memoryview, span: tuple[int, int], number: int) -> str:
-    """Return the text of field *number*, which comes early, of the message at *span*."""
+    """Return the text of field *number*, an early one, of the message at *span*."""
     return next((_text(view, s) for found, s in _fields(view, *span) if found == number), "")
 
 

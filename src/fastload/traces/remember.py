@@ -21,8 +21,8 @@ from fastload.cache.publish import replacing
 from fastload.errors import BypassError, CacheError
 from fastload.runtime.core.backend import TENSORFLOW
 from fastload.runtime.core.collector import paused_collector
-from fastload.runtime.core.custom_objects import uses_only_builtins
 from fastload.runtime.core.keras import Keras
+from fastload.runtime.core.restore_request import uses_only_builtins
 from fastload.traces.tf_key import surroundings
 from fastload.traces.tf_model_state import PredictingModel, blank_batch, is_covered, leave_marks
 from fastload.traces.tf_trace import NotKeptError, Trace, Tracing, brought_back, trace_of

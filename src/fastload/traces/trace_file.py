@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload.traces.tf_trace import NotKeptError, Trace
-from fastload.twin.documents import NOT_KEPT, TRACE, TRACE_FUNCTIONS
-from fastload.twin.format import Manifest, WeightSpec
+from fastload.twin.format import NOT_KEPT, TRACE, TRACE_FUNCTIONS, Manifest, WeightSpec
 from fastload.twin.reader import Twin
 from fastload.twin.weights import dtype_name
 

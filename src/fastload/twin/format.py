@@ -1,4 +1,5 @@
-"""The twin's file format, version 1: header, index, and the values that readers and writers share.
+"""The twin's file format, version 1: header, documents, and the values that readers
+and writers share.
 
 A twin is an HDF5 file with a user block of 4,096 bytes before the superblock (HDF5 tools skip it).
 The user block holds `Header`: where the index is and what the file must be. The index is one JSON
@@ -41,13 +42,13 @@ AttributeValue: TypeAlias = "str | bytes | int | float | bool | Sequence[str] | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What the user block says about the file.
+    """The header in the user block.
 
     Attributes:
         format_version: version of everything after the magic.
         index_offset: absolute file offset of the index, in bytes.
         index_nbytes: its length, in bytes.
-        file_nbytes: length of the whole file; a shorter file was cut.
+        file_nbytes: length of the whole file; a shorter file was truncated.
         index_sha256: digest of the index's bytes.
     """
 
@@ -75,7 +76,7 @@ class Header:
         """Read a header from the first bytes of a file.
 
         Raises:
-            ValueError: these bytes are no header, or a damaged one; the message is the reason.
+            ValueError: the bytes are not a header, or a damaged one; the message says which.
         """
         if len(block) < _LAYOUT.size + 32 or block[: len(_MAGIC)] != _MAGIC:
             raise ValueError("it does not begin with a fastload header")
@@ -94,10 +95,10 @@ class Header:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightSpec:
-    """A weight that is to be written.
+    """A weight to be written.
 
     Attributes:
-        name: its path inside the HDF5 file, as in `model_weights/conv1/conv1/kernel:0`.
+        name: its path in the HDF5 file, such as `model_weights/conv1/conv1/kernel:0`.
         dtype: name of its dtype (`float32`, `bfloat16`, `string`, ...); see `twin.weights`.
         shape: its shape; `()` for a scalar.
     """
@@ -109,7 +110,7 @@ class WeightSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightRef(WeightSpec):
-    """A weight that is in a twin.
+    """A weight in a twin.
 
     Attributes:
         offset: absolute file offset of its first byte; 0 where it has none (zero-size).
@@ -126,21 +127,20 @@ class WeightRef(WeightSpec):
 class Manifest:
     """Everything that a twin holds besides the bytes of its weights.
 
-    Made by `convert`; all but the documents is stored in the index.
+    Created by `convert`; stored in the index, except for the documents.
 
     Attributes:
-        source_kind: value of the `SourceKind` that it was made from.
+        source_kind: value of the `SourceKind` of its source.
         source_digest: hex digest of the source's content.
         generation: the Keras that it serves (`keras2` or `keras3`).
-        groups: attributes by group path (`""` is the root, `model_weights/conv1` a group); a group
-            without attributes is listed with an empty mapping. These are the HDF5 file's own
-            groups. Strings hold no NUL.
-        documents: named byte strings that a restore needs besides (`object_graph`,
+        groups: attributes by path of the HDF5 group (`""` is the root, `model_weights/conv1` a
+            group); groups without attributes have an empty mapping. Strings contain no NUL.
+        documents: further byte strings for a restore, by name (`object_graph.pb`,
             `config.json`, ...).
         links: further names for weights, by path: `{new path: weight name}`; HDF5 hard links.
-        object_names: every class and function name in the configurations, so that custom ones can
-            be looked up, with the name of the layer that uses it first.
-        versions: what wrote it (`fastload`, `tensorflow`, `keras`, `python`).
+        object_names: every class and function name in the configurations, with the first layer
+            that uses it; custom ones are looked up by them.
+        versions: of the software that wrote it (`python`, `tf-fastload`, `tensorflow`, `keras`).
     """
 
     source_kind: str
@@ -158,10 +158,10 @@ WeightStream: TypeAlias = Iterable[tuple[str, "np.ndarray[Any, np.dtype[Any]]"]]
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
-    """Return the dtype called *name*; those of ml_dtypes (`bfloat16`, ...) are known too.
+    """Return the dtype called *name*, of numpy or ml_dtypes (`bfloat16`, ...).
 
     Raises:
-        ValueError: neither numpy nor the installed ml_dtypes knows it.
+        ValueError: neither numpy nor the installed ml_dtypes has it.
 
     Example:
         >>> dtype_of("float32").itemsize
@@ -180,3 +180,63 @@ def dtype_of(name: str) -> np.dtype[Any]:
         raise ValueError(f"neither numpy nor ml_dtypes has the dtype {name!r}")
     found: np.dtype[Any] = np.dtype(extended)
     return found
+
+
+# Names of the documents of a twin.
+
+#: A `SavedModel` message without functions; its object graph is renumbered.
+OBJECT_GRAPH: Final = "object_graph.pb"
+#: Keras's metadata by new node id; absent where the object graph carries it (before TF 2.5).
+KERAS_METADATA: Final = "keras_metadata.pb"
+#: The name of each variable's weight by node id.
+VARIABLES: Final = "variables.json"
+#: Node ids of the SavedModel by new node id; only if it has signatures.
+SOURCE_NODES: Final = "source_nodes.json"
+#: Names of the classes of the SavedModel's layers, each with the name of one such layer.
+LAYER_CLASSES: Final = "layer_classes.json"
+#: Of a migrated model: the rules that were applied, and the proof.
+MIGRATION: Final = "migration.json"
+#: The group with the tree of a `.keras` archive's `model.weights.h5`.
+STATE: Final = "state"
+
+#: A `SavedModel` message with the whole object graph and no functions.
+SAVED_OBJECTS: Final = "saved_objects.pb"
+#: The `FunctionDefLibrary` of the SavedModel, and offset and length of each function in it by name.
+FUNCTIONS: Final = "functions.pb"
+FUNCTION_INDEX: Final = "functions.json"
+#: The name of each variable's weight by node id of the whole object graph.
+SAVED_VARIABLES: Final = "saved_variables.json"
+#: Only if the checkpoint holds more than variables, which are then restored from the checkpoint.
+OTHER_STATE: Final = "other_state.json"
+#: Node ids of the signatures and what they capture, by path; empty where all objects must be
+#: created at once.
+SIGNATURE_NODES: Final = "signature_nodes.json"
+#: The inputs and outputs of each signature.
+SIGNATURES: Final = "signatures.json"
+#: Error code and reason of each section that is missing.
+REFUSALS: Final = "refusals.json"
+
+#: Of a SavedModel that TensorFlow 1 wrote: a `MetaGraphDef` with what its signatures need, and the
+#: name of the weight by variable node.
+SESSION_GRAPH: Final = "session_graph.pb"
+SESSION_VARIABLES: Final = "session_variables.json"
+
+#: What a SavedModel's twin can serve: a Keras model, the object of `tf.saved_model.load`, and
+#: predictors.
+KERAS_SECTION: Final = "keras"
+FUNCTION_SECTION: Final = "functions"
+PREDICTION_SECTION: Final = "prediction"
+#: A Keras 3 model that was migrated from Keras 2; always in a twin of its own.
+MIGRATED_SECTION: Final = "migrated"
+
+#: A flat function: its description, and its `FunctionDef`s one after the other.
+FLAT: Final = "flat.json"
+FLAT_FUNCTIONS: Final = "flat_functions.pb"
+#: Why a function cannot be made flat.
+NOT_FLAT: Final = "not_flat.txt"
+
+#: A trace of a model's predict function: its description, and its `FunctionDef`s.
+TRACE: Final = "trace.json"
+TRACE_FUNCTIONS: Final = "trace_functions.pb"
+#: Why a trace cannot be stored.
+NOT_KEPT: Final = "not_kept.txt"

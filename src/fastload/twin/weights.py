@@ -1,4 +1,4 @@
-"""How the values of one weight become bytes in a twin, and values again.
+"""How the values of a weight are encoded in a twin, and decoded.
 
 Numbers, booleans and complex numbers are their little-endian bytes in C order, in the HDF5 type
 that h5py gives them, so that any HDF5 tool reads them. Types of `ml_dtypes` (`bfloat16`,
@@ -30,7 +30,7 @@ _PLAIN: Final = frozenset(
 _ONE_BYTE: Final = frozenset({"int1", "int2", "int4", "uint1", "uint2", "uint4"})
 _ONE_BYTE_PREFIXES: Final = ("float4_", "float6_", "float8_")
 _LENGTH: Final = np.dtype("<u8")
-#: Elements gathered at a time from an array that is not contiguous; bounds the memory of a write.
+#: Elements gathered at once from an array that is not contiguous; bounds the memory of a write.
 _GATHERED_ELEMENTS: Final = 1 << 20
 
 
@@ -83,13 +83,13 @@ def dtype_name(array: Array) -> str:
 
 
 def encode(array: Array) -> Iterator[memoryview]:
-    """Give the bytes of *array* piece by piece; a contiguous array is one piece and is not copied.
+    """Yield the bytes of *array* piece by piece; a contiguous array is one piece and is not copied.
 
     Args:
         array: values of any dtype but strings; see `encode_strings`.
 
     Yields:
-        Pieces that follow each other in the file.
+        Consecutive pieces.
     """
     stored = storage_dtype(dtype_name(array))
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
@@ -102,7 +102,7 @@ def encode(array: Array) -> Iterator[memoryview]:
 
 
 def encode_strings(array: Array) -> bytes:
-    """Return the bytes of an array of `str` and `bytes`; the module says how they are laid out.
+    """Return the bytes of an array of `str` and `bytes`, laid out as the module docstring says.
 
     Raises:
         ValueError: an element is neither `str` nor `bytes`.
@@ -117,13 +117,13 @@ def decode(buffer: Array, ref: WeightRef) -> Array:
 
     Args:
         buffer: all bytes of the twin as `uint8`.
-        ref: where the weight is; its bounds were checked.
+        ref: where the weight is; its bounds must have been checked.
 
     Returns:
         A view of *buffer*, or a new array for strings and for weights without elements.
 
     Raises:
-        ValueError: the bytes of a string weight contradict themselves.
+        ValueError: the bytes of a string weight are malformed.
     """
     dtype = np.dtype(object) if ref.dtype == STRING else dtype_of(ref.dtype)
     if not math.prod(ref.shape):
@@ -134,7 +134,7 @@ def decode(buffer: Array, ref: WeightRef) -> Array:
 
 
 def _bytes_of(contiguous: Array) -> memoryview:
-    """Return the bytes of an array without a copy; no other dtype gives all kinds of them."""
+    """Return the bytes of an array without a copy; only `uint8` works for every dtype."""
     return contiguous.reshape(-1).view(np.uint8).data
 
 
@@ -148,7 +148,7 @@ def _text_and_bytes(element: object) -> tuple[bool, bytes]:
 
 
 def _decode_strings(data: Array, ref: WeightRef) -> Array:
-    """Return the elements behind the lengths, in the shape of *ref*."""
+    """Return the elements, which follow the lengths, in the shape of *ref*."""
     count = math.prod(ref.shape)
     marks = data[: count * _LENGTH.itemsize].view(_LENGTH).tolist()
     ends = np.cumsum([count * _LENGTH.itemsize, *(mark >> 1 for mark in marks)]).tolist()

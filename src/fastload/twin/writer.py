@@ -1,4 +1,4 @@
-"""Write a twin: HDF5 lays the file out, then the weights are streamed straight to their places."""
+"""Write a twin: HDF5 lays out the file, then weights are streamed straight to their places."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from fastload.twin.format import (
     WeightSpec,
     WeightStream,
 )
+from fastload.twin.hdf5_layout import SparseFile
 from fastload.twin.index import Index, plain_groups
-from fastload.twin.sparse import SparseFile
-from fastload.twin.tree import Tree, require_valid
+from fastload.twin.view import Tree, require_valid
 from fastload.twin.weights import STRING, Array, dtype_name, encode, encode_strings, stored_nbytes
 
 
@@ -32,25 +32,25 @@ def write_twin(
 ) -> int:
     """Write the twin of a model to *path*.
 
-    The file is complete when this returns, but not flushed to disk: whoever publishes it does that.
-    If this raises, what is at *path* is no twin, for the header comes last.
+    The file is complete when this returns, but not flushed to disk: the publisher does that. If
+    this raises, the file at *path* is not a twin, as the header is written last.
 
     Args:
-        path: the file to make; one that exists is replaced.
+        path: the file to write; an existing one is replaced.
         manifest: everything but the weights.
-        specs: the weights, in the order that readers shall see them in.
-        stream: `(name, values)` of each weight once, in any order; one is held at a time.
+        specs: the weights, in the order for readers.
+        stream: `(name, values)` of each weight once, in any order; only one is held at a time.
 
     Returns:
         The size of the file, in bytes.
 
     Raises:
-        ValueError: names collide or are not possible in HDF5, or the stream is not what *specs*
-            says; the message names the weight.
+        ValueError: names collide or are impossible in HDF5, or the stream does not match *specs*;
+            the message names the weight.
         TypeError: an attribute has a type that a twin cannot hold.
-        OSError: the disk is full, or refuses in another way.
+        OSError: the disk is full, or writing fails otherwise.
     """
-    plain_groups(manifest.groups)  # refuses what the index could not hold, before a file is made
+    plain_groups(manifest.groups)  # raises for what an index cannot hold, before there is a file
     tree = _checked_tree(manifest, specs)
     layout = SparseFile()
     offsets = _lay_out(layout, manifest, tree, specs)
@@ -61,14 +61,14 @@ def write_twin(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Written:
-    """What became of the stream: the weights in place, and the strings, which have none yet."""
+    """The weights that are in place, and the strings, which have no place yet."""
 
     refs: Mapping[str, WeightRef]
     strings: Mapping[str, bytes]
 
 
 def _checked_tree(manifest: Manifest, specs: Sequence[WeightSpec]) -> Tree:
-    """Return the tree of names, all of which HDF5 can hold."""
+    """Return the tree of names, after checking that HDF5 can hold each."""
     names = [spec.name for spec in specs]
     for name, count in Counter(names).items():
         if count > 1:
@@ -81,7 +81,7 @@ def _checked_tree(manifest: Manifest, specs: Sequence[WeightSpec]) -> Tree:
 def _lay_out(
     layout: SparseFile, manifest: Manifest, tree: Tree, specs: Sequence[WeightSpec]
 ) -> Mapping[str, int]:
-    """Make all groups, and all datasets but those of strings; return file offsets by name."""
+    """Create all groups, and all datasets but those of strings; return file offsets by name."""
     placed = [spec for spec in specs if spec.dtype != STRING]
     small = [spec for spec in placed if stored_nbytes(spec) < PAGE_BYTES]
     large = [spec for spec in placed if stored_nbytes(spec) >= PAGE_BYTES]
@@ -89,7 +89,7 @@ def _lay_out(
         for group in tree.children:
             hdf5.create_group(file, group, manifest.groups.get(group, {}))
         offsets = {spec.name: hdf5.create_dataset(file, spec) for spec in small}
-    # Alignment belongs to the opened file, not to the dataset: pages need a second opening.
+    # Alignment is a property of the open file, not of the dataset: pages need a second opening.
     with hdf5.opened(layout, "r+", alignment=PAGE_BYTES) as file:
         offsets |= {spec.name: hdf5.create_dataset(file, spec) for spec in large}
     return offsets
@@ -111,7 +111,7 @@ def _write_weights(
                 strings[name] = _encode_strings(name, array)
             else:
                 refs[name] = _write_weight(file, hashing, spec, offsets[name], array)
-            # Or this weight would live on while the stream makes the next.
+            # Otherwise this weight would live while the stream reads the next one.
             del array
     if pending:
         raise ValueError(f"the stream ended without the weight {min(pending)!r}")
@@ -119,7 +119,7 @@ def _write_weights(
 
 
 def _take(pending: dict[str, WeightSpec], name: str, array: Array) -> WeightSpec:
-    """Take the spec that *array* must meet from *pending*."""
+    """Remove the spec of *array* from *pending*, check the array against it, and return it."""
     if name not in pending:
         raise ValueError(f"the stream has the weight {name!r} twice, or it is not listed")
     spec = pending.pop(name)
@@ -135,7 +135,7 @@ def _take(pending: dict[str, WeightSpec], name: str, array: Array) -> WeightSpec
 def _write_weight(
     file: io.FileIO, hashing: Executor, spec: WeightSpec, offset: int, array: Array
 ) -> WeightRef:
-    """Write one weight, and hash it in the other thread meanwhile."""
+    """Write one weight while the other thread hashes it."""
     digest = hashlib.sha256()
     file.seek(offset)
     for piece in encode(array):
@@ -152,7 +152,7 @@ def _write_at(file: io.FileIO, offset: int, data: bytes | bytearray) -> None:
 
 
 def _write_all(file: io.FileIO, data: memoryview) -> None:
-    """Write *data* at the current position; one call of the system takes 2 GiB at most."""
+    """Write *data* at the current position; a system call takes at most 2 GiB."""
     while data:
         data = data[file.write(data) :]
 
@@ -171,7 +171,7 @@ def _complete(
     specs: Sequence[WeightSpec],
     written: _Written,
 ) -> int:
-    """Add all that had to wait for the weights: strings, documents, links and the index.
+    """Add what had to wait for the weights: strings, documents, links and the index.
 
     Returns:
         The size of the file.
@@ -225,7 +225,7 @@ def _write_documents(
 
 
 def _write_layout(file: io.FileIO, layout: SparseFile) -> None:
-    """Write what HDF5 itself has to say, around the weights, and give the file its length."""
+    """Write HDF5's own structures around the weights, and set the length of the file."""
     for offset, piece in layout.pieces():
         _write_at(file, offset, piece)
     file.truncate(layout.size)

@@ -1,21 +1,27 @@
-"""A whole configuration, migrated: every object in it, from the inside out."""
+"""Migration of a whole configuration: every object in it, from the inside out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fastload.keras2to3.rules import layers, objects, operation_layers, recurrent, sequential
+from fastload.keras2to3.rules import (
+    layer_arguments,
+    layers,
+    operation_layers,
+    recurrent,
+    sequential,
+)
 from fastload.keras2to3.rules.decoding import decoded
 from fastload.keras2to3.rules.rule import Item, Record, Rule
 
-RULES: Final = (operation_layers.RULE, *objects.RULES, *recurrent.RULES, *layers.RULES)
-#: Applied from the outside in, before all others: they look at what those change.
+RULES: Final = (operation_layers.RULE, *layer_arguments.RULES, *recurrent.RULES, *layers.RULES)
+#: Applied before all others, from the outside in: they read what the others change.
 FIRST_RULES: Final = sequential.RULES
 
-#: Where a bare name is that of a function.
+#: Keys under which a bare name is that of a function.
 _FUNCTION_KEYS: Final = ("activation",)
-#: What Keras puts beside an object and Keras 3 has no use for.
+#: Keys beside an object that Keras 3 does not use.
 _LABELS: Final = frozenset({"shared_object_id", "build_config", "build_input_shape"})
 
 
@@ -24,11 +30,11 @@ def migrated(config: Any, record: Record, rules: Sequence[Rule] = RULES) -> Any:
 
     Args:
         config: a configuration as JSON holds it.
-        record: takes down which rules were applied.
-        rules: the rules.
+        record: records the rules that were applied.
+        rules: the rules to apply.
 
     Raises:
-        MigrationError: there is no such thing in Keras 3; the message says which layer and why.
+        MigrationError: Keras 3 has no equivalent; the message says of which layer, and why.
 
     Example:
         >>> record = Record()
@@ -54,7 +60,7 @@ def _walk(value: Any, record: Record, rules: Sequence[Rule]) -> Any:
 
 
 def is_object(value: Any) -> bool:
-    """Say whether *value* stands for an object."""
+    """Say whether *value* is a serialized object."""
     return isinstance(value, Mapping) and isinstance(value.get("class_name"), str)
 
 
@@ -76,10 +82,10 @@ def _changed(item: Item, record: Record, rules: Sequence[Rule]) -> Any:
 
 
 def _function(key: str, value: Any, record: Record) -> Any:
-    """Return *value* under its name of today, if *key* is about functions."""
+    """Return Keras 3's name of the function *value*, if *key* holds functions."""
     if not key.endswith(_FUNCTION_KEYS) or not isinstance(value, str):
         return value
-    name = objects.function_name(value)
+    name = layer_arguments.function_name(value)
     if name != value:
         record.add("function-names")
     return name

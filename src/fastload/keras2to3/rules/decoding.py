@@ -1,4 +1,4 @@
-"""The types that JSON lacks, as Keras 2 wrote them into its configurations."""
+"""Decoding of the types that JSON lacks, as Keras 2 wrote them into configurations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _TUPLES: Final = frozenset({"__tuple__", "TensorShape"})
 
 
 def decoded(value: Any) -> Any:
-    """Return *value* with tuples, shapes and ellipses in place of what stands for them in JSON.
+    """Return *value* with tuples, shapes and ellipses decoded.
 
     Example:
         >>> decoded({"class_name": "__tuple__", "items": [None, {"class_name": "__ellipsis__"}]})
@@ -26,7 +26,7 @@ def decoded(value: Any) -> Any:
 
 
 def _items(value: Mapping[str, Any]) -> Any:
-    """Return the items of a tuple, which the formats before and since 2.13 keep in two places."""
+    """Return the items of a tuple, which Keras before 2.13 and since keeps in different places."""
     if "items" in value:
         return value["items"] or ()
     config = value.get("config")

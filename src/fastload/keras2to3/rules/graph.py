@@ -1,4 +1,4 @@
-"""What the calls of a functional Keras 2 model are: which layer takes which tensors."""
+"""The calls of a functional Keras 2 model: which layer takes which tensors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 from fastload.errors import MigrationError
 from fastload.keras2to3.rules.weight_names import form
 
-#: What stands for the layer where an argument is no tensor.
+#: Keras's marker in place of a layer's name, for an argument that is not a tensor.
 CONSTANT: Final = "_CONSTANT_VALUE"
 #: Classes whose own inputs count as their first call.
 _NETWORKS: Final = frozenset({"Functional", "Model", "Network"})
@@ -20,9 +20,9 @@ class TensorRef:
     """A tensor of a functional model.
 
     Attributes:
-        layer: the layer that made it.
-        call: which call of that layer, from 0.
-        index: which of the call's results.
+        layer: the layer that returned it.
+        call: the number of the call of that layer, from 0.
+        index: the index in the call's results.
     """
 
     layer: str
@@ -60,15 +60,17 @@ def is_sequential(item: Any) -> bool:
 
 
 def first_calls(layers: list[Mapping[str, Any]]) -> dict[str, int]:
-    """Return for each layer the number that the model's configuration gives to its first call.
+    """Return the number of each layer's first call in the model's configuration.
 
-    Keras 2 counts the making of a model with known inputs as its call 0.
+    Keras 2 counts the construction of a model with known inputs as its call 0.
     """
     return {layer_name(item): _first_call(item) for item in layers}
 
 
 def layer_name(item: Mapping[str, Any]) -> str:
-    """Return the name of the layer *item*; before Keras 2.2, sequential models had it inside."""
+    """Return the name of the layer *item*; before Keras 2.2, sequential models had it in the
+    configuration.
+    """
     return str(item.get("name") or item["config"]["name"])
 
 
@@ -85,19 +87,19 @@ def _first_call(item: Mapping[str, Any]) -> int:
 
 
 def calls(item: Mapping[str, Any], offsets: Mapping[str, int]) -> list[LayerCall]:
-    """Return the calls of the layer *item* in their order.
+    """Return the calls of the layer *item* in order.
 
     Args:
         item: the layer, with its `inbound_nodes`.
         offsets: what `first_calls` returns.
 
     Raises:
-        MigrationError: a call is not shaped as any Keras 2 wrote it.
+        MigrationError: a call has a form that no Keras 2 wrote.
     """
     try:
         return [_call(node, offsets) for node in item.get("inbound_nodes", ())]
     except (LookupError, TypeError, ValueError) as error:
-        reason = f"its calls are not shaped as Keras 2 wrote them ({error})"
+        reason = f"its calls have an unknown form ({error})"
         raise MigrationError(f"layer {layer_name(item)!r}", reason) from error
 
 
@@ -115,9 +117,9 @@ def _call(node: Any, offsets: Mapping[str, int]) -> LayerCall:
         return entry[2] if entry[0] == CONSTANT else _ref(entry, offsets)
 
     if _is_v3(node):
-        raise ValueError("they are those of Keras 3")
+        raise ValueError("they are Keras 3's")
     first = _nest(node, tensor)
-    # A lone tensor in a list is how most layers are written.
+    # Most layers are written with a list of one tensor.
     if isinstance(first, list) and len(first) == 1 and not _is_entry(node):
         first = first[0]
     return LayerCall(first=first, others=found)
@@ -134,11 +136,11 @@ def _nest(value: Any, leaf: Callable[[Any], Any]) -> Any:
         return {key: _nest(each, leaf) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(_nest(each, leaf) for each in value)
-    raise TypeError(f"{value!r} is no tensor")
+    raise TypeError(f"{value!r} is not a tensor")
 
 
 def _is_entry(value: Any) -> bool:
-    """Say whether *value* is `[layer, call, result]`, maybe with further arguments."""
+    """Say whether *value* is `[layer, call, result]`, possibly with further arguments."""
     return (
         isinstance(value, (list, tuple))
         and len(value) in (3, 4)
@@ -177,12 +179,12 @@ def layer_configs(value: Any) -> dict[str, Mapping[str, Any]]:
     """Return the configuration of each layer in a configuration of Keras 2, by its name.
 
     Raises:
-        MigrationError: two layers of one name keep their weights in different forms.
+        MigrationError: two layers of one name have weights in different forms.
     """
     found: dict[str, Mapping[str, Any]] = {}
     for name, config in _named_configs(value):
         if form(found.setdefault(name, config)) != form(config):
-            reason = "another layer has its name, and keeps its weights in another form"
+            reason = "another layer has its name, but weights in another form"
             raise MigrationError(f"layer {name!r}", reason)
     return found
 
@@ -202,7 +204,7 @@ def _named_configs(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _both_directions(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the two layers that a `Bidirectional` makes of the one that it is given."""
+    """Yield the two layers that a `Bidirectional` creates from its argument."""
     forward = config["layer"]
     for direction, item in (
         ("forward", forward),

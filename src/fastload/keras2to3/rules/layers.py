@@ -16,7 +16,7 @@ from fastload.keras2to3.rules.rule import (
     with_config,
     without,
 )
-from fastload.keras2to3.rules.weight_names import HARD_SIGMOID, can_be_steeper
+from fastload.keras2to3.rules.weight_names import HARD_SIGMOID, can_scale_weights
 
 _NORMALISED: Final = frozenset({"BatchNormalization", "LayerNormalization"})
 _AUGMENTING: Final = frozenset(
@@ -42,7 +42,7 @@ _SEPARABLE: Final = frozenset({"SeparableConv1D", "SeparableConv2D"})
 
 
 def _batch_shape(item: Item) -> Item:
-    """Give an `InputLayer` its shape under the name of Keras 3."""
+    """Rename the shape of an `InputLayer`."""
     shape = item["config"].get("batch_input_shape")
     if shape is None:
         return item
@@ -63,7 +63,7 @@ def _single_axis(item: Item) -> Item:
 
 
 def _plain_slope(item: Item) -> Item:
-    """Return numbers in place of the arrays that some versions wrote for them."""
+    """Return numbers in place of the arrays that some versions wrote."""
     config = item["config"]
     arrays = {key: value for key, value in config.items() if _is_scalar_array(value)}
     return with_config(item, {k: v["value"] for k, v in arrays.items()}) if arrays else item
@@ -91,15 +91,15 @@ def _as_tuples(item: Item) -> Item:
 
 
 def _hard_sigmoid(item: Item) -> Item:
-    """Refuse a hard sigmoid that no other weights can make that of Keras 2."""
+    """Reject a hard sigmoid that cannot be adapted by scaled weights."""
     is_hard = HARD_SIGMOID in (item["config"].get(key) for key in _ACTIVATIONS)
-    if is_hard and not can_be_steeper(item["class_name"].removeprefix("CuDNN")):
+    if is_hard and not can_scale_weights(item["class_name"].removeprefix("CuDNN")):
         raise MigrationError(owner(item), "the hard_sigmoid of Keras 3 has another slope")
     return item
 
 
 def _named_function(item: Item) -> Item:
-    """Refuse code in the file; keep a function that is only named."""
+    """Reject bytecode in the file; keep a function that is referred to by name."""
     config = item["config"]
     function = config.get("function")
     if not isinstance(function, str):
@@ -166,7 +166,7 @@ RULES: Final = (
     ),
     Rule(
         name="fused-normalisation",
-        mends="files of Keras 2 whose BatchNormalization says how it computes",
+        mends="files of Keras 2 whose BatchNormalization has arguments of its implementation",
         classes=frozenset({"BatchNormalization"}),
         change=without(
             fused=ANY, renorm=(False, None), virtual_batch_size=None, adjustment=None, mode=0
@@ -257,7 +257,7 @@ RULES: Final = (
     ),
     Rule(
         name="hard-sigmoid",
-        mends="nothing by itself: the weights are made steeper, or the layer is refused",
+        mends="nothing by itself: weights are scaled, or the layer is rejected",
         change=_hard_sigmoid,
     ),
     Rule(

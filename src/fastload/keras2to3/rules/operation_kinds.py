@@ -1,4 +1,4 @@
-"""Operations of TensorFlow's graphs, as calls of functions that `rules.operations` knows."""
+"""Graph operations of TensorFlow as calls of the functions in `rules.operations`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fastload.keras2to3.rules.operations import renames
 
-#: Attributes that repeat what the inputs say.
+#: Attributes that are implied by the inputs.
 _SILENT: Final = frozenset({"N"})
 #: Marks an input of an operation that takes any number of tensors.
 _MANY: Final = "*"
@@ -18,14 +18,14 @@ _DTYPES: Final = {"DT_HALF": "float16", "DT_FLOAT": "float32", "DT_DOUBLE": "flo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationKind:
-    """What a kind of operation is a call of.
+    """The function that a kind of operation is a call of.
 
     Attributes:
         function: a function of `keras2to3.rules.operations`.
         inputs: its argument for each input of the operation.
         attributes: its argument for an attribute of the operation.
-        harmless: further attributes, with the value that says nothing.
-        given: arguments that the kind itself says.
+        harmless: further attributes, with the value that has no effect.
+        given: arguments that the kind implies.
     """
 
     function: str
@@ -38,7 +38,7 @@ class OperationKind:
         """Return the arguments of the function by name.
 
         Raises:
-            ValueError: an attribute has no counterpart; the message says which.
+            ValueError: an attribute has no counterpart; the message names it.
         """
         found = dict(self._of_inputs(list(inputs)))
         return {**found, **dict(self._of_attributes(attributes)), **self.given}
@@ -81,10 +81,12 @@ def _resizing(method: str) -> OperationKind:
 
 
 def _plain(value: Mapping[str, Any]) -> Any:
-    """Return the value of an attribute; JSON has 64-bit integers as words, and bytes in base64."""
+    """Return the value of an attribute; JSON has 64-bit integers as strings, and bytes in
+    base64.
+    """
     ((kind, given),) = value.items()
     if kind == "list":
-        # Empty where nothing was asked for, as by `tf.squeeze` without axes.
+        # Empty for an argument that was left out, such as the axes of `tf.squeeze`.
         return [_plain({inner: each}) for inner, values in given.items() for each in values] or None
     if kind == "i":
         return int(given)
@@ -101,7 +103,7 @@ _OF_ONE: Final = (
 _MASKS: Final = tuple(
     f"{what}_mask" for what in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
 )
-#: What a `StridedSlice` has in place of what stood in the brackets.
+#: The arguments of a `StridedSlice` that make up an index.
 OF_BRACKETS: Final = frozenset({"begin", "end", "strides", *_MASKS})
 _REDUCED: Final = ("input_tensor axis", "keep_dims:keepdims")
 
@@ -185,7 +187,7 @@ KINDS: Final = {
     "ResizeNearestNeighbor": _resizing("nearest"),
     "DepthToSpace": _kind("depth_to_space", "input", "block_size data_format"),
     "SpaceToDepth": _kind("space_to_depth", "input", "block_size data_format"),
-    # those whose functions have their names
+    # operations with the names of their functions
     **{name: _kind(name.lower(), "x y") for name in _OF_TWO.split()},
     **{name: _kind(name.lower(), "x") for name in _OF_ONE.split()},
 }

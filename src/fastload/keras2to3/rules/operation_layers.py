@@ -1,8 +1,8 @@
-"""Keras 2's layers of one TensorFlow operation each, as the layers of functions that came later.
+"""Layers of one TensorFlow operation (Keras 2), rewritten as the layers of functions that followed.
 
 A raw operation in a functional model is a `TensorFlowOpLayer` in files of TensorFlow 2.2 and 2.3,
-and wherever a model was made in a graph; it holds the operation's `NodeDef` and those of its inputs
-that are constant. Since 2.4 it is a `TFOpLambda`, which names a function and its arguments. Source:
+and wherever a model was built in a graph; it holds the operation's `NodeDef` and its constant
+inputs. Since 2.4 it is a `TFOpLambda`, which names a function and its arguments. Source:
 `keras/engine/base_layer.py` of Keras 2.8.
 """
 
@@ -18,12 +18,12 @@ from fastload.keras2to3.rules.operation_kinds import KINDS, OperationKind
 from fastload.keras2to3.rules.operations import Operation, operation_of
 from fastload.keras2to3.rules.rule import Item, Rule, owner
 
-#: What the names of these layers begin with; their configurations leave it out.
+#: The prefix of these layers' names, which their configurations omit.
 _PREFIX: Final = "tf_op_layer_"
 
 
 def _as_function(item: Item) -> Item:
-    """Return the layer of an operation as that of a function."""
+    """Return the layer of an operation as a layer of a function."""
     name = item.get("name") or _PREFIX + item["config"]["name"]
     config = {**item["config"], "name": name}
     try:
@@ -40,16 +40,16 @@ def _as_function(item: Item) -> Item:
 
 
 def _calls(config: Item, nodes: Sequence[Any]) -> tuple[str, list[Any]]:
-    """Return the function, and what it is called with.
+    """Return the function's name, and its calls.
 
     Raises:
-        ValueError: the operation, or an attribute, has no counterpart; the message says so.
+        ValueError: the operation or an attribute has no counterpart; the message names it.
     """
     node = config["node_def"]
     kind = KINDS.get(node["op"])
     operation = None if kind is None else operation_of(kind.function)
     if kind is None or operation is None:
-        raise ValueError(f"Keras 3 has no like of the operation {node['op']}")
+        raise ValueError(f"Keras 3 has no equivalent of the operation {node['op']}")
     given = (_arguments(kind, node, _inputs(config, entries)) for entries in nodes)
     return kind.function, [_call(operation, each) for each in given]
 
@@ -61,7 +61,9 @@ def _arguments(kind: OperationKind, node: Item, inputs: Sequence[_Input]) -> Map
 
 
 def _call(operation: Operation, given: Mapping[str, Any]) -> Any:
-    """Return a call of the layer as a `TFOpLambda` has it: the first argument, others in it."""
+    """Return a call of the layer in a `TFOpLambda`'s form: the first argument, with the others
+    in it.
+    """
     first = next(each for each in operation.arguments if each in given)
     further = {name: _argument(value) for name, value in given.items() if name != first}
     nest = given[first]
@@ -72,7 +74,7 @@ def _call(operation: Operation, given: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Input:
-    """An input of an operation: a constant, or the tensor that *ref* names."""
+    """An input of an operation: a constant, or the tensor that *ref* refers to."""
 
     value: Any = None
     ref: tuple[Any, ...] | None = None
@@ -83,7 +85,7 @@ class _Input:
 
 
 def _inputs(config: Item, entries: Any) -> list[_Input]:
-    """Return the inputs of a call: its tensors, and the constants in their places between them."""
+    """Return the inputs of a call: its tensors, with the constants at their positions."""
     found = [_Input(ref=tuple(entry[:3])) for entry in entries]
     constants = {int(place): value for place, value in config["constants"].items()}
     for place in sorted(constants):
@@ -105,13 +107,13 @@ def _argument(value: Any) -> Any:
 
 
 def _brackets(given: Mapping[str, Any]) -> list[Any]:
-    """Return what stood in the brackets of which a `StridedSlice` was made.
+    """Return the index of `x[...]` that a `StridedSlice` was made from.
 
-    Each mask has a bit for each place. Source: `strided_slice` in TensorFlow's `array_ops`.
+    Each mask has a bit for each position. Source: `strided_slice` in TensorFlow's `array_ops`.
     """
     bounds = [given[name].value for name in ("begin", "end", "strides")]
     if not all(isinstance(each, list) for each in bounds):
-        raise ValueError("where it cuts is known only when it runs")
+        raise ValueError("its bounds are known only at run time")
 
     def is_set(mask: str, place: int) -> bool:
         return bool(given.get(f"{mask}_mask", 0) >> place & 1)
@@ -134,7 +136,7 @@ def _brackets(given: Mapping[str, Any]) -> list[Any]:
 
 RULE: Final = Rule(
     name="operation-layers",
-    mends="files of TensorFlow 2.2 and 2.3 with raw operations, and of models made in graphs",
+    mends="files of TensorFlow 2.2 and 2.3 with raw operations, and of models built in graphs",
     classes=frozenset({"TensorFlowOpLayer"}),
     change=_as_function,
 )

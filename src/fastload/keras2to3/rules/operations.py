@@ -1,4 +1,4 @@
-"""TensorFlow's functions in functional models, and the operations of Keras 3 that do the same."""
+"""TensorFlow functions in functional models, and the equivalent operations of Keras 3."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-#: Arguments that say nothing about what is computed.
+#: Arguments without influence on the result.
 _SILENT: Final = frozenset({"name"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """What Keras 3 has for a function of TensorFlow's.
+    """The equivalent of a TensorFlow function in Keras 3.
 
     Attributes:
-        target: the name of the function in `keras.ops`, or of one that
-            `keras2to3.tf_operations` makes of several.
-        arguments: its argument for each one of the TensorFlow function, the first one first.
-        harmless: further arguments of the TensorFlow function, with the value that says nothing.
+        target: the name of a function in `keras.ops`, or of one that `keras2to3.tf_operations`
+            composes.
+        arguments: its argument for each one of the TensorFlow function, in order.
+        harmless: further arguments of the TensorFlow function, with the value that has no effect.
     """
 
     target: str
@@ -26,10 +26,10 @@ class Operation:
     harmless: Mapping[str, Any]
 
     def bound(self, first: Any, others: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments of a call, by the names that Keras 3 has for them.
+        """Return the arguments of a call by their names in Keras 3.
 
         Raises:
-            ValueError: one has no counterpart; the message says which.
+            ValueError: one has no counterpart; the message names it.
         """
         names = list(self.arguments)
         given = {**({names[0]: first} if names else {}), **others}
@@ -43,7 +43,7 @@ class Operation:
 
 
 def renames(text: str) -> dict[str, str]:
-    """Return names by names, of `theirs:ours` pairs and names that both have.
+    """Return a mapping of names from `theirs:ours` pairs and names that are the same.
 
     Example:
         >>> renames("input:x axis")
@@ -54,7 +54,7 @@ def renames(text: str) -> dict[str, str]:
 
 
 def _operation(target: str, arguments: str, **harmless: Any) -> Operation:
-    """Return an operation; *arguments* is what `renames` takes."""
+    """Return an operation; *arguments* is as for `renames`."""
     return Operation(target=target, arguments=renames(arguments), harmless=harmless)
 
 
@@ -191,7 +191,7 @@ _TABLE: Final = {
     "space_to_depth": _operation("space_to_depth", "input:x block_size", data_format="NHWC"),
 }
 
-#: Modules of TensorFlow whose functions the table has; others may have functions of the same name.
+#: Modules of the functions in the table; others may have functions of the same names.
 _MODULES: Final = frozenset(
     {"", "math", "nn", "linalg", "__operators__", "compat.v1", "compat.v1.math", "image"}
     | {"compat.v1.nn", "compat.v1.image", "compat.v1.linalg", "keras.activations", "keras.backend"}
@@ -199,7 +199,7 @@ _MODULES: Final = frozenset(
 
 
 def operation_of(function: str) -> Operation | None:
-    """Return what Keras 3 has for the TensorFlow function *function*, or None if it has nothing.
+    """Return the equivalent of the TensorFlow function *function*, or None.
 
     Example:
         >>> operation_of("math.reduce_mean").target

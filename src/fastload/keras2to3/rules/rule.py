@@ -1,4 +1,4 @@
-"""What a rule is, and the few shapes that most rules have."""
+"""What a rule is, and the kinds of changes that most rules make."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastload.errors import MigrationError
 #: An object in a configuration: `class_name`, `config`, and what Keras puts beside them.
 Item = Mapping[str, Any]
 
-#: Stands for any value in the tables of arguments that Keras 3 dropped.
+#: Any value, in the tables of arguments that Keras 3 dropped.
 ANY: Final = object()
 
 
@@ -20,10 +20,10 @@ class Rule:
     """One difference between the configurations of Keras 2 and Keras 3.
 
     Attributes:
-        name: what a twin's record calls it.
+        name: its name in a twin's record.
         mends: the files that do not open without it.
-        classes: names of the classes that it is about; all classes if empty.
-        change: returns the changed object, or the very same one where the rule does not apply.
+        classes: names of the classes that it applies to; all classes if empty.
+        change: returns the changed object, or the same one where the rule does not apply.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Rule:
     change: Callable[[Item], Item]
 
     def apply(self, item: Item) -> Item:
-        """Return *item* as Keras 3 has it; the very same one where there is nothing to do."""
+        """Return *item* as Keras 3 has it; the same object if nothing changes."""
         if self.classes and item["class_name"] not in self.classes:
             return item
         return self.change(item)
@@ -43,16 +43,17 @@ class Record:
     """The rules that a migration applied, in the order of their first use, with their counts."""
 
     rules: dict[str, int] = field(default_factory=dict)
-    #: What of the original the model does not have, if anything: why it is not compiled, say.
+    #: Parts of the original that the model lacks, with reasons: why it is not compiled, for
+    #: instance.
     left_out: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str) -> None:
-        """Note that the rule *name* was applied."""
+        """Record that the rule *name* was applied."""
         self.rules[name] = self.rules.get(name, 0) + 1
 
 
 def with_config(item: Item, changes: Mapping[str, Any], *, less: Collection[str] = ()) -> Item:
-    """Return *item* with *changes* in its configuration, and without the keys *less*."""
+    """Return *item* with *changes* to its configuration, without the keys *less*."""
     kept = {key: value for key, value in item["config"].items() if key not in less}
     return {**item, "config": {**kept, **changes}}
 
@@ -61,8 +62,8 @@ def without(**dropped: Any) -> Callable[[Item], Item]:
     """Return a change that drops arguments which Keras 3 does not have.
 
     Args:
-        dropped: for each argument the values that mean what Keras 3 does anyway: one, a tuple of
-            them, or `ANY`. A file with another value cannot be migrated.
+        dropped: for each argument the values that Keras 3 implies: one, a tuple of them, or `ANY`.
+            A file with another value cannot be migrated.
     """
 
     def change(item: Item) -> Item:
@@ -75,7 +76,7 @@ def without(**dropped: Any) -> Callable[[Item], Item]:
 
 
 def renamed(**new_names: str) -> Callable[[Item], Item]:
-    """Return a change that gives arguments the names that Keras 3 has for them."""
+    """Return a change that gives arguments their names in Keras 3."""
 
     def change(item: Item) -> Item:
         found = {old: new for old, new in new_names.items() if old in item["config"]}
@@ -86,12 +87,12 @@ def renamed(**new_names: str) -> Callable[[Item], Item]:
 
 
 def class_renamed(new_name: str) -> Callable[[Item], Item]:
-    """Return a change that gives a class the name that Keras 3 has for it."""
+    """Return a change that gives a class its name in Keras 3."""
     return lambda item: {**item, "class_name": new_name}
 
 
 def refused(reason: str) -> Callable[[Item], Item]:
-    """Return a change that says why there is no such object in Keras 3."""
+    """Return a change that raises an error: Keras 3 has no equivalent, for *reason*."""
 
     def change(item: Item) -> Item:
         raise MigrationError(owner(item), reason)
@@ -100,7 +101,7 @@ def refused(reason: str) -> Callable[[Item], Item]:
 
 
 def owner(item: Item) -> str:
-    """Say which object *item* is, for people."""
+    """Return a description of the object *item* for messages."""
     name = item["config"].get("name") if isinstance(item["config"], Mapping) else None
     kind = f"of class {item['class_name']}"
     return f"layer {name!r} {kind}" if name else f"an object {kind}"

@@ -1,4 +1,4 @@
-"""Rules for sequential models, whose first layer knew the shape of the input."""
+"""Rules for sequential models, whose first layer had the shape of the input."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _without_build_shape(item: Item) -> Item:
 
 
 def _input_shape(item: Item) -> Any:
-    """Return the shape that the layer *item*, or the first one in it, has for its input."""
+    """Return the input shape of the layer *item*, or of the first layer in it."""
     config = item["config"]
     inner = config if isinstance(config, list) else config.get("layers")
     if inner:

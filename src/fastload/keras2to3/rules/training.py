@@ -9,7 +9,7 @@ from fastload.keras2to3.rules.decoding import decoded
 from fastload.keras2to3.rules.rule import ANY, Item, Record, Rule, renamed, with_config, without
 
 _METRICS: Final = frozenset({"MeanMetricWrapper"})
-#: The class for each function that Keras 2 wrapped.
+#: The metric class for each function that Keras 2 wrapped.
 _METRIC_CLASSES: Final = {
     "accuracy": "Accuracy",
     "binary_accuracy": "BinaryAccuracy",
@@ -47,7 +47,7 @@ def _unregistered(item: Item) -> Item:
 
 
 def _decayed(item: Item) -> Item:
-    """Return a schedule in place of `decay`: it is the same arithmetic."""
+    """Return a schedule in place of `decay`, with the same arithmetic."""
     config = item["config"]
     if "decay" not in config or "learning_rate" not in config:
         return item
@@ -60,7 +60,7 @@ def _decayed(item: Item) -> Item:
 
 
 def _scaled(item: Item) -> Item:
-    """Return an optimizer that scales losses under its name and arguments of today."""
+    """Return a loss-scaling optimizer with its name and arguments in Keras 3."""
     config = item["config"]
     inner = config.get("inner_optimizer", config.get("optimizer"))
     if inner is None or config.get("dynamic") is False:
@@ -77,7 +77,7 @@ def _whole_mean(item: Item) -> Item:
 
 
 def _metric_class(item: Item) -> Item:
-    """Return the class of metric that computes the function which Keras 2 wrapped."""
+    """Return the metric class for the function that Keras 2 wrapped."""
     name = item["config"].get("fn")
     kind = _METRIC_CLASSES.get(_SHORT.get(name, name)) if isinstance(name, str) else None
     if kind is None:
@@ -118,7 +118,7 @@ OPTIMIZER_RULES: Final = (
     ),
     Rule(
         name="optimizer-arguments",
-        mends="files of Keras 2.9 to 2.15, whose optimizers say how they are compiled",
+        mends="files of Keras 2.9 to 2.15, whose optimizers have arguments of their compilation",
         change=without(is_legacy_optimizer=ANY, jit_compile=ANY, schedule_decay=ANY),
     ),
 )
@@ -144,11 +144,11 @@ OBJECTIVE_RULES: Final = (
 
 
 def migrated_training(config: Mapping[str, Any], record: Record) -> dict[str, Any]:
-    """Return how a model was compiled, as Keras 3 has it.
+    """Return the training configuration of a model in Keras 3's form.
 
     Args:
         config: the training configuration of a SavedModel or a legacy HDF5 file.
-        record: takes down which rules were applied.
+        record: records the rules that were applied.
 
     Returns:
         `optimizer`, `loss`, `metrics`, `weighted_metrics` and `loss_weights`; objects are

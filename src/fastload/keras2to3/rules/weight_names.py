@@ -1,4 +1,4 @@
-"""Weights that Keras 3 keeps under another name or in another form than Keras 2 did."""
+"""Weights that have another name or another form in Keras 3."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-#: What Keras 3 calls a weight, by class and the name in Keras 2; None for one that it does not
-#: need.
+#: The name of a weight in Keras 3, by class and name in Keras 2; None if it has none.
 NAMES: Final[Mapping[tuple[str, str], str | None]] = {
     ("DepthwiseConv1D", "depthwise_kernel"): "kernel",
     ("DepthwiseConv2D", "depthwise_kernel"): "kernel",
@@ -18,14 +17,15 @@ NAMES: Final[Mapping[tuple[str, str], str | None]] = {
     ("StringLookup", "idf_weights"): None,
 }
 
-#: Keras 2: `clip(0.2 x + 0.5)`; Keras 3: `clip(x / 6 + 0.5)`. The same for 1.2 times the input.
+#: Keras 2: `clip(0.2 x + 0.5)`; Keras 3: `clip(x / 6 + 0.5)`, which is equal for 1.2 times the
+#: input.
 HARD_SIGMOID: Final = "hard_sigmoid"
-_STEEPER: Final = 1.2
-#: Layers whose activation is over one sum of products, which can be made steeper.
+_SCALE: Final = 1.2
+#: Layers whose activation is applied to one weighted sum, so that weights can be scaled.
 _LINEAR: Final = frozenset(
     {"Dense", "EinsumDense", "Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose"}
 )
-#: Which of the equal parts of a recurrent layer's weights go into its recurrent activation.
+#: The number of parts of a recurrent layer's weights, and those that its recurrent activation uses.
 _GATES: Final = {
     "LSTM": (4, (0, 1, 3)),
     "ConvLSTM1D": (4, (0, 1, 3)),
@@ -36,13 +36,13 @@ _GATES: Final = {
 }
 
 
-def can_be_steeper(class_name: str) -> bool:
-    """Say whether the hard sigmoids of such a layer can be had by other weights."""
+def can_scale_weights(class_name: str) -> bool:
+    """Say whether scaled weights give such a layer the hard sigmoids of Keras 2."""
     return class_name in _LINEAR or class_name in _GATES
 
 
 def form(config: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what of a layer's configuration says in which form it keeps its weights."""
+    """Return the part of a layer's configuration that decides the form of its weights."""
     name = str(config.get("class_name", ""))
     activations = (config.get("activation"), config.get("recurrent_activation"))
     is_cudnn = name.startswith("CuDNN")
@@ -52,8 +52,8 @@ def form(config: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def steepness(class_name: str, config: Mapping[str, Any], width: int) -> Any:
-    """Return what to multiply the weights of a layer by, along their last axis.
+def scale_factors(class_name: str, config: Mapping[str, Any], width: int) -> Any:
+    """Return the factors for the weights of a layer, along their last axis.
 
     Args:
         class_name: the layer's class.
@@ -61,26 +61,26 @@ def steepness(class_name: str, config: Mapping[str, Any], width: int) -> Any:
         width: the length of that axis.
 
     Returns:
-        A number for each place of the axis, or None where all stay as they are.
+        A number for each position of the axis, or None if all weights stay as they are.
     """
     if class_name in _LINEAR:
         is_hard = config.get("activation") == HARD_SIGMOID
-        return np.full(width, _STEEPER) if is_hard else None
+        return np.full(width, _SCALE) if is_hard else None
     if class_name not in _GATES:
         return None
     parts, gates = _GATES[class_name]
     factors = np.ones((parts, width // parts))
     if config.get("recurrent_activation") == HARD_SIGMOID:
-        factors[list(gates)] = _STEEPER
+        factors[list(gates)] = _SCALE
     if config.get("activation") == HARD_SIGMOID:
-        factors[[part for part in range(parts) if part not in gates]] = _STEEPER
+        factors[[part for part in range(parts) if part not in gates]] = _SCALE
     return None if (factors == 1).all() else factors.reshape(-1)
 
 
 def from_cudnn(class_name: str, value: Any, *, is_recurrent: bool) -> Any:
-    """Return a weight of `CuDNNLSTM` or `CuDNNGRU` as the plain layer has it.
+    """Return a weight of `CuDNNLSTM` or `CuDNNGRU` in the form of the plain layer.
 
-    cuDNN keeps the matrix of each gate turned, and a bias for each of the two products.
+    cuDNN keeps the matrix of each gate transposed, and a bias for each of the two products.
 
     Args:
         class_name: the layer's class in Keras 2.

@@ -1,4 +1,4 @@
-"""Which backend Keras 3 runs on, or would run on: found out without importing anything."""
+"""Which backend Keras 3 runs on, or would run on, found without importing anything."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ TENSORFLOW: Final = "tensorflow"
 TORCH: Final = "torch"
 
 
-#: Those that fastload knows, each by a module in `backends`.
+#: The supported ones; each has a module in `backends`.
 SERVED: Final = frozenset({TENSORFLOW, "jax", TORCH})
 
 
 def backend_of(name: str) -> ModuleType:
-    """Return the module about the backend called *name*, one of `SERVED`.
+    """Return the adapter module of the backend called *name*, one of `SERVED`.
 
-    Its `taps(variable, initializer)`, given Keras's classes of both, returns what makes variables
-    wait for their weights; its `require_plain()` raises why a variable made now is no ordinary one.
+    Its `patches(variable, initializer)` takes Keras's classes of both and returns the patches that
+    make variables wait for their weights; its `require_plain()` raises an error where a variable
+    created now would not be an ordinary one.
     """
     return import_module(f"{__package__}.backends.{name}_variables")
 
 
 def configured_backend(environ: Mapping[str, str]) -> str:
-    """Say which backend the Keras 3 of this process has, or would have if it was imported now.
+    """Return the backend of this process's Keras 3, or the one it would have if imported now.
 
     Args:
-        environ: the environment, which goes before Keras's own file of settings.
+        environ: the environment, which overrides Keras's settings file.
 
     Example:
         >>> configured_backend({"KERAS_BACKEND": "openvino"}) if "keras" not in sys.modules else ""
@@ -40,15 +41,15 @@ def configured_backend(environ: Mapping[str, str]) -> str:
     config: Any = sys.modules.get("keras.src.backend.config")
     if config is not None and hasattr(config, "backend"):
         return str(config.backend())
-    return environ.get("KERAS_BACKEND") or _written_down(environ)
+    return environ.get("KERAS_BACKEND") or _backend_in_settings_file(environ)
 
 
 def needs_no_tensorflow(environ: Mapping[str, str]) -> bool:
-    """Say whether the Keras of this process makes models without TensorFlow."""
+    """Say whether the Keras of this process works without TensorFlow."""
     return TENSORFLOW not in sys.modules and configured_backend(environ) != TENSORFLOW
 
 
-def _written_down(environ: Mapping[str, str]) -> str:
+def _backend_in_settings_file(environ: Mapping[str, str]) -> str:
     folder = environ.get("KERAS_HOME")
     path = (Path(folder) if folder else Path("~/.keras").expanduser()) / "keras.json"
     try:

@@ -1,4 +1,4 @@
-"""What decides how TensorFlow optimizes and executes a graph, besides the graph."""
+"""What, besides the graph itself, decides how TensorFlow optimizes and executes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastload.runtime.core import eager
 from fastload.runtime.core.transplant import require
 
 _PREFIXES: Final = ("TF_", "XLA_", "ONEDNN_", "DNNL_", "OMP_", "KMP_", "MKL_")
-#: Variables that say nothing of how a graph is executed, and differ from run to run.
+#: Variables that do not change how a graph is executed, but differ from run to run.
 _IGNORED: Final = (
     "TF_CONFIG",
     "TF_CPP_",
@@ -25,12 +25,12 @@ _IGNORED: Final = (
 
 
 def conditions() -> str | None:
-    """Return all that the optimizers look at besides the function, as text.
+    """Return everything that the optimizers depend on besides the function, as text.
 
-    None where the executed graph is no graph of this processor alone.
+    None where the graph may run on other devices than this processor.
 
     Raises:
-        UnsupportedRuntimeError: TensorFlow is not as expected.
+        UnsupportedRuntimeError: TensorFlow lacks an interface that is needed for it.
     """
     return None if has_accelerators() else execution()
 
@@ -39,7 +39,7 @@ def execution() -> str:
     """Return what decides how functions are optimized and executed in this process, as text.
 
     Raises:
-        UnsupportedRuntimeError: TensorFlow is not as expected.
+        UnsupportedRuntimeError: TensorFlow lacks an interface that is needed for it.
     """
     variables = {
         name: value
@@ -47,20 +47,20 @@ def execution() -> str:
         if name.startswith(_PREFIXES) and not name.startswith(_IGNORED)
     }
     machine = (_processor(), _cores(), len(eager.logical_devices()))
-    return repr((eager.version(), eager.has_onednn(), machine, asked(), variables))
+    return repr((eager.version(), eager.has_onednn(), machine, program_options(), variables))
 
 
 def has_accelerators() -> bool:
-    """Say whether TensorFlow has any other kind of device than the CPU."""
+    """Say whether TensorFlow has any device that is not a CPU."""
     return any(device.device_type != "CPU" for device in eager.logical_devices())
 
 
-def asked() -> tuple[Any, ...]:
-    """Return what the program asked of TensorFlow by now, here: it may ask otherwise later."""
+def program_options() -> tuple[Any, ...]:
+    """Return the options that the program has set so far; it may change them later."""
     options, config = eager.context().function_call_options, eager.runtime().config
     require(options, ["executor_type", "config_proto_serialized"])
     return (
-        _in_order(options.config_proto_serialized),
+        _deterministic(options.config_proto_serialized),
         options.executor_type,
         config.is_op_determinism_enabled(),
         config.tensor_float_32_execution_enabled(),
@@ -68,8 +68,8 @@ def asked() -> tuple[Any, ...]:
 
 
 @functools.lru_cache(maxsize=16)
-def _in_order(config: bytes) -> bytes:
-    """Return a serialized `ConfigProto` as it is always the same: its maps come in any order."""
+def _deterministic(config: bytes) -> bytes:
+    """Return a serialized `ConfigProto` with its maps, which come in any order, in a fixed one."""
     message = eager.runtime().config_pb2.ConfigProto.FromString(config)
     content: bytes = message.SerializeToString(deterministic=True)
     return content
@@ -83,8 +83,8 @@ def _cores() -> int | None:
 
 @functools.cache
 def _processor() -> str:
-    """Say which processor this is, and what it can do."""
-    told = ""
+    """Return the processor's name and features."""
+    description = ""
     with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as file:
         lines = iter(lambda: file.readline().partition(":"), ("", "", ""))
         first = {}
@@ -92,5 +92,5 @@ def _processor() -> str:
             if not key.strip():
                 break  # the next processor is like this one
             first[key.strip()] = value.strip()
-        told = " ".join(first.get(key, "") for key in ("model name", "flags", "Features"))
-    return f"{platform.machine()} {told} {os.cpu_count()}"
+        description = " ".join(first.get(key, "") for key in ("model name", "flags", "Features"))
+    return f"{platform.machine()} {description} {os.cpu_count()}"

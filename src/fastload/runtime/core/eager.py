@@ -1,6 +1,6 @@
-"""The eager runtime: what runs functions on arrays, of TensorFlow's own modules.
+"""The eager runtime: the modules of TensorFlow that run functions on arrays.
 
-None of it needs the package `tensorflow`, so a process that only predicts can do without; see
+None of them needs the package `tensorflow`, so a process that only predicts does not import it; see
 `early`.
 """
 
@@ -18,7 +18,7 @@ from fastload.runtime.core.tensorflow import first_module, import_module
 from fastload.runtime.core.transplant import require
 
 _FRAMEWORK: Final = "tensorflow.python.framework"
-#: What is used of each module.
+#: The names used of each module.
 NAMES: Final = {
     "tensorflow.python.eager.context": ("context", "executing_eagerly"),
     "tensorflow.python.eager.execute": ("execute",),
@@ -33,7 +33,7 @@ NAMES: Final = {
     "tensorflow.core.protobuf.config_pb2": ("ConfigProto",),
     "tensorflow.python.util._pywrap_util_port": ("IsMklEnabled",),
 }
-#: Which says whether a strategy is active: the second up to TensorFlow 2.12, later the first.
+#: The modules with `has_strategy`: the first since TensorFlow 2.13, the second before.
 _OF_STRATEGIES: Final = (
     "tensorflow.python.distribute.distribute_lib",
     "tensorflow.python.distribute.distribution_strategy_context",
@@ -46,18 +46,18 @@ class EagerRuntime:
     """The modules, each with the names in `NAMES`.
 
     Attributes:
-        context: what is registered, and where operations run.
+        context: registered functions and devices.
         execute: runs an operation or a function.
-        dlpack: memory of others as tensors.
+        dlpack: foreign memory as tensors.
         config: the devices.
         constant_op: arrays as tensors.
         dtypes: dtypes by name.
         errors_impl: the errors of operations.
         ops: device scopes and tensors.
         versions: of TensorFlow.
-        function_pb2: what functions are stored as.
-        config_pb2: how functions are run.
-        _pywrap_util_port: what TensorFlow was built with, and found in the environment.
+        function_pb2: serialized functions.
+        config_pb2: options of function calls.
+        _pywrap_util_port: how TensorFlow was built and configured.
     """
 
     context: Any
@@ -102,18 +102,18 @@ def version() -> str:
 
 
 def has_onednn() -> bool:
-    """Say whether kernels are those of oneDNN: TensorFlow read the variable when it started."""
+    """Say whether kernels are oneDNN's; TensorFlow read the variable when it started."""
     return bool(runtime()._pywrap_util_port.IsMklEnabled())
 
 
 def executing_eagerly() -> bool:
-    """Say whether operations run at once, here and now."""
+    """Say whether operations run eagerly in this context."""
     return bool(runtime().context.executing_eagerly())
 
 
 def has_strategy() -> bool:
-    """Say whether a distribution strategy is active, here and now."""
-    # The scope of a strategy is entered by a strategy, which is of the first of these modules.
+    """Say whether a distribution strategy is active in this context."""
+    # Where neither is imported, no strategy can be active.
     modules = map(sys.modules.get, _OF_STRATEGIES)
     # Another thread may be importing it, at the first touch of TensorFlow.
     asks = [ask for module in modules if (ask := getattr(module, "has_strategy", None))]
@@ -121,7 +121,7 @@ def has_strategy() -> bool:
 
 
 def require_plain_tensorflow() -> None:
-    """Check that a variable made now is an ordinary eager one.
+    """Check that a variable created now would be an ordinary eager one.
 
     Raises:
         MissingTensorFlowError: TensorFlow is not installed.
@@ -140,7 +140,7 @@ def logical_devices(kind: str | None = None) -> Sequence[Any]:
 
 
 def placed(device: str | None) -> AbstractContextManager[Any]:
-    """Return a scope in which operations run on *device*; None is no scope.
+    """Return a scope in which operations run on *device*; for None, a scope without effect.
 
     Raises:
         ValueError: TensorFlow has no such device.
@@ -157,7 +157,7 @@ def tensor_of(array: Any, dtype: Any = None) -> Any:
 
 
 def is_tensor(value: Any) -> bool:
-    """Say whether *value* is a `tf.Tensor`, of a graph or not."""
+    """Say whether *value* is a `tf.Tensor`, eager or symbolic."""
     return isinstance(value, tensor_class())
 
 
@@ -178,12 +178,12 @@ def tensor_class() -> Any:
 
 
 def copied(tensor: Any) -> Any:
-    """Return *tensor* as one of the device on which operations run here and now."""
+    """Return *tensor* on the current device."""
     return _unary("Identity", tensor, "T", tensor.dtype.as_datatype_enum)
 
 
 def bitcast(tensor: Any, dtype: str) -> Any:
-    """Return the bits of *tensor* as values of *dtype*, which is of the same width."""
+    """Return the bits of *tensor* as values of *dtype*, which has the same width."""
     wanted = runtime().dtypes.as_dtype(dtype).as_datatype_enum
     return _unary("Bitcast", tensor, "T", tensor.dtype.as_datatype_enum, "type", wanted)
 

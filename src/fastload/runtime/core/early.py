@@ -1,8 +1,8 @@
 """The eager runtime before the rest of TensorFlow: see docs/decisions/0016-deferred-tensorflow.md.
 
-`start` has `runtime.core.eager` at hand in a fifth of the time of `import tensorflow`; the package
-itself runs when somebody touches it. Only for versions whose import was compared with what is left
-behind when a start came first; others are imported as ever.
+`start` makes `runtime.core.eager` available in a fifth of the time of `import tensorflow`; the
+package itself is executed on first access. This is done only for versions whose plain import was
+compared with an import after a start; others are imported as usual.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fastload.imports import deferred, expected_tensorflow, lazy_module, linking
 from fastload.runtime.core import eager
 from fastload.runtime.core.tensorflow import make_lighter, tensorflow
 
-#: Kernels of its own, which some versions load from here.
+#: Where some versions load kernels from.
 _KERNELS: Final = "core/kernels"
 _KERAS: Final = ("keras", "tf_keras")
 
@@ -27,14 +27,14 @@ _lock: Final = threading.Lock()
 
 
 def start(*, may_defer: bool) -> None:
-    """Have the eager runtime at hand, with all of TensorFlow or without.
+    """Import the eager runtime, with the rest of TensorFlow or without.
 
     Args:
-        may_defer: TensorFlow may be left to its first touch, where that is known to work.
+        may_defer: TensorFlow may be deferred to its first access, where that is known to work.
 
     Raises:
         MissingTensorFlowError: TensorFlow is not installed.
-        UnsupportedRuntimeError: it lacks what is used of it.
+        UnsupportedRuntimeError: it lacks a module or name that is used.
     """
     if may_defer:
         with _lock:
@@ -51,7 +51,7 @@ def _defer() -> None:
 
 
 class _EagerRuntime:
-    """The part of TensorFlow that comes early."""
+    """The part of TensorFlow that is imported first."""
 
     def __init__(self, package: str, version: str) -> None:
         self._package, self._version = package, version
@@ -68,35 +68,35 @@ class _EagerRuntime:
         kernels = Path(self._package, _KERNELS)
         if kernels.exists():
             import_module("tensorflow.python.framework.load_library").load_library(str(kernels))
-        self._operators = _operators_to_come()
+        self._operators = _operator_stand_ins()
         for name, operator in self._operators.items():
             setattr(ops.EagerTensor, name, operator)
 
     def end(self) -> None:
-        """Make room for TensorFlow's operators, which tensors have by now."""
+        """Remove the stand-ins for TensorFlow's operators."""
         kind = eager.runtime().ops.EagerTensor if self._operators else None
         for name, operator in self._operators.items():
             if vars(kind).get(name) is operator:
                 delattr(kind, name)
 
 
-def _operators_to_come() -> dict[str, Callable[..., Any]]:
-    """Return operators that bring TensorFlow's own: `+` must work on the first result.
+def _operator_stand_ins() -> dict[str, Callable[..., Any]]:
+    """Return stand-ins for operators, which import TensorFlow's own: `+` must work on results.
 
-    They are for the class of results. TensorFlow refuses to set an operator that the class above,
-    `tf.Tensor`, has; and results of other threads must have theirs while it sets its own.
+    They are set on the class of results, `EagerTensor`: TensorFlow refuses to set an operator that
+    its base class `tf.Tensor` has, and results in other threads need theirs meanwhile.
     """
     kind = eager.tensor_class()
-    names = (*kind.OVERLOADABLE_OPERATORS, *_ALSO_LATER)
+    names = (*kind.OVERLOADABLE_OPERATORS, *_FURTHER_OPERATORS)
     there = vars(kind).keys() | vars(eager.runtime().ops.EagerTensor).keys()
-    return {name: _bringing(name) for name in names if name not in there}
+    return {name: _stand_in(name) for name in names if name not in there}
 
 
 #: Set by TensorFlow's modules beside `OVERLOADABLE_OPERATORS`.
-_ALSO_LATER: Final = ("__round__",)
+_FURTHER_OPERATORS: Final = ("__round__",)
 
 
-def _bringing(name: str) -> Callable[..., Any]:
+def _stand_in(name: str) -> Callable[..., Any]:
     def operator(self: Any, *others: Any) -> Any:
         lazy_module.run(tensorflow())
         return getattr(eager.tensor_class(), name)(self, *others)

@@ -1,7 +1,7 @@
-"""What Keras keeps for the whole process, so that a restore that fails leaves no trace.
+"""Keras's process-wide state, restored where a load fails.
 
 A rebuild counts automatic names and draws seeds, as a stock load does. Where it fails, the stock
-loader starts over, and must find the counters and the generators as they were.
+loader starts over, and must find counters and generators as they were.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _KERAS3_NAMES: Final = "object_name_uids"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """A part of that state, of this thread where Keras keeps it by thread.
+    """A part of that state; of this thread, where Keras keeps it per thread.
 
     Attributes:
-        read: returns its value, which equals any other of the same state; None if it has none.
-        write: gives it a value; None changes nothing.
+        read: returns its value, which compares equal for equal states; None if there is none.
+        write: sets it; None changes nothing.
     """
 
     read: Callable[[], Any]
@@ -40,8 +40,8 @@ class Live:
 
 @contextmanager
 def undone_on_failure(keras: Keras) -> Iterator[None]:
-    """Put names and generators back if the block raises."""
-    before = _now(keras)
+    """Reset name counters and generators if the block raises."""
+    before = _snapshot(keras)
     try:
         yield
     except BaseException:
@@ -51,15 +51,15 @@ def undone_on_failure(keras: Keras) -> Iterator[None]:
 
 @contextmanager
 def undone(keras: Keras) -> Iterator[None]:
-    """Put names and generators back after the block: what it makes is not the caller's."""
-    before = _now(keras)
+    """Reset name counters and generators after the block, whose objects the caller never sees."""
+    before = _snapshot(keras)
     try:
         yield
     finally:
         _put_back(before)
 
 
-def _now(keras: Keras) -> list[tuple[Live, Any]]:
+def _snapshot(keras: Keras) -> list[tuple[Live, Any]]:
     return [(part, part.read()) for part in _live_state(keras)]
 
 
@@ -85,7 +85,7 @@ def _python_random() -> Live:
 
 def _numpy_random() -> Live:
     def read() -> Any:
-        if "numpy.random" not in sys.modules:  # nobody can have seeded it
+        if "numpy.random" not in sys.modules:  # so it was never seeded
             return None
         state = np.random.get_state()  # noqa: NPY002 - Keras draws from the global one
         return pickle.dumps(state)  # which can be compared
@@ -97,7 +97,7 @@ def _numpy_random() -> Live:
 
 
 def _tensorflow_seeds() -> Live:
-    """TensorFlow numbers the operations that draw from the global seed."""
+    """TensorFlow draws seeds of operations from a generator of its context."""
     module = first_module("tensorflow.python.eager.context")
 
     def generator() -> Any:
@@ -118,7 +118,7 @@ def _torch_seeds() -> Live:
     return Live(read=read, write=write)
 
 
-#: By backend; the random numbers of JAX depend on their arguments alone.
+#: By backend; random numbers of JAX depend on their arguments alone.
 _SEEDS: Final = {TENSORFLOW: _tensorflow_seeds, TORCH: _torch_seeds}
 
 
@@ -130,7 +130,7 @@ def _keras2_seeds(backend: Any) -> Live:
 
 
 def _generator(generator: Callable[[], Any]) -> Live:
-    """Return what draws from the generator that *generator* returns, if there is one."""
+    """Return the state of the `random.Random` that *generator* returns, if it returns one."""
 
     def read() -> Any:
         found = generator()
@@ -149,7 +149,7 @@ def _unless_none(write: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _keras3_names(global_state: Any) -> Live:
-    # The counters are a value of the thread, and there are none before the first name.
+    # The counters are thread-local, and do not exist before the first name.
     def read() -> Any:
         return copy.copy(global_state.get_global_attribute(_KERAS3_NAMES, default=None))
 
@@ -169,7 +169,7 @@ def _keras2_names(backend: Any) -> Iterator[Live]:
 
 
 def _collection(live: Callable[[], Any]) -> Live:
-    """Return a dict or a set that is emptied and filled with what was in it."""
+    """Return the state of a dict or set that is refilled in place."""
 
     def write(value: Any) -> None:
         found = live()

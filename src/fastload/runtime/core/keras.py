@@ -1,13 +1,15 @@
-"""Which Keras a load is for, and whether fastload can stand in for it at this moment."""
+"""Which Keras a load is for, whether a restore can run at this moment, and what Keras will be."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from fastload.cache.entry import KERAS2, KERAS3
@@ -27,7 +29,7 @@ _KERAS3_SINCE: Final = (3, 0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keras:
-    """A Keras.
+    """An imported Keras.
 
     Attributes:
         generation: `keras2` or `keras3`.
@@ -43,7 +45,7 @@ class Keras:
 
     @property
     def backend(self) -> str:
-        """What it runs on; Keras 2 knows TensorFlow only."""
+        """Its backend; that of Keras 2 is always TensorFlow."""
         return TENSORFLOW if self.generation == KERAS2 else str(self.module.backend.backend())
 
     @property
@@ -55,7 +57,7 @@ class Keras:
 def keras_of(choice: KerasChoice) -> Keras:
     """Import the Keras of *choice*.
 
-    `auto` is the one that `tf.keras` is in this process; or, where Keras does without TensorFlow,
+    `auto` is the one behind `tf.keras` in this process or, where Keras's backend is not TensorFlow,
     `keras`.
 
     Raises:
@@ -71,21 +73,20 @@ def keras_of(choice: KerasChoice) -> Keras:
 
 
 def _public(keras: Any) -> Any:
-    """Return the public face of *keras*: before Keras 2.13 only TensorFlow had it."""
+    """Return the package with the public API: before Keras 2.13 only `tf.keras` had it."""
     return keras if hasattr(keras.utils, "get_registered_object") else tensorflow().keras
 
 
 def _package_of_this_process() -> str:
     if _has_keras3() and needs_no_tensorflow(os.environ):
         return "keras"
-    # The module path of a public function tells: `tf.keras` itself is a lazy loader with no name of
-    # its own.
+    # `tf.keras` itself is a lazy loader without a name of its own; its functions know theirs.
     module: str = tensorflow().keras.models.load_model.__module__
     return module.partition(".")[0]
 
 
 def expected_generation(choice: KerasChoice, environ: Mapping[str, str]) -> str:
-    """Say which Keras `keras_of` will find, without importing TensorFlow.
+    """Return the generation that `keras_of` will find, without importing TensorFlow.
 
     TensorFlow 2.16 made Keras 3 its `tf.keras`, unless `TF_USE_LEGACY_KERAS` is set.
 
@@ -103,7 +104,7 @@ def expected_generation(choice: KerasChoice, environ: Mapping[str, str]) -> str:
 
 
 def predicted_package(choice: KerasChoice, environ: Mapping[str, str]) -> str:
-    """Say which package `keras_of` will import, without importing TensorFlow.
+    """Return the package that `keras_of` will import, without importing TensorFlow.
 
     Raises:
         ValueError: *choice* is none of the three.
@@ -125,7 +126,7 @@ def _require_choice(choice: str) -> None:
 
 
 _TENSORFLOWS: Final = ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly")
-#: Newer than any: where a distribution goes by another name, the newest kind is the likeliest.
+#: Newer than any: a distribution of another name is most likely a recent one.
 _UNKNOWN_VERSION: Final = (99, 0)
 
 
@@ -141,7 +142,7 @@ def _version(*distributions: str) -> tuple[int, int]:
 
 
 def require_plain_moment(keras: Keras) -> None:
-    """Check that a model made now is an ordinary eager one, on a backend that fastload knows.
+    """Check that a model created now would be an ordinary eager one, on a supported backend.
 
     Raises:
         UnsupportedRequestError: eager execution is off, or a distribution is active.
@@ -155,7 +156,7 @@ def require_plain_moment(keras: Keras) -> None:
 
 
 def require_tensorflow(keras: Keras, what: str) -> None:
-    """Check that *keras* runs on TensorFlow, which *what* needs.
+    """Check that *keras* runs on TensorFlow, which *what* requires.
 
     Raises:
         UnsupportedRuntimeError: it runs on another backend.
@@ -170,7 +171,7 @@ def require_tensorflow(keras: Keras, what: str) -> None:
 
 
 def require_parameter(keras: Keras, name: str) -> None:
-    """Check that stock's `load_model` knows the argument *name*: it raises where it does not.
+    """Check that stock's `load_model` takes the argument *name*.
 
     Raises:
         UnsupportedRequestError: it does not.
@@ -187,14 +188,14 @@ def _has_layout_scope(keras: Keras) -> bool:
 
 
 def tracing_choices(keras: Keras) -> tuple[str, ...]:
-    """Return all that a model's function depends on besides the model: the Keras, its settings."""
+    """Return what a model's function depends on besides the model: the Keras and its settings."""
     backend = keras.module.backend
     settings = (backend.floatx(), backend.epsilon(), backend.image_data_format())
     return (keras.package, keras.version, *map(str, settings))
 
 
 def is_known(keras: Keras, name: str) -> bool:
-    """Say whether Keras itself can resolve *name*: a part of Keras, or registered with Keras."""
+    """Say whether Keras itself resolves *name*: a part of Keras, or registered with Keras."""
     registered = keras.module.utils.get_registered_object(name)
     bare = name.rpartition(">")[2]
     if registered is not None or bare in _INTERNAL or _is_shorthand(keras, bare):
@@ -203,7 +204,7 @@ def is_known(keras: Keras, name: str) -> bool:
 
 
 def is_builtin(keras: Keras, name: str) -> bool:
-    """Say whether *name* is part of Keras itself, and nothing that a program registered.
+    """Say whether *name* is part of Keras itself and not registered by a program.
 
     A function written into the file (`Lambda`) is not.
     """
@@ -221,7 +222,7 @@ _KERAS_PACKAGES: Final = frozenset({"keras", "tf_keras"})
 
 
 def _is_shorthand(keras: Keras, name: str) -> bool:
-    """Say whether *name* is one of those that Keras 3 knows and does not export (`mse`, `cce`)."""
+    """Say whether *name* is one that Keras 3 resolves but does not export (`mse`, `cce`)."""
     if keras.generation == KERAS2:
         return False
     parts = (first_module(f"keras.src.{part}") for part in ("losses", "metrics"))
@@ -255,7 +256,7 @@ _INTERNAL: Final = frozenset(
         "acc",
         "crossentropy",
         "ce",
-    }  # `compile` makes a metric of them that suits the loss
+    }  # `compile` chooses the metric by the loss
     | {
         "__numpy__",
         "__bytes__",
@@ -282,3 +283,65 @@ def _parts(keras: Keras) -> list[Any]:
     )
     parts = [getattr(keras.module, name) for name in (*names, "optimizers")]
     return [*parts, keras.module.optimizers.schedules]
+
+
+#: The defaults of both generations (https://keras.io/api/utils/config_utils/).
+_DEFAULT_SETTINGS: Final[Mapping[str, Any]] = {
+    "floatx": "float32",
+    "epsilon": 1e-7,
+    "image_data_format": "channels_last",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedKeras:
+    """A Keras that is not imported yet.
+
+    Attributes:
+        name: `keras2` or `keras3`.
+        choices: what `tracing_choices` will return for it.
+    """
+
+    name: str
+    choices: tuple[str, ...]
+
+
+def expected_keras(choice: KerasChoice) -> ExpectedKeras | None:
+    """Return what the Keras of *choice* will be like; None if that is unknown, or it is imported.
+
+    The stored function of a Keras model is for one Keras with its settings. Both can be known
+    before Keras is imported, where only the environment and `keras.json` decide.
+
+    Raises:
+        ValueError: *choice* is none of the three.
+    """
+    package = predicted_package(choice, os.environ)
+    settings = _initial_settings()
+    if package in sys.modules or settings is None:
+        return None
+    try:
+        version = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+    return ExpectedKeras(
+        name=expected_generation(choice, os.environ),
+        choices=(package, version, *(str(settings[name]) for name in _DEFAULT_SETTINGS)),
+    )
+
+
+def _initial_settings() -> Mapping[str, Any] | None:
+    """Return the settings that Keras will start with.
+
+    None if its backend is not TensorFlow, or Keras rejects its settings file.
+    """
+    home = os.environ.get("KERAS_HOME") or str(Path("~", ".keras"))
+    try:
+        content = json.loads(Path(home, "keras.json").expanduser().read_bytes())
+    except (OSError, RuntimeError):
+        content = {}
+    except ValueError:
+        return None
+    if not isinstance(content, dict) or not isinstance(content.get("epsilon", 1.0), float):
+        return None
+    backend = os.environ.get("KERAS_BACKEND") or content.get("backend", "tensorflow")
+    return {**_DEFAULT_SETTINGS, **content} if backend == "tensorflow" else None

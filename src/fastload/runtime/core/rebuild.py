@@ -1,9 +1,9 @@
-"""One rebuild of a model: which variables wait for their weights, and the taps that make them wait.
+"""One rebuild of a model: variables that wait for their weights, patches that make them wait.
 
-While a rebuild runs in a context (thread or async task), Keras's own code makes the variables; a
-tap on the one function through which Keras makes them hands out blank ones instead of random ones.
-Other threads that make layers at the same moment pass through the tap untouched, and the tap is
-gone when the last rebuild ends.
+While a rebuild runs in a context (thread or async task), Keras's own code creates the variables; a
+patch of the one function through which Keras creates them returns blank ones instead of random
+ones. Other threads that make layers at the same moment pass through the patch unchanged, and the
+patch is removed when the last rebuild ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from fastload.runtime.core.zero_copy import BlankSheet
 
@@ -24,14 +24,15 @@ class Rebuild:
 
     Attributes:
         sheet: where blank variables lie.
-        blanks: every blank variable, with the stock way to its initial value.
+        blanks: every blank variable, with what returns its stock initial value.
         filled: ids of variables that are known to have their weights.
-        zeros: what blank variables hold on other backends than TensorFlow.
+        zeros: what blank variables hold on backends other than TensorFlow.
         lent: tensors over the twin, by address, where each goes to one variable only.
-        unfilled: give a variable of these backends its initial value, if it got no weights.
-        tape: recorded or replayed output specs, or None where layer calls are traced as ever.
-        argspecs: signatures of functions that Keras asked for.
-        wrapping: switches the wrapping of kernels; None until the first operation, see `kernels`.
+        unfilled: on these backends, what gives a variable without weights its initial value.
+        spec_cache: recorded output specs of layer calls; None where all calls are traced.
+        argspecs: signatures of functions that Keras inspected.
+        wrapping: switches the wrapping of kernels; None until the first operation, see
+            `bookkeeping`.
     """
 
     sheet: BlankSheet = field(default_factory=BlankSheet)
@@ -40,7 +41,7 @@ class Rebuild:
     zeros: dict[Any, Any] = field(default_factory=dict)
     lent: dict[int, Any] = field(default_factory=dict)
     unfilled: list[Callable[[], None]] = field(default_factory=list)
-    tape: Any = None
+    spec_cache: Any = None
     argspecs: dict[Any, Any] = field(default_factory=dict)
     wrapping: Callable[[bool], None] | None = None
 
@@ -62,13 +63,13 @@ def current_rebuild() -> Rebuild | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Tap:
-    """A function of Keras that a rebuild listens to.
+class Patch:
+    """A function of Keras's or TensorFlow's that is replaced during a rebuild.
 
     Attributes:
-        holder: the class or module that has it.
+        holder: the class or module that holds it.
         name: its attribute name.
-        make: given the stock function, returns the one to put in its place.
+        make: returns the replacement of the stock function that it is given.
     """
 
     holder: Any
@@ -82,30 +83,50 @@ _stock: dict[tuple[int, str], Any] = {}
 
 
 @contextmanager
-def rebuilding(rebuild: Rebuild, taps: Sequence[Tap]) -> Iterator[None]:
-    """Run the block as *rebuild*, with *taps* in place; fill what is still blank at the end."""
+def rebuilding(rebuild: Rebuild, patches: Sequence[Patch]) -> Iterator[None]:
+    """Run the block as *rebuild*, with *patches* in place; fill what is still blank at the end."""
     with ExitStack() as opened:
-        for tap in taps:
-            _open(tap)
-            opened.callback(_close, tap)
+        for patch in patches:
+            _open(patch)
+            opened.callback(_close, patch)
         token = _current.set(rebuild)
         opened.callback(_current.reset, token)
         yield
         rebuild.fill_forgotten()
 
 
-def _open(tap: Tap) -> None:
-    key = (id(tap.holder), tap.name)
+def _open(patch: Patch) -> None:
+    key = (id(patch.holder), patch.name)
     with _lock:
         if not _users.get(key):
-            _stock[key] = vars(tap.holder)[tap.name]
-            setattr(tap.holder, tap.name, tap.make(_stock[key]))
+            _stock[key] = vars(patch.holder)[patch.name]
+            setattr(patch.holder, patch.name, patch.make(_stock[key]))
         _users[key] = _users.get(key, 0) + 1
 
 
-def _close(tap: Tap) -> None:
-    key = (id(tap.holder), tap.name)
+def _close(patch: Patch) -> None:
+    key = (id(patch.holder), patch.name)
     with _lock:
         _users[key] -= 1
         if not _users[key]:
-            setattr(tap.holder, tap.name, _stock.pop(key))
+            setattr(patch.holder, patch.name, _stock.pop(key))
+
+
+_KERAS: Final = "keras."
+
+
+def can_come_later(initializer: Any, base: type[Any]) -> bool:
+    """Say whether *initializer* returns the same value when called later, without side effects.
+
+    Keras's own do if their seed is a number: they draw from a state of their own each time. One
+    that is seeded by a generator advances it, and a custom class may do anything.
+
+    Args:
+        initializer: the initializer of a variable.
+        base: Keras's base class of initializers.
+    """
+    return (
+        isinstance(initializer, base)
+        and type(initializer).__module__.startswith(_KERAS)
+        and isinstance(getattr(initializer, "seed", 0), int)
+    )

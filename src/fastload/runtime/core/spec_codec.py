@@ -1,4 +1,4 @@
-"""Specs of tensors, and nests of them, as JSON values and back."""
+"""Tensor specs, and nests of them, to JSON values and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PLAIN: Final = (type(None), bool, int, float, str)
 
 
 class NotPlainError(ValueError):
-    """A nest holds something that is no dense spec and no plain value, so it cannot be recorded."""
+    """A nest cannot be recorded: it holds neither a dense spec nor a plain value."""
 
 
 def encode(nest: Any, leaf: Callable[[Any], Any]) -> Any:
@@ -36,7 +36,9 @@ def encode(nest: Any, leaf: Callable[[Any], Any]) -> Any:
 
 
 def decode(value: Any, leaf: Callable[[Any], Any]) -> Any:
-    """Return the nest that `encode` made *value* of; *leaf* decodes what its twin encoded."""
+    """Return the nest that `encode` made *value* from; *leaf* decodes what its counterpart
+    encoded.
+    """
     if isinstance(value, _PLAIN):
         return value
     ((kind, inner),) = value.items()

@@ -1,4 +1,4 @@
-"""The seam to TensorFlow itself: the package, its protocol buffers, its checkpoint reader."""
+"""TensorFlow itself: the package, its protocol buffers, its checkpoint reader."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tensorflow() -> Any:
     """Import TensorFlow and return it.
 
     Raises:
-        MissingTensorFlowError: it is not installed; the message says which extra to install.
+        MissingTensorFlowError: it is not installed; the message names the extra to install.
     """
     return import_module("tensorflow")
 
@@ -40,11 +40,11 @@ def load_saved_model(export_dir: Any, tags: Any = None, options: Any = None) -> 
 
 
 def import_module(name: str) -> Any:
-    """Import *name*; a missing distribution becomes an error that says which extra brings it.
+    """Import *name*; for a missing distribution, the error names the extra that installs it.
 
     Raises:
         MissingTensorFlowError: the distribution that holds *name* is not installed.
-        UnsupportedRuntimeError: it is installed, and has no module of this name.
+        UnsupportedRuntimeError: it is installed, but has no module of this name.
     """
     root = name.partition(".")[0]
     if importlib.util.find_spec(root) is None:
@@ -53,8 +53,8 @@ def import_module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        is_of_it = error.name is not None and f"{name}.".startswith(f"{error.name}.")
-        if not is_of_it or error.name == root:
+        is_within = error.name is not None and f"{name}.".startswith(f"{error.name}.")
+        if not is_within or error.name == root:
             raise
         raise UnsupportedRuntimeError(
             f"{root} has no module {name!r}: this version is not known to fastload"
@@ -62,7 +62,7 @@ def import_module(name: str) -> Any:
 
 
 def make_lighter() -> None:
-    """Have TensorFlow, if this load is the first to import it, come in less time."""
+    """Make the import of TensorFlow faster, if it was not imported yet."""
     if "tensorflow" not in sys.modules and flag(os.environ, LAZY_IMPORT, unset=True):
         light_import.add()
 
@@ -86,7 +86,7 @@ def parse_saved_model(content: bytes) -> Any:
     """Parse the bytes of a `saved_model.pb` into a `SavedModel` message.
 
     Raises:
-        UnconvertibleModelError: these bytes are not one.
+        UnconvertibleModelError: the bytes are not such a message.
     """
     return _parsed(saved_model_message(), content, "saved_model.pb")
 
@@ -95,7 +95,7 @@ def parse_object_graph(content: bytes) -> Any:
     """Parse the bytes of a `SavedObjectGraph` message.
 
     Raises:
-        UnconvertibleModelError: these bytes are not one.
+        UnconvertibleModelError: the bytes are not such a message.
     """
     message = _messages("core.protobuf.saved_object_graph_pb2").SavedObjectGraph()
     return _parsed(message, content, "saved_model.pb")
@@ -105,7 +105,7 @@ def parse_meta_graph(content: bytes) -> Any:
     """Parse the bytes of a `MetaGraphDef` message.
 
     Raises:
-        UnconvertibleModelError: these bytes are not one.
+        UnconvertibleModelError: the bytes are not such a message.
     """
     message = _messages("core.protobuf.meta_graph_pb2").MetaGraphDef()
     return _parsed(message, content, "saved_model.pb")
@@ -115,14 +115,14 @@ def keras_metadata(content: bytes) -> Any:
     """Parse the bytes of a `keras_metadata.pb` into a `SavedMetadata` message.
 
     Raises:
-        UnconvertibleModelError: these bytes are not one.
+        UnconvertibleModelError: the bytes are not such a message.
     """
     message = _messages("python.keras.protobuf.saved_metadata_pb2").SavedMetadata()
     return _parsed(message, content, "keras_metadata.pb")
 
 
 def _messages(name: str) -> Any:
-    """Import the part *name* of TensorFlow, which defines messages.
+    """Import the module *name* of TensorFlow, which defines messages.
 
     Raises:
         MissingTensorFlowError: TensorFlow is not installed.
@@ -154,7 +154,7 @@ class Checkpoint:
         prefix: the checkpoint's path without `.index` (`.../variables/variables`).
 
     Raises:
-        UnconvertibleModelError: there is no readable checkpoint there.
+        UnconvertibleModelError: there is no readable checkpoint.
     """
 
     def __init__(self, prefix: Path) -> None:
@@ -200,7 +200,7 @@ class Checkpoint:
             UnconvertibleModelError: its bytes do not match their checksum.
         """
         value = self._get(key)
-        # The reader gives a string that is a scalar as bare bytes.
+        # The reader returns a scalar string as bare bytes.
         return np.array(value, dtype=object) if isinstance(value, bytes) else value
 
     def _get(self, key: str) -> Any:

@@ -1,9 +1,9 @@
-"""Run a library's own functions over other neighbours.
+"""Run a library's own functions with some of their globals replaced.
 
 Keras's loaders are functions that look their helpers up in their module. A transplant is a set of
-copies of a module's functions whose module is a copy too, with some names replaced: the code that
-runs is Keras's, to the byte, while the files it believes to read are the twin's. Nothing global is
-changed, so other threads see the stock module.
+copies of a module's functions with a copy of its globals, in which some names are replaced: the
+code that runs is Keras's, unchanged, while the files that it reads are the twin's. Nothing global
+changes, so other threads see the stock module.
 `docs/decisions/0006-run-the-stock-loaders-over-the-twin.md` says why this and not a loader of our
 own.
 """
@@ -22,14 +22,14 @@ _LIBRARIES: Final = ("keras.", "tf_keras.", "tensorflow.")
 
 
 def transplant(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of *module*'s names in which its own functions see *replaced* instead.
+    """Return a copy of *module*'s globals in which its own functions see *replaced*.
 
     Args:
-        module: the module whose functions are to be copied. Its classes are shared, not copied.
+        module: the module whose functions are copied. Its classes are shared, not copied.
         replaced: new values by global name. Every name must exist in *module*.
 
     Raises:
-        UnsupportedRuntimeError: *module* lacks one of the names: this version is not as expected.
+        UnsupportedRuntimeError: *module* lacks one of the names.
 
     Example:
         >>> import posixpath
@@ -80,10 +80,10 @@ def _belongs_to(value: object, module: ModuleType) -> bool:
 
 
 def _undecorated(value: object) -> object:
-    """Return what is inside of the wrappers that change nothing of what a function does.
+    """Return the function inside transparent wrappers.
 
-    Keras wraps its loaders to shorten tracebacks, and our hooks may stand in for them. Whatever
-    else wraps a function means to be called.
+    Keras wraps its loaders to shorten tracebacks, and our hooks may stand in for them. Any other
+    wrapper is meant to be called.
     """
     while _is_transparent(value):
         value = value.__wrapped__  # type: ignore[attr-defined]
@@ -101,7 +101,7 @@ def _is_transparent(value: object) -> bool:
 def _rebound(
     value: Any, names: dict[str, Any], swapped: Callable[[Any], Any]
 ) -> Callable[..., Any]:
-    """Return a copy of the function *value* that sees *names*, also where they are defaults."""
+    """Return a copy of the function *value* with the globals *names*; defaults are replaced too."""
     plain = cast("FunctionType", _undecorated(value))  # `_belongs_to` saw that it is one
     defaults = tuple(map(swapped, plain.__defaults__ or ()))
     copy = FunctionType(plain.__code__, names, plain.__name__, defaults, plain.__closure__)

@@ -1,4 +1,4 @@
-"""What Keras's `.keras` loaders read: an archive and a store of variables, both from a twin."""
+"""What Keras's `.keras` loaders read, from a twin: an archive and a store of variables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, final
 import numpy as np
 
 from fastload.runtime.core.zero_copy import MappedArray
-from fastload.twin.documents import MIGRATION, STATE
+from fastload.twin.format import MIGRATION, STATE
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinGroup
 
@@ -21,7 +21,7 @@ WEIGHTS_MEMBER: Final = "model.weights.h5"
 class TwinArchive:
     """The part of `zipfile.ZipFile` that the loaders use.
 
-    The weights member is listed but empty: the store reads the twin instead.
+    The weights member is listed but empty: the store reads the twin.
     """
 
     def __init__(self, twin: Twin) -> None:
@@ -41,11 +41,13 @@ class TwinArchive:
         return io.BytesIO(self.read(name))
 
     def infolist(self) -> list[Any]:
-        """Return no members: the sizes were checked when the source was read."""
+        """Return an empty list: sizes were checked when the source was read."""
         return []
 
     def extractall(self, path: Any = None, members: Any = None) -> None:
-        """Write the assets below *path*; their names were checked when the source was read."""
+        """Write the assets to the folder *path*; their names were checked when the source was
+        read.
+        """
         for name in self._twin.manifest.documents:
             if name.startswith("assets/"):
                 target = Path(path or ".", name)
@@ -69,18 +71,18 @@ def twin_store(stock: type[Any], twin: Twin) -> type[Any]:
     class TwinStore(stock):  # type: ignore[misc]
         """Variables by path, from the twin.
 
-        Each path gives a view of its own: nothing here is a cursor.
+        Each `get` returns an independent view.
         """
 
         def __init__(self, *_: Any, **__: Any) -> None:
             pass
 
         def get(self, path: str) -> Any:
-            """Return the variables below *path* as a mapping; an empty one where there are none."""
+            """Return the variables below *path* by name."""
             return _variables(root, path)
 
         def has_path(self, path: str) -> bool:
-            """Say whether there is anything at *path*."""
+            """Say whether *path* exists."""
             return path in root
 
         def __bool__(self) -> bool:
@@ -93,7 +95,7 @@ def twin_store(stock: type[Any], twin: Twin) -> type[Any]:
 
 
 def _variables(root: TwinGroup, path: str) -> dict[str, np.ndarray[Any, Any]]:
-    # The second is what Keras 2.13 wrote.
+    # Keras 2.13 wrote the second.
     for candidate in (path, path.replace("layers", "_layer_checkpoint_dependencies")):
         place = f"{candidate}/vars" if candidate else "vars"
         if place in root:

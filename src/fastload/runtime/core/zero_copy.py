@@ -1,8 +1,8 @@
 """Arrays of the twin as TensorFlow tensors, without a copy.
 
-TensorFlow never writes into a buffer that it was handed through DLPack: an assignment makes a new
-one (`tests/runtime/test_zero_copy.py` shows it for every kind of update). The twin's pages are
-mapped copy-on-write besides, so no way leads from a model to the file.
+TensorFlow never writes into a buffer that it received through DLPack: an assignment allocates a new
+one (`tests/runtime/test_zero_copy.py` shows it for every kind of update). Besides, the twin's pages
+are mapped copy-on-write, so a model can never change the file.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from fastload.twin.format import ALIGNMENT_BYTES
 
 
 class MappedArray(np.ndarray[Any, np.dtype[Any]]):
-    """An array of the twin that becomes a tensor without a copy wherever TensorFlow converts it.
+    """An array of the twin that TensorFlow converts to a tensor without a copy.
 
-    It is an ordinary array to everything else (a custom layer's `load_own_variables`, for one).
-    Only views made by `of` alias; whatever numpy derives from one is copied as any array is.
+    To everything else (say, a custom layer's `load_own_variables`) it is an ordinary array. Only
+    views made by `of` are shared; arrays that numpy derives from them are copied as usual.
     """
 
     _mapped = False
 
     @classmethod
     def of(cls, array: np.ndarray[Any, Any]) -> MappedArray:
-        """Return a view of *array*, which must lie in a twin or in memory that nobody writes to."""
+        """Return a view of *array*, which must lie in a twin or in memory that is never written."""
         view = array.view(cls)
         view._mapped = True
         return view
 
     @property
     def can_be_shared(self) -> bool:
-        """Whether a framework can use the memory as it is, and nobody else's is in it."""
-        return self._mapped and _lies_well(self)
+        """Whether a framework can use the memory as it is."""
+        return self._mapped and _is_usable_in_place(self)
 
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
         """Convert to a tensor (TensorFlow's own protocol since 2.12)."""
@@ -50,17 +50,16 @@ class MappedArray(np.ndarray[Any, np.dtype[Any]]):
 
 
 def tensor_over(array: np.ndarray[Any, Any]) -> Any:
-    """Return a CPU tensor that shares the memory of *array* where TensorFlow can; else a copy.
+    """Return a CPU tensor over the memory of *array* where TensorFlow allows it; else a copy.
 
-    The address is checked first: TensorFlow aborts the process when it is handed one that is not a
-    multiple of 64.
+    The address is checked first: TensorFlow aborts the process where it is not a multiple of 64.
     """
     plain = np.asarray(array)
     if not _can_alias(plain):
         return _copied(plain)
     if _NUMPY_ABORTS:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(_owner(plain)))
-    # The name of a dtype takes numpy longer than all else here.
+    # numpy takes longer to name a dtype than everything else here takes.
     is_numpys_own = plain.dtype.isbuiltin == 1
     carrier = None if is_numpys_own else _EXTENSION_CARRIERS.get(plain.dtype.name)
     from_dlpack = eager.runtime().dlpack.from_dlpack
@@ -77,40 +76,40 @@ def _copied(plain: np.ndarray[Any, Any]) -> Any:
     carrier = _EXTENSION_CARRIERS.get(plain.dtype.name)
     if carrier is None:
         return eager.tensor_of(plain)
-    # TensorFlow up to 2.12 has a bfloat16 of its own, and takes nobody else's.
+    # TensorFlow up to 2.12 has a bfloat16 of its own, and accepts no other.
     return eager.bitcast(eager.tensor_of(plain.view(carrier)), plain.dtype.name)
 
 
-#: numpy before 1.24 frees what it lent through DLPack without holding Python's lock, and a mapping
-#: that is freed so ends the process (https://github.com/numpy/numpy/issues/22507). There a mapping
-#: that a tensor shares is never freed.
+#: numpy before 1.24 frees memory exported through DLPack without holding the GIL, which aborts the
+#: process for a mapping (https://github.com/numpy/numpy/issues/22507). There a mapping that a
+#: tensor shares is never freed.
 _NUMPY_ABORTS: Final = tuple(map(int, np.__version__.split(".")[:2])) < (1, 24)
 
 
 def _owner(array: np.ndarray[Any, Any]) -> Any:
-    """Return what owns the memory of *array*."""
+    """Return the object that owns the memory of *array*."""
     owner: Any = array
     while isinstance(owner, np.ndarray) and owner.base is not None:
         owner = owner.base
     return owner
 
 
-#: DLPack in numpy knows no ml_dtypes; these travel as integers of the same width, and TensorFlow
-#: bit-casts them.
+#: numpy's DLPack does not know ml_dtypes; these are passed as integers of the same width, which
+#: TensorFlow bit-casts.
 _EXTENSION_CARRIERS = {"bfloat16": "uint16"}
 
 
 def address_of(array: np.ndarray[Any, Any]) -> int:
-    """Return where the values of *array* are in memory."""
+    """Return the memory address of the values of *array*."""
     address: int = array.ctypes.data
     return address
 
 
 def _can_alias(array: np.ndarray[Any, Any]) -> bool:
-    return has_dlpack(array.dtype) and _lies_well(array)
+    return has_dlpack(array.dtype) and _is_usable_in_place(array)
 
 
-def _lies_well(array: np.ndarray[Any, Any]) -> bool:
+def _is_usable_in_place(array: np.ndarray[Any, Any]) -> bool:
     return (
         array.size > 0
         and array.flags.c_contiguous
@@ -121,17 +120,17 @@ def _lies_well(array: np.ndarray[Any, Any]) -> bool:
 
 def has_dlpack(dtype: np.dtype[Any]) -> bool:
     """Say whether tensors can share memory with arrays of *dtype*."""
-    # 1 is numpy's own in native byte order: some types of ml_dtypes call themselves floats too.
+    # 1 means numpy's own, in native byte order: some types of ml_dtypes have the kind `f` too.
     is_numpys_own = dtype.isbuiltin == 1 and dtype.kind in "iufc"
     return is_numpys_own or dtype.name in _EXTENSION_CARRIERS
 
 
-#: Variables that are nothing but a handle; wrappers know better what an assignment is.
+#: Variables that are nothing but a handle; wrappers define assignment in their own ways.
 _PLAIN_VARIABLES = frozenset({"ResourceVariable", "UninitializedVariable"})
 
 
 def assign(variable: Any, value: Any) -> None:
-    """Assign a tensor to a TensorFlow variable, by the operation alone where that is all there is.
+    """Assign a tensor to a TensorFlow variable; to a plain one by the operation alone.
 
     Raises:
         ValueError: their shapes differ.
@@ -139,7 +138,6 @@ def assign(variable: Any, value: Any) -> None:
     if type(variable).__name__ in _PLAIN_VARIABLES and _agree(variable, value):
         _operations().assign_variable_op(variable.handle, value)
     else:
-        # A mismatch is reported as ever.
         variable.assign(value)
 
 
@@ -153,9 +151,9 @@ def _agree(variable: Any, value: Any) -> bool:
 
 
 class BlankSheet:
-    """Zeros for variables whose weights come in a moment: anonymous mappings that they share.
+    """Zeros for variables that will get their weights shortly: anonymous mappings that they share.
 
-    The pages are never touched, so a blank variable costs no memory and no time, whatever its size.
+    The pages are never touched, so a blank variable takes no memory and no time.
     """
 
     def __init__(self) -> None:
@@ -164,7 +162,7 @@ class BlankSheet:
 
     @staticmethod
     def fits(dtype: Any) -> bool:
-        """Say whether a tensor of *dtype* (a TensorFlow dtype) can lie on a sheet at all."""
+        """Say whether a tensor of *dtype* (a TensorFlow dtype) can lie on a sheet."""
         return bool(dtype.is_floating or dtype.is_integer or dtype.is_complex)
 
     def tensor(self, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -175,14 +173,14 @@ class BlankSheet:
         return self._tensors[key]
 
     def cut(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        """Return an array of zeros of *shape* and *dtype*, which is not to be written to."""
+        """Return an array of zeros of *shape* and *dtype*, which must not be written to."""
         nbytes = math.prod(shape) * dtype.itemsize
         if nbytes > self._sheets[-1].size:
             self._sheets.append(_sheet(nbytes))
         return self._sheets[-1][:nbytes].view(dtype).reshape(shape)
 
     def holds(self, tensor: Any) -> bool:
-        """Say whether *tensor* still lies on a sheet: its variable was never given its weights."""
+        """Say whether *tensor* still lies on a sheet: its variable never got its weights."""
         address = np.asarray(tensor).ctypes.data
         return any(
             sheet.ctypes.data <= address < sheet.ctypes.data + sheet.size for sheet in self._sheets

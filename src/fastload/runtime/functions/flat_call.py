@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from fastload.runtime.core import eager
-from fastload.runtime.core.conditions import asked
+from fastload.runtime.core.conditions import program_options
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.transplant import require
 from fastload.runtime.functions.flat_function import FlatFunction
@@ -45,7 +45,7 @@ class FlatCall:
                 weights = [eager.copied(weight) for weight in weights]
         self.weights = list(weights)
         self._plain = plain
-        self._asked = asked() if function.is_optimized else None
+        self._asked = program_options() if function.is_optimized else None
         self._lock = threading.Lock()
         registered(function, self)
 
@@ -55,7 +55,7 @@ class FlatCall:
         options = context.function_call_options
         config = options.config_proto_serialized
         if function.is_optimized:
-            if asked() != self._asked:
+            if program_options() != self._asked:
                 return self._made_plain()(inputs)
             config = without_optimizers(config)
         attributes = ("executor_type", options.executor_type or "", "config_proto", config)

@@ -1,9 +1,9 @@
-"""Output specs of Keras 2 layer calls: recorded at a model's first rebuild, replayed at later ones.
+"""The output-spec cache: what Keras 2's symbolic layer calls return, recorded at the first rebuild.
 
 Keras 2 traces every symbolic layer call in a scratch graph, only to learn shape, dtype and name of
-the outputs: half of the time of a rebuild. A call is recorded if the layer and all below it are
-Keras's own and the trace left no mark on them but those that a replay can leave too; it is replayed
-only for the same layer on inputs with the same specs. Everything else is traced as ever.
+the outputs: half of the time of a rebuild. A call is recorded if the layer and all layers in it are
+Keras's own, and tracing changed nothing on them but what a replay can set too; it is replayed only
+for the same layer on inputs with the same specs. All other calls are traced.
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ from typing import Any, Final
 from fastload.runtime.core.rebuild import current_rebuild
 from fastload.runtime.core.spec_codec import NotPlainError, decode, decode_spec, encode, encode_spec
 from fastload.runtime.core.tensorflow import tensorflow
-from fastload.runtime.keras2.layers import Keras2
+from fastload.runtime.keras2.keras2_parts import Keras2
 
 #: Their outputs depend on a Python function or on values, not on specs alone.
 _OPAQUE: Final = frozenset(
     {"Lambda", "TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty"}
 )
-#: What the first call of a layer leaves on it; `_set_save_spec` sets the outer layer's own specs.
+#: Attributes that a layer's first call sets; `_set_save_spec` sets the outer layer's own specs.
 _CALL_MARKS: Final = ("_called", "_saved_model_inputs_spec", "_saved_model_arg_spec")
 
 
-class Tape:
-    """What symbolic layer calls give, by call.
+class SpecCache:
+    """What symbolic layer calls return, by call.
 
     Args:
-        recorded: what an earlier rebuild recorded; empty to record now.
+        recorded: `calls` of an earlier rebuild; empty at the first.
     """
 
     def __init__(self, recorded: Mapping[str, Any]) -> None:
         self._calls: dict[str, Any] = dict(recorded)
         self._known = len(self._calls)
-        #: How often a trace of this rebuild asked for the learning phase.
-        self.asked_for_phase = 0
+        #: How often this rebuild's traces have read the learning phase.
+        self.phase_reads = 0
 
     @property
     def calls(self) -> Mapping[str, Any]:
-        """Everything that is known, as JSON values."""
+        """All recorded calls, as JSON values."""
         return self._calls
 
     @property
     def grew(self) -> bool:
-        """Say whether this rebuild learned calls that were not recorded before."""
+        """Whether this rebuild recorded further calls."""
         return len(self._calls) > self._known
 
     def recall(self, key: str) -> Any:
-        """Return what was recorded for *key*, or None."""
+        """Return the call recorded under *key*, or None."""
         return self._calls.get(key)
 
     def learn(self, key: str, call: Any) -> None:
@@ -57,59 +57,60 @@ class Tape:
         self._calls[key] = call
 
 
-def tap_inference(parts: Keras2) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the tap on `Layer._infer_output_signature`."""
+def patched_infer_output_signature(parts: Keras2, stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the replacement of `Layer._infer_output_signature`."""
 
-    def make(stock: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(stock)
-        def infer_output_signature(self: Any, *arguments: Any) -> Any:
-            rebuild = current_rebuild()
-            if rebuild is None or rebuild.tape is None or not _is_own(parts, self):
-                return stock(self, *arguments)
-            return _infer(parts, stock, rebuild.tape, self, arguments)
+    @functools.wraps(stock)
+    def infer_output_signature(self: Any, *arguments: Any) -> Any:
+        rebuild = current_rebuild()
+        if rebuild is None or rebuild.spec_cache is None or not _is_own(parts, self):
+            return stock(self, *arguments)
+        return _infer(parts, stock, rebuild.spec_cache, self, arguments)
 
-        return infer_output_signature
-
-    return make
+    return infer_output_signature
 
 
-def tap_learning_phase(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """Take note of who asks for the learning phase: before Keras 2.12 that sets it.
+def patched_learning_phase(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Count reads of the learning phase: before Keras 2.12 a read sets it.
 
-    From then on every layer of the process that is called without `training` is told that value.
+    From then on every layer of the process that is called without `training` gets that value.
     """
 
     @functools.wraps(stock)
     def learning_phase() -> Any:
         rebuild = current_rebuild()
-        if rebuild is not None and rebuild.tape is not None:
-            rebuild.tape.asked_for_phase += 1
+        if rebuild is not None and rebuild.spec_cache is not None:
+            rebuild.spec_cache.phase_reads += 1
         return stock()
 
     return learning_phase
 
 
 def _infer(
-    parts: Keras2, stock: Callable[..., Any], tape: Tape, layer: Any, arguments: tuple[Any, ...]
+    parts: Keras2,
+    stock: Callable[..., Any],
+    spec_cache: SpecCache,
+    layer: Any,
+    arguments: tuple[Any, ...],
 ) -> Any:
     inputs, args, kwargs, _ = arguments
-    # As stock does inside its scratch graph: the scope gives the variables their names.
+    # Stock does so inside its scratch graph; the scope names the variables.
     with parts.backend.name_scope(layer._name_scope()):
         layer._maybe_build(inputs)
     key = _key(parts, layer, arguments)
-    recorded = tape.recall(key) if key else None
+    recorded = spec_cache.recall(key) if key else None
     if recorded is not None:
         layer._set_save_spec(inputs, args, kwargs)
         return _replay(parts, layer, recorded)
-    before, asked = _state(layer), tape.asked_for_phase
+    before, reads = _state(layer), spec_cache.phase_reads
     outputs = stock(layer, *arguments)
     if key and (call := _recording(parts, layer, before, outputs)) is not None:
-        tape.learn(key, {**call, "asks_for_phase": tape.asked_for_phase > asked})
+        spec_cache.learn(key, {**call, "asks_for_phase": spec_cache.phase_reads > reads})
     return outputs
 
 
 def _key(parts: Keras2, layer: Any, arguments: Any) -> str | None:
-    """Return what the outputs of this call depend on, or None if it must be traced."""
+    """Return a key of all that the outputs depend on, or None if the call must be traced."""
     if (hasattr(layer, "_set_inputs") and not layer.inputs) or not all(
         _is_plain(parts, inner) for inner in layer._flatten_layers()
     ):
@@ -128,7 +129,7 @@ def _is_own(parts: Keras2, layer: Any) -> bool:
 
 
 def _is_plain(parts: Keras2, layer: Any) -> bool:
-    """Say whether the outputs of *layer* follow from its config and the specs of its inputs."""
+    """Say whether the outputs of *layer* depend on its config and its inputs' specs alone."""
     return (
         layer.built
         and _is_own(parts, layer)
@@ -140,15 +141,17 @@ def _is_plain(parts: Keras2, layer: Any) -> bool:
 
 
 def _has_yet_to_seed(layer: Any) -> bool:
-    """Say whether the first call of *layer* makes its random generator, as in Keras 2.8."""
+    """Say whether the first call of *layer* creates its random generator, as in Keras 2.8."""
     return not getattr(getattr(layer, "_random_generator", None), "_built", True)
 
 
 def _state(layer: Any) -> list[dict[str, tuple[Any, int]]]:
-    """Return what a trace could change on *layer* and those below: attributes, lengths of lists."""
+    """Return what a trace could change on *layer* and its inner layers: attributes, list
+    lengths.
+    """
     return [
         {
-            # The value is held, so that no later object can be mistaken for it.
+            # Holding the value keeps its id from being reused.
             name: (value, len(value) if isinstance(value, (list, dict)) else 0)
             for name, value in vars(inner).items()
         }
@@ -157,14 +160,14 @@ def _state(layer: Any) -> list[dict[str, tuple[Any, int]]]:
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
-    """Return the names of attributes that came, went, are another object or another length."""
+    """Return the names of attributes that were added, removed, replaced or resized."""
     both = old.keys() & new.keys()
     same = {n for n in both if old[n][0] is new[n][0] and old[n][1] == new[n][1]}
     return (old.keys() | new.keys()) - same
 
 
 def _recording(parts: Keras2, layer: Any, before: list[Any], outputs: Any) -> dict[str, Any] | None:
-    """Return what a replay of the call that was just traced needs, or None if none can do it."""
+    """Return the record of the call that was just traced, or None if it cannot be replayed."""
     after = _state(layer)
     if len(before) != len(after):
         return None
@@ -184,7 +187,7 @@ def _recording(parts: Keras2, layer: Any, before: list[Any], outputs: Any) -> di
 def _replay(parts: Keras2, layer: Any, recorded: Mapping[str, Any]) -> Any:
     inner_layers = list(layer._flatten_layers())[1:]
     for inner, marks in zip(inner_layers, recorded["marks"], strict=True):
-        # Around Keras's attribute tracking, as Keras itself sets them.
+        # Keras itself sets them without attribute tracking.
         vars(inner).update({name: decode(value, _no_leaf) for name, value in marks.items()})
     if recorded["asks_for_phase"]:
         parts.backend.learning_phase()

@@ -13,7 +13,7 @@ from fastload.runtime.core.tensorflow import first_module, import_module, parse_
 from fastload.runtime.core.transplant import Overlay, require, transplant
 from fastload.runtime.core.zero_copy import assign, tensor_over
 from fastload.runtime.saved_model.model_signatures import attach_signatures
-from fastload.twin.documents import OBJECT_GRAPH, SOURCE_NODES, VARIABLES
+from fastload.twin.format import OBJECT_GRAPH, SOURCE_NODES, VARIABLES
 from fastload.twin.reader import Twin
 
 

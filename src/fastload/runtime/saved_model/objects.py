@@ -1,7 +1,7 @@
-"""TensorFlow's loader of objects, run over a twin: variables share its pages, functions come late.
+"""Twin to the object of `tf.saved_model.load`: variables share its pages, functions come late.
 
-Everything that `tf.saved_model.load` leaves behind is made by TensorFlow's own code, object by
-object; only functions are left to the moment when somebody looks at them.
+Everything that the stock loader leaves behind is made by TensorFlow's own code, object by object;
+only functions are materialized on first access.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastload.errors import UnsupportedRuntimeError
-from fastload.runtime.core.kernels import tap_kernels
+from fastload.errors import BypassError, RestoreError, TwinCorruptError, UnsupportedRuntimeError
+from fastload.runtime.core.bookkeeping import kernel_patches
+from fastload.runtime.core.collector import paused_collector
 from fastload.runtime.core.late import late, once_alive, taking_state
 from fastload.runtime.core.rebuild import Rebuild, rebuilding
 from fastload.runtime.core.tensorflow import import_module, parse_saved_model
@@ -26,7 +27,7 @@ from fastload.runtime.saved_model.concrete_functions import (
 )
 from fastload.runtime.saved_model.deserialization import Deserialization
 from fastload.runtime.saved_model.loader import no_debug_info
-from fastload.twin.documents import (
+from fastload.twin.format import (
     FUNCTION_INDEX,
     FUNCTIONS,
     OTHER_STATE,
@@ -90,7 +91,7 @@ class _Load:
 
     def partial(self, filters: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
         """Load the objects at these paths, but for those that are given; with None, load all."""
-        with rebuilding(Rebuild(), tap_kernels()):
+        with rebuilding(Rebuild(), kernel_patches()):
             found: dict[str, Any] = self._load_partial(self._path, filters, self._tags)
         return found
 
@@ -291,3 +292,25 @@ class _LateTensor:
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self.make = make
+
+
+def restore_saved_model(twin: Twin, path: str, tags: Any) -> Any:
+    """Return the object that `tf.saved_model.load` would return for the twin's source.
+
+    Args:
+        twin: a twin with a function section.
+        path: the SavedModel's folder.
+        tags: as in the stock loader.
+
+    Raises:
+        TwinCorruptError: a document of the twin is not what was written.
+        RestoreError: TensorFlow raised where stock may not have.
+        BypassError: TensorFlow cannot be driven as expected, or lacks an operation.
+    """
+    try:
+        with paused_collector():
+            return load_objects(twin, path, tags)
+    except (BypassError, TwinCorruptError, MemoryError):
+        raise
+    except Exception as error:
+        raise RestoreError(twin.path, f"{type(error).__name__}: {error}") from error

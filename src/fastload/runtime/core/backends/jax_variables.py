@@ -1,8 +1,8 @@
-"""Variables of Keras 3 on JAX: they start blank; Keras itself shares the memory of their weights.
+"""Variables of Keras 3 on JAX: they start blank; Keras itself assigns weights without a copy.
 
-Arrays of JAX never change: a variable that is updated gets another one. On a CPU, `jnp.asarray` of
+JAX arrays never change: a variable that is updated gets another one. On a CPU, `jnp.asarray` of
 memory at a multiple of 64 bytes, with a dtype, is an array over that memory, and JAX copies before
-it gives away memory that is not its own; `tests/backends/test_jax_memory.py` shows both.
+it donates memory that is not its own; `tests/backends/test_jax_memory.py` shows both.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
-from fastload.runtime.core.backends.initial_values import can_come_later
-from fastload.runtime.core.rebuild import Rebuild, Tap, current_rebuild
+from fastload.runtime.core.rebuild import Patch, Rebuild, can_come_later, current_rebuild
 from fastload.runtime.core.tensorflow import first_module, import_module
 from fastload.runtime.core.transplant import require
 
@@ -24,33 +23,33 @@ _MAKES = "_initialize_with_initializer"
 
 
 def require_plain() -> None:
-    """Check that a variable made now holds an array, and that of Keras's plain class.
+    """Check that a variable created now would be a plain one that holds an array.
 
     Raises:
-        UnsupportedRuntimeError: Keras keeps its variables in Flax.
-        UnsupportedRequestError: the load is inside of a transformation of JAX's.
+        UnsupportedRuntimeError: Keras's variables are Flax's.
+        UnsupportedRequestError: the load is inside a JAX transformation.
     """
     config = sys.modules["keras.src.backend.config"]
     if getattr(config, "is_nnx_enabled", lambda: False)():
-        raise UnsupportedRuntimeError("Keras keeps its variables in Flax (NNX)")
+        raise UnsupportedRuntimeError("Keras's variables are Flax's (NNX)")
     core: Any = first_module("jax._src.core")
     require(core, ["trace_state_clean"])
     if not core.trace_state_clean():
-        raise UnsupportedRequestError("the load is inside of a transformation of JAX's")
+        raise UnsupportedRequestError("the load is inside a JAX transformation")
 
 
-def taps(variable: type[Any], initializer: type[Any]) -> list[Tap]:
-    """Return the tap on Keras's class of variables.
+def patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
+    """Return the patch of Keras's class of variables.
 
     Raises:
-        UnsupportedRuntimeError: the class is not shaped as expected.
+        UnsupportedRuntimeError: the class lacks the method.
     """
     if _MAKES not in vars(variable):
-        raise UnsupportedRuntimeError(f"Keras's variables on JAX have no {_MAKES} of their own")
-    return [Tap(variable, _MAKES, functools.partial(_tap_variables, initializer))]
+        raise UnsupportedRuntimeError(f"Keras's variables on JAX do not define {_MAKES}")
+    return [Patch(variable, _MAKES, functools.partial(_patched_initialize, initializer))]
 
 
-def _tap_variables(base: type[Any], stock: Callable[..., Any]) -> Callable[..., Any]:
+def _patched_initialize(base: type[Any], stock: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(stock)
     def initialize(self: Any, initializer: Any) -> None:
         rebuild = current_rebuild()
@@ -66,13 +65,13 @@ def _tap_variables(base: type[Any], stock: Callable[..., Any]) -> Callable[..., 
 
 
 def _fill(stock: Callable[..., Any], variable: Any, initializer: Any, blank: Any) -> None:
-    """Give *variable* the value that stock gives it, if it got no weights."""
+    """Give *variable* its stock initial value, if it got no weights."""
     if variable._value is blank:
         stock(variable, initializer)
 
 
 def _can_wait(variable: Any) -> bool:
-    """Say whether *variable* is an ordinary one of a dtype that JAX has as it is set now."""
+    """Say whether *variable* is an ordinary one, of a dtype that JAX has enabled."""
     if variable._layout is not None or not all(variable._shape):
         return False
     dtype = import_module("jax.numpy").dtype(variable._dtype)
@@ -80,7 +79,7 @@ def _can_wait(variable: Any) -> bool:
 
 
 def _blank(rebuild: Rebuild, shape: tuple[int, ...], dtype: str) -> Any:
-    """Return an array of zeros over the blank sheet: one for each shape and dtype."""
+    """Return an array of zeros over the blank sheet, the same one for each shape and dtype."""
     key = (shape, dtype)
     if key not in rebuild.zeros:
         numpy_dtype = np.dtype(import_module("jax.numpy").dtype(dtype))

@@ -1,4 +1,4 @@
-"""Variables of Keras 3 on TensorFlow: they start blank, and share the memory of their weights."""
+"""Variables of Keras 3 on TensorFlow: they start blank, and get their weights without a copy."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from fastload.runtime.core.backends.initial_values import can_come_later
+from fastload.runtime.core.bookkeeping import kernel_patches
 from fastload.runtime.core.eager import require_plain_tensorflow
-from fastload.runtime.core.kernels import tap_kernels
-from fastload.runtime.core.rebuild import Rebuild, Tap, current_rebuild
+from fastload.runtime.core.rebuild import Patch, Rebuild, can_come_later, current_rebuild
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.core.transplant import require
 from fastload.runtime.core.zero_copy import BlankSheet, assign
@@ -19,7 +18,7 @@ _ASSIGNS = "_direct_assign"
 
 
 def require_plain() -> None:
-    """Check that a variable made now is an ordinary one.
+    """Check that a variable created now would be an ordinary one.
 
     Raises:
         UnsupportedRequestError: eager execution is off, or a distribution is active.
@@ -27,22 +26,22 @@ def require_plain() -> None:
     require_plain_tensorflow()
 
 
-def taps(variable: type[Any], initializer: type[Any]) -> list[Tap]:
-    """Return the taps on Keras's class of variables, and on TensorFlow's operations below it.
+def patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
+    """Return the patches of Keras's class of variables, and of the operations that it uses.
 
     Raises:
-        UnsupportedRuntimeError: the class is not shaped as expected.
+        UnsupportedRuntimeError: the class lacks a method.
     """
     require(variable, [_MAKES, _ASSIGNS])
     return [
-        Tap(variable, _MAKES, functools.partial(_tap_variables, initializer)),
-        Tap(variable, _ASSIGNS, _tap_assignments),
-        *tap_kernels(),
+        Patch(variable, _MAKES, functools.partial(_patched_initialize, initializer)),
+        Patch(variable, _ASSIGNS, _patched_direct_assign),
+        *kernel_patches(),
     ]
 
 
-def _tap_assignments(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """Note which variables have their weights; share the memory of what they are given."""
+def _patched_direct_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Note which variables have their weights; assign without a copy."""
 
     @functools.wraps(stock)
     def direct_assign(self: Any, value: Any) -> None:
@@ -56,7 +55,7 @@ def _tap_assignments(stock: Callable[..., Any]) -> Callable[..., Any]:
     return direct_assign
 
 
-def _tap_variables(base: type[Any], stock: Callable[..., Any]) -> Callable[..., Any]:
+def _patched_initialize(base: type[Any], stock: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(stock)
     def initialize(self: Any, initializer: Any) -> None:
         rebuild = current_rebuild()
@@ -64,7 +63,7 @@ def _tap_variables(base: type[Any], stock: Callable[..., Any]) -> Callable[..., 
             stock(self, initializer)
             return
         stock(self, functools.partial(_blank, rebuild))
-        # Keras's own way to the value, once the variable turns out to have no weights in the file.
+        # Keras's own initial value, for a variable without weights in the file.
         rebuild.blanks.append((self._value, lambda: initializer(self._shape, dtype=self._dtype)))
 
     return initialize

@@ -1,7 +1,7 @@
 """Variables of Keras 3 on PyTorch: they start blank, and take over the memory of their weights.
 
-PyTorch writes into the memory of a parameter. What it writes stays in this process, for the twin is
-mapped copy-on-write, and in this model, for each load maps the twin anew; within a load, each array
+PyTorch writes into the memory of a parameter. The write stays in this process, as the twin is
+mapped copy-on-write, and in this model, as each load maps the twin anew; within a load, each array
 of the twin goes to one variable at most.
 """
 
@@ -17,8 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
-from fastload.runtime.core.backends.initial_values import can_come_later
-from fastload.runtime.core.rebuild import Rebuild, Tap, current_rebuild
+from fastload.runtime.core.rebuild import Patch, Rebuild, can_come_later, current_rebuild
 from fastload.runtime.core.tensorflow import first_module, import_module
 from fastload.runtime.core.transplant import require
 from fastload.runtime.core.zero_copy import MappedArray, address_of
@@ -34,14 +33,14 @@ _USED: Final = (
     "to_torch_dtype",
 )
 _HOST: Final = "cpu"
-#: Initializers whose tensors lie in memory as numpy would have them. A parameter keeps the layout
-#: of its first value for life, and its layout chooses the kernels that compute with it.
-_ROW_BY_ROW: Final = frozenset(
+#: Initializers whose tensors are in C order. A parameter keeps the layout of its first value for
+#: life, and PyTorch chooses kernels by the layout.
+_IN_C_ORDER: Final = frozenset(
     {"Zeros", "Ones", "RandomNormal", "TruncatedNormal", "RandomUniform", "VarianceScaling"}
     | {f"{who}{what}" for who in ("Glorot", "He", "Lecun") for what in ("Normal", "Uniform")}
 )
-#: Initializers of other layouts that take long; PyTorch tells the layout without computing.
-_ASKED: Final = frozenset({"Orthogonal"})
+#: Slow initializers of other layouts; PyTorch's `meta` device gives the layout without computing.
+_IN_LAYOUT_OF_META: Final = frozenset({"Orthogonal"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +49,8 @@ class _Blank:
 
     Attributes:
         parameter: the parameter.
-        version: counts what was written into it.
-        holders: how many tensors share its memory: more, and somebody looks at it.
+        version: PyTorch's count of writes into it.
+        holders: how many tensors share its memory; more mean that it is in use elsewhere.
     """
 
     parameter: Any
@@ -69,16 +68,16 @@ class _Blank:
 
     @property
     def is_untouched(self) -> bool:
-        """Whether nothing was written into it, and nobody else has its memory."""
+        """Whether nothing was written into it, and no further tensor shares its memory."""
         return self.is_unwritten and _holders(self.parameter) == self.holders
 
 
 def require_plain() -> None:
-    """Check that a parameter made now is an ordinary one.
+    """Check that a parameter created now would be an ordinary one.
 
     Raises:
-        UnsupportedRequestError: it would be a tensor for inference only, or a stand-in for one.
-        UnsupportedRuntimeError: PyTorch is not shaped as expected.
+        UnsupportedRequestError: it would be an inference tensor, or a dispatch mode is active.
+        UnsupportedRuntimeError: PyTorch lacks an interface that is needed.
     """
     torch = import_module("torch")
     require(torch._C, ["_len_torch_dispatch_stack", "_storage_Use_Count"])
@@ -89,19 +88,19 @@ def require_plain() -> None:
         raise UnsupportedRequestError("a dispatch mode of PyTorch is active")
 
 
-def taps(variable: type[Any], initializer: type[Any]) -> list[Tap]:
-    """Return the taps on Keras's class of variables.
+def patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
+    """Return the patches of Keras's class of variables.
 
     Raises:
-        UnsupportedRuntimeError: the class is not shaped as expected.
+        UnsupportedRuntimeError: the class lacks a method.
     """
     core = _core()
     makers: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
-        _MAKES: functools.partial(_tap_variables, core, initializer),
-        _CONVERTS: functools.partial(_tap_conversions, core),
-        _ASSIGNS: _tap_assignments,
+        _MAKES: functools.partial(_patched_initialize, core, initializer),
+        _CONVERTS: functools.partial(_patched_convert, core),
+        _ASSIGNS: _patched_direct_assign,
     }
-    return [Tap(_holder(variable, name), name, make) for name, make in makers.items()]
+    return [Patch(_defining_class(variable, name), name, make) for name, make in makers.items()]
 
 
 def _core() -> ModuleType:
@@ -112,13 +111,13 @@ def _core() -> ModuleType:
     return core
 
 
-def _holder(variable: type[Any], name: str) -> type[Any]:
-    """Return the class that *variable* has *name* from; Keras defines some for all backends."""
+def _defining_class(variable: type[Any], name: str) -> type[Any]:
+    """Return the class that defines *name*: *variable* or a base class for all backends."""
     require(variable, [name])
     return next(kind for kind in variable.__mro__ if name in vars(kind))
 
 
-def _tap_variables(
+def _patched_initialize(
     core: ModuleType, base: type[Any], stock: Callable[..., Any]
 ) -> Callable[..., Any]:
     @functools.wraps(stock)
@@ -139,13 +138,13 @@ def _tap_variables(
 def _layout(
     core: ModuleType, variable: Any, initializer: Any, base: type[Any]
 ) -> tuple[int, ...] | None:
-    """Return the strides of the value that *initializer* would give; None if it has to be made."""
+    """Return the strides of *initializer*'s value; None if the value has to be computed now."""
     kind = type(initializer).__name__
     if not can_come_later(initializer, base) or not all(variable._shape):
         return None
-    if core.get_device() == "meta" or kind not in _ROW_BY_ROW | _ASKED:
+    if core.get_device() == "meta" or kind not in _IN_C_ORDER | _IN_LAYOUT_OF_META:
         return None
-    if kind in _ROW_BY_ROW:
+    if kind in _IN_C_ORDER:
         shape = variable._shape
         return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     with core.device_scope("meta"):
@@ -153,7 +152,7 @@ def _layout(
 
 
 def _zeros(core: ModuleType, variable: Any, strides: tuple[int, ...]) -> Any:
-    """Return zeros that take no memory until somebody touches them, where that can be had."""
+    """Return zeros; on the host they take no memory until they are written."""
     torch = import_module("torch")
     dtype, device = core.to_torch_dtype(variable._dtype), core.get_device()
     if device != _HOST:
@@ -164,8 +163,8 @@ def _zeros(core: ModuleType, variable: Any, strides: tuple[int, ...]) -> Any:
     return memory.as_strided(variable._shape, strides)
 
 
-def _tap_conversions(core: ModuleType, stock: Callable[..., Any]) -> Callable[..., Any]:
-    """Make tensors over the twin of its arrays."""
+def _patched_convert(core: ModuleType, stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Convert arrays of the twin to tensors over the same memory."""
 
     @functools.wraps(stock)
     def convert(self: Any, value: Any, dtype: Any = None) -> Any:
@@ -180,7 +179,9 @@ def _tap_conversions(core: ModuleType, stock: Callable[..., Any]) -> Callable[..
 
 
 def _tensor_over(core: ModuleType, rebuild: Rebuild, array: MappedArray, dtype: Any) -> Any:
-    """Return a tensor of *dtype* over *array*; None if there can be none, or there is another."""
+    """Return a tensor of *dtype* over *array*; None if that is impossible, or one exists
+    already.
+    """
     is_known = array.dtype.isbuiltin == 1 and array.dtype.name in core.TORCH_DTYPES
     if not (is_known and array.can_be_shared) or address_of(array) in rebuild.lent:
         return None
@@ -191,8 +192,8 @@ def _tensor_over(core: ModuleType, rebuild: Rebuild, array: MappedArray, dtype: 
     return tensor
 
 
-def _tap_assignments(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """Give blank parameters the tensors over the twin as they are."""
+def _patched_direct_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Let blank parameters take over tensors over the twin."""
 
     @functools.wraps(stock)
     def direct_assign(self: Any, value: Any) -> None:
@@ -201,7 +202,7 @@ def _tap_assignments(stock: Callable[..., Any]) -> Callable[..., Any]:
             stock(self, value)
             return
         self._value.data = value
-        # As a copy would have counted.
+        # A copy would have incremented it.
         import_module("torch").autograd.graph.increment_version(self._value)
 
     return direct_assign
@@ -212,23 +213,23 @@ def _takes_over(rebuild: Rebuild, parameter: Any, value: Any) -> bool:
     return (
         blank is not None
         and rebuild.lent.get(value.data_ptr()) is value
-        and _looks(parameter) == _looks(value)
+        and _layout_of(parameter) == _layout_of(value)
         and blank.is_untouched
     )
 
 
-def _looks(tensor: Any) -> tuple[Any, ...]:
+def _layout_of(tensor: Any) -> tuple[Any, ...]:
     return tensor.shape, tensor.stride(), tensor.dtype, tensor.device
 
 
 def _fill(core: ModuleType, variable: Any, initializer: Any, blank: _Blank) -> None:
-    """Give *variable* the value that stock gives it, if it got no weights."""
+    """Give *variable* its stock initial value, if it got no weights."""
     parameter = blank.parameter
     if variable._value is not parameter or not blank.is_unwritten:
         return
     shape, dtype = variable._shape, variable._dtype
     value = core.convert_to_tensor(initializer(shape, dtype=dtype), dtype=dtype)
-    if blank.is_untouched and _looks(parameter) == _looks(value):
+    if blank.is_untouched and _layout_of(parameter) == _layout_of(value):
         parameter.data = value
     else:
         parameter.data.copy_(value)

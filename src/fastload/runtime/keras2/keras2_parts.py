@@ -1,7 +1,4 @@
-"""Keras 2: where its parts are, and the taps on its layers.
-
-It is tf-keras, and the Keras inside TensorFlow up to 2.15.
-"""
+"""Keras 2: where its modules are, and the patches of its layers."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from fastload.runtime.core.zero_copy import BlankSheet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keras2:
-    """The modules of one Keras 2 that a restore touches.
+    """The modules of one Keras 2 that a restore uses.
 
     Attributes:
         package: the importable name (`tf_keras`, or `keras` for the Keras inside TensorFlow 2.8 to
@@ -29,7 +26,8 @@ class Keras2:
         saved_model_load: the SavedModel loader.
         hdf5_format: the legacy HDF5 loader.
         saving_lib: the `.keras` loader, or None before it existed.
-        backend, base_layer, base_layer_utils, keras_tensor, functional, tf_inspect: as in Keras.
+        backend, base_layer, base_layer_utils, keras_tensor, functional, tf_inspect: Keras's
+            modules.
     """
 
     package: str
@@ -47,10 +45,10 @@ class Keras2:
 
 @functools.cache
 def keras2(package: str) -> Keras2:
-    """Find the parts of the Keras 2 that is importable as *package*.
+    """Import the modules of the Keras 2 called *package*.
 
     Raises:
-        UnsupportedRuntimeError: a part is missing or not shaped as expected.
+        UnsupportedRuntimeError: a module, or a name in one, is missing.
     """
     parts = Keras2(
         package=package,
@@ -93,8 +91,8 @@ def _part(package: str, *names: str) -> ModuleType:
     return module
 
 
-def tap_variables(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """Make variables blank in a rebuild, where they can wait for their weights."""
+def patched_make_variable(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Create variables blank in a rebuild, where they can wait for their weights."""
 
     @functools.wraps(stock)
     def make_variable(
@@ -128,12 +126,12 @@ def _blank(rebuild: Rebuild, initializer: Any, shape: Any, dtype: Any = None, **
 
 
 def _draw_seed(initializer: Any) -> None:
-    """Take a seed as the stock initializer would: what is made later must not get another."""
+    """Draw a seed as the stock initializer would, so that later objects get theirs."""
     generator = getattr(initializer, "_random_generator", None)
     if generator is None or not hasattr(generator, "_maybe_init"):
         return
     generator._maybe_init()
-    # Initializers of Keras 2.8 have operations with a state draw, which take TensorFlow's seeds.
+    # Stateful initializers of Keras 2.8 draw TensorFlow's seeds.
     is_stateless = getattr(generator, "_rng_type", None) == "stateless"
     if not is_stateless and getattr(generator, "_generator", None) is None:
         require(generator, ["make_legacy_seed"])
@@ -150,8 +148,8 @@ def _initial_value(initializer: Any, variable: Any) -> Callable[[], Any]:
     return initial_value
 
 
-def tap_ancillary_layers(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """Spare Keras from listing all layers of the model again for each of them."""
+def patched_connect_ancillary_layers(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Skip layers that the model has; stock lists all layers again for each of them."""
 
     @functools.wraps(stock)
     def connect_ancillary_layers(model: Any, created_layers: Mapping[str, Any]) -> Any:
@@ -166,13 +164,13 @@ def tap_ancillary_layers(stock: Callable[..., Any]) -> Callable[..., Any]:
     return connect_ancillary_layers
 
 
-def tap_argspecs(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """Look at the signature of a function once in a rebuild, not once for each layer."""
+def patched_getfullargspec(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Inspect each function once in a rebuild, not once for each layer."""
 
     @functools.wraps(stock)
     def getfullargspec(obj: Any) -> Any:
         rebuild = current_rebuild()
-        # A method bound to another layer is another object with the same signature.
+        # Methods bound to different layers have one signature.
         function = obj.__func__ if isinstance(obj, MethodType) else obj
         if rebuild is None or not isinstance(function, FunctionType):
             return stock(obj)

@@ -1,4 +1,4 @@
-"""Rules for what layers are made with: initialisers, dtype policies, functions."""
+"""Rules for arguments of layers: initializers, dtype policies, functions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _INITIALIZERS: Final = frozenset(
     }
 )
 
-#: Names of functions that TensorFlow and Keras 2 had more of.
+#: Names of functions that TensorFlow and Keras 2 had besides Keras 3's.
 _FUNCTIONS: Final = {
     "log_softmax_v2": "log_softmax",
     "softmax_v2": "softmax",
@@ -48,7 +48,7 @@ def _plain_function(item: Item) -> Any:
 
 
 def function_name(name: str) -> str:
-    """Return the name that Keras 3 has for the function *name*."""
+    """Return Keras 3's name of the function *name*."""
     return _FUNCTIONS.get(name, name)
 
 
@@ -79,13 +79,13 @@ RULES: Final = (
     ),
     Rule(
         name="initialiser-dtypes",
-        mends="files of tf.keras in TensorFlow 1, whose initialisers had dtypes",
+        mends="files of tf.keras in TensorFlow 1, whose initializers had dtypes",
         classes=_INITIALIZERS,
         change=without(dtype=ANY),
     ),
     Rule(
         name="initialiser-seeds",
-        mends="files of Keras 2 with seeds that JSON made fractions of",
+        mends="files of Keras 2 with seeds that JSON turned into floats",
         classes=_INITIALIZERS,
         change=_new_seed,
     ),

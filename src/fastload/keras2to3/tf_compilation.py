@@ -5,7 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-#: Where Keras 3 keeps what the optimizers of Keras 2.0 to 2.10 called slots.
+from fastload.keras2to3.rules.rule import Record
+from fastload.keras2to3.rules.training import migrated_training
+
+
+def compile_migrated(
+    keras: Any,
+    model: Any,
+    training: Mapping[str, Any],
+    record: Record,
+    state: OptimizerState | None = None,
+) -> None:
+    """Compile *model* as its original was; where that fails, leave it uncompiled.
+
+    Args:
+        keras: Keras 3.
+        model: the model, with its weights.
+        training: the training configuration in Keras 2.
+        record: records the rules that were applied, and what is left out.
+        state: the state of the optimizer, if the source has it in a known form.
+    """
+    try:
+        compile_as(keras, model, migrated_training(training, record))
+    except Exception as error:  # noqa: BLE001 - for instance an unknown loss; it predicts all the same
+        first_line = str(error).strip().splitlines()[:1]
+        record.left_out["compile"] = f"{type(error).__name__}: {''.join(first_line)[:200]}"
+        return
+    reason = "the file has it in an unknown form" if state is None else state.assign_to(model)
+    if reason is not None:
+        record.left_out["optimizer state"] = reason
+
+
+#: Attributes of Keras 3 for the slots of optimizers of Keras 2.0 to 2.10.
 _SLOTS: Final = {
     "m": "_momentums",
     "v": "_velocities",
@@ -21,38 +52,38 @@ _PARTS: Final = ("optimizers", "optimizers.schedules", "losses", "metrics")
 
 
 def compile_as(keras: Any, model: Any, training: Mapping[str, Any]) -> None:
-    """Compile *model* as *training*, which `keras2to3.rules.training` returns, says.
+    """Compile *model* with *training*, a result of `keras2to3.rules.training`.
 
     Raises:
-        Exception: whatever Keras raises where it cannot be.
+        Exception: whatever Keras raises.
     """
-    made = {key: _made(keras, value) for key, value in training.items()}
+    arguments = {key: _deserialized(keras, value) for key, value in training.items()}
     names = list(getattr(model, "output_names", ("",)))  # a Sequential has one output
     for key in ("metrics", "weighted_metrics"):
-        made[key] = _by_output(made[key], names)
-    given = {key: value for key, value in made.items() if value is not None}
+        arguments[key] = _by_output(arguments[key], names)
+    given = {key: value for key, value in arguments.items() if value is not None}
     model.compile(**given)
-    if model.optimizer is not None:  # or a load of the twin would miss its variables
+    if model.optimizer is not None:  # or a load of the twin would lack its variables
         model.optimizer.build(model.trainable_variables)
 
 
-def _made(keras: Any, value: Any) -> Any:
+def _deserialized(keras: Any, value: Any) -> Any:
     if isinstance(value, Mapping) and "class_name" in value:
-        return keras.saving.deserialize_keras_object(_named(keras, value))
+        return keras.saving.deserialize_keras_object(_with_modules(keras, value))
     if isinstance(value, Mapping):
-        return {key: _made(keras, each) for key, each in value.items()}
-    return [_made(keras, each) for each in value] if isinstance(value, list) else value
+        return {key: _deserialized(keras, each) for key, each in value.items()}
+    return [_deserialized(keras, each) for each in value] if isinstance(value, list) else value
 
 
-def _named(keras: Any, value: Any) -> Any:
+def _with_modules(keras: Any, value: Any) -> Any:
     """Return *value* with the module of each object in it."""
     if isinstance(value, list):
-        return [_named(keras, each) for each in value]
+        return [_with_modules(keras, each) for each in value]
     if not isinstance(value, Mapping):
         return value
     if "class_name" not in value:
-        return {key: _named(keras, each) for key, each in value.items()}
-    config = {key: _named(keras, each) for key, each in value["config"].items()}
+        return {key: _with_modules(keras, each) for key, each in value.items()}
+    config = {key: _with_modules(keras, each) for key, each in value["config"].items()}
     name = value["class_name"]
     module = next((f"keras.{part}" for part in _PARTS if _has(keras, part, name)), None)
     registered = None if module else name
@@ -72,7 +103,7 @@ def _has(keras: Any, part: str, name: str) -> bool:
 
 
 def _by_output(metrics: Any, names: list[str]) -> Any:
-    """Return metrics without the names of outputs before theirs: Keras 3 adds them itself."""
+    """Return metrics without the prefix of their output's name: Keras 3 adds it itself."""
     if not isinstance(metrics, list) or not metrics or not isinstance(metrics[0], list):
         return metrics
     if len(names) == 1:
@@ -90,9 +121,9 @@ class OptimizerState:
 
     Args:
         graph: the `SavedObjectGraph` message.
-        keys: nodes of variables that the checkpoint has.
+        keys: checkpoint keys by node of the variables in the checkpoint.
         read: returns the value of the variable at a node.
-        variable_of: returns the Keras 3 variable that took the value of a node, or None.
+        variable_of: returns the Keras 3 variable that was assigned the value of a node, or None.
     """
 
     def __init__(
@@ -107,21 +138,21 @@ class OptimizerState:
         self._read = read
         self._variable_of = variable_of
 
-    def give(self, model: Any) -> str | None:
-        """Give *model*'s optimizer the state, and return why not where that is not possible."""
+    def assign_to(self, model: Any) -> str | None:
+        """Assign the state to *model*'s optimizer; return why, if that is impossible."""
         node = self._children(0).get("optimizer")
         if node is None:
-            return "the file has none"
+            return "the file has no optimizer"
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         if optimizer is not model.optimizer:
             return "the optimizer scales losses"
         found = dict(self._slots(node, optimizer))
         self._count(node, optimizer)
-        if not found:  # it was never trained, or needs none
+        if not found:  # it was never trained, or has no state
             return None
         expected = _states(optimizer)
         if found.keys() != expected.keys():
-            return f"{len(found)} of {len(expected)} variables of it are in the file"
+            return f"{len(found)} of {len(expected)} variables of the state are in the file"
         for variable, value in found.values():
             if tuple(variable.shape) != value.shape:
                 return "its variables have other shapes"
@@ -135,7 +166,7 @@ class OptimizerState:
                 optimizer.iterations.assign(int(self._read(child)))
 
     def _slots(self, node: int, optimizer: Any) -> Any:
-        """Yield id of each variable of *optimizer* that has a value, with both."""
+        """Yield the id of each variable of *optimizer* with a value in the file, and both."""
         places = {id(v): i for i, v in enumerate(optimizer._trainable_variables)}
         for slot in self._graph.nodes[node].slot_variables:
             mine = self._variable_of(slot.original_variable_node_id)
@@ -164,6 +195,6 @@ class OptimizerState:
 
 
 def _states(optimizer: Any) -> dict[int, Any]:
-    """Return the variables of *optimizer* besides its counters, each once."""
+    """Return the variables of *optimizer* by id, without its counters."""
     lists = (getattr(optimizer, name, None) or [] for name in set(_SLOTS.values()))
     return {id(variable): variable for kept in lists for variable in kept}

@@ -2,43 +2,82 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any, final
+from typing import Any, Final, final
 
 from fastload.errors import UnsupportedRuntimeError
-from fastload.runtime.core.attributes import tap_attributes
-from fastload.runtime.core.kernels import tap_kernels
-from fastload.runtime.core.nests import tap_nests
-from fastload.runtime.core.rebuild import Tap, current_rebuild
+from fastload.runtime.core.bookkeeping import attribute_patch, kernel_patches, nest_patches
+from fastload.runtime.core.rebuild import Patch, Rebuild, current_rebuild, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.runtime.core.tensorflow import parse_saved_model
 from fastload.runtime.core.transplant import Overlay, transplant
 from fastload.runtime.core.twin_archive import TwinArchive, twin_store
 from fastload.runtime.core.zero_copy import assign, tensor_over
-from fastload.runtime.keras2.layers import Keras2, tap_ancillary_layers, tap_argspecs, tap_variables
-from fastload.runtime.keras2.output_specs import tap_inference, tap_learning_phase
+from fastload.runtime.keras2.keras2_parts import (
+    Keras2,
+    keras2,
+    patched_connect_ancillary_layers,
+    patched_getfullargspec,
+    patched_make_variable,
+)
+from fastload.runtime.keras2.output_specs import (
+    SpecCache,
+    patched_infer_output_signature,
+    patched_learning_phase,
+)
 from fastload.runtime.saved_model.loader import Loaded, load_partial
-from fastload.twin.documents import KERAS_METADATA, OBJECT_GRAPH
+from fastload.source.kinds import SourceKind
+from fastload.twin.format import KERAS_METADATA, OBJECT_GRAPH
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinFile, TwinGroup
 
 
-def taps(parts: Keras2) -> list[Tap]:
-    """Return the taps that a Keras 2 rebuild needs."""
+def restore_keras2(
+    package: str,
+    kind: SourceKind,
+    twin: Twin,
+    request: RestoreRequest,
+    spec_cache: SpecCache,
+) -> Any:
+    """Run the stock loader for sources of *kind* over *twin* and return its model.
+
+    Args:
+        package: the importable name of the Keras.
+        kind: what the twin was made from.
+        twin: the twin.
+        request: the stock loader's arguments.
+        spec_cache: output specs of layer calls; further ones are recorded in it.
+
+    Raises:
+        UnsupportedRuntimeError: Keras lacks a module or name that is needed.
+        Exception: whatever the stock loader raises.
+    """
+    parts = keras2(package)
+    with rebuilding(Rebuild(spec_cache=spec_cache), _patches(parts)):
+        return _RESTORES[kind](parts, twin, request)
+
+
+def _patches(parts: Keras2) -> list[Patch]:
+    """Return the patches of a Keras 2 rebuild."""
     return [
-        Tap(parts.base_layer_utils, "make_variable", tap_variables),
-        Tap(parts.base_layer.Layer, "_infer_output_signature", tap_inference(parts)),
-        Tap(parts.backend, "learning_phase", tap_learning_phase),
-        Tap(parts.functional, "connect_ancillary_layers", tap_ancillary_layers),
-        Tap(parts.tf_inspect, "getfullargspec", tap_argspecs),
-        *tap_kernels(),
-        *tap_nests(),
-        *filter(None, [tap_attributes(parts.base_layer.Layer)]),
+        Patch(parts.base_layer_utils, "make_variable", patched_make_variable),
+        Patch(
+            parts.base_layer.Layer,
+            "_infer_output_signature",
+            functools.partial(patched_infer_output_signature, parts),
+        ),
+        Patch(parts.backend, "learning_phase", patched_learning_phase),
+        Patch(parts.functional, "connect_ancillary_layers", patched_connect_ancillary_layers),
+        Patch(parts.tf_inspect, "getfullargspec", patched_getfullargspec),
+        *kernel_patches(),
+        *nest_patches(),
+        *filter(None, [attribute_patch(parts.base_layer.Layer)]),
     ]
 
 
-def restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
+def _restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     """Run the legacy HDF5 loader over *twin*."""
     backend = Overlay(parts.backend, {"batch_set_value": _batch_set_value})
     shim = SimpleNamespace(File=TwinFile, Group=TwinGroup)
@@ -48,7 +87,7 @@ def restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     )
 
 
-def restore_saved_model(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
+def _restore_saved_model(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     """Run the SavedModel loader over the pruned object graph in *twin*."""
     loaded = Loaded()
     stock = parts.saved_model_load
@@ -77,7 +116,7 @@ def restore_saved_model(parts: Keras2, twin: Twin, request: RestoreRequest) -> A
 def _dispatch(
     parts: Keras2, request: RestoreRequest, filepath: Any, replaced: Mapping[str, Any]
 ) -> Any:
-    """Run `legacy.save.load_model`, which sets the scopes that every legacy load runs in."""
+    """Run `legacy.save.load_model`, which opens the scopes that every legacy load runs in."""
     found = {"io.gfile.exists": lambda path: True, "io.gfile.isdir": lambda path: True}
     names = {"tf": Overlay(parts.legacy_save.tf, found), **replaced}
     load_model = transplant(parts.legacy_save, names)["load_model"]
@@ -86,7 +125,7 @@ def _dispatch(
     )
 
 
-def restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
+def _restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     """Run the `.keras` loader over *twin*."""
     stock = parts.saving_lib
     if stock is None:
@@ -120,13 +159,13 @@ def _batch_set_value(pairs: Any) -> None:
 
 @final
 class _Document:
-    """Bytes that are read as a file and as a context manager."""
+    """Bytes that can be read as an open file."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
 
     def read(self) -> bytes:
-        """Return everything."""
+        """Return all bytes."""
         return self._content
 
     def __enter__(self) -> _Document:
@@ -134,3 +173,10 @@ class _Document:
 
     def __exit__(self, *_: object) -> None:
         return None
+
+
+_RESTORES: Final = {
+    SourceKind.SAVED_MODEL: _restore_saved_model,
+    SourceKind.KERAS_HDF5: _restore_hdf5,
+    SourceKind.KERAS_ARCHIVE: _restore_archive,
+}

@@ -1,4 +1,4 @@
-"""Keras 3: its loaders, run over a twin."""
+"""Keras 3's own loaders, run over a twin."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
-from fastload.runtime.core.attributes import tap_attributes
 from fastload.runtime.core.backend import TENSORFLOW, backend_of
-from fastload.runtime.core.rebuild import Tap
+from fastload.runtime.core.bookkeeping import attribute_patch
+from fastload.runtime.core.rebuild import Patch, Rebuild, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.runtime.core.tensorflow import first_module
 from fastload.runtime.core.transplant import Overlay, require, transplant
 from fastload.runtime.core.twin_archive import TwinArchive, twin_store
 from fastload.runtime.core.zero_copy import MappedArray
+from fastload.source.kinds import SourceKind
 from fastload.source.limits import BOMB_FLOOR_BYTES, HDF5_EXPANSION, ZIP_EXPANSION
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinFile, TwinGroup
@@ -27,14 +28,14 @@ from fastload.twin.view import TwinFile, TwinGroup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keras3:
-    """The modules of Keras 3 that a restore touches.
+    """The modules and classes of Keras 3 that a restore uses.
 
     Attributes:
         legacy_h5_format: the legacy HDF5 loader.
         saving_lib: the `.keras` loader.
-        global_state: where Keras keeps its counters.
-        backend: what it runs on.
-        variable: the class of its variables there.
+        global_state: the counters behind automatic names.
+        backend: the name of its backend.
+        variable: the class of its variables.
         initializer: the base class of its initializers.
         layer: the base class of its layers.
     """
@@ -50,10 +51,10 @@ class Keras3:
 
 @functools.cache
 def keras3() -> Keras3:
-    """Find the parts of Keras 3.
+    """Import the modules of Keras 3.
 
     Raises:
-        UnsupportedRuntimeError: a part is missing or not shaped as expected.
+        UnsupportedRuntimeError: a module, or a name in one, is missing.
     """
     legacy = _part("keras.src.legacy.saving.legacy_h5_format")
     saving_lib = _part("keras.src.saving.saving_lib")
@@ -84,9 +85,29 @@ def _part(name: str) -> ModuleType:
     return module
 
 
-def restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
-    """Run the legacy HDF5 loader over *twin*."""
+def restore_keras3(kind: SourceKind, twin: Twin, request: RestoreRequest) -> Any:
+    """Run the stock loader for sources of *kind* over *twin* and return its model.
+
+    Args:
+        kind: what the twin was made from; Keras 3 reads no SavedModel.
+        twin: the twin.
+        request: the stock loader's arguments.
+
+    Raises:
+        UnsupportedRuntimeError: Keras lacks a module or name that is needed.
+        UnsupportedRequestError: Keras's limits for files were lowered.
+        Exception: whatever the stock loader raises.
+    """
+    parts = keras3()
     _require_usual_limits(parts.saving_lib)
+    with rebuilding(Rebuild(), _patches(parts)):
+        if kind is SourceKind.KERAS_HDF5:
+            return _restore_hdf5(parts, twin, request)
+        return _restore_archive(parts, twin, request)
+
+
+def _restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
+    """Run the legacy HDF5 loader over *twin*."""
     replaced = {
         "h5py": SimpleNamespace(File=TwinFile, Group=TwinGroup),
         "np": Overlay(np, {"asarray": MappedArray.of}),
@@ -99,12 +120,12 @@ def restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
     return load_model(twin.root, **_arguments(request))
 
 
-#: Classes in the JSON of a legacy file that Keras decodes to values of TensorFlow's.
+#: Classes in the JSON of legacy files that Keras decodes to TensorFlow's values.
 _OF_TENSORFLOW: Final = ("TensorShape", "TypeSpec", "CompositeTensor")
 
 
 def _without_tensorflow(parts: Keras3, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep Keras from importing TensorFlow to decode JSON that holds nothing of it."""
+    """Keep Keras from importing TensorFlow to decode JSON without any such class."""
     json_utils = getattr(parts.legacy_h5_format, "json_utils", None)
     texts = [str(attributes.get(name)) for name in ("model_config", "training_config")]
     is_needed = any(name in text for name in _OF_TENSORFLOW for text in texts)
@@ -114,17 +135,16 @@ def _without_tensorflow(parts: Keras3, attributes: Mapping[str, Any]) -> dict[st
     return {"json_utils": Overlay(json_utils, {"decode": decode})}
 
 
-def restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
+def _restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
     """Run the `.keras` loader over *twin*."""
-    _require_usual_limits(parts.saving_lib)
     archive = TwinArchive(twin)
-    guards = {  # they look at sizes in a zip; the source's were checked when it was read
+    guards = {  # they check sizes in a zip, which were checked when the source was read
         "_safe_zip_read": lambda archive, name: archive.read(name),
         "_reject_zip_bomb": lambda archive, name: None,
         "is_memory_sufficient": lambda model: True,
     }
     replaced = {
-        "get_attr_skipset": _remembering(parts),
+        "get_attr_skipset": _cached_skipsets(parts),
         "zipfile": SimpleNamespace(ZipFile=lambda *_: archive),
         "H5IOStore": twin_store(parts.saving_lib.H5IOStore, twin),
         **_present(parts.saving_lib, guards),
@@ -133,7 +153,7 @@ def restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
     return load(io.BytesIO(), **_arguments(request))
 
 
-#: What a file may unpack to in Keras; not all versions have all, and some programs set them lower.
+#: Keras's limits of what a file may unpack to; versions lack some, and programs can lower them.
 _LIMITS: Final = {
     "_ZIP_MEMBER_BOMB_FLOOR_BYTES": BOMB_FLOOR_BYTES,
     "_ZIP_EXTRACT_BOMB_FLOOR_BYTES": BOMB_FLOOR_BYTES,
@@ -144,22 +164,22 @@ _LIMITS: Final = {
 
 
 def _require_usual_limits(saving_lib: ModuleType) -> None:
-    """Check that Keras refuses no file that passed the limits of `source.limits`.
+    """Check that Keras rejects no file that passed the limits of `source.limits`.
 
     Raises:
-        UnsupportedRequestError: somebody made Keras stricter, and only Keras sees the file's sizes.
+        UnsupportedRequestError: a program lowered one; only Keras can check the file then.
     """
     for name, ours in _LIMITS.items():
         if getattr(saving_lib, name, ours) < ours:
-            raise UnsupportedRequestError(f"Keras was made stricter ({name})")
+            raise UnsupportedRequestError(f"Keras's limit {name} was lowered")
 
 
-def _remembering(parts: Keras3) -> Callable[[str], set[str]]:
-    """Return `get_attr_skipset` with the cache that Keras means it to have.
+def _cached_skipsets(parts: Keras3) -> Callable[[str], set[str]]:
+    """Return `get_attr_skipset` with a cache that works.
 
-    Keras stores the result under one name and looks for it under another (3.15), so it makes a new
-    reference object for every layer of the model. Each takes a number from the counters behind
-    automatic names; those are taken here too.
+    Keras 3.15 stores the result under one name and looks it up under another, so it creates a new
+    reference object for every layer of the model. Each advances the counters behind automatic
+    names; they are advanced here too.
     """
     stock = parts.saving_lib.get_attr_skipset
     known: dict[str, tuple[set[str], dict[str, int]]] = {}
@@ -202,7 +222,7 @@ def _arguments(request: RestoreRequest) -> dict[str, Any]:
 
 
 def _present(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of *replaced* that this version has: the guards came one after another."""
+    """Return those of *replaced* that this version has: guards were added in several releases."""
     return {name: value for name, value in replaced.items() if hasattr(module, name)}
 
 
@@ -214,13 +234,13 @@ def _array(group: Any, name: str) -> Any:
     return MappedArray.of(group[name])
 
 
-def taps(parts: Keras3) -> list[Tap]:
-    """Return the taps that a Keras 3 rebuild needs.
+def _patches(parts: Keras3) -> list[Patch]:
+    """Return the patches of a Keras 3 rebuild.
 
     Raises:
-        UnsupportedRuntimeError: its variables are not as expected.
+        UnsupportedRuntimeError: its class of variables lacks a method.
     """
     return [
-        *backend_of(parts.backend).taps(parts.variable, parts.initializer),
-        *filter(None, [tap_attributes(parts.layer)]),
+        *backend_of(parts.backend).patches(parts.variable, parts.initializer),
+        *filter(None, [attribute_patch(parts.layer)]),
     ]

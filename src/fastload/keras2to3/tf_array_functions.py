@@ -1,0 +1,97 @@
+"""A SavedModel's serving function, and a Keras 3 model, as functions from arrays to arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from fastload.runtime.core.backend import TENSORFLOW
+from fastload.runtime.core.keras import Keras
+from fastload.runtime.core.tensorflow import first_module, tensorflow
+
+_SERVING: Final = "serve"
+_LOADER: Final = "tensorflow.python.saved_model.loader_impl"
+
+#: Takes arrays in the order of the inputs; returns arrays in the order of the outputs.
+Function = Callable[[Sequence[Any]], list[Any]]
+
+
+@contextmanager
+def serving_function(
+    path: Path, signature: str, inputs: Sequence[str], outputs: Sequence[str]
+) -> Iterator[Function]:
+    """Provide the function *signature* of the SavedModel at *path*, in a session.
+
+    `tf.saved_model.load` creates an object for every part of the model, and fails on optimizers of
+    Keras 2 where no Keras 2 is installed. A session, as TensorFlow's own servers use, needs none.
+
+    Args:
+        path: the SavedModel.
+        signature: the name of the function.
+        inputs: the names of its inputs, in the order of the arrays.
+        outputs: the names of its outputs, in the order of the results.
+    """
+    v1 = tensorflow().compat.v1
+    graph = tensorflow().Graph()
+    session = v1.Session(graph=graph, config=v1.ConfigProto(device_count={"GPU": 0}))
+    try:
+        with graph.as_default():  # no longer than this: other threads run eagerly
+            meta_graph = _opened(session, path)
+        definition = meta_graph.signature_def[signature]
+        feeds = [definition.inputs[name].name for name in inputs]
+        fetches = [definition.outputs[name].name for name in outputs]
+        yield lambda values: list(session.run(fetches, dict(zip(feeds, values, strict=True))))
+    finally:
+        session.close()
+
+
+def _opened(session: Any, path: Path) -> Any:
+    """Load the SavedModel at *path* into *session*; return its `MetaGraphDef`.
+
+    This is `tf.compat.v1.saved_model.load` without its deprecation warning, which is not for the
+    program that loads a model.
+    """
+    inner = getattr(first_module(_LOADER), "SavedModelLoader", None)
+    if inner is None:
+        return tensorflow().compat.v1.saved_model.load(session, [_SERVING], str(path))
+    return inner(str(path)).load(session, [_SERVING])
+
+
+def array_call(model: Any, keras: Keras) -> Function:
+    """Return *model*, of Keras 3, as a function from its flat inputs to its flat outputs."""
+    return graph_call(model) if keras.backend == TENSORFLOW else _by_operations(model, keras)
+
+
+def graph_call(model: Any) -> Function:
+    """Return *model*, on TensorFlow, as a function that runs in a graph, as `predict` does."""
+    tf, structure = tensorflow(), _structure(model)
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def run(values: Any) -> Any:
+        inputs = tf.nest.pack_sequence_as(structure, values) if structure is not None else values[0]
+        return tf.nest.flatten(model(inputs, training=False))
+
+    return lambda values: [np.asarray(each) for each in run([tf.constant(v) for v in values])]
+
+
+def _by_operations(model: Any, in_use: Keras) -> Function:
+    keras, structure = in_use.module, _structure(model)
+
+    def run(values: Sequence[Any]) -> list[Any]:
+        if any(value.dtype == object for value in values):
+            raise ValueError(f"Keras on {in_use.backend} takes no strings")
+        tensors = [keras.ops.convert_to_tensor(value) for value in values]
+        packed = keras.tree.pack_sequence_as(structure, tensors) if structure is not None else None
+        outputs = model(tensors[0] if packed is None else packed, training=False)
+        return [keras.ops.convert_to_numpy(each) for each in keras.tree.flatten(outputs)]
+
+    return run
+
+
+def _structure(model: Any) -> Any:
+    structure = getattr(model, "_inputs_struct", None)
+    return model.input if structure is None and hasattr(model, "input") else structure
