@@ -21,7 +21,7 @@ from fastload.loading.migration import (
     with_own_names,
 )
 from fastload.loading.request import ModelCall, SavedModelCall, current_settings, require_enabled
-from fastload.loading.restore import rebuild, rebuild_lazy
+from fastload.loading.restore import may_remember_predict, rebuild, rebuild_lazy
 from fastload.loading.store import Identity, dropping_corrupt, identify, migration_of, open_twin
 from fastload.report import PhaseClock
 from fastload.runtime.core.eager import require_plain_tensorflow
@@ -169,7 +169,8 @@ def _restored(call: ModelCall, identity: Identity, twin: Twin, keras: Keras) -> 
     """Return the model that *call* asks for."""
     make = rebuild_lazy if call.weights == "lazy" else rebuild
     model = make(call, identity, twin, keras)
-    remember_predict(model, call, identity, twin, keras)
+    if may_remember_predict(call):
+        remember_predict(model, identity.entry, twin, keras)
     return model
 
 

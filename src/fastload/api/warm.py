@@ -33,7 +33,7 @@ from fastload.runtime.functions.flat_function import NotFlatError
 from fastload.runtime.loader_choice import require_opens
 from fastload.source.detect import detect
 from fastload.source.kinds import ModelSource, SourceKind
-from fastload.traces.remember import learn_predict, remember_predict
+from fastload.traces.remember import LEARNING_ROUNDS, learn_predict
 from fastload.twin.documents import PREDICTION_SECTION, SIGNATURES
 from fastload.twin.reader import Twin
 
@@ -179,10 +179,10 @@ def _learn_predict(call: ModelCall, identity: Identity, twin: Twin, chosen: Kera
     """Have the model predict one row, so that the first `predict` of later loads is fast."""
     try:
         require_plain_moment(chosen)
-        learn_predict(
-            lambda: rebuild(call, identity, twin, chosen),
-            lambda model: remember_predict(model, call, identity, twin, chosen),
-        )
+        for _ in range(LEARNING_ROUNDS):
+            model = rebuild(call, identity, twin, chosen)
+            if not learn_predict(model, identity.entry, twin, chosen):
+                return
     except Exception:  # whatever a model raises when it predicts: the twin is there
         _logger.info("%s does not predict here", call.filepath, exc_info=True)
 

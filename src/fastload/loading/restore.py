@@ -59,3 +59,8 @@ def rebuild_lazy(call: ModelCall, identity: Identity, twin: Twin, keras: Keras) 
     model = rebuild(call, identity, twin, keras)
     lend_weights_of(model, twin, terms)
     return model
+
+
+def may_remember_predict(call: ModelCall) -> bool:
+    """Say whether the model that *call* asks for depends on its twin alone, as stored traces do."""
+    return call.weights != "lazy" and call.device is None and not call.custom_objects

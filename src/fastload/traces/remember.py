@@ -16,10 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from fastload.cache.entry import CacheEntry
 from fastload.cache.publish import replacing
 from fastload.errors import BypassError, CacheError
-from fastload.loading.request import ModelCall
-from fastload.loading.store import Identity
 from fastload.runtime.core.backend import TENSORFLOW
 from fastload.runtime.core.collector import paused_collector
 from fastload.runtime.core.custom_objects import uses_only_builtins
@@ -35,35 +34,35 @@ _logger: Final = logging.getLogger(__name__)
 _KIND: Final = "predict"
 #: How many traces of a model are kept: each is of other shapes, or of other surroundings.
 MOST_TRACES: Final = 16
+#: How often a model is loaded and predicts until all is kept.
+LEARNING_ROUNDS: Final = 2
 
 
-def remember_predict(
-    model: Any, call: ModelCall, identity: Identity, twin: Twin, keras: Keras
-) -> bool:
+def remember_predict(model: Any, entry: CacheEntry, twin: Twin, keras: Keras) -> bool:
     """Have the first `predict` of *model* use what an earlier one left, or leave something.
 
     Args:
-        model: what `rebuild` made for *call*.
-        call: the call.
-        identity: which model.
-        twin: its twin.
+        model: what was just made of *twin*, with no custom objects of the caller's, its weights
+            mapped, on the default device.
+        entry: whose twin it is.
+        twin: the twin.
         keras: its Keras.
 
     Returns:
         Whether it may.
     """
     try:
-        _require_ours(model, call, twin, keras)
+        _require_covered(model, twin, keras)
         with paused_collector():
             state = PredictingModel.of(model, keras)
-        watch(model, _Traces(identity=identity, keras=keras, state=state))
+        watch(model, _Traces(entry=entry, twin=twin.path, keras=keras, state=state))
     except (NotKeptError, BypassError) as error:
-        _logger.debug("%s: predict is traced: %s", identity.source.path, error)
+        _logger.debug("%s: predict is traced: %s", twin.path, error)
         return False
     return True
 
 
-def _require_ours(model: Any, call: ModelCall, twin: Twin, keras: Keras) -> None:
+def _require_covered(model: Any, twin: Twin, keras: Keras) -> None:
     """Check that *model* is what its twin says, and nothing else.
 
     Raises:
@@ -71,29 +70,32 @@ def _require_ours(model: Any, call: ModelCall, twin: Twin, keras: Keras) -> None
     """
     if keras.backend != TENSORFLOW:
         raise NotKeptError(f"Keras runs on {keras.backend}, and traces nothing that can be kept")
-    if call.weights == "lazy":
-        raise NotKeptError("its weights are lent")
-    if call.device is not None or call.custom_objects:
-        raise NotKeptError("device= or custom_objects= was given")
     if not is_covered(model, keras):
         raise NotKeptError("it is no functional or sequential model of Keras's own class")
     if not uses_only_builtins(twin, keras):
         raise NotKeptError("it has custom classes or functions, which may change")
 
 
-def learn_predict(make: Callable[[], Any], remember: Callable[[Any], bool]) -> None:
-    """Have models predict until all is kept that makes the next first `predict` fast.
+def learn_predict(model: Any, entry: CacheEntry, twin: Twin, keras: Keras) -> bool:
+    """Have *model* predict one row, so that what makes a first `predict` fast is kept.
+
+    The first model leaves its trace, the second what TensorFlow's optimizer made of that: call this
+    for `LEARNING_ROUNDS` models.
 
     Args:
-        make: makes the model of its twin.
-        remember: `remember_predict`, but for the model.
+        model: as in `remember_predict`.
+        entry: whose twin it is.
+        twin: the twin.
+        keras: its Keras.
+
+    Returns:
+        Whether it predicted.
     """
-    for _ in ("as it is traced", "as TensorFlow's optimizer leaves it"):
-        model = make()
-        batch = blank_batch(model)
-        if batch is None or not remember(model):
-            return
-        model.predict(batch, verbose=0)
+    batch = blank_batch(model)
+    if batch is None or not remember_predict(model, entry, twin, keras):
+        return False
+    model.predict(batch, verbose=0)
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +103,14 @@ class _Traces:
     """The traces of a model's predict function that are kept.
 
     Attributes:
-        identity: the model.
+        entry: where they are kept.
+        twin: the file of the model's twin.
         keras: its Keras.
         state: what it was made of when it was loaded.
     """
 
-    identity: Identity
+    entry: CacheEntry
+    twin: Path
     keras: Keras
     state: PredictingModel
 
@@ -119,7 +123,7 @@ class _Traces:
             if function is not None:
                 return function
         except NotKeptError as error:
-            _logger.debug("%s: predict is traced: %s", self.identity.source.path, error)
+            _logger.debug("%s: predict is traced: %s", self.twin, error)
             return tracing.make()
         except Exception:  # a predict must not fail because of what could make it faster
             _logger.warning("predict is traced; please report this", exc_info=True)
@@ -140,10 +144,8 @@ class _Traces:
     def _path(self, model: Any, tracing: Tracing) -> Path:
         self.state.require_unchanged(model)
         parts = surroundings(model, self.keras, tracing)
-        key = "\n".join((self._digest, str(TRACE_VERSION), *parts))
-        return self.identity.entry.flat_path(
-            f"{_KIND}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
-        )
+        key = "\n".join((self.entry.name, str(TRACE_VERSION), *parts))
+        return self.entry.flat_path(f"{_KIND}-{hashlib.sha256(key.encode()).hexdigest()[:24]}")
 
     def _read(self, path: Path) -> Trace | None:
         try:
@@ -157,7 +159,7 @@ class _Traces:
             return None
 
     def _keep(self, model: Any, made: Any, path: Path) -> None:
-        known = path.parent.glob(f"{self.identity.entry.name}.{_KIND}-*")
+        known = path.parent.glob(f"{self.entry.name}.{_KIND}-*")
         if len(list(known)) >= MOST_TRACES:
             return
         try:
@@ -166,14 +168,14 @@ class _Traces:
             trace = replace(trace_of(made, self.state.variables(model)), marks=marks)
         except NotKeptError as error:
             reason = str(error)
-            self._write(path, lambda partial: write_not_kept(partial, reason, self._digest))
+            self._write(path, lambda partial: write_not_kept(partial, reason, self.entry.name))
         except Exception:  # the predict itself is fine
             _logger.warning("the trace is not kept; please report this", exc_info=True)
         else:
             self._replace(path, trace)
 
     def _replace(self, path: Path, trace: Trace) -> None:
-        self._write(path, lambda partial: write_trace(partial, trace, self._digest))
+        self._write(path, lambda partial: write_trace(partial, trace, self.entry.name))
 
     def _write(self, path: Path, write: Callable[[Path], None]) -> None:
         try:
@@ -181,7 +183,3 @@ class _Traces:
                 write(partial)
         except (CacheError, OSError) as error:
             _logger.debug("the trace is not kept: %s", error)
-
-    @property
-    def _digest(self) -> str:
-        return self.identity.content.digest

@@ -25,7 +25,7 @@ def write_trace(path: Path, trace: Trace, digest: str) -> None:
     Args:
         path: the file to make.
         trace: the trace.
-        digest: hex digest of the model's content.
+        digest: hex digest of the model.
 
     Raises:
         OSError: the disk is full, or refuses in another way.
