@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastload.cache.directory import CacheDir
 from fastload.errors import BypassError, CacheError
+from fastload.imports.collector import paused_collector
 from fastload.loading.answer import Served, serve
 from fastload.loading.migration import is_migrated, may_migrate, open_migrated, rescued, unproved
 from fastload.loading.request import ModelCall, PredictorCall, current_settings, require_enabled
@@ -18,7 +19,6 @@ from fastload.predictor.functions import SavedFunctions, kept_keras_function, ke
 from fastload.predictor.predictor import Predictor, Run
 from fastload.report import Outcome, PhaseClock
 from fastload.runtime.core import early
-from fastload.runtime.core.collector import paused_collector
 from fastload.runtime.core.eager import require_plain_tensorflow
 from fastload.runtime.core.expected_keras import expected_keras
 from fastload.runtime.core.keras import (

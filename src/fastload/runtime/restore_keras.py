@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fastload.cache.publish import replacing
 from fastload.errors import BypassError, CacheUnwritableError, RestoreError, TwinCorruptError
-from fastload.runtime.core.collector import paused_collector
+from fastload.imports.collector import paused_collector
 from fastload.runtime.core.custom_objects import require_layer_classes
 from fastload.runtime.core.global_state import undone_on_failure
 from fastload.runtime.core.keras import Keras

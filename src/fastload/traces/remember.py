@@ -19,8 +19,8 @@ from typing import Any, Final
 from fastload.cache.entry import CacheEntry
 from fastload.cache.publish import replacing
 from fastload.errors import BypassError, CacheError
+from fastload.imports.collector import paused_collector
 from fastload.runtime.core.backend import TENSORFLOW
-from fastload.runtime.core.collector import paused_collector
 from fastload.runtime.core.custom_objects import uses_only_builtins
 from fastload.runtime.core.keras import Keras
 from fastload.traces.tf_key import surroundings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastload.errors import BypassError, RestoreError, TwinCorruptError
-from fastload.runtime.core.collector import paused_collector
+from fastload.imports.collector import paused_collector
 from fastload.runtime.saved_model.objects import load_objects
 from fastload.twin.reader import Twin
 
