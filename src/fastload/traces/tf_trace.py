@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.runtime.core.late import late
+from fastload.runtime.core.materialize import materialized_on_access
 from fastload.runtime.core.spec_codec import NotPlainError, decode, encode
 from fastload.runtime.core.tensorflow import import_module, tensorflow
 from fastload.runtime.core.transplant import require, require_parameters
@@ -201,14 +201,14 @@ def brought_back(
         "_garbage_collector": concrete_function.ConcreteFunctionGarbageCollector(None),
     }
 
-    def revive(self: Any) -> None:
+    def materialize(self: Any) -> None:
         made = vars(runtime.traced())
         state = vars(self)
         for attribute in attributes:
             del state[attribute]
         state.update(made)
 
-    return late(concrete_function.ConcreteFunction, revive, attributes)
+    return materialized_on_access(concrete_function.ConcreteFunction, materialize, attributes)
 
 
 def _captured(capture: int | np.ndarray[Any, Any], variables: Sequence[Any]) -> Any:
