@@ -48,15 +48,3 @@ FUNCTION_SECTION: Final = "functions"
 PREDICTION_SECTION: Final = "prediction"
 #: A Keras 3 model of what Keras 2 wrote; always in a twin of its own.
 MIGRATED_SECTION: Final = "migrated"
-
-#: A flat function: everything about it but its `FunctionDef`s, and those one after the other.
-FLAT: Final = "flat.json"
-FLAT_FUNCTIONS: Final = "flat_functions.pb"
-#: Why a function cannot be made flat.
-NOT_FLAT: Final = "not_flat.txt"
-
-#: A trace of a model's predict function: everything about it but its `FunctionDef`s, and those.
-TRACE: Final = "trace.json"
-TRACE_FUNCTIONS: Final = "trace_functions.pb"
-#: Why a trace cannot be kept.
-NOT_KEPT: Final = "not_kept.txt"
