@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from typing import Any, Final, TypeVar, overload
 
-from fastload.imports.collector import without_collections
+from fastload.imports.collector import paused_collector
 
 ENTRY_POINT_GROUP: Final = "fastload.custom_objects"
 
@@ -92,11 +92,10 @@ def _declared(name: str) -> Any:
     point = _entry_points().get(name) or _entry_points().get(_bare(name))
     if point is None:
         return None
-    loaded: list[Any] = []
     try:
         # The package behind it may import a hundred others: a quarter of that is collections.
-        without_collections(lambda: loaded.append(point.load()))
-        return loaded[0]
+        with paused_collector(makes_old=True):
+            return point.load()
     except Exception as error:  # noqa: BLE001 - somebody else's module; the load does without it
         _logger.warning(
             "custom object %r, declared by entry point %s, cannot be imported: %s",

@@ -11,9 +11,10 @@ from tests.small_models import SavedModel
 RunPython = Callable[..., str]
 IMPORTS = """
 import gc
-from fastload.imports.collector import settle, without_collections
+from fastload.imports.collector import paused_collector, settle
 kept = []
-without_collections(lambda: kept.extend([each] for each in range(50_000)))
+with paused_collector(makes_old=True):
+    kept.extend([each] for each in range(50_000))
 """
 IS_OLD = "print(any(each is late for each in gc.get_objects(generation=2)))\n"
 

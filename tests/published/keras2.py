@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from fastload.keras2to3.probe import probes
+from fastload.runtime.core.sample_inputs import probes
 from tests.published.calling import called, input_specs
 from tests.published.originals import custom_objects
 

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 import fastload
 from fastload.errors import MigrationError
-from fastload.keras2to3.probe import Difference, difference
+from fastload.keras2to3.difference import Difference, difference
 from fastload.source.detect import detect
 from fastload.twin.format import MIGRATION
 from fastload.twin.reader import Twin

@@ -23,19 +23,15 @@ from fastload.cache.stock_time import note_stock_seconds
 from fastload.errors import StockLoadError
 from fastload.report import LoadReport, last_load
 from fastload.runtime.core.keras import Keras, KerasChoice, is_known, keras_of
+from fastload.runtime.core.sample_inputs import UnknownInputsError, as_taken, input_specs, seeded
 from fastload.runtime.core.tensors import flattened, tensor_of, value_of
-from fastload.twin.format import dtype_of
 from fastload.twin.index import read_index
 from fastload.twin.weights import Array
 
-_SEED: Final = 20_240_229
 #: For axes that a model leaves open: long enough for several poolings, quick all the same.
 _OPEN_AXIS: Final = 32
 #: Integers mostly index a table, whose length nothing tells.
 _INTEGERS_BELOW: Final = 3
-_WORDS: Final = ("a", "cat", "the dog", "", "caf\u00e9")
-#: Types of what describes a dense input: Keras 3 has none, Keras 2 has this.
-_DENSE: Final = frozenset({"NoneType", "TensorSpec"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,10 +138,6 @@ class _Comparison:
     skipped: str | None = None
 
 
-class _UnknownInputsError(Exception):
-    """No inputs can be made for a model; the message says why."""
-
-
 def _load_stock(chosen: Keras, path: str, custom_objects: Mapping[str, Any]) -> _StockLoad:
     """Load with the stock loader; without compiling where it cannot compile."""
     with suppress(Exception):  # a loss that is not at hand, say: only the other way can tell
@@ -222,7 +214,7 @@ def _compare_outputs(chosen: Keras, stock: Any, ours: Any) -> _Comparison:
     try:
         inputs = _seeded_inputs(chosen, stock)
         expected = _rehearsed(chosen, stock, inputs)
-    except _UnknownInputsError as error:
+    except UnknownInputsError as error:
         return _Comparison(skipped=f"inputs cannot be made: {error}")
     try:
         compared = _compare(expected, _outputs(chosen, ours, inputs))
@@ -239,7 +231,7 @@ def _rehearsed(chosen: Keras, model: Any, inputs: Any) -> list[tuple[str, Array]
         return _outputs(chosen, model, inputs)
     except Exception as error:
         reason = f"the stock model refuses made-up ones ({type(error).__name__})"
-        raise _UnknownInputsError(reason) from error
+        raise UnknownInputsError(reason) from error
 
 
 def _outputs(chosen: Keras, model: Any, inputs: Any) -> list[tuple[str, Array]]:
@@ -250,42 +242,11 @@ def _outputs(chosen: Keras, model: Any, inputs: Any) -> list[tuple[str, Array]]:
 
 
 def _seeded_inputs(chosen: Keras, model: Any) -> Any:
-    """Return made-up inputs for *model*, the same ones each time.
+    """Return one row of made-up inputs for *model*, the same ones each time.
 
     Raises:
-        _UnknownInputsError: the model does not say what it takes, or takes what is not made here.
+        UnknownInputsError: the model does not say what it takes, or takes what is not made here.
     """
-    specs = getattr(model, "inputs", None)
-    if not specs:
-        raise _UnknownInputsError("the model does not say what it takes")
-    random = np.random.default_rng(_SEED)
-    values = [tensor_of(chosen, _made_up(random, spec)) for spec in specs]
-    if isinstance(getattr(model, "input", None), dict):
-        return dict(zip((spec.name for spec in specs), values, strict=True))
-    return values[0] if len(values) == 1 else values
-
-
-def _made_up(random: np.random.Generator, spec: Any) -> Array:
-    """Return values of the shape and dtype that *spec*, an input of a model, asks for."""
-    if _is_composite(spec):
-        raise _UnknownInputsError(f"{spec.name!r} is sparse or ragged")
-    shape = _closed(spec.shape)
-    dtype = getattr(spec.dtype, "name", spec.dtype)
-    if dtype == "string":
-        return np.array(_WORDS, object)[random.integers(0, len(_WORDS), shape)]
-    if dtype == "bool" or "int" in dtype:
-        return random.integers(0, _INTEGERS_BELOW, shape).astype(dtype)
-    return random.normal(size=shape).astype(dtype_of(dtype))
-
-
-def _is_composite(spec: Any) -> bool:
-    """Say whether an input is no dense tensor: Keras 3 has flags for that, Keras 2 a type."""
-    flagged = bool(getattr(spec, "sparse", False) or getattr(spec, "ragged", False))
-    return flagged or type(getattr(spec, "type_spec", None)).__name__ not in _DENSE
-
-
-def _closed(shape: Any) -> tuple[int, ...]:
-    """Return *shape* with one row, and a length for every other axis that is open."""
-    rows, *others = tuple(shape) or (None,)
-    sizes = [_OPEN_AXIS if size is None else int(size) for size in others]
-    return (1 if rows is None else int(rows), *sizes)
+    specs = input_specs(model)
+    values = seeded(specs, rows=1, open_axis=_OPEN_AXIS, integers_below=_INTEGERS_BELOW)
+    return as_taken(model, [tensor_of(chosen, value) for value in values])

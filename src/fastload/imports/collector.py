@@ -2,7 +2,7 @@
 
 TYPE_CHECKING = False  # what `typing` has under this name, without the import
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from types import TracebackType
 
 _LEAST_OF_A_PROGRAM = 1000
 
@@ -10,17 +10,37 @@ _LEAST_OF_A_PROGRAM = 1000
 _is_owed = True
 
 
-def without_collections(work: "Callable[[], object]") -> None:
-    """Do *work*; collections are on again after it, if they were, also after an error."""
-    import gc
+class paused_collector:  # noqa: N801 - a context manager, named as one that a function makes
+    """No collection inside; they are on again after it, if they were, also after an error.
 
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        work()
-    finally:
-        if was_enabled:
-            _resume()
+    Args:
+        makes_old: what was allocated meanwhile ends where collections would have brought it.
+    """
+
+    def __init__(self, *, makes_old: bool = False) -> None:
+        self._makes_old = makes_old
+
+    def __enter__(self) -> None:
+        import gc
+
+        self._was_enabled = gc.isenabled()
+        gc.disable()
+
+    def __exit__(
+        self,
+        kind: "type[BaseException] | None",
+        error: "BaseException | None",
+        traceback: "TracebackType | None",
+    ) -> None:
+        global _is_owed  # noqa: PLW0603 - the process has one collector
+        import gc
+
+        if not self._was_enabled:
+            return
+        if self._makes_old:
+            _make_old()
+            _is_owed = True
+        gc.enable()
 
 
 def settle() -> None:
@@ -30,22 +50,12 @@ def settle() -> None:
     through all there is soon after, in the midst of a first prediction. Once in a process: who
     loads models again and again needs the collections that free the ones before.
     """
-    global _is_owed  # noqa: PLW0603 - the process has one collector
+    global _is_owed  # noqa: PLW0603 - the same
     import gc
 
     if _is_owed and gc.isenabled():
         _is_owed = False
         _make_old()
-
-
-def _resume() -> None:
-    """Start collections again, with what the work allocated where collections had brought it."""
-    global _is_owed  # noqa: PLW0603 - the same
-    import gc
-
-    _make_old()
-    _is_owed = True
-    gc.enable()
 
 
 def _make_old() -> None:

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from fastload.imports import lazy_module
-from fastload.imports.collector import without_collections
+from fastload.imports.collector import paused_collector
 from fastload.imports.stand_in_loader import StandInLoader
 from fastload.imports.typing_memo import with_memo
 
@@ -60,7 +60,8 @@ def defer(package: str, part: Part, companions: Collection[str] = ()) -> bool:
 
 
 def _quickly(work: Callable[[], None]) -> None:
-    without_collections(lambda: with_memo(work))
+    with paused_collector(makes_old=True):
+        with_memo(work)
 
 
 class _Rest:

@@ -9,7 +9,7 @@ import sys
 from _thread import get_ident
 
 from fastload.imports import lazy_module
-from fastload.imports.collector import without_collections
+from fastload.imports.collector import paused_collector
 from fastload.imports.stand_in_loader import StandInLoader
 from fastload.imports.typing_memo import with_memo
 
@@ -151,7 +151,8 @@ class _QuietLoader(_Loader):
         self._give_place_back(module)
         self._finder.importing_thread = get_ident()
         try:
-            without_collections(lambda: with_memo(lambda: self._stock.exec_module(module)))
+            with paused_collector(makes_old=True):
+                with_memo(lambda: self._stock.exec_module(module))
         finally:
             self._finder.importing_thread = None
         remove()

@@ -12,9 +12,10 @@ import numpy as np
 from fastload.convert.keras_section import saved_config
 from fastload.convert.signature_specs import signature_specs
 from fastload.errors import MigrationError
-from fastload.keras2to3.probe import TOLERANCES, Difference, difference, probes
+from fastload.keras2to3.difference import TOLERANCES, Difference, difference
 from fastload.keras2to3.tf_array_functions import Function, array_call, graph_call, serving_function
 from fastload.runtime.core.keras import Keras
+from fastload.runtime.core.sample_inputs import probes
 from fastload.runtime.core.tensorflow import parse_object_graph, tensorflow
 from fastload.signature import DEFAULT_SIGNATURE, TensorSpec
 from fastload.source.saved_model_parts import read_saved_model

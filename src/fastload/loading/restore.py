@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload.errors import BypassError, CacheError
+from fastload.imports.collector import paused_collector
 from fastload.loading.plan import migration_record
 from fastload.loading.request import ObjectsRequest, PredictorRequest
 from fastload.loading.store import Opened, dropping_corrupt
 from fastload.predictor.functions import SavedFunctions
 from fastload.predictor.predictor import Run, predictor_over
 from fastload.report import Outcome, PhaseClock
-from fastload.runtime.core.collector import paused_collector
 from fastload.twin.reader import Twin
 
 if TYPE_CHECKING:  # imported where they are used: most loads do without

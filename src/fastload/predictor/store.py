@@ -6,24 +6,22 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload.cache.entry import CacheEntry
-from fastload.cache.publish import replacing
 from fastload.errors import (
     BypassError,
     CacheError,
-    CacheUnwritableError,
     UnsupportedRuntimeError,
 )
-from fastload.predictor.flat_file import FLAT_VERSION, read_flat, write_flat, write_refusal
+from fastload.predictor.flat_file import FLAT_VERSION, read_flat, write_flat
 from fastload.runtime.core import eager
 from fastload.runtime.core.conditions import conditions
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
 from fastload.signature import Signature
+from fastload.twin.function_file import discard, write_refusal
 from fastload.twin.reader import Twin
 
 if TYPE_CHECKING:
@@ -122,9 +120,9 @@ class FlatEntry:
             reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
         else:
             if found is not None:
-                _keep(path, lambda partial: write_flat(partial, found, signature, self.entry.name))
+                write_flat(path, found, signature)
             return found
-        _keep(path, lambda partial: write_refusal(partial, reason, self.entry.name))
+        write_refusal(path, reason)
         return None
 
     def _may_keep(self) -> bool:
@@ -147,42 +145,24 @@ class FlatEntry:
             flat = flatten(function(), f"fastload_{self.key}")
         except NotFlatError as error:
             reason = str(error)
-            _keep(self.path, lambda path: write_refusal(path, reason, self.entry.name))
+            write_refusal(self.path, reason)
             raise
         except (BypassError, CacheError, MemoryError):
             raise
         except Exception as error:  # a graph that nobody foresaw has another way to be run
             _logger.warning("%s cannot be made flat; please report this", self.path, exc_info=True)
             reason = f"{type(error).__name__}: {error}"
-            _keep(self.path, lambda path: write_refusal(path, reason, self.entry.name))
+            write_refusal(self.path, reason)
             raise NotFlatError(reason) from error
-        _keep(self.path, lambda path: write_flat(path, flat, signature, self.entry.name))
+        write_flat(self.path, flat, signature)
         return flat
 
 
 def _read(path: Path, twin: Twin) -> tuple[FlatFunction, Signature] | None:
-    try:
-        flat, signature = read_flat(path)
-    except FileNotFoundError:
-        return None
-    except (OSError, CacheError) as error:
-        _logger.warning("a flat function is made again: %s", error)
-        _remove(path)
-        return None
-    if all(each in twin.refs for each in flat.captures if isinstance(each, str)):
-        return flat, signature
-    _remove(path)  # it is of a twin that named its weights otherwise
+    found = read_flat(path)
+    if found is None or all(
+        each in twin.refs for each in found[0].captures if isinstance(each, str)
+    ):
+        return found
+    discard(path)  # it is of a twin that named its weights otherwise
     return None
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
-
-
-def _keep(path: Path, write: Callable[[Path], None]) -> None:
-    try:
-        with replacing(path, durable=False) as partial:
-            write(partial)
-    except CacheUnwritableError as error:
-        _logger.info("the flat function is not kept: %s", error)

@@ -20,7 +20,7 @@ from fastload.errors import (
     TwinCorruptError,
     UnsupportedSourceError,
 )
-from fastload.runtime.core.collector import paused_collector
+from fastload.imports.collector import paused_collector
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.restore_request import RestoreRequest, require_layer_classes
 from fastload.source.kinds import ModelSource, SourceKind

@@ -1,38 +1,35 @@
 """The first `predict` of a loaded model, without a trace where an earlier one left its own.
 
 A model that was restored from a twin is watched. When its predict function is about to be traced,
-for the same arguments and in the same surroundings as once before, what came of it then is brought
-back. Where nothing is there, TensorFlow traces, and what comes of it is kept beside the twin.
+with the same trace key as once before, what came of it then takes the place of the trace. Where
+nothing is stored, TensorFlow traces, and what comes of it is kept beside the twin.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import logging
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from fastload.cache.entry import CacheEntry
-from fastload.cache.publish import replacing
-from fastload.errors import BypassError, CacheError
+from fastload.errors import BypassError
+from fastload.imports.collector import paused_collector
 from fastload.runtime.core.backend import TENSORFLOW
-from fastload.runtime.core.collector import paused_collector
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.restore_request import uses_only_builtins
-from fastload.traces.tf_key import surroundings
-from fastload.traces.tf_model_state import PredictingModel, blank_batch, is_covered, leave_marks
-from fastload.traces.tf_trace import NotKeptError, Trace, Tracing, brought_back, trace_of
-from fastload.traces.tf_tracing import watch
-from fastload.traces.trace_file import TRACE_VERSION, read_trace, write_not_kept, write_trace
+from fastload.runtime.core.sample_inputs import UnknownInputsError, as_taken, blank, input_specs
+from fastload.traces.tf_concrete import concrete_function, require_concrete_functions
+from fastload.traces.tf_key import trace_key
+from fastload.traces.tf_model_state import ModelState, is_covered, leave_marks
+from fastload.traces.tf_trace import NotKeptError, Trace, trace_of
+from fastload.traces.tf_tracing import Tracing, watch
+from fastload.traces.trace_file import TraceFile
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger(__name__)
 _KIND: Final = "predict"
-#: How many traces of a model are kept: each is of other shapes, or of other surroundings.
+#: How many traces of a model are kept: each is of other shapes, or has another trace key.
 MOST_TRACES: Final = 16
 #: How often a model is loaded and predicts until all is kept.
 LEARNING_ROUNDS: Final = 2
@@ -54,8 +51,9 @@ def remember_predict(model: Any, entry: CacheEntry, twin: Twin, keras: Keras) ->
     try:
         _require_covered(model, twin, keras)
         with paused_collector():
-            state = PredictingModel.of(model, keras)
-        watch(model, _Traces(entry=entry, twin=twin.path, keras=keras, state=state))
+            state = ModelState.of(model, keras)
+        require_concrete_functions()
+        watch(model, _PredictTraces(entry=entry, twin=twin.path, keras=keras, state=state))
     except (NotKeptError, BypassError) as error:
         _logger.debug("%s: predict is traced: %s", twin.path, error)
         return False
@@ -91,16 +89,27 @@ def learn_predict(model: Any, entry: CacheEntry, twin: Twin, keras: Keras) -> bo
     Returns:
         Whether it predicted.
     """
-    batch = blank_batch(model)
+    batch = _blank_batch(model)
     if batch is None or not remember_predict(model, entry, twin, keras):
         return False
     model.predict(batch, verbose=0)
     return True
 
 
+def _blank_batch(model: Any) -> Any:
+    """Return one row of zeros for *model*; None where it takes any size, or strings."""
+    try:
+        specs = input_specs(model)
+    except UnknownInputsError:
+        return None
+    if any(None in (spec.shape or ())[1:] or spec.dtype == "string" for spec in specs):
+        return None
+    return as_taken(model, [blank(spec) for spec in specs])
+
+
 @dataclass(frozen=True, kw_only=True)
-class _Traces:
-    """The traces of a model's predict function that are kept.
+class _PredictTraces:
+    """The stored traces of a model's predict function.
 
     Attributes:
         entry: where they are kept.
@@ -112,16 +121,16 @@ class _Traces:
     entry: CacheEntry
     twin: Path
     keras: Keras
-    state: PredictingModel
+    state: ModelState
 
     def concrete(self, model: Any, tracing: Tracing) -> Any:
         """Return the concrete function of *tracing*, without making it where that can be."""
         try:
             with paused_collector():
-                path = self._path(model, tracing)
-                function = self._brought_back(model, tracing, path)
-            if function is not None:
-                return function
+                file = self._file(model, tracing)
+                trace = file.read()
+                if trace is not None:
+                    return self._restored(model, trace, tracing, file)
         except NotKeptError as error:
             _logger.debug("%s: predict is traced: %s", self.twin, error)
             return tracing.make()
@@ -129,57 +138,26 @@ class _Traces:
             _logger.warning("predict is traced; please report this", exc_info=True)
             return tracing.make()
         made = tracing.make()
-        self._keep(model, made, path)
+        if sum(1 for _ in file.path.parent.glob(f"{self.entry.name}.{_KIND}-*")) < MOST_TRACES:
+            self._keep(model, made, file)
         return made
 
-    def _brought_back(self, model: Any, tracing: Tracing, path: Path) -> Any:
-        trace = self._read(path)
-        if trace is None:
-            return None
-        on_prepared = functools.partial(self._replace, path)
-        function = brought_back(trace, self.state.variables(model), tracing, on_prepared)
+    def _file(self, model: Any, tracing: Tracing) -> TraceFile:
+        self.state.require_unchanged(model)
+        key = trace_key(model, self.keras, tracing)
+        return TraceFile(self.entry.flat_path(f"{_KIND}-{key}"))
+
+    def _restored(self, model: Any, trace: Trace, tracing: Tracing, file: TraceFile) -> Any:
+        function = concrete_function(trace, self.state.variables(model), tracing, file)
         leave_marks(model, trace.marks)
         return function
 
-    def _path(self, model: Any, tracing: Tracing) -> Path:
-        self.state.require_unchanged(model)
-        parts = surroundings(model, self.keras, tracing)
-        key = "\n".join((self.entry.name, str(TRACE_VERSION), *parts))
-        return self.entry.flat_path(f"{_KIND}-{hashlib.sha256(key.encode()).hexdigest()[:24]}")
-
-    def _read(self, path: Path) -> Trace | None:
-        try:
-            return read_trace(path)
-        except FileNotFoundError:
-            return None
-        except (OSError, CacheError) as error:
-            _logger.warning("a trace is kept anew: %s", error)
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            return None
-
-    def _keep(self, model: Any, made: Any, path: Path) -> None:
-        known = path.parent.glob(f"{self.entry.name}.{_KIND}-*")
-        if len(list(known)) >= MOST_TRACES:
-            return
+    def _keep(self, model: Any, made: Any, file: TraceFile) -> None:
         try:
             self.state.require_unchanged(model)
-            marks = tuple(self.state.new_marks(model))
-            trace = replace(trace_of(made, self.state.variables(model)), marks=marks)
+            marks = self.state.new_marks(model)
+            file.write(trace_of(made, self.state.variables(model), marks))
         except NotKeptError as error:
-            reason = str(error)
-            self._write(path, lambda partial: write_not_kept(partial, reason, self.entry.name))
+            file.refuse(str(error))
         except Exception:  # the predict itself is fine
             _logger.warning("the trace is not kept; please report this", exc_info=True)
-        else:
-            self._replace(path, trace)
-
-    def _replace(self, path: Path, trace: Trace) -> None:
-        self._write(path, lambda partial: write_trace(partial, trace, self.entry.name))
-
-    def _write(self, path: Path, write: Callable[[Path], None]) -> None:
-        try:
-            with replacing(path, durable=False) as partial:
-                write(partial)
-        except (CacheError, OSError) as error:
-            _logger.debug("the trace is not kept: %s", error)

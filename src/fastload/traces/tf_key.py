@@ -1,4 +1,4 @@
-"""What a trace of a Keras model depends on besides the model: settings, devices, the code."""
+"""The trace key: what a trace of a Keras model depends on besides the model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from fastload.runtime.core.conditions import execution
 from fastload.runtime.core.keras import Keras, tracing_choices
 from fastload.runtime.core.tensorflow import first_module, import_module, tensorflow
 from fastload.runtime.core.transplant import require
-from fastload.traces.tf_trace import NotKeptError, Tracing
+from fastload.traces.tf_trace import NotKeptError
+from fastload.traces.tf_tracing import Tracing
+from fastload.traces.trace_file import TRACE_VERSION
 
 _BACKEND: Final = (
     "activations",
@@ -29,28 +31,29 @@ _SCOPE: Final = "tensorflow.python.eager.polymorphic_function.function_context"
 _PLAIN_MOMENT: Final = (None, (), (), False, None, 0)
 
 
-def surroundings(model: Any, keras: Keras, tracing: Tracing) -> tuple[str, ...]:
-    """Return all that the trace depends on, for the key of what is kept.
+def trace_key(model: Any, keras: Keras, tracing: Tracing) -> str:
+    """Return 24 hexadecimal digits for the settings, devices and code that a trace depends on.
 
     Raises:
         NotKeptError: this is no moment for a trace that others can use.
         UnsupportedRuntimeError: TensorFlow is not as expected.
     """
-    tf = tensorflow()
     _require_plain_moment(tracing)
     kind = str(tracing.function_type)
     if " at 0x" in kind or "<weakref" in kind:
         raise NotKeptError("its arguments are told by identity")
-    options = tracing.options
-    return (
+    options, devices = tracing.options, tensorflow().config.list_logical_devices()
+    parts = (
+        str(TRACE_VERSION),
         *tracing_choices(keras),
         kind,
         f"{options.name} {options.autograph} {options.reduce_retracing} {options.attributes}",
-        " ".join(sorted({each.device_type for each in tf.config.list_logical_devices()})),
+        " ".join(sorted({each.device_type for each in devices})),
         *_modes(),
         execution(),
         _digest_of(_code_of(model, keras)),
     )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
 def _require_plain_moment(tracing: Tracing) -> None:

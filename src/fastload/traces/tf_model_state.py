@@ -1,22 +1,24 @@
-"""A Keras model that is about to predict: whether it still is what was loaded, its variables."""
+"""Whether a Keras model that is about to predict still is what was loaded; its variables.
+
+What a model is made of is noted by identity, and weakly: the note keeps nothing alive. It reaches
+every layer, all their attributes, and the lists and dicts in those. What a variable holds is not
+part of it.
+"""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
-
-import numpy as np
+from typing import Any, Final
 
 from fastload.cache.entry import KERAS3
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core.keras import Keras
-from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.core.transplant import require
-from fastload.traces.object_state import is_same, state_of
-from fastload.traces.tf_trace import NotKeptError
+from fastload.traces.tf_trace import Mark, NotKeptError
 
-_KINDS: Final = frozenset({"Functional", "Sequential"})
+_COVERED: Final = frozenset({"Functional", "Sequential"})
 _COUNTER: Final = "_predict_counter"
 #: What a call leaves on layers, and no later call looks at.
 _MARKS: Final = (
@@ -26,8 +28,6 @@ _MARKS: Final = (
     "_path",
     "_recurrent_dropout_mask",
 )
-#: Place of a layer, name and value.
-Mark: TypeAlias = tuple[int, str, Any]
 #: What `predict` itself sets on a model, before its function is traced.
 _OF_PREDICT: Final = frozenset({"_jit_compile", "history", "predict_function", "stop_predicting"})
 #: Where Keras and TensorFlow keep books on what is set; and what is looked at on its own.
@@ -46,24 +46,28 @@ _BOOKS: Final = frozenset(
         "_tracked",
     }
 )
+_PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes, type})
+#: What is compared by value; names of attributes, and keys of dicts, are noted together.
+_COMPARED: Final = frozenset({*_PLAIN, tuple})
+_CONTAINERS: Final = (dict, list, tuple, set, frozenset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PredictingModel:
+class ModelState:
     """What a model was made of when it was loaded.
 
     Attributes:
         keras: its Keras.
-        state: a note of it.
+        note: of what it is made of.
         marks: what earlier calls left on its layers.
     """
 
     keras: Keras
-    state: list[Any]
+    note: list[Any]
     marks: list[Mark]
 
     @classmethod
-    def of(cls, model: Any, keras: Keras) -> PredictingModel:
+    def of(cls, model: Any, keras: Keras) -> ModelState:
         """Take note of *model*.
 
         Raises:
@@ -73,7 +77,7 @@ class PredictingModel:
         require(type(model), ["_flatten_layers", "weights"])
         if not {"predict_function", "_jit_compile"} <= vars(model).keys():
             raise UnsupportedRuntimeError("a model lacks what predict sets on it")
-        return cls(keras=keras, state=_state(model, keras), marks=_marks(model))
+        return cls(keras=keras, note=_note(model, keras), marks=_marks(model))
 
     def require_unchanged(self, model: Any) -> None:
         """Check that *model* is what it was, and predicts by a plain function.
@@ -83,7 +87,8 @@ class PredictingModel:
         """
         if vars(model)["_jit_compile"]:
             raise NotKeptError("XLA compiles it")
-        if not is_same(self.state, _state(model, self.keras)):
+        now = _note(model, self.keras)
+        if len(self.note) != len(now) or not all(map(_are_same, self.note, now)):
             raise NotKeptError("the model is not what it was when it was loaded")
 
     def variables(self, model: Any) -> list[Any]:
@@ -122,29 +127,7 @@ def leave_marks(model: Any, marks: Sequence[Mark]) -> None:
 def is_covered(model: Any, keras: Keras) -> bool:
     """Say whether *model* is a plain functional or sequential one."""
     kind = type(model)
-    return kind.__qualname__ in _KINDS and kind.__module__.partition(".")[0] == keras.package
-
-
-def blank_batch(model: Any) -> Any:
-    """Return one row of zeros for each input of *model*; None where it takes any size, or words."""
-    inputs = getattr(model, "inputs", None) or ()
-    rows = [_blank_row(each) for each in inputs]
-    if not rows or any(row is None for row in rows):
-        return None
-    return rows[0] if len(rows) == 1 else rows
-
-
-def _blank_row(spec: Any) -> Any:
-    tf = tensorflow()
-    shape, dtype = tuple(spec.shape)[1:], tf.as_dtype(spec.dtype)
-    is_dense = isinstance(getattr(spec, "type_spec", None), (type(None), tf.TensorSpec))
-    if None in shape or not is_dense or not (dtype.is_floating or dtype.is_integer):
-        return None
-    return np.zeros((1, *shape), dtype.as_numpy_dtype)
-
-
-def _state(model: Any, keras: Keras) -> list[Any]:
-    return state_of(model, keras.module.layers.Layer, _BOOKS, _OF_PREDICT)
+    return kind.__qualname__ in _COVERED and kind.__module__.partition(".")[0] == keras.package
 
 
 def _marks(model: Any) -> list[Mark]:
@@ -154,3 +137,72 @@ def _marks(model: Any) -> list[Mark]:
         for name in _MARKS
         if name in vars(layer)
     ]
+
+
+def _note(model: Any, keras: Keras) -> list[Any]:
+    kinds = _Kinds(keras.module.layers.Layer)
+    own = {name: value for name, value in vars(model).items() if name not in _OF_PREDICT}
+    waiting: list[tuple[Any, bool]] = [(_without_books(own), True)]
+    seen = {id(model)}
+    note: list[Any] = []
+    for holder, is_layer in waiting:  # which grows
+        values = _contents(holder, note)
+        note += [value if type(value) in _PLAIN else _reference(value) for value in values]
+        for value, is_inner in kinds.holders(values, with_containers=is_layer):
+            if id(value) not in seen:
+                seen.add(id(value))
+                waiting.append((_without_books(vars(value)) if is_inner else value, is_inner))
+    return note
+
+
+def _are_same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    return type(one) is type(other) and type(one) in _COMPARED and bool(one == other)
+
+
+class _Kinds:
+    """Which classes hold something that counts.
+
+    Args:
+        layer_class: of layers.
+    """
+
+    def __init__(self, layer_class: type) -> None:
+        self._layer_class = layer_class
+        self._known = set(_PLAIN)
+        self._layers: set[type] = set()
+        self._containers: set[type] = set()
+
+    def holders(self, values: list[Any], *, with_containers: bool) -> list[tuple[Any, bool]]:
+        """Return the layers, and containers if asked, among *values*: and which are layers."""
+        for kind in set(map(type, values)) - self._known:
+            self._known.add(kind)
+            if issubclass(kind, self._layer_class):
+                self._layers.add(kind)
+            elif issubclass(kind, _CONTAINERS):
+                self._containers.add(kind)
+        layers = self._layers
+        wanted = layers | self._containers if with_containers else layers
+        return [(value, type(value) in layers) for value in values if type(value) in wanted]
+
+
+def _without_books(items: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in items.items() if name not in _BOOKS}
+
+
+def _contents(holder: Any, note: list[Any]) -> list[Any]:
+    """Return the values in *holder*, and note how they are called."""
+    if isinstance(holder, dict):
+        note.append(tuple([key if type(key) in _PLAIN else id(key) for key in holder]))
+        return list(holder.values())
+    return list(holder)
+
+
+def _reference(value: Any) -> Any:
+    try:
+        # The same object as long as the value lives.
+        return weakref.ref(value)
+    except TypeError:
+        # A container, whose contents are noted, or something small and without attributes.
+        return type(value) if isinstance(value, _CONTAINERS) else value

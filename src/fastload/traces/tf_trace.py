@@ -1,29 +1,21 @@
-"""What TensorFlow made of a Python function when it traced it, kept and brought back.
+"""A trace: what TensorFlow made of a Python function.
 
-A trace is the graph's own definition, to the byte but for its name, and which variables it uses. It
-comes back as a concrete function that is called as any other. Its Python graph is made, by tracing
-after all, when somebody looks at that: for a gradient, or for the text of an error.
+It is the graph's own definition, to the byte but for its name, and which variables it uses.
 """
 
 from __future__ import annotations
 
-import functools
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from fastload.runtime.core.late import late
-from fastload.runtime.core.spec_codec import NotPlainError, decode, encode
+from fastload.runtime.core.spec_codec import NotPlainError, encode
 from fastload.runtime.core.tensorflow import import_module, tensorflow
-from fastload.runtime.core.transplant import require, require_parameters
-from fastload.runtime.functions.inlining import function_names, has_implementations
-from fastload.traces.tf_trace_runtime import TraceRuntime, require_runtime
+from fastload.runtime.core.transplant import require
+from fastload.runtime.functions.inlining import IMPLEMENTS
 
-_PARTS: Final = "tensorflow.python.eager.polymorphic_function"
 #: Operations with an effect that is on what the function is given: variables, iterators.
 _PLAIN_EFFECTS: Final = frozenset(
     {
@@ -37,6 +29,8 @@ _PLAIN_EFFECTS: Final = frozenset(
         "While",
     }
 )
+#: What a call leaves on a layer: the layer's place, name and value.
+Mark: TypeAlias = tuple[int, str, Any]
 
 
 class NotKeptError(Exception):
@@ -52,23 +46,24 @@ class Trace:
         captures: what it uses, in its order: the places of variables among the model's, and the
             values of plain tensors.
         outputs: the nest of its results, as `spec_codec` encodes it.
-        marks: what tracing left on the model: places of layers, names and values.
+        marks: what tracing left on the model's layers.
         is_prepared: its definition is what TensorFlow's optimizer left.
     """
 
     definitions: tuple[bytes, ...]
     captures: tuple[int | np.ndarray[Any, Any], ...]
     outputs: Any
-    marks: tuple[tuple[int, str, Any], ...] = ()
+    marks: tuple[Mark, ...] = ()
     is_prepared: bool = False
 
 
-def trace_of(concrete: Any, variables: Sequence[Any]) -> Trace:
+def trace_of(concrete: Any, variables: Sequence[Any], marks: Sequence[Mark]) -> Trace:
     """Return the trace that *concrete* was made by.
 
     Args:
         concrete: a concrete function that TensorFlow just traced.
         variables: what it may use.
+        marks: what tracing left on the model's layers.
 
     Raises:
         NotKeptError: it uses something else, or has an effect of another kind.
@@ -89,6 +84,7 @@ def trace_of(concrete: Any, variables: Sequence[Any]) -> Trace:
         definitions=tuple(each.SerializeToString() for each in (*called, own)),
         captures=captures,
         outputs=outputs,
+        marks=tuple(marks),
     )
 
 
@@ -126,151 +122,5 @@ def _require_plain(definition: Any) -> None:
             raise NotKeptError(f"it calls {name}")
         if operation.is_stateful and name not in _PLAIN_EFFECTS:
             raise NotKeptError(f"{name} has state of its own, or an effect")
-    if has_implementations(_Library([definition])):
+    if IMPLEMENTS in definition.attr:
         raise NotKeptError("what it computes depends on the device")
-
-
-class _Library:
-    """What `has_implementations` takes for a graph."""
-
-    def __init__(self, functions: list[Any]) -> None:
-        self.library = self
-        self.function = functions
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tracing:
-    """A trace that TensorFlow is about to make.
-
-    Attributes:
-        function_type: of the arguments.
-        options: TensorFlow's `TracingOptions`.
-        make: makes it, and returns the concrete function.
-        make_later: does so when TensorFlow is at something else.
-    """
-
-    function_type: Any
-    options: Any
-    make: Callable[[], Any]
-    make_later: Callable[[], Any]
-
-
-def require_tracing() -> None:
-    """Check that TensorFlow has what `brought_back` needs.
-
-    Raises:
-        UnsupportedRuntimeError: it has not.
-    """
-    atomic, concrete = _module("atomic_function"), _module("concrete_function")
-    require(atomic, ["AtomicFunction"])
-    require(atomic.AtomicFunction, ["call_preflattened"])
-    require_parameters(
-        atomic.AtomicFunction.__init__, ["name", "bound_context", "function_type", "children"]
-    )
-    require(concrete, ["ConcreteFunction", "ConcreteFunctionGarbageCollector", "_inference_name"])
-    require(_module("tracing_compilation").function_type_lib, ["FunctionType"])
-    require(_module("tracing_compilation").trace_type, ["from_value"])
-    require_runtime(_context())
-
-
-def brought_back(
-    trace: Trace,
-    variables: Sequence[Any],
-    tracing: Tracing,
-    on_prepared: Callable[[Trace], None] | None = None,
-) -> Any:
-    """Return the concrete function that *tracing* would make, without making it.
-
-    Args:
-        trace: what it would make.
-        variables: those of the model, in the order that `trace_of` was given.
-        tracing: how it would be made; done when somebody looks at the graph.
-        on_prepared: given the same trace after the first call, as the optimizer leaves it.
-    """
-    concrete_function = _module("concrete_function")
-    captured = [_captured(each, variables) for each in trace.captures]
-    function_type = _function_type(trace, captured, tracing)
-    name: str = concrete_function._inference_name(tracing.options.name)
-    runtime = TraceRuntime(_context(), trace, once(tracing.make_later), on_prepared)
-    definitions = list(_renamed(trace.definitions, name))
-    children = [_registered(each, runtime, None, []) for each in definitions[:-1]]
-    attributes = {
-        "_inference_function": _registered(definitions[-1], runtime, function_type, children),
-        "_function_type": function_type,
-        "_captured_inputs": captured,
-        "_garbage_collector": concrete_function.ConcreteFunctionGarbageCollector(None),
-    }
-
-    def revive(self: Any) -> None:
-        made = vars(runtime.traced())
-        state = vars(self)
-        for attribute in attributes:
-            del state[attribute]
-        state.update(made)
-
-    return late(concrete_function.ConcreteFunction, revive, attributes)
-
-
-def _captured(capture: int | np.ndarray[Any, Any], variables: Sequence[Any]) -> Any:
-    if isinstance(capture, int):
-        return variables[capture].handle
-    return tensorflow().constant(capture)
-
-
-def once(make: Callable[[], Any]) -> Callable[[], Any]:
-    """Return what calls *make* once, whichever thread comes first, and gives what it gave."""
-    lock = threading.RLock()
-    cached = functools.cache(make)
-
-    def made() -> Any:
-        with lock:
-            return cached()
-
-    return made
-
-
-def _function_type(trace: Trace, captured: Sequence[Any], tracing: Tracing) -> Any:
-    parts = _module("tracing_compilation")
-    types = OrderedDict((id(each), parts.trace_type.from_value(each)) for each in captured)
-    return parts.function_type_lib.FunctionType(
-        tracing.function_type.parameters.values(),
-        types,
-        return_annotation=parts.trace_type.from_value(decode(trace.outputs, lambda value: value)),
-    )
-
-
-def _renamed(definitions: Iterable[bytes], name: str) -> Iterator[Any]:
-    """Yield the definitions with names that no other function of the process has."""
-    from tensorflow.core.framework import function_pb2
-
-    parsed = [function_pb2.FunctionDef.FromString(each) for each in definitions]
-    new = {each.signature.name: f"{name}_{index}" for index, each in enumerate(parsed[:-1])}
-    new[parsed[-1].signature.name] = name
-    for definition in parsed:
-        definition.signature.name = new[definition.signature.name]
-        if len(new) > 1:
-            _rename_calls(definition, new)
-        yield definition
-
-
-def _rename_calls(definition: Any, new: dict[str, str]) -> None:
-    for node in definition.node_def:
-        node.op = new.get(node.op, node.op)
-        for attribute in node.attr.values():
-            for called in function_names(attribute):
-                called.name = new.get(called.name, called.name)
-
-
-def _registered(definition: Any, runtime: Any, function_type: Any, children: list[Any]) -> Any:
-    runtime.add_function_def(definition)
-    kind = _module("atomic_function").AtomicFunction
-    return kind(definition.signature.name, runtime, function_type, children)
-
-
-def _context() -> Any:
-    context: Any = import_module("tensorflow.python.eager.context").context()
-    return context
-
-
-def _module(name: str) -> Any:
-    return import_module(f"{_PARTS}.{name}")

@@ -12,16 +12,42 @@ import functools
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import CodeType
 from typing import Any, Final, Protocol
 
 from fastload.runtime.core.tensorflow import import_module, tensorflow
 from fastload.runtime.core.transplant import require, require_parameters
-from fastload.traces.tf_trace import Tracing, require_tracing
 
+_TRACING: Final = "tensorflow.python.eager.polymorphic_function.tracing_compilation"
 _CREATE: Final = "_create_concrete_function"
 _PARAMETERS: Final = ("function_type", "type_context", "func_graph", "tracing_options")
 _MAKER: Final = "make_predict_function"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracing:
+    """A trace that TensorFlow is about to make.
+
+    Attributes:
+        function_type: of the arguments.
+        options: TensorFlow's `TracingOptions`.
+        make: makes it, and returns the concrete function.
+    """
+
+    function_type: Any
+    options: Any
+    make: Callable[[], Any]
+
+    def make_later(self) -> Any:
+        """Make it as if it were then: outside of any graph, with the autograph of the function."""
+        control, options = import_module(_TRACING).ag_ctx, self.options
+        status = control.Status.ENABLED if options.autograph else control.Status.DISABLED
+        scope = control.ControlStatusCtx(status=status, options=options.autograph_options)
+        with tensorflow().init_scope(), scope:
+            made = self.make()
+        made._garbage_collector.release()
+        return made
 
 
 class Watcher(Protocol):
@@ -42,50 +68,32 @@ def watch(model: Any, watcher: Watcher) -> None:
         UnsupportedRuntimeError: TensorFlow or Keras is not as expected.
     """
     require(type(model), [_MAKER])
-    _install()
+    _patch()
     _watchers[model] = watcher
 
 
-def _install() -> None:
+def _patch() -> None:
     """Put our step in the place of TensorFlow's, once."""
-    module = import_module("tensorflow.python.eager.polymorphic_function.tracing_compilation")
+    module = import_module(_TRACING)
     with _lock:
         require(module, [_CREATE, "func_graph_module", "ag_ctx"])
         stock = getattr(module, _CREATE)
-        if getattr(stock, "__module__", "") == __name__:
-            return
-        require_parameters(stock, _PARAMETERS)
-        require_tracing()
-        setattr(module, _CREATE, _asking(module, stock))
+        if getattr(stock, "__module__", "") != __name__:
+            require_parameters(stock, _PARAMETERS)
+            setattr(module, _CREATE, _asking(stock))
 
 
-def _asking(module: Any, stock: Callable[..., Any]) -> Callable[..., Any]:
+def _asking(stock: Callable[..., Any]) -> Callable[..., Any]:
     def create(function_type: Any, type_context: Any, func_graph: Any, tracing_options: Any) -> Any:
-        def trace() -> Any:
-            return stock(function_type, type_context, func_graph, tracing_options)
-
+        make = functools.partial(stock, function_type, type_context, func_graph, tracing_options)
         model = _model_of(tracing_options)
         watcher = None if model is None else _watchers.get(model)
         if watcher is None:
-            return trace()
-        again = functools.partial(_traced_later, module, trace, tracing_options)
-        tracing = Tracing(
-            function_type=function_type, options=tracing_options, make=trace, make_later=again
-        )
+            return make()
+        tracing = Tracing(function_type=function_type, options=tracing_options, make=make)
         return watcher.concrete(model, tracing)
 
     return create
-
-
-def _traced_later(module: Any, trace: Callable[[], Any], options: Any) -> Any:
-    """Trace as if it were then: outside of any graph, with the autograph of the function."""
-    states = module.ag_ctx.Status
-    status = states.ENABLED if options.autograph else states.DISABLED
-    scope = module.ag_ctx.ControlStatusCtx(status=status, options=options.autograph_options)
-    with tensorflow().init_scope(), scope:
-        made = trace()
-    made._garbage_collector.release()
-    return made
 
 
 def _model_of(options: Any) -> Any:

@@ -228,15 +228,3 @@ FUNCTION_SECTION: Final = "functions"
 PREDICTION_SECTION: Final = "prediction"
 #: A Keras 3 model that was migrated from Keras 2; always in a twin of its own.
 MIGRATED_SECTION: Final = "migrated"
-
-#: A flat function: its description, and its `FunctionDef`s one after the other.
-FLAT: Final = "flat.json"
-FLAT_FUNCTIONS: Final = "flat_functions.pb"
-#: Why a function cannot be made flat.
-NOT_FLAT: Final = "not_flat.txt"
-
-#: A trace of a model's predict function: its description, and its `FunctionDef`s.
-TRACE: Final = "trace.json"
-TRACE_FUNCTIONS: Final = "trace_functions.pb"
-#: Why a trace cannot be stored.
-NOT_KEPT: Final = "not_kept.txt"

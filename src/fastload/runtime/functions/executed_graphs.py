@@ -159,14 +159,7 @@ def _probe() -> FlatFunction:
     node = definition.node_def.add(name="z", op="Identity", input=["x"])
     node.attr["T"].type = int32
     definition.ret["y"] = "z:output:0"
-    return FlatFunction(
-        name=definition.signature.name,
-        arguments=("x",),
-        results=("y",),
-        captures=(),
-        definitions=(definition.SerializeToString(),),
-        varies=False,
-    )
+    return FlatFunction.of_definition(definition)
 
 
 def _is_of(function: FlatFunction, graphs: Any) -> bool:

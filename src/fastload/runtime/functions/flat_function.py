@@ -12,7 +12,7 @@ Value: TypeAlias = "str | np.ndarray[Any, Any]"
 
 
 class NotFlatError(Exception):
-    """A function needs real variables, or other state; the message says what for."""
+    """A function needs real variables or other state, or cannot be kept as it was optimized."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +36,16 @@ class FlatFunction:
     definitions: tuple[bytes, ...]
     varies: bool
     is_optimized: bool = False
+
+    @classmethod
+    def of_definition(cls, definition: Any) -> FlatFunction:
+        """Return a function that captures nothing, of its `FunctionDef`."""
+        signature = definition.signature
+        return cls(
+            name=signature.name,
+            arguments=tuple(each.name for each in signature.input_arg),
+            results=tuple(each.name for each in signature.output_arg),
+            captures=(),
+            definitions=(definition.SerializeToString(),),
+            varies=False,
+        )

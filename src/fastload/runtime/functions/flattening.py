@@ -14,9 +14,9 @@ from fastload.runtime.core.transplant import require
 from fastload.runtime.functions.flat_function import FlatFunction, Value
 from fastload.runtime.functions.fusions import require_no_fragile_fusion
 from fastload.runtime.functions.inlining import (
-    function_names,
     has_implementations,
     nodes_of,
+    rename_calls,
 )
 from fastload.runtime.functions.weight_arguments import with_weights_as_arguments
 from fastload.runtime.functions.weight_readers import Weight
@@ -111,11 +111,7 @@ def rename_functions(graph: Any, stem: str) -> dict[str, str]:
     }
     for function in graph.library.function:
         function.signature.name = new[function.signature.name]
-    for node in nodes_of(graph):
-        node.op = new.get(node.op, node.op)
-        for attribute in node.attr.values():
-            for called in function_names(attribute):
-                called.name = new.get(called.name, called.name)
+    rename_calls(nodes_of(graph), new)
     return new
 
 

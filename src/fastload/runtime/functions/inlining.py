@@ -6,7 +6,7 @@ any of them, which is what a stock load spends its time on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fastload.runtime.core.tensorflow import import_module
@@ -20,7 +20,7 @@ _HIDDEN: Final = "_fastload_lower"
 #: What was once inferred, for another place in another graph.
 _SHAPES: Final = "_output_shapes"
 #: Functions with this attribute stand for one another; which one is run depends on the device.
-_IMPLEMENTS: Final = "api_implements"
+IMPLEMENTS: Final = "api_implements"
 
 
 def inlined(definitions: Sequence[Any], name: str, arguments: int, results: int) -> Any:
@@ -99,7 +99,16 @@ def function_names(attribute: Any) -> Iterator[Any]:
 
 def has_implementations(graph: Any) -> bool:
     """Say whether what a function of *graph* computes depends on the device that it runs on."""
-    return any(_IMPLEMENTS in function.attr for function in graph.library.function)
+    return any(IMPLEMENTS in function.attr for function in graph.library.function)
+
+
+def rename_calls(nodes: Iterable[Any], new: Mapping[str, str]) -> None:
+    """Have *nodes* call functions by their *new* names, by the old ones."""
+    for node in nodes:
+        node.op = new.get(node.op, node.op)
+        for attribute in node.attr.values():
+            for called in function_names(attribute):
+                called.name = new.get(called.name, called.name)
 
 
 def called_by(node: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What TensorFlow's graph optimizers make of a flat function, kept so that no load waits for it.
+"""What TensorFlow's graph optimizers make of a function, kept so that no load waits for it.
 
 When a function first runs, Grappler rewrites its graph: half of the time to a network's first
 prediction. The graph that TensorFlow then executes can be asked for. A function with that graph as
@@ -10,29 +10,28 @@ values, so the same bits. That holds for as long as all that Grappler looks at i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import numpy as np
-
 from fastload.runtime.core import eager
+from fastload.runtime.core.sample_inputs import blank
 from fastload.runtime.core.tensorflow import import_module, tensorflow
 from fastload.runtime.core.transplant import require
 from fastload.runtime.functions.executed_graphs import NOTES, difference, executed_graph
 from fastload.runtime.functions.flat_call import without_optimizers
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
-from fastload.runtime.functions.flattening import function_of, rename_functions
-from fastload.runtime.functions.inlining import called_by, nodes_of, reached, shape_of_argument
+from fastload.runtime.functions.flattening import rename_functions
+from fastload.runtime.functions.inlining import called_by, reached
 from fastload.signature import Signature, TensorSpec
-from fastload.twin.format import dtype_of
 
 #: Has state to TensorFlow, so that it is run for its error.
 _CHECK: Final = "Assert"
 #: What is no state to TensorFlow, which computes it in advance, though files may change.
 _FILES: Final = frozenset({"GenerateVocabRemapping", "MatchingFiles", "ReadFile"})
-#: Inferred for each graph anew, and refused where it was inferred otherwise.
-_SHAPES: Final = "_output_shapes"
+#: What a loop or a branch becomes when it is taken apart.
+_TAKEN_APART: Final = frozenset({"Enter", "Exit", "Merge", "NextIteration", "RefMerge", "Switch"})
+_DEVICE: Final = "/device:CPU:0"
 #: How many values an input may have, where dimensions that are not fixed are 1.
 _MOST_VALUES: Final = 1 << 26
 
@@ -58,12 +57,59 @@ def optimized(
         _require_computation(content)
     tensors = [*(_value(signature.inputs[name]) for name in flat.arguments), *weights]
     config = eager.context().function_call_options.config_proto_serialized
-    wanted = executed_graph(flat, tensors, config)
+    found = _optimized(flat, tensors, config)
+    if found is not None:
+        for content in found.definitions:
+            _require_no_state(content)
+    return found
+
+
+def optimized_definition(definition: Any, tensors: Sequence[Any], config: bytes) -> Any:
+    """Return the function that is executed without the optimizers as *definition* is with them.
+
+    It has the effects of *definition*, by the same nodes.
+
+    Args:
+        definition: a `FunctionDef`; nothing of it is run.
+        tensors: all its arguments.
+        config: how it is run: a serialized `ConfigProto`.
+
+    Raises:
+        NotFlatError: there is none without loops and calls, or this is no time to find out.
+        UnsupportedRuntimeError: TensorFlow is not as expected.
+    """
+    found = _optimized(FlatFunction.of_definition(definition), tensors, config)
+    if found is None:
+        raise NotFlatError("this is no time to ask for its graph")
+    made = _message(found.definitions[-1])
+    if len(found.definitions) > 1 or any(node.op in _TAKEN_APART for node in made.node_def):
+        raise NotFlatError("it has loops or calls functions")
+    if _effects(made.node_def) != _effects(definition.node_def):
+        raise NotFlatError("the optimized graph has other effects")
+    return made
+
+
+def _optimized(
+    function: FlatFunction, tensors: Sequence[Any], config: bytes
+) -> FlatFunction | None:
+    """Return what is executed without the optimizers as *function* is with them; it is proved."""
+    wanted = executed_graph(function, tensors, config)
     if wanted is None:
         return None
-    graph = _as_body(wanted.optimized, flat)
-    names = rename_functions(graph, f"{flat.name}_optimized")
-    found = _function_of(graph, flat)
+    graph, name = wanted.optimized, f"{function.name}_optimized"
+    called = _called(graph)
+    del graph.library.function[:]
+    graph.library.function.extend(called)
+    names = rename_functions(graph, name)
+    found = replace(
+        function,
+        name=name,
+        definitions=(
+            *(each.SerializeToString() for each in graph.library.function),
+            _with_body(function.definitions[-1], graph, name).SerializeToString(),
+        ),
+        is_optimized=True,
+    )
     executed = executed_graph(found, tensors, without_optimizers(config))
     if executed is None:
         return None
@@ -75,8 +121,7 @@ def optimized(
 
 def _require_computation(content: bytes) -> None:
     """Check that a function does nothing but to compute, with operations of TensorFlow's own."""
-    function = eager.runtime().function_pb2.FunctionDef.FromString(content)
-    for node in function.node_def:
+    for node in _message(content).node_def:
         if _calls(node):
             continue  # those functions are looked at themselves
         if _has_state(node.op) or node.op in _FILES or "Dataset" in node.op:
@@ -85,52 +130,38 @@ def _require_computation(content: bytes) -> None:
             raise NotFlatError(f"{node.op} is of another library, which may change")
 
 
+def _require_no_state(content: bytes) -> None:
+    """Check that a function that the optimizers left does nothing but to compute."""
+    for node in _message(content).node_def:
+        if not _calls(node) and _has_state(node.op):
+            raise NotFlatError(f"it does more than to compute, once optimized: {node.op}")
+
+
 def _calls(node: Any) -> bool:
     return any(name != node.op for name in called_by(node))
 
 
 def _has_state(operation: str) -> bool:
     """Say whether an operation does more than to compute; what nobody knows may."""
-    registry = import_module("tensorflow.python.framework.op_def_registry")
-    require(registry, ["get"])
-    definition = registry.get(operation)
+    definition = _operation(operation)
     return operation != _CHECK and (definition is None or bool(definition.is_stateful))
 
 
-def _function_of(graph: Any, flat: FlatFunction) -> FlatFunction:
-    """Return *flat* with *graph* for its body."""
-    for node in nodes_of(graph):
-        if not _calls(node) and _has_state(node.op):
-            raise NotFlatError(f"it does more than to compute, once optimized: {node.op}")
-    name = f"{flat.name}_optimized"
-    counts = (len(flat.arguments) + len(flat.captures), len(flat.results))
-    called = (each.SerializeToString() for each in graph.library.function)
-    definitions = (*called, function_of(graph, name, counts, is_session=True))
-    return replace(flat, name=name, definitions=definitions, is_optimized=True)
+def _effects(nodes: Iterable[Any]) -> list[tuple[str, str]]:
+    """Return the nodes that do more than to compute and to read."""
+    return sorted(
+        (node.op, node.name)
+        for node in nodes
+        if node.op == _CHECK or (node.op != "ReadVariableOp" and _has_state(node.op))
+    )
 
 
-def _as_body(graph: Any, flat: FlatFunction) -> Any:
-    """Return *graph* as `function_of` wants it."""
-    function = eager.runtime().function_pb2.FunctionDef.FromString(flat.definitions[-1])
-    plain = type(graph)(versions=graph.versions)
-    plain.library.function.extend(_called(graph))
-    for index, argument in enumerate(function.signature.input_arg):  # some may be used no more
-        placeholder = plain.node.add(name=f"argument_{index}", op="Placeholder")
-        placeholder.attr["dtype"].type = argument.type
-        placeholder.attr["shape"].shape.CopyFrom(shape_of_argument(function, index))
-    new = {node.name: _name(node) for node in graph.node}
-    arguments = {f"^{node.name}" for node in graph.node if node.op == "_Arg"}
-    for node in graph.node:
-        if node.op == "_Arg":
-            continue
-        copy = plain.node.add(name=new[node.name], op=node.op)
-        copy.input.extend(_renamed(each, new) for each in node.input if each not in arguments)
-        if node.op == "_Retval":
-            copy.op = "Identity"
-            copy.attr["T"].type = node.attr["T"].type
-        else:
-            _copy_attributes(node, copy)
-    return plain
+def _operation(name: str) -> Any:
+    """Return the `OpDef` of an operation; None if TensorFlow has none."""
+    registry = import_module("tensorflow.python.framework.op_def_registry")
+    require(registry, ["get"])
+    operation: Any = registry.get(name)
+    return operation
 
 
 def _called(graph: Any) -> list[Any]:
@@ -140,32 +171,95 @@ def _called(graph: Any) -> list[Any]:
     return reached(known.__getitem__, known, sorted(start))
 
 
-def _copy_attributes(node: Any, copy: Any) -> None:
+def _with_body(content: bytes, graph: Any, name: str) -> Any:
+    """Return the `FunctionDef` that does what *graph* does, with the signature of another.
+
+    Args:
+        content: the function that *graph* was made of.
+        graph: a `GraphDef` of nodes on the first CPU.
+        name: what to call it.
+
+    Raises:
+        NotFlatError: *graph* is not so.
+    """
+    plain, made = _message(content), _message(content)
+    made.signature.name = name
+    for field in ("node_def", "ret", "control_ret"):
+        made.ClearField(field)
+    made.signature.ClearField("control_output")
+    outputs = _Outputs(graph, made.signature)
+    for node in graph.node:
+        if node.op == "_Retval":
+            result = made.signature.output_arg[node.attr["index"].i]
+            made.ret[result.name] = outputs.named(node.input[0])
+        elif node.op != "_Arg":
+            _add(made, node, outputs)
+    kept = {node.name for node in made.node_def}
+    for output in plain.signature.control_output:  # what is run for its effect alone
+        if plain.control_ret[output] in kept:
+            made.signature.control_output.append(output)
+            made.control_ret[output] = plain.control_ret[output]
+    return made
+
+
+def _add(made: Any, node: Any, outputs: _Outputs) -> None:
+    if not node.device.endswith(_DEVICE):
+        raise NotFlatError(f"{node.op} is on {node.device!r}")
+    added = made.node_def.add(name=node.name, op=node.op, device=_DEVICE)
+    added.input.extend(outputs.named(each) for each in node.input if not outputs.is_wait(each))
     for name in node.attr:
-        if name not in NOTES and name != _SHAPES:
-            copy.attr[name].CopyFrom(node.attr[name])
+        if name not in NOTES:
+            added.attr[name].CopyFrom(node.attr[name])
 
 
-def _name(node: Any) -> str:
-    kinds = {"_Arg": "argument", "_Retval": "result"}
-    kind = kinds.get(node.op)
-    if kind is not None:
-        return f"{kind}_{node.attr['index'].i}"
-    is_taken = node.op == "Identity" and node.name.startswith(tuple(kinds.values()))
-    return f"{node.name}_before" if is_taken else str(node.name)
+class _Outputs:
+    """The outputs of a graph's nodes, as a function names them.
+
+    Args:
+        graph: the graph.
+        signature: of the function.
+    """
+
+    def __init__(self, graph: Any, signature: Any) -> None:
+        self._nodes = {node.name: node for node in graph.node}
+        self._arguments = [each.name for each in signature.input_arg]
+
+    def is_wait(self, reference: str) -> bool:
+        """Say whether *reference* waits for an argument, which is there from the start."""
+        return reference.startswith("^") and self._nodes[reference[1:]].op == "_Arg"
+
+    def named(self, reference: str) -> str:
+        """Return what a function calls the tensor that a graph calls *reference*."""
+        if reference.startswith("^"):
+            return reference
+        name, _, place = reference.partition(":")
+        node = self._nodes[name]
+        if node.op == "_Arg":
+            return str(self._arguments[node.attr["index"].i])
+        return f"{name}:{_output(node, int(place or 0))}"
 
 
-def _renamed(wanted: str, new: Mapping[str, str]) -> str:
-    mark = "^" if wanted.startswith("^") else ""
-    name, colon, index = wanted.removeprefix("^").partition(":")
-    return f"{mark}{new[name]}{colon}{index}"
+def _output(node: Any, place: int) -> str:
+    """Return the name of an output of *node*, and its place among those of that name."""
+    operation = _operation(node.op)
+    for output in operation.output_arg if operation is not None else ():
+        count = 1
+        if output.number_attr:
+            count = node.attr[output.number_attr].i
+        elif output.type_list_attr:
+            count = len(node.attr[output.type_list_attr].list.type)
+        if place < count:
+            return f"{output.name}:{place}"
+        place -= count
+    raise NotFlatError(f"{node.op} has no such output")
+
+
+def _message(content: bytes) -> Any:
+    return eager.runtime().function_pb2.FunctionDef.FromString(content)
 
 
 def _value(spec: TensorSpec) -> Any:
     """Return something that the function may take; it is not looked at."""
-    sizes = [1 if each is None else each for each in spec.shape or ()]
-    if math.prod(sizes) > _MOST_VALUES:
+    if spec.shape is not None and math.prod(size or 1 for size in spec.shape) > _MOST_VALUES:
         raise NotFlatError(f"its input {spec.name!r} is large")
-    if spec.dtype == "string":
-        return eager.tensor_of(np.full(sizes, b"", dtype=object))
-    return eager.tensor_of(np.zeros(sizes, dtype_of(spec.dtype)), spec.dtype)
+    return eager.tensor_of(blank(spec), spec.dtype)

@@ -1,8 +1,8 @@
-"""The functions of a SavedModel, each made by TensorFlow from its definition when first needed.
+"""The functions of a SavedModel, each made by TensorFlow from its definition on first access.
 
 TensorFlow's loader makes a Python graph of every function of the file, 695 in a ResNet50 of which a
 caller needs two; that is what it spends its time on. Here its own loader of function libraries runs
-over one function and those that it calls, at the moment when somebody looks at it.
+over one function and those that it calls, when that function is first accessed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from fastload.runtime.core.late import late, taking_state
+from fastload.runtime.core.materialize import materialized_on_access, taking_state
 from fastload.runtime.core.tensorflow import first_module, import_module, tensorflow
 from fastload.runtime.core.transplant import Overlay, require, require_parameters, transplant
 
@@ -38,7 +38,7 @@ class FunctionLibrary(Mapping[str, Any]):
         self._graph = graph
         self._finishes: dict[str, list[Finish]] = {}
         self._finished: set[str] = set()
-        self._late: dict[str, Any] = {}
+        self._functions: dict[str, Any] = {}
         self._batches = _Batches(self._names)
         self._final = _wrapper_function()
         self._device = _current_device()
@@ -46,10 +46,12 @@ class FunctionLibrary(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._names:
             raise KeyError(name)
-        if name not in self._late:
-            revive = taking_state(functools.partial(self._make, name))
-            self._late[name] = late(self._final, revive, tracked_state())
-        return self._late[name]
+        if name not in self._functions:
+            materialize = taking_state(functools.partial(self._make, name))
+            self._functions[name] = materialized_on_access(
+                self._final, materialize, tracked_state()
+            )
+        return self._functions[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -60,17 +62,17 @@ class FunctionLibrary(Mapping[str, Any]):
     def finish(self, name: str, action: Finish) -> None:
         """Have *action* done to the function called *name* as soon as it is made.
 
-        Actions are done in the order of these calls, before anybody else sees the function; one
-        that comes late is done at once.
+        Actions are done in the order of these calls, before anybody else sees the function; where
+        it is made already, at once.
         """
         if name in self._finished:
-            action(self._late[name])
+            action(self._functions[name])
         else:
             self._finishes.setdefault(name, []).append(action)
 
     def _make(self, name: str) -> Any:
         tf = tensorflow()
-        # As at the time of the load: a look from inside a graph must not build there.
+        # As at the time of the load: an access from inside a graph must not build there.
         with tf.init_scope(), tf.device(self._device):
             made = self._batches.made
             if name not in made:
@@ -192,7 +194,7 @@ class _Batches:
 
 
 def tracked_state() -> dict[str, Any]:
-    """Return what any object has that another one refers to, so that a reference is no look."""
+    """Return what TensorFlow reads of any object that another one refers to, to give it at once."""
     kind = trackable_class()
     require(kind, ["_maybe_initialize_trackable"])
     trackable = kind()

@@ -1,7 +1,7 @@
-"""The `signatures` of a model that came from a SavedModel: there at once, made when somebody looks.
+"""The `signatures` of a model that came from a SavedModel, created on first access.
 
 The stock loader leaves `model.signatures`, a mapping of concrete functions that share the model's
-variables. Few users of a Keras model look at it, and it is what costs most. The mapping that
+variables. Few users of a Keras model access it, and it is what costs most. The mapping that
 fastload leaves is of the same class; it asks TensorFlow's loader for the functions, from the
 model's own files, the first time it is used.
 """
@@ -36,13 +36,13 @@ def attach_signatures(root: Any, path: str, digest: str, variables: Mapping[int,
     require(stock, ["_SignatureMap"])
     signatures = stock._SignatureMap()
     require(signatures, ["_signatures"])
-    folder = Path(path).absolute()  # the program may change its folder before it looks
+    folder = Path(path).absolute()  # the program may change its folder before that
     root.signatures = signatures  # still empty: Keras looks into what it is given
-    signatures._signatures = _Late(lambda: _load(folder, digest, variables))
+    signatures._signatures = _SignaturesOnAccess(lambda: _load(folder, digest, variables))
 
 
-class _Late(Mapping[str, Any]):
-    """A mapping that is made by a function when it is first used."""
+class _SignaturesOnAccess(Mapping[str, Any]):
+    """A mapping that a function makes on first access."""
 
     def __init__(self, make: Callable[[], Mapping[str, Any]]) -> None:
         self._make = make

@@ -1,7 +1,7 @@
-"""Twin to the object of `tf.saved_model.load`: variables share its pages, functions come late.
+"""TensorFlow's loader of objects, run over a twin: variables share its pages.
 
-Everything that the stock loader leaves behind is made by TensorFlow's own code, object by object;
-only functions are materialized on first access.
+Everything that `tf.saved_model.load` leaves behind is made by TensorFlow's own code, object by
+object; functions materialize on first access.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastload.errors import BypassError, RestoreError, TwinCorruptError, UnsupportedRuntimeError
+from fastload.imports.collector import paused_collector
 from fastload.runtime.core.bookkeeping import kernel_patches
-from fastload.runtime.core.collector import paused_collector
-from fastload.runtime.core.late import late, once_alive, taking_state
+from fastload.runtime.core.materialize import (
+    materialized_on_access,
+    once_materialized,
+    taking_state,
+)
 from fastload.runtime.core.rebuild import Rebuild, rebuilding
 from fastload.runtime.core.tensorflow import import_module, parse_saved_model
 from fastload.runtime.core.transplant import Overlay, require, transplant
@@ -41,8 +45,8 @@ from fastload.twin.reader import Twin
 def load_objects(twin: Twin, path: str, tags: Any) -> Any:
     """Return what `tf.saved_model.load` returns for the twin's source.
 
-    Signatures and their variables are made now. Everything else is made when somebody looks at
-    anything else, unless it has to be there from the beginning.
+    Signatures and their variables are made now. Everything else materializes on first access to
+    anything else, unless it has to exist from the beginning.
 
     Args:
         twin: a twin with a function section.
@@ -61,7 +65,7 @@ def load_objects(twin: Twin, path: str, tags: Any) -> Any:
     root = meta_graph.object_graph_def.nodes[0]
     if not signature_nodes or load.is_revived_type(root):
         return load.partial(None)["root"]
-    return load.late_root(signature_nodes)
+    return load.pending_root(signature_nodes)
 
 
 class _Load:
@@ -95,14 +99,14 @@ class _Load:
             found: dict[str, Any] = self._load_partial(self._path, filters, self._tags)
         return found
 
-    def late_root(self, signature_nodes: Mapping[str, int]) -> Any:
-        """Return the root with its signatures, and all else to come."""
+    def pending_root(self, signature_nodes: Mapping[str, int]) -> Any:
+        """Return the root with its signatures; all else materializes on first access."""
         made = self.partial(list(signature_nodes))
         final = type(self._new_root()[0])
 
         trackable = trackable_class()
 
-        def revive(root: Any) -> None:
+        def materialize(root: Any) -> None:
             del root.signatures
             there = {
                 path: (node, _setter_of(node))
@@ -113,9 +117,9 @@ class _Load:
             if self._calls:
                 final.__call__ = self._call
 
-        return late(
+        return materialized_on_access(
             final,
-            revive,
+            materialize,
             {"signatures": made["root.signatures"]},
             becomes_callable=self._calls,
         )
@@ -127,7 +131,7 @@ def _setter_of(node: Any) -> Callable[[Any, str, Any], None]:
 
 
 def _require_operations(meta_info: Any) -> None:
-    """Check that each operation is there now; the stock loader would look at all of them."""
+    """Check that each operation is there now; the stock loader would look all of them up."""
     registry = import_module("tensorflow.python.framework.op_def_registry")
     require(registry, ["get"])
     for operation in meta_info.stripped_op_list.op:
@@ -203,7 +207,7 @@ def _loader_class(sources: _Sources) -> Any:
 
 
 class _TwinLoader:
-    """What goes before TensorFlow's `Loader`: functions come late, weights from the twin."""
+    """What goes before TensorFlow's `Loader`: pending functions, and weights from the twin."""
 
     sources: _Sources
     _nodes: list[Any]
@@ -227,7 +231,7 @@ class _TwinLoader:
             self._setup_function_captures(name, dependencies)
         make = functools.partial(sources.deserialization.recreate, proto, sources.library)
         kind = sources.deserialization.function_class
-        return late(kind, taking_state(make), tracked_state()), setattr
+        return materialized_on_access(kind, taking_state(make), tracked_state()), setattr
 
     def _recreate_bare_concrete_function(self, proto: Any, dependencies: Any) -> Any:
         name, sources = proto.concrete_function_name, self.sources
@@ -243,7 +247,7 @@ class _TwinLoader:
 
     def _capture(self, name: str, nodes: Any, function: Any) -> None:
         captured = {
-            node: nodes[node].make() if isinstance(nodes[node], _LateTensor) else nodes[node]
+            node: nodes[node].make() if isinstance(nodes[node], _PendingTensor) else nodes[node]
             for node in self._proto.concrete_functions[name].bound_inputs
         }
         self.sources.deserialization.capture(self, name, captured, function)
@@ -255,10 +259,10 @@ class _TwinLoader:
     def _get_tensor_from_fn(self, proto: Any) -> Any:
         stock_way = super()._get_tensor_from_fn  # type: ignore[misc]
         # Where nobody but functions refers to it, the function that it is in can wait too.
-        return _LateTensor(lambda: stock_way(proto)[0]), setattr
+        return _PendingTensor(lambda: stock_way(proto)[0]), setattr
 
     def _add_object_graph_edges(self, proto: Any, node_id: int) -> None:
-        waiting = [c for c in proto.children if isinstance(self._nodes[c.node_id], _LateTensor)]
+        waiting = [c for c in proto.children if isinstance(self._nodes[c.node_id], _PendingTensor)]
         if waiting:
             names = {child.local_name for child in waiting}
             complete, proto = proto, type(proto)()
@@ -267,7 +271,7 @@ class _TwinLoader:
             action = functools.partial(
                 _set_made, self._nodes[node_id], child.local_name, self._nodes[child.node_id]
             )
-            once_alive(self._nodes[node_id], action)
+            once_materialized(self._nodes[node_id], action)
         super()._add_object_graph_edges(proto, node_id)  # type: ignore[misc]
 
     def _restore_checkpoint(self) -> None:
@@ -280,11 +284,11 @@ class _TwinLoader:
                 self.sources.bound.add(node)
 
 
-def _set_made(owner: Any, name: str, tensor: _LateTensor) -> None:
+def _set_made(owner: Any, name: str, tensor: _PendingTensor) -> None:
     setattr(owner, name, tensor.make())
 
 
-class _LateTensor:
+class _PendingTensor:
     """A tensor inside a function, for functions that capture it.
 
     The loader sets attributes on it, as on every node.

@@ -1,4 +1,4 @@
-"""Late objects: there at once, made at the first look, and nothing tells them apart afterwards."""
+"""Objects that materialize on first access, and nothing tells them apart afterwards."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
-from fastload.runtime.core.late import late, once_alive, taking_state
+from fastload.runtime.core.materialize import (
+    materialized_on_access,
+    once_materialized,
+    taking_state,
+)
 
 
 class Thing:
-    """What a late object becomes."""
+    """What an object becomes."""
 
     def __init__(self, value: int) -> None:
         self.value = value
@@ -41,7 +45,7 @@ def maker() -> Maker:
 
 @pytest.fixture
 def thing(maker: Maker) -> Any:
-    return late(Thing, taking_state(maker), {"label": "given"})
+    return materialized_on_access(Thing, taking_state(maker), {"label": "given"})
 
 
 @pytest.mark.parametrize(
@@ -58,8 +62,8 @@ def thing(maker: Maker) -> Any:
     ],
     ids=["attribute", "method", "dir", "vars", "missing", "copy", "deep copy", "pickle"],
 )
-def test_a_look_makes_it_what_it_is(thing: Any, maker: Maker, look: Any) -> None:
-    """Whichever way somebody looks."""
+def test_an_access_materializes_it(thing: Any, maker: Maker, look: Any) -> None:
+    """Whichever kind of access it is."""
     look(thing)
 
     assert maker.calls == 1
@@ -72,8 +76,8 @@ def test_a_look_makes_it_what_it_is(thing: Any, maker: Maker, look: Any) -> None
     [lambda thing: thing.label, lambda thing: isinstance(thing, Thing), type, id],
     ids=["given attribute", "isinstance", "type", "id"],
 )
-def test_what_is_there_is_no_look(thing: Any, maker: Maker, touch: Any) -> None:
-    """References and given attributes leave it late."""
+def test_what_it_was_given_is_no_access(thing: Any, maker: Maker, touch: Any) -> None:
+    """References and given attributes do not materialize it."""
     touch(thing)
 
     assert maker.calls == 0
@@ -98,8 +102,8 @@ def test_a_missing_attribute_is_reported_as_ever(thing: Any) -> None:
     assert str(caught.value) == str(expected.value)
 
 
-def test_a_failure_leaves_it_late() -> None:
-    """The next look tries again."""
+def test_a_failure_does_not_materialize_it() -> None:
+    """The next access tries again."""
     results: list[Any] = [OSError("gone"), Thing(3)]
 
     def make() -> Thing:
@@ -108,7 +112,7 @@ def test_a_failure_leaves_it_late() -> None:
             raise result
         return result  # type: ignore[no-any-return]
 
-    thing = late(Thing, taking_state(make), {"label": "given"})
+    thing = materialized_on_access(Thing, taking_state(make), {"label": "given"})
     with pytest.raises(OSError, match="gone"):
         _ = thing.value
 
@@ -116,15 +120,15 @@ def test_a_failure_leaves_it_late() -> None:
     assert thing.label == "given"
 
 
-def test_a_look_from_within_its_making_finds_an_end() -> None:
+def test_an_access_from_within_its_making_ends() -> None:
     """It is not there yet, and says so."""
 
-    def revive(thing: Any) -> None:
+    def materialize(thing: Any) -> None:
         with pytest.raises(AttributeError, match="missing"):
             _ = thing.missing
         thing.value = 1
 
-    assert late(Thing, revive, {}).value == 1
+    assert materialized_on_access(Thing, materialize, {}).value == 1
 
 
 def test_threads_wait_for_each_other() -> None:
@@ -136,7 +140,7 @@ def test_threads_wait_for_each_other() -> None:
         threading.Event().wait(0.05)
         return Thing(7)
 
-    thing = late(Thing, taking_state(make), {})
+    thing = materialized_on_access(Thing, taking_state(make), {})
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: thing.doubled(), range(8)))
 
@@ -144,13 +148,13 @@ def test_threads_wait_for_each_other() -> None:
     assert made == [1]
 
 
-def test_actions_wait_until_it_is_alive(thing: Any, maker: Maker) -> None:
+def test_actions_wait_until_it_is_materialized(thing: Any, maker: Maker) -> None:
     """And are done at once afterwards."""
     done = []
-    once_alive(thing, lambda: done.append("first"))
+    once_materialized(thing, lambda: done.append("first"))
     before = list(done)
     _ = thing.value
-    once_alive(thing, lambda: done.append("second"))
+    once_materialized(thing, lambda: done.append("second"))
 
     assert before == []
     assert done == ["first", "second"]
@@ -162,14 +166,14 @@ def test_it_can_be_called_where_it_becomes_callable() -> None:
     class Loaded:
         pass
 
-    def revive(loaded: Any) -> None:
+    def materialize(loaded: Any) -> None:
         Loaded.__call__ = lambda self, x: x + 1  # type: ignore[attr-defined]
 
-    loaded = late(Loaded, revive, {}, becomes_callable=True)
+    loaded = materialized_on_access(Loaded, materialize, {}, becomes_callable=True)
 
     assert callable(loaded)
     assert loaded(1) == 2
-    assert not callable(late(Thing, revive, {}))
+    assert not callable(materialized_on_access(Thing, materialize, {}))
 
 
 def test_a_copy_is_the_thing(thing: Any) -> None:

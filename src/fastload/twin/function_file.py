@@ -1,0 +1,136 @@
+"""A function on disk: a small twin of its own, beside the twin that has the weights it uses.
+
+It holds the function's definitions, what it captures and a description; or the reason why there is
+no such function. It only saves time: one that cannot be written, or is damaged, is made again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Final
+
+from fastload.cache.publish import replacing
+from fastload.errors import CacheError
+from fastload.twin.format import Manifest, WeightSpec
+from fastload.twin.reader import Twin
+from fastload.twin.weights import Array, dtype_name
+
+_logger: Final = logging.getLogger(__name__)
+_DESCRIPTION: Final = "function.json"
+_DEFINITIONS: Final = "function.pb"
+_REFUSAL: Final = "refusal.txt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFunction:
+    """What a file holds.
+
+    Attributes:
+        definitions: the functions that it calls and, last, its own: serialized `FunctionDef`s.
+        captures: what it captures, in its order: the names or places of variables, and the values
+            of all else.
+        description: all else about it, as values that JSON can hold.
+    """
+
+    definitions: tuple[bytes, ...]
+    captures: tuple[Any, ...]
+    description: Mapping[str, Any]
+
+
+def write_function(path: Path, function: StoredFunction) -> None:
+    """Publish *function* at *path*; where the cache cannot be written, the log says so."""
+    constants = {
+        f"constants/{index}": each
+        for index, each in enumerate(function.captures)
+        if not isinstance(each, (str, int))
+    }
+    told = {
+        **function.description,
+        "captures": [
+            each if isinstance(each, (str, int)) else [f"constants/{index}"]
+            for index, each in enumerate(function.captures)
+        ],
+        "lengths": [len(each) for each in function.definitions],
+    }
+    documents = {
+        _DESCRIPTION: json.dumps(told).encode(),
+        _DEFINITIONS: b"".join(function.definitions),
+    }
+    _publish(path, documents, constants)
+
+
+def write_refusal(path: Path, reason: str) -> None:
+    """Publish at *path* that there is no such function, and why; as `write_function` does."""
+    _publish(path, {_REFUSAL: reason.encode()}, {})
+
+
+def read_function(path: Path, refused: type[Exception]) -> StoredFunction | None:
+    """Read what was published at *path*.
+
+    Args:
+        path: the file; it is removed where it is not what was written.
+        refused: raised with the reason why there is no such function.
+
+    Returns:
+        The function; None if it has to be made.
+    """
+    try:
+        twin = Twin.open(path)
+        if _REFUSAL not in twin.manifest.documents:
+            return _stored(twin)
+        reason = twin.document(_REFUSAL).decode()
+    except FileNotFoundError:
+        return None
+    except (OSError, CacheError) as error:
+        _logger.warning("a stored function is made again: %s", error)
+        discard(path)
+        return None
+    raise refused(reason)
+
+
+def discard(path: Path) -> None:
+    """Remove the file, where it can be removed."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _stored(twin: Twin) -> StoredFunction:
+    description = json.loads(twin.document(_DESCRIPTION))
+    captures, lengths = description.pop("captures"), description.pop("lengths")
+    return StoredFunction(
+        definitions=tuple(_cut(twin.document(_DEFINITIONS), lengths)),
+        captures=tuple(
+            twin.array(each[0]) if isinstance(each, list) else each for each in captures
+        ),
+        description=description,
+    )
+
+
+def _cut(content: bytes, lengths: list[int]) -> Iterator[bytes]:
+    for end, length in zip(accumulate(lengths), lengths, strict=True):
+        yield content[end - length : end]
+
+
+def _publish(path: Path, documents: Mapping[str, bytes], constants: Mapping[str, Array]) -> None:
+    # Imported here: it brings h5py, which a hit does without.
+    from fastload.twin.writer import write_twin
+
+    # The name of the file says which model it is of.
+    manifest = Manifest(
+        source_kind="function", source_digest="", generation="", documents=documents
+    )
+    specs = [
+        WeightSpec(name=name, dtype=dtype_name(array), shape=array.shape)
+        for name, array in constants.items()
+    ]
+    try:
+        with replacing(path, durable=False) as partial:
+            write_twin(partial, manifest, specs, constants.items())
+    except (CacheError, OSError) as error:
+        _logger.info("a function is not kept: %s", error)
