@@ -17,8 +17,6 @@ from fastload.errors import BypassError
 from fastload.imports.collector import paused_collector
 from fastload.runtime.core.backend import TENSORFLOW
 from fastload.runtime.core.keras import Keras
-from fastload.runtime.core.restore_request import uses_only_builtins
-from fastload.runtime.core.sample_inputs import UnknownInputsError, as_taken, blank, input_specs
 from fastload.traces.tf_concrete import concrete_function, require_concrete_functions
 from fastload.traces.tf_key import trace_key
 from fastload.traces.tf_model_state import ModelState, is_covered, leave_marks
@@ -98,6 +96,9 @@ def learn_predict(model: Any, entry: CacheEntry, twin: Twin, keras: Keras) -> bo
 
 def _blank_batch(model: Any) -> Any:
     """Return one row of zeros for *model*; None where it takes any size, or strings."""
+    # Imported here: a load does without.
+    from fastload.runtime.core.sample_inputs import UnknownInputsError, as_taken, blank, input_specs
+
     try:
         specs = input_specs(model)
     except UnknownInputsError:

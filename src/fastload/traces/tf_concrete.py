@@ -26,7 +26,6 @@ from fastload.runtime.core.transplant import require, require_parameters
 from fastload.runtime.functions.flat_call import without_optimizers
 from fastload.runtime.functions.flat_function import NotFlatError
 from fastload.runtime.functions.inlining import rename_calls
-from fastload.runtime.functions.optimizing import optimized_definition
 from fastload.traces.tf_trace import Trace
 from fastload.traces.tf_tracing import Tracing
 from fastload.traces.trace_file import TraceFile
@@ -170,6 +169,9 @@ class _TraceRuntime:
 
     def _prepare(self, name: bytes, tensors: list[Any], file: TraceFile) -> None:
         """Keep the trace as the optimizer leaves it, for later processes."""
+        # Imported here: it is done once for each trace.
+        from fastload.runtime.functions.optimizing import optimized_definition
+
         definition = self._context.get_function_def(name)
         try:
             made = optimized_definition(definition, tensors, _config_of(self._context))

@@ -15,8 +15,7 @@ from fastload.runtime.functions.flat_function import FlatFunction, Value
 from fastload.runtime.functions.fusions import require_no_fragile_fusion
 from fastload.runtime.functions.inlining import (
     has_implementations,
-    nodes_of,
-    rename_calls,
+    rename_functions,
 )
 from fastload.runtime.functions.weight_arguments import with_weights_as_arguments
 from fastload.runtime.functions.weight_readers import Weight
@@ -93,26 +92,6 @@ def flatten(function: Capturing, name: str) -> FlatFunction:
         ),
         varies=has_implementations(graph),
     )
-
-
-def rename_functions(graph: Any, stem: str) -> dict[str, str]:
-    """Give the functions that *graph* calls names that no other model's functions have.
-
-    Args:
-        graph: a `GraphDef`; it is changed.
-        stem: what the names start with.
-
-    Returns:
-        The new names by the old ones.
-    """
-    new = {
-        function.signature.name: f"{stem}_{index}"
-        for index, function in enumerate(graph.library.function)
-    }
-    for function in graph.library.function:
-        function.signature.name = new[function.signature.name]
-    rename_calls(nodes_of(graph), new)
-    return new
 
 
 def function_of(

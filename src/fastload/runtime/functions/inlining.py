@@ -102,6 +102,26 @@ def has_implementations(graph: Any) -> bool:
     return any(IMPLEMENTS in function.attr for function in graph.library.function)
 
 
+def rename_functions(graph: Any, stem: str) -> dict[str, str]:
+    """Give the functions that *graph* calls names that no other model's functions have.
+
+    Args:
+        graph: a `GraphDef`; it is changed.
+        stem: what the names start with.
+
+    Returns:
+        The new names by the old ones.
+    """
+    new = {
+        function.signature.name: f"{stem}_{index}"
+        for index, function in enumerate(graph.library.function)
+    }
+    for function in graph.library.function:
+        function.signature.name = new[function.signature.name]
+    rename_calls(nodes_of(graph), new)
+    return new
+
+
 def rename_calls(nodes: Iterable[Any], new: Mapping[str, str]) -> None:
     """Have *nodes* call functions by their *new* names, by the old ones."""
     for node in nodes:

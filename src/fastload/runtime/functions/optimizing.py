@@ -10,19 +10,23 @@ values, so the same bits. That holds for as long as all that Grappler looks at i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fastload.runtime.core import eager
 from fastload.runtime.core.sample_inputs import blank
 from fastload.runtime.core.tensorflow import import_module, tensorflow
 from fastload.runtime.core.transplant import require
-from fastload.runtime.functions.executed_graphs import NOTES, difference, executed_graph
+from fastload.runtime.functions.executed_graphs import (
+    NOTES,
+    ExecutedGraph,
+    difference,
+    executed_graph,
+)
 from fastload.runtime.functions.flat_call import without_optimizers
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
-from fastload.runtime.functions.flattening import rename_functions
-from fastload.runtime.functions.inlining import called_by, reached
+from fastload.runtime.functions.inlining import called_by, reached, rename_functions
 from fastload.signature import Signature, TensorSpec
 
 #: Has state to TensorFlow, so that it is run for its error.
@@ -57,11 +61,12 @@ def optimized(
         _require_computation(content)
     tensors = [*(_value(signature.inputs[name]) for name in flat.arguments), *weights]
     config = eager.context().function_call_options.config_proto_serialized
-    found = _optimized(flat, tensors, config)
-    if found is not None:
-        for content in found.definitions:
-            _require_no_state(content)
-    return found
+    found = _found(flat, tensors, config)
+    if found is None:
+        return None
+    for content in found.function.definitions:
+        _require_no_state(content)
+    return _proved(found, tensors, config)
 
 
 def optimized_definition(definition: Any, tensors: Sequence[Any], config: bytes) -> Any:
@@ -78,21 +83,36 @@ def optimized_definition(definition: Any, tensors: Sequence[Any], config: bytes)
         NotFlatError: there is none without loops and calls, or this is no time to find out.
         UnsupportedRuntimeError: TensorFlow is not as expected.
     """
-    found = _optimized(FlatFunction.of_definition(definition), tensors, config)
+    found = _found(FlatFunction.of_definition(definition), tensors, config)
     if found is None:
         raise NotFlatError("this is no time to ask for its graph")
-    made = _message(found.definitions[-1])
-    if len(found.definitions) > 1 or any(node.op in _TAKEN_APART for node in made.node_def):
+    *called, own = map(_message, found.function.definitions)
+    if called or any(node.op in _TAKEN_APART for node in own.node_def):
         raise NotFlatError("it has loops or calls functions")
-    if _effects(made.node_def) != _effects(definition.node_def):
+    if _effects(own.node_def) != _effects(definition.node_def):
         raise NotFlatError("the optimized graph has other effects")
-    return made
+    if _proved(found, tensors, config) is None:
+        raise NotFlatError("this is no time to compare its graph")
+    return own
 
 
-def _optimized(
-    function: FlatFunction, tensors: Sequence[Any], config: bytes
-) -> FlatFunction | None:
-    """Return what is executed without the optimizers as *function* is with them; it is proved."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What the optimizers make of a function.
+
+    Attributes:
+        function: has the optimized graph for its body.
+        wanted: what is executed for the function that was asked about.
+        names: the functions that it calls: what they are called now, by their names in *wanted*.
+    """
+
+    function: FlatFunction
+    wanted: ExecutedGraph
+    names: Mapping[str, str]
+
+
+def _found(function: FlatFunction, tensors: Sequence[Any], config: bytes) -> _Found | None:
+    """Ask what the optimizers make of *function*; None if this is no time to ask."""
     wanted = executed_graph(function, tensors, config)
     if wanted is None:
         return None
@@ -101,22 +121,29 @@ def _optimized(
     del graph.library.function[:]
     graph.library.function.extend(called)
     names = rename_functions(graph, name)
-    found = replace(
+    definitions = (*graph.library.function, _with_body(function.definitions[-1], graph, name))
+    made = replace(
         function,
         name=name,
-        definitions=(
-            *(each.SerializeToString() for each in graph.library.function),
-            _with_body(function.definitions[-1], graph, name).SerializeToString(),
-        ),
+        definitions=tuple(each.SerializeToString() for each in definitions),
         is_optimized=True,
     )
-    executed = executed_graph(found, tensors, without_optimizers(config))
+    return _Found(function=made, wanted=wanted, names=names)
+
+
+def _proved(found: _Found, tensors: Sequence[Any], config: bytes) -> FlatFunction | None:
+    """Return what was *found*, which executes what is wanted; None if this is no time to ask.
+
+    Raises:
+        NotFlatError: it executes something else.
+    """
+    executed = executed_graph(found.function, tensors, without_optimizers(config))
     if executed is None:
         return None
-    where = difference(wanted, executed, names)
+    where = difference(found.wanted, executed, found.names)
     if where is not None:
         raise NotFlatError(f"its graph would be executed otherwise: {where}")
-    return found
+    return found.function
 
 
 def _require_computation(content: bytes) -> None:
