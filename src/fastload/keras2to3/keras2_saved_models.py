@@ -20,7 +20,7 @@ from fastload.keras2to3.rules.graph import layer_configs
 from fastload.keras2to3.rules.rule import Record
 from fastload.keras2to3.tf_compilation import OptimizerState, compile_migrated
 from fastload.keras2to3.tf_models import ModelBuilder
-from fastload.keras2to3.tf_saved_model_weights import WeightAssignment
+from fastload.keras2to3.tf_saved_model_weights import SavedVariables, WeightAssignment
 from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph
 from fastload.source.saved_model_parts import read_saved_model
 
@@ -64,14 +64,10 @@ def model_of_saved_model(
         migrated(item, record)
     )
     names = {node: str(found.get("name")) for node, found in metadata.items()}
-    weights = WeightAssignment(graph, names, lambda node: checkpoint.read(keys.variables[node]))
+    saved = SavedVariables(keys=keys.variables, checkpoint=checkpoint)
+    weights = WeightAssignment(graph, names, saved)
     weights.assign(model, layer_configs(item))
     if root.get("training_config"):
-        state = OptimizerState(
-            graph,
-            keys.variables,
-            lambda node: checkpoint.read(keys.variables[node]),
-            weights.variable_of,
-        )
+        state = OptimizerState(graph, saved, weights)
         compile_migrated(keras, model, root["training_config"], record, state)
     return model

@@ -20,9 +20,8 @@ from fastload.cache.publish import replacing
 from fastload.errors import BypassError, CacheError
 from fastload.loading.request import ModelCall
 from fastload.loading.store import Identity
-from fastload.runtime.core.backend import TENSORFLOW
 from fastload.runtime.core.collector import paused_collector
-from fastload.runtime.core.keras import Keras
+from fastload.runtime.core.keras import TENSORFLOW, Keras
 from fastload.runtime.core.restore_request import uses_only_builtins
 from fastload.traces.tf_key import surroundings
 from fastload.traces.tf_model_state import PredictingModel, blank_batch, is_covered, leave_marks

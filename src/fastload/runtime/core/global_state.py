@@ -17,8 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.runtime.core.backend import TENSORFLOW, TORCH
-from fastload.runtime.core.keras import KERAS3, Keras
+from fastload.runtime.core.keras import KERAS3, TENSORFLOW, TORCH, Keras
 from fastload.runtime.core.tensorflow import first_module, import_module
 
 _KERAS3_NAMES: Final = "object_name_uids"
