@@ -10,11 +10,7 @@ from fastload.convert.keras_section import saved_metadata
 from fastload.convert.object_graph import checkpoint_keys
 from fastload.errors import MigrationError
 from fastload.keras2to3.keras2_files import Resolve
-from fastload.keras2to3.lookup_tables import (
-    Tables,
-    with_vocabularies,
-    with_vocabulary_files,
-)
+from fastload.keras2to3.lookup_tables import Tables, with_vocabularies, with_vocabulary_files
 from fastload.keras2to3.rules.configs import migrated
 from fastload.keras2to3.rules.graph import layer_configs
 from fastload.keras2to3.rules.rule import Record
@@ -28,12 +24,7 @@ from fastload.source.saved_model_parts import read_saved_model
 _NO_CONFIG: Final = "layer was saved without config"
 
 
-def model_of_saved_model(
-    path: Path,
-    keras: Any,
-    resolve: Resolve,
-    record: Record,
-) -> Any:
+def model_of_saved_model(path: Path, keras: Any, resolve: Resolve, record: Record) -> Any:
     """Return the Keras 3 model of a Keras 2 SavedModel.
 
     Args:

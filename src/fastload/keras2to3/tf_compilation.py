@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from fastload.convert.object_graph import children
 from fastload.keras2to3.rules.rule import Record
 from fastload.keras2to3.rules.training import migrated_training
 from fastload.keras2to3.tf_saved_model_weights import SavedVariables, WeightAssignment
@@ -88,12 +89,7 @@ def _with_modules(keras: Any, value: Any) -> Any:
     name = value["class_name"]
     module = next((f"keras.{part}" for part in _PARTS if _has(keras, part, name)), None)
     registered = None if module else name
-    return {
-        "class_name": name,
-        "config": config,
-        "module": module,
-        "registered_name": registered,
-    }
+    return {"class_name": name, "config": config, "module": module, "registered_name": registered}
 
 
 def _has(keras: Any, part: str, name: str) -> bool:
@@ -131,7 +127,7 @@ class OptimizerState:
 
     def assign_to(self, model: Any) -> str | None:
         """Assign the state to *model*'s optimizer; return why, if that is impossible."""
-        node = self._children(0).get("optimizer")
+        node = children(self._graph, 0).get("optimizer")
         if node is None:
             return "the file has no optimizer"
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
@@ -152,7 +148,7 @@ class OptimizerState:
         return None
 
     def _count(self, node: int, optimizer: Any) -> None:
-        for name, child in self._children(node).items():
+        for name, child in children(self._graph, node).items():
             if name in _ITERATIONS and child in self._saved:
                 optimizer.iterations.assign(int(self._saved.read(child)))
 
@@ -166,7 +162,7 @@ class OptimizerState:
             if kept and place is not None and slot.slot_variable_node_id in self._saved:
                 yield id(kept[place]), (kept[place], self._saved.read(slot.slot_variable_node_id))
         trained = self._listed("trainable_variables", 0)
-        for name, child in self._children(node).items():
+        for name, child in children(self._graph, node).items():
             kept = getattr(optimizer, name, None)
             if isinstance(kept, list) and name in _SLOTS.values():
                 for place, saved in self._members(child).items():
@@ -175,14 +171,11 @@ class OptimizerState:
                         yield id(kept[mine]), (kept[mine], self._saved.read(saved))
 
     def _listed(self, name: str, node: int) -> dict[int, int]:
-        child = self._children(node).get(name)
+        child = children(self._graph, node).get(name)
         return {} if child is None else self._members(child)
 
     def _members(self, node: int) -> dict[int, int]:
-        return {int(n): child for n, child in self._children(node).items() if n.isdigit()}
-
-    def _children(self, node: int) -> dict[str, int]:
-        return {child.local_name: child.node_id for child in self._graph.nodes[node].children}
+        return {int(n): child for n, child in children(self._graph, node).items() if n.isdigit()}
 
 
 def _states(optimizer: Any) -> dict[int, Any]:

@@ -33,11 +33,7 @@ class LazyFlatCall:
     """
 
     def __init__(
-        self,
-        function: FlatFunction,
-        lender: Lender,
-        weights: Sequence[Any],
-        device: str | None,
+        self, function: FlatFunction, lender: Lender, weights: Sequence[Any], device: str | None
     ) -> None:
         registered(function, self)
         self._function, self._lender, self._device = function, lender, device

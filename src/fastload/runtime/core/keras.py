@@ -276,57 +276,20 @@ def _is_shorthand(keras: Keras, name: str) -> bool:
 
 #: Class names that Keras writes into configurations and does not export under the names below.
 _INTERNAL: Final = frozenset(
-    {
-        "Functional",
-        "Sequential",
-        "Model",
-        "TensorShape",
-        "TypeSpec",
-        "__tuple__",
-        "__lambda__",
-        "function",
-        "Policy",
-    }
-    | {
-        "DTypePolicy",
-        "InputSpec",
-        "TFOpLambda",
-        "SlicingOpLambda",
-        "Network",
-        "__tensor__",
-        "__keras_tensor__",
-    }
-    | {
-        "accuracy",
-        "acc",
-        "crossentropy",
-        "ce",
-    }  # `compile` chooses the metric by the loss
-    | {
-        "__numpy__",
-        "__bytes__",
-        "__ellipsis__",
-        "__slice__",
-        "__typespec__",
-        "__class__",
-        "__type__",
-        "SeedGenerator",
-    }
+    {"Functional", "Sequential", "Model", "Network", "TensorShape", "TypeSpec", "InputSpec"}
+    | {"Policy", "DTypePolicy", "SeedGenerator", "TFOpLambda", "SlicingOpLambda", "function"}
+    | {"__tuple__", "__lambda__", "__tensor__", "__keras_tensor__", "__numpy__", "__bytes__"}
+    | {"__ellipsis__", "__slice__", "__typespec__", "__class__", "__type__"}
+    | {"accuracy", "acc", "crossentropy", "ce"}  # `compile` chooses the metric by the loss
+)
+_PARTS: Final = (
+    *("layers", "models", "activations", "initializers", "regularizers", "constraints"),
+    *("losses", "metrics", "optimizers"),
 )
 
 
 def _parts(keras: Keras) -> list[Any]:
-    names = (
-        "layers",
-        "models",
-        "activations",
-        "initializers",
-        "regularizers",
-        "constraints",
-        "losses",
-        "metrics",
-    )
-    parts = [getattr(keras.module, name) for name in (*names, "optimizers")]
+    parts = [getattr(keras.module, name) for name in _PARTS]
     return [*parts, keras.module.optimizers.schedules]
 
 
