@@ -150,7 +150,7 @@ PARTS: Final = (
             "weights",
             "limit MiB",
             "outcome",
-            "looks",
+            "samples",
             "most of the twin MiB",
             "most growth MiB",
         ),

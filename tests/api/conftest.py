@@ -25,8 +25,8 @@ def dense(tmp_path: Path, cache_root: Path) -> str:
 def tidy(cache_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lazy weights have a cache of their own and little patience, and leave nothing."""
     monkeypatch.setattr(budget_module, "PATIENCE_S", 5.0)
-    counter = deliveries._Counter()
-    monkeypatch.setattr(deliveries, "_counter", lambda: counter)
+    counter = deliveries._Deliveries()
+    monkeypatch.setattr(deliveries, "_deliveries", lambda: counter)
     yield
     end_threads()
     fastload.set_memory_budget(None)

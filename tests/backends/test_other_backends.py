@@ -13,7 +13,7 @@ import pytest
 import fastload
 from fastload.api.verify import verify_against_stock
 from fastload.errors import UnsupportedRuntimeError
-from fastload.runtime.core.backend import configured_backend, needs_no_tensorflow
+from fastload.runtime.core.keras import configured_backend, needs_no_tensorflow
 from tests.conftest import RunPython
 
 LOAD = """
@@ -208,7 +208,7 @@ def test_the_choice_of_a_backend_is_foreseen(
 ) -> None:
     """By the variable, or by Keras's own file, as Keras itself does."""
     program = (
-        "import os; from fastload.runtime.core.backend import *;"
+        "import os; from fastload.runtime.core.keras import *;"
         "print(configured_backend(os.environ), needs_no_tensorflow(os.environ))"
     )
     (tmp_path / "keras.json").write_text('{"backend": "torch"}')

@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted((ROOT / "src").rglob("*.py"))
 MOST_LINES_OF_A_FUNCTION = 60
-MOST_LINES_OF_A_MODULE = 300
+#: Modules are split by subject; one that is longer than this has more than one.
+MOST_LINES_OF_A_MODULE = 500
 #: On the package index this name belongs to another project; put together so that this file passes.
 FOREIGN = "fast" + "load"
 INSTALLS_FOREIGN = re.compile(rf"pip3? install [^\n;&|`#]*(?<![\w./-]){FOREIGN}(?![\w./-])")

@@ -30,12 +30,12 @@ _PREFIX: Final = re.compile(r"^(\[FL207\] )?Keras 3 cannot have this Keras 2 mod
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A published model, and what became of it.
+    """A published model and what was found.
 
     Attributes:
         package: name and version.
         model: the file or folder in it.
-        finding: what became of it.
+        finding: how it opened.
     """
 
     package: str
@@ -44,18 +44,18 @@ class Result:
 
     @property
     def row(self) -> tuple[str, ...]:
-        """What it has in common with the models in one row of the table."""
+        """What it shares with the other models in its row of the table."""
         found = self.finding
         way = found.way.value
         if found.way is Way.REFUSED:
-            way = f"refused: {self.refusal}"
+            way = f"rejected: {self.refusal}"
         against = "" if found.against is None else found.against
         ports = "yes" if found.ports and found.way is not Way.REFUSED else ""
         return (self.package, _KINDS.get(found.kind, found.kind), way, ports, against)
 
     @property
     def refusal(self) -> str:
-        """Why it was refused, without the advice."""
+        """Why it was rejected, without the advice."""
         reason = _PREFIX.sub("", _ADVICE.sub("", self.finding.reason))
         return reason.replace("|", "/").replace("\n", " ")
 
@@ -80,16 +80,16 @@ def totals(results: Sequence[Result]) -> str:
     packages = len({each.package for each in results})
     return (
         f"Of {len(results)} models in {packages} packages, {len(right)} open in Keras 3 alone and "
-        f"are within the tolerance of what Keras 2 makes of them (at most {worst:.1g} of the "
-        f"largest number): {stock} because Keras 3 opens them, {migrated} migrated as they are, "
-        f"and {len(right) - stock - migrated} with their packages' custom classes ported. "
-        f"{described} {'is' if described == 1 else 'are'} refused with the reason and two ways "
-        "that work."
+        "agree with Keras 2 within the tolerance (they differ by at most "
+        f"{worst:.1g} of the largest number): Keras 3 opens {stock} itself, {migrated} are "
+        f"migrated as they are, and {len(right) - stock - migrated} with ports of their packages' "
+        f"custom classes. {described} {'is' if described == 1 else 'are'} rejected, with the "
+        "reason and two alternatives."
     )
 
 
 def problems(results: Sequence[Result]) -> list[str]:
-    """Return which models are neither right nor refused as described."""
+    """Return which models neither agree with Keras 2 nor are rejected as described."""
     return [
         f"{each.package} {each.model}: {each.finding}"
         for each in results
@@ -98,7 +98,7 @@ def problems(results: Sequence[Result]) -> list[str]:
 
 
 def has_enough(results: Sequence[Result]) -> bool:
-    """Say whether nine of ten models are right."""
+    """Say whether nine of ten models agree with Keras 2."""
     return 10 * sum(each.finding.is_right for each in results) >= 9 * len(results)
 
 

@@ -41,7 +41,7 @@ def test_totals_count_each_way() -> None:
 
     assert totals(results).startswith("Of 5 models in 1 packages, 3 open in Keras 3 alone")
     assert "2e-07" in totals(results)
-    assert "1 is refused with the reason and two ways that work." in totals(results)
+    assert "1 is rejected, with the reason and two alternatives." in totals(results)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_models_with_one_fate_share_a_row() -> None:
 
     assert rows == [
         "| x==1 | `a.h5`, `b.h5` | HDF5 | migrated |  | 0.002 | tf-keras |",
-        "| x==1 | `c.h5` | HDF5 | refused: layer 'a': no |  |  |  |",
+        "| x==1 | `c.h5` | HDF5 | rejected: layer 'a': no |  |  |  |",
     ]
 
 

@@ -108,8 +108,8 @@ def end_threads() -> None:
     def leave(wait: Wait) -> Any:
         raise SystemExit
 
-    counter = deliveries._deliveries()
-    if counter._thread is not None and counter._thread.is_alive():
+    requests = deliveries._deliveries()
+    if requests._thread is not None and requests._thread.is_alive():
         with mock.patch.object(threading, "excepthook"):
-            counter._waiting.put(deliveries._Request(read=leave, dtype=None, queue=mock.Mock()))
-            counter._thread.join(SOON_S)
+            requests._waiting.put(deliveries._Request(read=leave, dtype=None, queue=mock.Mock()))
+            requests._thread.join(SOON_S)

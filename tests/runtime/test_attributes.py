@@ -89,7 +89,7 @@ def test_a_users_class_keeps_its_own_ways(layers: Any) -> None:
     assert layer.mine == 1
 
 
-def test_a_method_that_does_something_else_is_not_tapped(layers: Any) -> None:
+def test_a_method_that_does_something_else_is_not_patched(layers: Any) -> None:
     """The check at the first use: a `Layer` that numbers its assignments is not as expected."""
 
     class Changed(_base(layers)):  # type: ignore[misc]

@@ -21,10 +21,10 @@ ERROR = MemoryBudgetError("reading 'w'", 1, 2)
 
 
 @pytest.fixture(autouse=True)
-def counter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A counter of the test's own."""
+def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Deliveries of the test's own."""
     made = deliveries._Deliveries()
-    monkeypatch.setattr(deliveries, "_counter", lambda: made)
+    monkeypatch.setattr(deliveries, "_deliveries", lambda: made)
     yield made
     end_threads()
 
@@ -67,7 +67,7 @@ def test_without_room_another_thread_waits() -> None:
     assert source.asked == [Wait.NEVER, Wait.ALWAYS]
 
 
-def test_deliveries_come_in_the_order_of_asking(counter: Any) -> None:
+def test_deliveries_come_in_the_order_of_asking(requests: Any) -> None:
     """Those that come while another one waits do not pass it."""
     gate, order = threading.Event(), []
 
@@ -84,7 +84,7 @@ def test_deliveries_come_in_the_order_of_asking(counter: Any) -> None:
 
     threads = [threading.Thread(target=function_of(slow))]
     threads[0].start()
-    while not counter._undelivered:
+    while not requests._undelivered:
         time.sleep(0.001)
     threads.append(threading.Thread(target=function_of(fast)))
     threads[1].start()
@@ -96,14 +96,14 @@ def test_deliveries_come_in_the_order_of_asking(counter: Any) -> None:
     assert order == ["slow", "fast"]
 
 
-def test_queues_are_used_again(counter: Any) -> None:
+def test_queues_are_used_again(requests: Any) -> None:
     """A graph that runs for days makes no more than it needs at once."""
     run = function_of(Source())
     for _ in range(50):
         run()
 
-    assert len(counter._delivered) <= 2
-    assert counter._undelivered == 0
+    assert len(requests._delivered) <= 2
+    assert requests._undelivered == 0
 
 
 def test_another_dtype_has_a_queue_of_its_own() -> None:
@@ -130,7 +130,7 @@ def test_a_refusal_says_why(caplog: pytest.LogCaptureFixture) -> None:
     assert "a graph fails: [FL406] reading 'w' needs 2 bytes" in caplog.text
 
 
-def test_any_other_error_is_raised_where_it_happens(counter: Any) -> None:
+def test_any_other_error_is_raised_where_it_happens(requests: Any) -> None:
     """No other thread is asked, and the next call works."""
     asked: list[Wait] = []
 
@@ -142,7 +142,7 @@ def test_any_other_error_is_raised_where_it_happens(counter: Any) -> None:
         function_of(broken)()
 
     assert asked == [Wait.NEVER]
-    assert counter._undelivered == 0
+    assert requests._undelivered == 0
     assert float(function_of(Source())()) == 10.0
 
 
@@ -170,46 +170,46 @@ def test_the_call_after_a_refusal_works() -> None:
     assert [float(run()) > 0 for _ in range(5)] == [True] * 5
 
 
-def test_what_a_failed_call_left_is_dropped(counter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_failed_call_left_is_dropped(requests: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was delivered, and nobody came; after a while its room is needed."""
     monkeypatch.setattr(deliveries, "STALE_S", 0.0)
-    order = deliveries._Request(read=Source(), dtype=tf.float32, queue=counter._queue(tf.float32))
-    counter._deliver(order, tf.constant(1.0))
-    assert len(counter._delivered) == 1
+    order = deliveries._Request(read=Source(), dtype=tf.float32, queue=requests._queue(tf.float32))
+    requests._deliver(order, tf.constant(1.0))
+    assert len(requests._delivered) == 1
 
-    assert counter._drop_stale()
-    assert len(counter._delivered) == 0
-    assert not counter._drop_stale()
+    assert requests._drop_stale()
+    assert len(requests._delivered) == 0
+    assert not requests._drop_stale()
 
 
-def left_behind(counter: Any) -> Any:
+def left_behind(requests: Any) -> Any:
     """Deliver something for which nobody comes."""
-    order = deliveries._Request(read=Source(), dtype=tf.float32, queue=counter._queue(tf.float32))
-    counter._undelivered += 1
-    counter._deliver(order, tf.constant(1.0))
+    order = deliveries._Request(read=Source(), dtype=tf.float32, queue=requests._queue(tf.float32))
+    requests._undelivered += 1
+    requests._deliver(order, tf.constant(1.0))
     return order
 
 
 def test_what_a_failed_call_left_goes_by_itself(
-    counter: Any, monkeypatch: pytest.MonkeyPatch
+    requests: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not only where its room is needed: it takes part of the budget, and later calls wait."""
-    order = left_behind(counter)
+    order = left_behind(requests)
     run = function_of(Source())
     run()
-    assert order in counter._delivered
+    assert order in requests._delivered
     monkeypatch.setattr(deliveries, "STALE_S", 0.0)
     run()
 
-    assert order not in counter._delivered
+    assert order not in requests._delivered
 
 
-def test_what_nobody_took_makes_no_more_queues_than_it_must(counter: Any) -> None:
+def test_what_nobody_took_makes_no_more_queues_than_it_must(requests: Any) -> None:
     """The others are used again."""
     for _ in range(3):
-        left_behind(counter)
+        left_behind(requests)
     run = function_of(Source())
     for _ in range(50):
         run()
 
-    assert len(counter._delivered) <= 5
+    assert len(requests._delivered) <= 5

@@ -27,10 +27,10 @@ class Library:
 
 
 def patch() -> Patch:
-    def tapped(stock: Callable[[], str]) -> Callable[[], str]:
+    def patched(stock: Callable[[], str]) -> Callable[[], str]:
         return lambda: stock() if current_rebuild() is None else "blank"
 
-    return Patch(Library, "make", tapped)
+    return Patch(Library, "make", patched)
 
 
 @pytest.fixture(autouse=True)
@@ -145,12 +145,13 @@ def test_many_rebuilds_at_once_leave_the_stock_function() -> None:
     assert made == {"blank"}
 
 
-def test_after_a_load_every_tapped_function_is_the_stock_one(
+def test_after_a_load_every_patched_function_is_the_stock_one(
     model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a miss, after a hit, and after a restore that failed."""
     import fastload
-    from fastload.runtime.core import rebuild as where
+    from fastload.runtime.keras2 import keras2_loaders
+    from fastload.runtime.keras3 import keras3_loaders
 
     before: dict[Patch, Any] = {}
 
@@ -158,7 +159,8 @@ def test_after_a_load_every_tapped_function_is_the_stock_one(
         before.update({patch: vars(patch.holder)[patch.name] for patch in patches})
         return rebuilding(rebuild, patches)
 
-    monkeypatch.setattr(where, "rebuilding", watched)
+    for loaders in (keras2_loaders, keras3_loaders):
+        monkeypatch.setattr(loaders, "rebuilding", watched)
     for _ in range(2):
         fastload.load_model(model.path, keras=model.form.package, strict=True)
     monkeypatch.setattr(model.form.stock.layers.Dense, "from_config", refuse)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastload.convert.conversion import Conversion, Section, versions
@@ -47,16 +48,15 @@ def convert_saved_model(
     graph = parse_object_graph(parts.object_graph)
     checkpoint = Checkpoint(source.path / "variables" / "variables")
     refusals: dict[str, UnconvertibleModelError] = {}
-    keras = _attempt(
-        KERAS_SECTION, lambda: keras_section(source, parts, graph, checkpoint), refusals
-    )
-    functions = _attempt(
-        FUNCTION_SECTION,
-        lambda: function_section(source, graph, checkpoint, keras.weights),
-        refusals,
-    )
-    if FUNCTION_SECTION in refusals:
-        refusals[PREDICTION_SECTION] = refusals[FUNCTION_SECTION]
+    keras = functions = _EMPTY
+    try:
+        keras = keras_section(source, parts, graph, checkpoint)
+    except UnconvertibleModelError as error:
+        refusals[KERAS_SECTION] = error
+    try:
+        functions = function_section(source, graph, checkpoint, keras.weights)
+    except UnconvertibleModelError as error:
+        refusals[FUNCTION_SECTION] = refusals[PREDICTION_SECTION] = error
     if wanted in refusals:
         raise refusals[wanted]
     weights = {**keras.weights, **functions.weights}
@@ -71,7 +71,7 @@ def convert_saved_model(
             versions=versions("tensorflow", "tensorflow-cpu", "tf-keras", "keras"),
         ),
         specs=list(weights.values()),
-        stream=lambda: _stream(checkpoint, weights),
+        stream=functools.partial(_stream, checkpoint, weights),
     )
 
 
@@ -98,16 +98,6 @@ def _convert_session_graph(
             Checkpoint(source.path / "variables" / "variables"), section.weights
         ),
     )
-
-
-def _attempt(
-    name: str, make: Callable[[], Section], refusals: dict[str, UnconvertibleModelError]
-) -> Section:
-    try:
-        return make()
-    except UnconvertibleModelError as error:
-        refusals[name] = error
-        return _EMPTY
 
 
 def _refusal_document(refusals: Mapping[str, UnconvertibleModelError]) -> dict[str, bytes]:

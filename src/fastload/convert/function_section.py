@@ -36,10 +36,7 @@ _DEBUG_INFO: Final = "debug/saved_model_debug_info.pb"
 
 
 def function_section(
-    source: ModelSource,
-    graph: Any,
-    checkpoint: Checkpoint,
-    known: Mapping[str, WeightSpec],
+    source: ModelSource, graph: Any, checkpoint: Checkpoint, known: Mapping[str, WeightSpec]
 ) -> Section:
     """Return the section that TensorFlow's own loader is run over.
 

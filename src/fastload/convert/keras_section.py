@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload.convert.conversion import Section, object_names
-from fastload.convert.object_graph import CheckpointKeys, PrunedGraph, checkpoint_keys, prune
+from fastload.convert.object_graph import (
+    CheckpointKeys,
+    PrunedGraph,
+    checkpoint_keys,
+    children,
+    prune,
+)
 from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import Checkpoint, keras_metadata, saved_model_message
 from fastload.source.kinds import ModelSource
@@ -169,7 +175,7 @@ def _child_layers(graph: Any, node: int) -> list[int]:
 
 def _layer_variables(graph: Any, layer: int, new_ids: Mapping[int, int]) -> Iterator[int]:
     """Yield a layer's variables in legacy order: trainable ones first."""
-    lists = {c.local_name: graph.nodes[c.node_id] for c in graph.nodes[layer].children}
+    lists = {name: graph.nodes[node] for name, node in children(graph, layer).items()}
     seen = set()
     for name in ("trainable_variables", "variables"):
         for child in lists[name].children if name in lists else ():

@@ -75,11 +75,8 @@ class _Roles:
 
     @classmethod
     def of(cls, graph: Any, keras: frozenset[int]) -> _Roles:
-        children = (child for node in keras for child in graph.nodes[node].children)
-        return cls(
-            keras=keras,
-            keras_api=frozenset(c.node_id for c in children if c.local_name == KERAS_API),
-        )
+        found = (children(graph, node).get(KERAS_API) for node in keras)
+        return cls(keras=keras, keras_api=frozenset(n for n in found if n is not None))
 
 
 def _reachable(graph: Any, roles: _Roles) -> tuple[list[int], dict[int, list[tuple[str, int]]]]:
@@ -114,23 +111,22 @@ def _kept_children(graph: Any, node: int, roles: _Roles) -> Iterator[tuple[str, 
 
 
 def _require_no_own_losses(graph: Any, network: int) -> None:
-    for keras_api in (
-        c.node_id for c in graph.nodes[network].children if c.local_name == KERAS_API
-    ):
-        losses = _children(graph, keras_api).get(_LOSSES)
-        if losses is not None and losses.children:
-            raise UnconvertibleModelError(
-                "the model has losses that exist only as functions of the SavedModel"
-            )
+    keras_api = children(graph, network).get(KERAS_API)
+    losses = None if keras_api is None else children(graph, keras_api).get(_LOSSES)
+    if losses is not None and graph.nodes[losses].children:
+        raise UnconvertibleModelError(
+            "the model has losses that exist only as functions of the SavedModel"
+        )
 
 
-def _children(graph: Any, node: int) -> dict[str, Any]:
-    return {child.local_name: graph.nodes[child.node_id] for child in graph.nodes[node].children}
+def children(graph: Any, node: int) -> dict[str, int]:
+    """Return the node ids of a node's children by name."""
+    return {child.local_name: child.node_id for child in graph.nodes[node].children}
 
 
 def _is_live(graph: Any, keras_api: int) -> bool:
-    children = _children(graph, keras_api)
-    return any(children[name].children for name in LIVE_KERAS_API & children.keys())
+    found = children(graph, keras_api)
+    return any(graph.nodes[found[name]].children for name in LIVE_KERAS_API & found.keys())
 
 
 def _copy_node(
@@ -187,11 +183,11 @@ def _matched(graph: Any, checkpoint: Any) -> Iterator[tuple[int, int]]:
     waiting, seen = [(0, 0)], {0}
     for node, saved in waiting:  # grows while it is walked
         yield node, saved
-        children = {c.local_name: c.node_id for c in checkpoint.nodes[saved].children}
-        for child in graph.nodes[node].children:
-            if child.local_name in children and child.node_id not in seen:
-                seen.add(child.node_id)
-                waiting.append((child.node_id, children[child.local_name]))
+        found = children(checkpoint, saved)
+        for name, child in children(graph, node).items():
+            if name in found and child not in seen:
+                seen.add(child)
+                waiting.append((child, found[name]))
 
 
 def _matched_slots(

@@ -10,17 +10,13 @@ from fastload.convert.keras_section import saved_metadata
 from fastload.convert.object_graph import checkpoint_keys
 from fastload.errors import MigrationError
 from fastload.keras2to3.keras2_files import Resolve
-from fastload.keras2to3.lookup_tables import (
-    Tables,
-    with_vocabularies,
-    with_vocabulary_files,
-)
+from fastload.keras2to3.lookup_tables import Tables, with_vocabularies, with_vocabulary_files
 from fastload.keras2to3.rules.configs import migrated
 from fastload.keras2to3.rules.graph import layer_configs
 from fastload.keras2to3.rules.rule import Record
 from fastload.keras2to3.tf_compilation import OptimizerState, compile_migrated
 from fastload.keras2to3.tf_models import ModelBuilder
-from fastload.keras2to3.tf_saved_model_weights import WeightAssignment
+from fastload.keras2to3.tf_saved_model_weights import SavedVariables, WeightAssignment
 from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph
 from fastload.source.saved_model_parts import read_saved_model
 
@@ -28,12 +24,7 @@ from fastload.source.saved_model_parts import read_saved_model
 _NO_CONFIG: Final = "layer was saved without config"
 
 
-def model_of_saved_model(
-    path: Path,
-    keras: Any,
-    resolve: Resolve,
-    record: Record,
-) -> Any:
+def model_of_saved_model(path: Path, keras: Any, resolve: Resolve, record: Record) -> Any:
     """Return the Keras 3 model of a Keras 2 SavedModel.
 
     Args:
@@ -64,14 +55,10 @@ def model_of_saved_model(
         migrated(item, record)
     )
     names = {node: str(found.get("name")) for node, found in metadata.items()}
-    weights = WeightAssignment(graph, names, lambda node: checkpoint.read(keys.variables[node]))
+    saved = SavedVariables(keys=keys.variables, checkpoint=checkpoint)
+    weights = WeightAssignment(graph, names, saved)
     weights.assign(model, layer_configs(item))
     if root.get("training_config"):
-        state = OptimizerState(
-            graph,
-            keys.variables,
-            lambda node: checkpoint.read(keys.variables[node]),
-            weights.variable_of,
-        )
+        state = OptimizerState(graph, saved, weights)
         compile_migrated(keras, model, root["training_config"], record, state)
     return model

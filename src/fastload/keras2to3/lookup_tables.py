@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.convert.object_graph import CheckpointKeys
+from fastload.convert.object_graph import CheckpointKeys, children
 from fastload.runtime.core.tensorflow import Checkpoint, parse_saved_model, tensorflow
 from fastload.source.saved_model_parts import read_functions
 
@@ -41,8 +41,8 @@ class Tables:
 
     def of(self, node: int) -> dict[str, Any]:
         """Return the state of the lookup layer at *node* as arguments of one in Keras 3."""
-        parts = _children(self.graph, node)
-        parts = _children(self.graph, parts[_INNER]) if _INNER in parts else parts
+        parts = children(self.graph, node)
+        parts = children(self.graph, parts[_INNER]) if _INNER in parts else parts
         table = next((parts[name] for name in _TABLES if name in parts), None)
         words = None if table is None else self._words(table)
         if not words:
@@ -72,7 +72,7 @@ class Tables:
 
     def _filled_pairs(self, table: int) -> tuple[Any, Any] | None:
         """Return keys and values of a table that a function fills with constants."""
-        fill = _children(self.graph, table).get(_FILL)
+        fill = children(self.graph, table).get(_FILL)
         names = self.graph.nodes[fill].function.concrete_functions if fill is not None else ()
         for name in names:
             bound = self.graph.concrete_functions[name].bound_inputs
@@ -116,10 +116,6 @@ def _words_of(path: Path) -> list[str] | str:
         return path.read_text(encoding="utf-8").splitlines()
     except OSError:
         return str(path)
-
-
-def _children(graph: Any, node: int) -> dict[str, int]:
-    return {child.local_name: child.node_id for child in graph.nodes[node].children}
 
 
 def _plain(word: Any) -> Any:

@@ -15,9 +15,8 @@ from fastload.keras2to3.keras2_files import Resolve, model_of_archive, model_of_
 from fastload.keras2to3.keras2_saved_models import model_of_saved_model
 from fastload.keras2to3.proof import Proof, prove_against_function, prove_against_model
 from fastload.keras2to3.rules.rule import Record
-from fastload.runtime.core.backend import TENSORFLOW, TORCH
 from fastload.runtime.core.global_state import undone
-from fastload.runtime.core.keras import Keras, keras_of
+from fastload.runtime.core.keras import TENSORFLOW, TORCH, Keras, keras_of
 from fastload.source.detect import detect
 from fastload.source.kinds import Fingerprint, ModelSource, SourceKind
 from fastload.twin.format import MIGRATION

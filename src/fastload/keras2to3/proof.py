@@ -90,11 +90,7 @@ def prove_against_model(original: Any, model: Any) -> Proof:
 
 
 def _compared(
-    against: str,
-    reference: Function,
-    model: Any,
-    migrated: Function,
-    specs: Sequence[TensorSpec],
+    against: str, reference: Function, model: Any, migrated: Function, specs: Sequence[TensorSpec]
 ) -> Proof:
     try:
         _require_sizes(model)
@@ -114,10 +110,7 @@ def _compared(
         return Proof(unproved="the original's own outputs change from call to call")
     _require_near(apart)
     return Proof(
-        against=against,
-        outputs=len(pairs),
-        absolute=apart.absolute,
-        relative=apart.relative,
+        against=against, outputs=len(pairs), absolute=apart.absolute, relative=apart.relative
     )
 
 

@@ -9,8 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.runtime.core.backend import TENSORFLOW
-from fastload.runtime.core.keras import Keras
+from fastload.runtime.core.keras import TENSORFLOW, Keras
 from fastload.runtime.core.tensorflow import first_module, tensorflow
 
 _SERVING: Final = "serve"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
+from fastload.convert.object_graph import children
 from fastload.keras2to3.rules.rule import Record
 from fastload.keras2to3.rules.training import migrated_training
+from fastload.keras2to3.tf_saved_model_weights import SavedVariables, WeightAssignment
 
 
 def compile_migrated(
@@ -87,12 +89,7 @@ def _with_modules(keras: Any, value: Any) -> Any:
     name = value["class_name"]
     module = next((f"keras.{part}" for part in _PARTS if _has(keras, part, name)), None)
     registered = None if module else name
-    return {
-        "class_name": name,
-        "config": config,
-        "module": module,
-        "registered_name": registered,
-    }
+    return {"class_name": name, "config": config, "module": module, "registered_name": registered}
 
 
 def _has(keras: Any, part: str, name: str) -> bool:
@@ -121,26 +118,16 @@ class OptimizerState:
 
     Args:
         graph: the `SavedObjectGraph` message.
-        keys: checkpoint keys by node of the variables in the checkpoint.
-        read: returns the value of the variable at a node.
-        variable_of: returns the Keras 3 variable that was assigned the value of a node, or None.
+        saved: the variables of the checkpoint.
+        weights: the assignment of the model's weights.
     """
 
-    def __init__(
-        self,
-        graph: Any,
-        keys: Mapping[int, str],
-        read: Callable[[int], Any],
-        variable_of: Callable[[int], Any],
-    ) -> None:
-        self._graph = graph
-        self._keys = keys
-        self._read = read
-        self._variable_of = variable_of
+    def __init__(self, graph: Any, saved: SavedVariables, weights: WeightAssignment) -> None:
+        self._graph, self._saved, self._weights = graph, saved, weights
 
     def assign_to(self, model: Any) -> str | None:
         """Assign the state to *model*'s optimizer; return why, if that is impossible."""
-        node = self._children(0).get("optimizer")
+        node = children(self._graph, 0).get("optimizer")
         if node is None:
             return "the file has no optimizer"
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
@@ -161,37 +148,34 @@ class OptimizerState:
         return None
 
     def _count(self, node: int, optimizer: Any) -> None:
-        for name, child in self._children(node).items():
-            if name in _ITERATIONS and child in self._keys:
-                optimizer.iterations.assign(int(self._read(child)))
+        for name, child in children(self._graph, node).items():
+            if name in _ITERATIONS and child in self._saved:
+                optimizer.iterations.assign(int(self._saved.read(child)))
 
     def _slots(self, node: int, optimizer: Any) -> Any:
         """Yield the id of each variable of *optimizer* with a value in the file, and both."""
         places = {id(v): i for i, v in enumerate(optimizer._trainable_variables)}
         for slot in self._graph.nodes[node].slot_variables:
-            mine = self._variable_of(slot.original_variable_node_id)
+            mine = self._weights.variable_of(slot.original_variable_node_id)
             kept = getattr(optimizer, _SLOTS.get(slot.slot_name, ""), None)
             place = places.get(id(mine))
-            if kept and place is not None and slot.slot_variable_node_id in self._keys:
-                yield id(kept[place]), (kept[place], self._read(slot.slot_variable_node_id))
+            if kept and place is not None and slot.slot_variable_node_id in self._saved:
+                yield id(kept[place]), (kept[place], self._saved.read(slot.slot_variable_node_id))
         trained = self._listed("trainable_variables", 0)
-        for name, child in self._children(node).items():
+        for name, child in children(self._graph, node).items():
             kept = getattr(optimizer, name, None)
             if isinstance(kept, list) and name in _SLOTS.values():
                 for place, saved in self._members(child).items():
-                    mine = places.get(id(self._variable_of(trained.get(place, -1))))
-                    if mine is not None and mine < len(kept) and saved in self._keys:
-                        yield id(kept[mine]), (kept[mine], self._read(saved))
+                    mine = places.get(id(self._weights.variable_of(trained.get(place, -1))))
+                    if mine is not None and mine < len(kept) and saved in self._saved:
+                        yield id(kept[mine]), (kept[mine], self._saved.read(saved))
 
     def _listed(self, name: str, node: int) -> dict[int, int]:
-        child = self._children(node).get(name)
+        child = children(self._graph, node).get(name)
         return {} if child is None else self._members(child)
 
     def _members(self, node: int) -> dict[int, int]:
-        return {int(n): child for n, child in self._children(node).items() if n.isdigit()}
-
-    def _children(self, node: int) -> dict[str, int]:
-        return {child.local_name: child.node_id for child in self._graph.nodes[node].children}
+        return {int(n): child for n, child in children(self._graph, node).items() if n.isdigit()}
 
 
 def _states(optimizer: Any) -> dict[int, Any]:

@@ -109,8 +109,7 @@ class ModelBuilder:
         found = found or (getattr(self._keras.layers, name, None))
         if found is None:
             raise MigrationError(
-                owner(item),
-                "Keras 3 has no such class; pass a port of it in custom_objects=",
+                owner(item), "Keras 3 has no such class; pass a port of it in custom_objects="
             )
         return found
 
@@ -143,12 +142,7 @@ class ModelBuilder:
         """Return the name of a function of Keras's, or the serialized form of a custom one."""
         if hasattr(self._keras.activations, name) or self._registered_name(name) is None:
             return name
-        return {
-            "class_name": "function",
-            "config": name,
-            "module": None,
-            "registered_name": name,
-        }
+        return {"class_name": "function", "config": name, "module": None, "registered_name": name}
 
     def _module(self, name: str, key: str, given: Any) -> str | None:
         if self._registered_name(name) is not None:

@@ -5,11 +5,13 @@ objects.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastload.errors import MigrationError
 from fastload.keras2to3.rules.weight_names import NAMES, from_cudnn, scale_factors
+from fastload.runtime.core.tensorflow import Checkpoint
 
 _CHILD_LAYER: Final = re.compile(r"layer-\d+$")
 #: Children besides a layer's own parts: functions, lists of objects that are elsewhere, training
@@ -25,21 +27,39 @@ _TABLE_STATE: Final = frozenset({"idf_weights", "num_documents"})
 _MISSING: Final = object()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedVariables:
+    """The variables of a SavedModel's checkpoint, by node of the object graph.
+
+    Attributes:
+        keys: checkpoint keys by node id.
+        checkpoint: the checkpoint.
+    """
+
+    keys: Mapping[int, str]
+    checkpoint: Checkpoint
+
+    def __contains__(self, node: int) -> bool:
+        return node in self.keys
+
+    def read(self, node: int) -> Any:
+        """Return the value of the variable at *node*."""
+        return self.checkpoint.read(self.keys[node])
+
+
 class WeightAssignment:
     """Assigns the variables of an object graph to a model, each exactly once.
 
     Args:
         graph: the `SavedObjectGraph` message.
         layer_names: the name of each Keras layer by node id.
-        read: returns the value of the variable at a node.
+        saved: the variables of the checkpoint.
     """
 
-    def __init__(
-        self, graph: Any, layer_names: Mapping[int, str], read: Callable[[int], Any]
-    ) -> None:
+    def __init__(self, graph: Any, layer_names: Mapping[int, str], saved: SavedVariables) -> None:
         self._graph = graph
         self._layer_names = layer_names
-        self._read = read
+        self._saved = saved
         self._assigned: dict[int, Any] = {}
         self._ignored: set[int] = set()
 
@@ -113,7 +133,7 @@ class WeightAssignment:
         variable = _attribute(thing, own_name)
         if not hasattr(variable, "assign"):
             raise MigrationError(where, "the Keras 3 model has no such weight")
-        put(variable, self._read(node), config, where)
+        put(variable, self._saved.read(node), config, where)
         self._assigned[node] = variable
 
     def _require_all(self, model: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from fastload.lazy_weights.budget import Budget
 from fastload.lazy_weights.lender import Lender, ReadAhead
 from fastload.lazy_weights.lending_plan import LazyWeight, Plan
+from fastload.lazy_weights.pages import Unwatchable
 from fastload.lazy_weights.places import Counts, NeedOrder, Place, Shelf, Wait
 
 _MIB: Final = 2**20
@@ -249,23 +250,17 @@ class _NoPages:
         return b""
 
 
-class _NoPiece:
+class _NoPiece(Unwatchable):
     is_ready = True
 
     def read(self) -> None:
         pass
 
-    close = drop_pages = read
-    can_be_watched = False
-
-    def is_touched(self) -> bool:
-        return True
+    def close(self) -> None:
+        pass
 
     def owner(self) -> Any:
         return _Loan()
-
-    def was_written(self) -> bool:
-        return False
 
 
 class _Loan:

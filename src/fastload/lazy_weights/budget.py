@@ -57,7 +57,7 @@ class Budget:
             MemoryBudgetError: dropping all that can be dropped would not make room.
         """
         with self.changed:
-            if not self._make_room(nbytes, lambda _: True):
+            if not self._make_room(nbytes):
                 raise MemoryBudgetError(purpose, self.limit, self.used + nbytes)
             self._use(nbytes)
 
@@ -69,7 +69,7 @@ class Budget:
         """
         with self.changed:
             before, self.limit = self.limit, limit
-            if not self._make_room(0, lambda _: True):
+            if not self._make_room(0):
                 needed, self.limit = self.used, before
                 raise MemoryBudgetError("what is in memory", limit, needed)
 
@@ -117,9 +117,7 @@ class Budget:
             if place.piece is not None:
                 return True
             after, nbytes = self._needed_after(place), place.weight.nbytes
-            if self._suspended or not self._make_room(
-                nbytes, lambda other: self._needed_after(other) > after
-            ):
+            if self._suspended or not self._make_room(nbytes, after):
                 return False
             self._allocate(place)
             owner, piece = self._lent(place)
@@ -139,16 +137,16 @@ class Budget:
         patience = Patience(self._returns)
         nbytes = place.weight.nbytes
         while not place.is_here:
-            if self._is_due(nbytes, wait, patience) and self._make_room(nbytes, lambda _: True):
+            if self._is_due(nbytes, wait, patience) and self._make_room(nbytes):
                 return self._allocate(place)
             if not self._may_wait(wait) or patience.is_over(self._returns):
                 purpose = f"reading {place.weight.name!r}"
                 raise MemoryBudgetError(purpose, self.limit, self.used + nbytes)
             place.shelf.counts.stalls += 1
             if self._is_at_a_standstill(patience) and not place.is_here:
-                if not self._make_room(nbytes, lambda _: True):
+                if not self._make_room(nbytes):
                     self._suspend_all()
-                if self._make_room(nbytes, lambda _: True):
+                if self._make_room(nbytes):
                     return self._allocate(place)
         return False
 
@@ -188,7 +186,7 @@ class Budget:
     def _resume(self) -> None:
         """Give suspended weights their room back, where there is enough again."""
         for place in list(self._suspended):
-            if self._make_room(place.weight.nbytes, lambda _: True):
+            if self._make_room(place.weight.nbytes):
                 self._suspended.remove(place)
                 place.is_suspended = False
                 self._take(place)
@@ -244,14 +242,15 @@ class Budget:
         self._take(place)
         return is_new
 
-    def _make_room(self, nbytes: int, may_go: Callable[[Place], bool]) -> bool:
-        """Drop weights that *may_go* until *nbytes* more fit; say whether they do."""
+    def _make_room(self, nbytes: int, after: tuple[bool, int] = (False, -1)) -> bool:
+        """Drop weights that are needed later than *after* until *nbytes* fit; say whether they
+        do.
+        """
         while self.used + nbytes > self.limit:
-            here = filter(may_go, self._here)
-            idle = [place for place in here if not (place.loans or place.is_held)]
-            if not idle:
+            idle = [place for place in self._here if not (place.loans or place.is_held)]
+            last = max(idle, key=self._needed_after, default=None)
+            if last is None or self._needed_after(last) <= after:
                 return False
-            last = max(idle, key=self._needed_after)
             if not self._is_written(last):
                 self._drop(last)
                 last.shelf.counts.evictions += 1

@@ -33,11 +33,7 @@ class LazyFlatCall:
     """
 
     def __init__(
-        self,
-        function: FlatFunction,
-        lender: Lender,
-        weights: Sequence[Any],
-        device: str | None,
+        self, function: FlatFunction, lender: Lender, weights: Sequence[Any], device: str | None
     ) -> None:
         registered(function, self)
         self._function, self._lender, self._device = function, lender, device
@@ -53,7 +49,7 @@ class LazyFlatCall:
         return dict(zip(function.results, tensors, strict=True))
 
 
-def _traced(function: FlatFunction, weights: Sequence[Any], lender: Any) -> Any:
+def _traced(function: FlatFunction, weights: Sequence[Any], lender: weakref.ref[Lender]) -> Any:
     tf = tensorflow()
     definition = _parsed(function.definitions[-1])
     _remove_waits(definition, len(function.arguments))
@@ -69,18 +65,18 @@ def _traced(function: FlatFunction, weights: Sequence[Any], lender: Any) -> Any:
         for index in _needs(definition, count):
             if values[index] is None:
                 spec = specs[count + index]
-                values[index] = _requested(lender, function.captures[index], spec)
+                values[index] = _requested(lender, str(function.captures[index]), spec)
         return _imported(nodes, [*inputs, *values])
 
     traced = tf.function(run, input_signature=specs[:count], autograph=False)
     return traced.get_concrete_function()
 
 
-def _requested(lender: Any, name: Any, spec: Any) -> Any:
+def _requested(lender: weakref.ref[Lender], name: str, spec: Any) -> Any:
     """Return the weight called *name* as a tensor of the current graph."""
 
     def read(wait: Wait) -> Any:
-        found: Lender | None = lender()
+        found = lender()
         if found is None:
             raise ValueError("the predictor is closed")
         return lent_tensor(found, name, wait)

@@ -26,10 +26,7 @@ _CONFIG: Final = "config.json"
 _METADATA: Final = "metadata.json"
 _WEIGHTS: Final = "model.weights.h5"
 _ASSETS: Final = "assets/"
-_OTHER_WEIGHTS: Final = {
-    "model.weights.npz": "as npz",
-    "model.weights.json": "in shards",
-}
+_OTHER_WEIGHTS: Final = {"model.weights.npz": "as npz", "model.weights.json": "in shards"}
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _ENCRYPTED_FLAGS: Final = 0x1 | 0x40
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

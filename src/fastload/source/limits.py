@@ -15,11 +15,7 @@ HDF5_TOTAL_FLOOR_BYTES: Final = 4 * 2**30
 
 
 def is_bomb(
-    declared_bytes: int,
-    stored_bytes: int,
-    *,
-    expansion: int,
-    floor_bytes: int = BOMB_FLOOR_BYTES,
+    declared_bytes: int, stored_bytes: int, *, expansion: int, floor_bytes: int = BOMB_FLOOR_BYTES
 ) -> bool:
     """Say whether something unpacks to far more than is stored.
 

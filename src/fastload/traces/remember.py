@@ -15,8 +15,8 @@ from typing import Any, Final
 from fastload.cache.entry import CacheEntry
 from fastload.errors import BypassError
 from fastload.imports.collector import paused_collector
-from fastload.runtime.core.backend import TENSORFLOW
-from fastload.runtime.core.keras import Keras
+from fastload.runtime.core.keras import TENSORFLOW, Keras
+from fastload.runtime.core.restore_request import uses_only_builtins
 from fastload.traces.tf_concrete import concrete_function, require_concrete_functions
 from fastload.traces.tf_key import trace_key
 from fastload.traces.tf_model_state import ModelState, is_covered, leave_marks

@@ -96,10 +96,7 @@ def _lay_out(
 
 
 def _write_weights(
-    file: io.FileIO,
-    specs: Sequence[WeightSpec],
-    offsets: Mapping[str, int],
-    stream: WeightStream,
+    file: io.FileIO, specs: Sequence[WeightSpec], offsets: Mapping[str, int], stream: WeightStream
 ) -> _Written:
     """Write every weight of the stream to its offset; keep the strings, which are small."""
     pending = {spec.name: spec for spec in specs}

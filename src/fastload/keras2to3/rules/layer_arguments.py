@@ -7,23 +7,9 @@ from typing import Any, Final
 from fastload.keras2to3.rules.rule import ANY, Item, Rule, class_renamed, with_config, without
 
 _INITIALIZERS: Final = frozenset(
-    {
-        "Constant",
-        "GlorotNormal",
-        "GlorotUniform",
-        "HeNormal",
-        "HeUniform",
-        "Identity",
-        "LecunNormal",
-        "LecunUniform",
-        "Ones",
-        "Orthogonal",
-        "RandomNormal",
-        "RandomUniform",
-        "TruncatedNormal",
-        "VarianceScaling",
-        "Zeros",
-    }
+    {"Constant", "Identity", "Ones", "Orthogonal", "Zeros", "TruncatedNormal", "VarianceScaling"}
+    | {"RandomNormal", "RandomUniform", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform"}
+    | {"LecunNormal", "LecunUniform"}
 )
 
 #: Names of functions that TensorFlow and Keras 2 had besides Keras 3's.

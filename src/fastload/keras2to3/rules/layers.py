@@ -20,17 +20,8 @@ from fastload.keras2to3.rules.weight_names import HARD_SIGMOID, can_scale_weight
 
 _NORMALISED: Final = frozenset({"BatchNormalization", "LayerNormalization"})
 _AUGMENTING: Final = frozenset(
-    {
-        "RandomBrightness",
-        "RandomContrast",
-        "RandomCrop",
-        "RandomFlip",
-        "RandomHeight",
-        "RandomRotation",
-        "RandomTranslation",
-        "RandomWidth",
-        "RandomZoom",
-    }
+    {"RandomBrightness", "RandomContrast", "RandomCrop", "RandomFlip", "RandomHeight"}
+    | {"RandomRotation", "RandomTranslation", "RandomWidth", "RandomZoom"}
 )
 _LOOKUPS: Final = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
 _DEPTHWISE: Final = frozenset({"DepthwiseConv1D", "DepthwiseConv2D"})

@@ -183,9 +183,7 @@ _TABLE: Final = {
     "bias_add": _operation("add", "value:x1 bias:x2", data_format=None),
     # images
     "resize": _operation(
-        "resize_images",
-        "images size method antialias",
-        preserve_aspect_ratio=False,
+        "resize_images", "images size method antialias", preserve_aspect_ratio=False
     ),
     "depth_to_space": _operation("depth_to_space", "input:x block_size", data_format="NHWC"),
     "space_to_depth": _operation("space_to_depth", "input:x block_size", data_format="NHWC"),

@@ -18,8 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.cache.entry import KERAS3
-from fastload.runtime.core.backend import TENSORFLOW, TORCH
-from fastload.runtime.core.keras import Keras
+from fastload.runtime.core.keras import TENSORFLOW, TORCH, Keras
 from fastload.runtime.core.tensorflow import first_module, import_module
 
 _KERAS3_NAMES: Final = "object_name_uids"

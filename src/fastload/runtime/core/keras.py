@@ -1,7 +1,8 @@
-"""Which Keras a load is for, whether a restore can run at this moment, and what Keras will be."""
+"""Which Keras a load is for, its backend, and whether a restore can run at this moment."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import os
@@ -10,18 +11,61 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, Literal
 
 from fastload.cache.entry import KERAS2, KERAS3
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
-from fastload.runtime.core.backend import (
-    SERVED,
-    TENSORFLOW,
-    backend_of,
-    needs_no_tensorflow,
-)
 from fastload.runtime.core.tensorflow import first_module, import_module, tensorflow
 from fastload.switch import as_stock
+
+TENSORFLOW: Final = "tensorflow"
+TORCH: Final = "torch"
+#: The supported ones; each has a module in `backends`.
+SERVED: Final = frozenset({TENSORFLOW, "jax", TORCH})
+
+
+def backend_of(name: str) -> ModuleType:
+    """Return the adapter module of the backend called *name*, one of `SERVED`.
+
+    Its `patches(variable, initializer)` takes Keras's classes of both and returns the patches that
+    make variables wait for their weights; its `require_plain()` raises an error where a variable
+    created now would not be an ordinary one.
+    """
+    return importlib.import_module(f"{__package__}.backends.{name}_variables")
+
+
+def configured_backend(environ: Mapping[str, str]) -> str:
+    """Return the backend of this process's Keras 3, or the one it would have if imported now.
+
+    Args:
+        environ: the environment, which overrides Keras's settings file.
+
+    Example:
+        >>> configured_backend({"KERAS_BACKEND": "openvino"}) if "keras" not in sys.modules else ""
+        'openvino'
+    """
+    config: Any = sys.modules.get("keras.src.backend.config")
+    if config is not None and hasattr(config, "backend"):
+        return str(config.backend())
+    return environ.get("KERAS_BACKEND") or _backend_in_settings_file(environ)
+
+
+def needs_no_tensorflow(environ: Mapping[str, str]) -> bool:
+    """Say whether the Keras of this process works without TensorFlow."""
+    return TENSORFLOW not in sys.modules and configured_backend(environ) != TENSORFLOW
+
+
+def _backend_in_settings_file(environ: Mapping[str, str]) -> str:
+    folder = environ.get("KERAS_HOME")
+    path = (Path(folder) if folder else Path("~/.keras").expanduser()) / "keras.json"
+    try:
+        settings = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return TENSORFLOW
+    named = settings.get("backend") if isinstance(settings, dict) else None
+    return named if isinstance(named, str) else TENSORFLOW
+
 
 KerasChoice = Literal["auto", "keras", "tf_keras"]
 _KERAS3_SINCE: Final = (3, 0)
@@ -231,57 +275,20 @@ def _is_shorthand(keras: Keras, name: str) -> bool:
 
 #: Class names that Keras writes into configurations and does not export under the names below.
 _INTERNAL: Final = frozenset(
-    {
-        "Functional",
-        "Sequential",
-        "Model",
-        "TensorShape",
-        "TypeSpec",
-        "__tuple__",
-        "__lambda__",
-        "function",
-        "Policy",
-    }
-    | {
-        "DTypePolicy",
-        "InputSpec",
-        "TFOpLambda",
-        "SlicingOpLambda",
-        "Network",
-        "__tensor__",
-        "__keras_tensor__",
-    }
-    | {
-        "accuracy",
-        "acc",
-        "crossentropy",
-        "ce",
-    }  # `compile` chooses the metric by the loss
-    | {
-        "__numpy__",
-        "__bytes__",
-        "__ellipsis__",
-        "__slice__",
-        "__typespec__",
-        "__class__",
-        "__type__",
-        "SeedGenerator",
-    }
+    {"Functional", "Sequential", "Model", "Network", "TensorShape", "TypeSpec", "InputSpec"}
+    | {"Policy", "DTypePolicy", "SeedGenerator", "TFOpLambda", "SlicingOpLambda", "function"}
+    | {"__tuple__", "__lambda__", "__tensor__", "__keras_tensor__", "__numpy__", "__bytes__"}
+    | {"__ellipsis__", "__slice__", "__typespec__", "__class__", "__type__"}
+    | {"accuracy", "acc", "crossentropy", "ce"}  # `compile` chooses the metric by the loss
+)
+_PARTS: Final = (
+    *("layers", "models", "activations", "initializers", "regularizers", "constraints"),
+    *("losses", "metrics", "optimizers"),
 )
 
 
 def _parts(keras: Keras) -> list[Any]:
-    names = (
-        "layers",
-        "models",
-        "activations",
-        "initializers",
-        "regularizers",
-        "constraints",
-        "losses",
-        "metrics",
-    )
-    parts = [getattr(keras.module, name) for name in (*names, "optimizers")]
+    parts = [getattr(keras.module, name) for name in _PARTS]
     return [*parts, keras.module.optimizers.schedules]
 
 

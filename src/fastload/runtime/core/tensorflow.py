@@ -14,11 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastload.errors import (
-    MissingTensorFlowError,
-    UnconvertibleModelError,
-    UnsupportedRuntimeError,
-)
+from fastload.errors import MissingTensorFlowError, UnconvertibleModelError, UnsupportedRuntimeError
 from fastload.flags import LAZY_IMPORT, flag
 from fastload.imports import light_import
 from fastload.switch import as_stock

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastload.runtime.core.backend import TENSORFLOW
-from fastload.runtime.core.keras import Keras
+from fastload.runtime.core.keras import TENSORFLOW, Keras
 from fastload.runtime.core.tensorflow import tensorflow
 
 

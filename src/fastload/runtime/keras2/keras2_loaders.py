@@ -35,11 +35,7 @@ from fastload.twin.view import TwinFile, TwinGroup
 
 
 def restore_keras2(
-    package: str,
-    kind: SourceKind,
-    twin: Twin,
-    request: RestoreRequest,
-    spec_cache: SpecCache,
+    package: str, kind: SourceKind, twin: Twin, request: RestoreRequest, spec_cache: SpecCache
 ) -> Any:
     """Run the stock loader for sources of *kind* over *twin* and return its model.
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
-from fastload.runtime.core.backend import TENSORFLOW, backend_of
 from fastload.runtime.core.bookkeeping import attribute_patch
+from fastload.runtime.core.keras import TENSORFLOW, backend_of
 from fastload.runtime.core.rebuild import Patch, Rebuild, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.runtime.core.tensorflow import first_module

@@ -25,13 +25,7 @@ from fastload.runtime.core.zero_copy import MappedArray, address_of
 _MAKES: Final = "_initialize_with_initializer"
 _CONVERTS: Final = "_convert_to_tensor"
 _ASSIGNS: Final = "_direct_assign"
-_USED: Final = (
-    "TORCH_DTYPES",
-    "convert_to_tensor",
-    "device_scope",
-    "get_device",
-    "to_torch_dtype",
-)
+_USED: Final = ("TORCH_DTYPES", "convert_to_tensor", "device_scope", "get_device", "to_torch_dtype")
 _HOST: Final = "cpu"
 #: Initializers whose tensors are in C order. A parameter keeps the layout of its first value for
 #: life, and PyTorch chooses kernels by the layout.
