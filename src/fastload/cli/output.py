@@ -101,8 +101,8 @@ def shown_age(seconds: float) -> str:
     """Return an age for people.
 
     Example:
-        >>> shown_age(90), shown_age(3 * 86_400 + 5)
-        ('a minute', '3 days')
+        >>> shown_age(7200), shown_age(3 * 86_400 + 5)
+        ('2 hours', '3 days')
     """
     from humanize import naturaldelta
 
