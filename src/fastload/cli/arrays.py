@@ -10,13 +10,13 @@ import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import click
 import numpy as np
 from numpy.lib.format import write_array
 
-Writer = Callable[[Any, Mapping[str, Any]], None]
+Writer = Callable[[IO[bytes], Mapping[str, Any]], None]
 #: JSON has no bytes: they are written as Base64 under this key, as TensorFlow Serving's REST
 #: interface does.
 _BASE64: Final = "b64"
@@ -76,7 +76,7 @@ def plain_outputs(outputs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _plain(np.asarray(value).tolist()) for name, value in outputs.items()}
 
 
-def _write_one(file: Any, outputs: Mapping[str, Any]) -> None:
+def _write_one(file: IO[bytes], outputs: Mapping[str, Any]) -> None:
     if len(outputs) != 1:
         names = ", ".join(outputs)
         raise click.UsageError(f"a .npy file holds one array, and there are {names}: use .npz")
@@ -84,7 +84,7 @@ def _write_one(file: Any, outputs: Mapping[str, Any]) -> None:
     np.save(file, _storable(name, value))
 
 
-def _write_all(file: Any, outputs: Mapping[str, Any]) -> None:
+def _write_all(file: IO[bytes], outputs: Mapping[str, Any]) -> None:
     # Not by `np.savez`, which takes an output called `file` for an argument of its own.
     with zipfile.ZipFile(file, "w") as archive:
         for name, value in outputs.items():
@@ -92,7 +92,7 @@ def _write_all(file: Any, outputs: Mapping[str, Any]) -> None:
                 write_array(member, _storable(name, value), allow_pickle=False)
 
 
-def _write_json(file: Any, outputs: Mapping[str, Any]) -> None:
+def _write_json(file: IO[bytes], outputs: Mapping[str, Any]) -> None:
     file.write(json.dumps(plain_outputs(outputs)).encode())
 
 
