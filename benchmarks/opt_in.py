@@ -22,7 +22,7 @@ from benchmarks.cases import CASES, Case
 from benchmarks.measure import WORK, BenchmarkError, check_byte_code, prepare
 from benchmarks.networks import model_path
 from benchmarks.page import Markers, table
-from fastload.cli.running import find_pth
+from fastload.cli.run import find_pth
 
 MARKERS: Final = Markers("opt-in", "benchmarks.opt_in")
 

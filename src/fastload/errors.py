@@ -1,30 +1,31 @@
 """Every error that fastload raises on purpose, with its code.
 
     FastloadError
-    |-- CacheError                    the cached way failed: load_model() uses the stock loader
-    |   |-- CacheUnwritableError      FL101  the folder cannot be made, written or trusted
-    |   |-- CacheLockTimeoutError     FL102  another process kept the entry locked for too long
-    |   |-- TwinCorruptError          FL103  a twin exists but is not what was written
-    |   |-- TwinVersionError          FL104  a twin of another format version
-    |   `-- RestoreError              FL105  the twin is sound, but this Keras failed to load it
-    |-- BypassError                   this load is the stock loader's; the message is the reason
+    |-- CacheError                    the cache failed: load_model() uses the stock loader
+    |   |-- CacheUnwritableError      FL101  the folder cannot be created, written or trusted
+    |   |-- CacheLockTimeoutError     FL102  another process held the entry's lock for too long
+    |   |-- TwinCorruptError          FL103  a twin exists but is damaged
+    |   |-- TwinVersionError          FL104  a twin has another format version
+    |   `-- RestoreError              FL105  the twin is intact, but this Keras failed to load it
+    |-- BypassError                   only the stock loader can do this load; the message says why
     |   |-- UnsupportedSourceError    FL201  not a format that fastload converts
-    |   |-- UnsafeSourceError         FL202  a link, bomb or escape that fastload refuses to read
-    |   |-- UnconvertibleModelError   FL203  the files do not hold all that a rebuild needs
-    |   |-- UnsupportedRuntimeError   FL204  this TensorFlow or Keras is not shaped as expected
-    |   |-- UnresolvedObjectError     FL205  a custom class or function is not at hand
-    |   |-- UnsupportedRequestError   FL206  an argument that only the stock loader honours
-    |   `-- MigrationError            FL207  (also ValueError) Keras 3 has no like of the model
+    |   |-- UnsafeSourceError         FL202  the source is not safe to read (a link, a bomb)
+    |   |-- UnconvertibleModelError   FL203  the files lack something that a twin needs
+    |   |-- UnsupportedRuntimeError   FL204  this version of TensorFlow or Keras is not known
+    |   |-- UnresolvedObjectError     FL205  a custom class or function cannot be found
+    |   |-- UnsupportedRequestError   FL206  an argument that only the stock loader supports
+    |   `-- MigrationError            FL207  (also ValueError) Keras 3 cannot have the model
     |-- MissingTensorFlowError        FL301  (also ImportError) no TensorFlow is installed
-    |-- EntryNotFoundError            FL401  nothing, or more than one thing, in the cache is meant
-    |-- StockLoadError                FL402  the stock loader failed where it was to be the measure
+    |-- EntryNotFoundError            FL401  a name means no entry of the cache, or several
+    |-- StockLoadError                FL402  the stock loader failed, so nothing can be compared
     |-- NoSuchSignatureError          FL403  (also ValueError) the model has no such signature
-    |-- ModelChangedError             FL404  (also ValueError) not the model that a pickle refers to
-    |-- NoFunctionError               FL405  (also ValueError) the model has nothing to predict with
+    |-- ModelChangedError             FL404  (also ValueError) a pickled predictor's model changed
+    |-- NoFunctionError               FL405  (also ValueError) the model has no known function
     `-- MemoryBudgetError             FL406  (also MemoryError) a memory budget is too small
 
-`load_model` turns the first two branches into a stock load with a stated reason; with `strict` they
-are raised. Codes never change their meaning; `docs/errors.md` has a row for each.
+After an error of the first two branches, `load_model` uses the stock loader and reports the reason;
+with `strict` it raises the error. Codes never change their meaning; `docs/errors.md` has a row for
+each.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class CacheError(FastloadError):
 
 
 class CacheUnwritableError(CacheError):
-    """The cache folder cannot be made, written or trusted."""
+    """The cache folder cannot be created, written or trusted."""
 
     code = "FL101"
 
@@ -69,7 +70,7 @@ class CacheUnwritableError(CacheError):
 
 
 class CacheLockTimeoutError(CacheError):
-    """Another process held the lock of an entry for longer than this one may wait."""
+    """Another process held the lock of an entry for longer than the timeout."""
 
     code = "FL102"
 
@@ -79,13 +80,13 @@ class CacheLockTimeoutError(CacheError):
 
     def explanation(self) -> str:
         return (
-            f"the lock {str(self.path)!r} was not free within {self.timeout_s:g} s. "
-            "Another process is converting this model; FASTLOAD_LOCK_TIMEOUT sets how long to wait."
+            f"the lock {str(self.path)!r} was not released within {self.timeout_s:g} s, because "
+            "another process is converting this model. Set FASTLOAD_LOCK_TIMEOUT to wait longer."
         )
 
 
 class TwinCorruptError(CacheError):
-    """A twin file exists but is not what was written."""
+    """A twin exists but is damaged."""
 
     code = "FL103"
 
@@ -98,7 +99,7 @@ class TwinCorruptError(CacheError):
 
 
 class TwinVersionError(CacheError):
-    """A twin of a format version that this fastload does not read."""
+    """A twin has a format version that this fastload does not read."""
 
     code = "FL104"
 
@@ -108,11 +109,14 @@ class TwinVersionError(CacheError):
 
     def explanation(self) -> str:
         found = f"the twin {str(self.path)!r} has format version {self.found}"
-        return f"{found}; this fastload reads version {self.readable}."
+        return (
+            f"{found}, and this fastload reads version {self.readable}. "
+            "Use one version of fastload with one cache, or remove the twin with `fastload rm`."
+        )
 
 
 class RestoreError(CacheError):
-    """The twin is sound, but the Keras in use could not be driven from it; or it went meanwhile."""
+    """The twin is intact, but Keras failed to load it; or the file was removed during the load."""
 
     code = "FL105"
 
@@ -125,37 +129,37 @@ class RestoreError(CacheError):
 
 
 class BypassError(FastloadError):
-    """This load belongs to the stock loader; the message says why."""
+    """Only the stock loader can do this load; the message says why."""
 
     code = "FL200"
 
 
 class UnsupportedSourceError(BypassError):
-    """Not a file or folder of a format that fastload converts."""
+    """The source is not a file or folder of a format that fastload converts."""
 
     code = "FL201"
 
 
 class UnsafeSourceError(BypassError):
-    """The source holds something that fastload refuses to read (link, bomb, escape)."""
+    """The source holds something that is not safe to read: a link, a bomb, a path out of it."""
 
     code = "FL202"
 
 
 class UnconvertibleModelError(BypassError):
-    """The files do not hold all that a rebuild needs; only the stock loader can open them."""
+    """The files lack something that a twin needs; only the stock loader can open them."""
 
     code = "FL203"
 
 
 class UnsupportedRuntimeError(BypassError):
-    """This TensorFlow or Keras is not shaped as fastload expects."""
+    """This version of TensorFlow or Keras lacks something that fastload uses."""
 
     code = "FL204"
 
 
 class UnresolvedObjectError(BypassError):
-    """A custom class or function that the model names is not at hand."""
+    """A custom class or function that the model uses cannot be found."""
 
     code = "FL205"
 
@@ -172,13 +176,13 @@ class UnresolvedObjectError(BypassError):
 
 
 class UnsupportedRequestError(BypassError):
-    """An argument of this call is honoured by the stock loader only."""
+    """An argument or setting of this call is supported by the stock loader only."""
 
     code = "FL206"
 
 
 class MigrationError(BypassError, ValueError):
-    """A Keras 2 model of which no Keras 3 model with the same outputs can be made."""
+    """A Keras 2 model cannot be migrated to a Keras 3 model with the same outputs."""
 
     code = "FL207"
 
@@ -188,14 +192,14 @@ class MigrationError(BypassError, ValueError):
 
     def explanation(self) -> str:
         return (
-            f"Keras 3 cannot have this Keras 2 model: {self.owner}: {self.reason}. "
-            'Use keras="tf_keras" (which needs tf-keras); or, of a SavedModel, '
-            "fastload.load_predictor."
+            f"this Keras 2 model cannot be migrated to Keras 3: {self.owner}: {self.reason}. "
+            'Use keras="tf_keras", which needs tf-keras; for a SavedModel, '
+            "fastload.load_predictor works too."
         )
 
 
 class MissingTensorFlowError(FastloadError, ImportError):
-    """No TensorFlow is installed, so there is no model to make."""
+    """TensorFlow, or the Keras that was asked for, is not installed."""
 
     code = "FL301"
 
@@ -216,13 +220,13 @@ class MissingTensorFlowError(FastloadError, ImportError):
 
 
 class EntryNotFoundError(FastloadError):
-    """What the caller named is no entry of the cache, or could be several."""
+    """A name means no entry of the cache, or several."""
 
     code = "FL401"
 
 
 class StockLoadError(FastloadError):
-    """The stock loader cannot open a model, so nothing can be compared with it."""
+    """The stock loader cannot open the model, so there is nothing to compare with."""
 
     code = "FL402"
 
@@ -235,7 +239,7 @@ class StockLoadError(FastloadError):
 
 
 class NoSuchSignatureError(FastloadError, ValueError):
-    """A predictor was asked for a signature that the model does not have."""
+    """The model does not have the signature that a predictor was asked for."""
 
     code = "FL403"
 
@@ -249,7 +253,7 @@ class NoSuchSignatureError(FastloadError, ValueError):
 
 
 class ModelChangedError(FastloadError, ValueError):
-    """The model at a path is not the one that a pickled predictor refers to."""
+    """The model of a pickled predictor has changed since it was pickled."""
 
     code = "FL404"
 
@@ -259,13 +263,13 @@ class ModelChangedError(FastloadError, ValueError):
 
     def explanation(self) -> str:
         return (
-            f"the pickled predictor was of another model than the one now at {self.path!r}. "
-            "Load that one with fastload.load_predictor, or put the old one back."
+            f"the model at {self.path!r} has changed since this predictor was pickled. "
+            "Load the new one with fastload.load_predictor, or put the old one back."
         )
 
 
 class NoFunctionError(FastloadError, ValueError):
-    """A Keras model whose inference function cannot be known without calling it."""
+    """The inference function of a Keras model cannot be known without calling the model."""
 
     code = "FL405"
 
@@ -274,17 +278,18 @@ class NoFunctionError(FastloadError, ValueError):
         self.reason = reason
 
     def explanation(self) -> str:
-        return f"no predictor can be made of this model: {self.reason}. Use fastload.load_model."
+        reason = f"this model has no function for a predictor: {self.reason}"
+        return f"{reason}. Use fastload.load_model."
 
 
 class MemoryBudgetError(FastloadError, MemoryError):
-    """The weights of a model need more bytes than their memory budget has."""
+    """The weights of a model need more bytes than their memory budget allows."""
 
     code = "FL406"
 
     def __init__(self, purpose: str, limit: int, needed: int) -> None:
         self.purpose, self.limit, self.needed = purpose, limit, needed
-        # Keras hands on the first argument of what a layer raises, and nothing else.
+        # Keras keeps only the first argument of an error that a layer raises.
         super().__init__(f"[{self.code}] {self.explanation()}")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -296,5 +301,5 @@ class MemoryBudgetError(FastloadError, MemoryError):
     def explanation(self) -> str:
         return (
             f"{self.purpose} needs {self.needed} bytes for weights at once, but the memory budget "
-            f"is {self.limit}. Nothing was lost; give a memory_budget= of at least {self.needed}."
+            f"is {self.limit}. Give a memory_budget= of at least {self.needed}."
         )

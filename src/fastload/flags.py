@@ -1,4 +1,4 @@
-"""Flags in the environment, read with what a bare interpreter has: this runs at its start."""
+"""Flags in the environment. This runs at the start of Python, so it imports nothing."""
 
 TYPE_CHECKING = False  # what `typing` has under this name, without the import
 if TYPE_CHECKING:
@@ -7,21 +7,21 @@ if TYPE_CHECKING:
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off")
 
-#: Programs that nobody changes are served.
+#: Serve programs that call the stock loaders.
 OPT_IN = "FASTLOAD"
-#: Nothing is served; wins over all else.
+#: Serve nothing, whatever else is set.
 DISABLE = "FASTLOAD_DISABLE"
-#: `import tensorflow` leaves for later what is not used yet; on in programs that are served.
+#: In programs that are served, `import tensorflow` defers some modules; on by default.
 LAZY_IMPORT = "FASTLOAD_LAZY_IMPORT"
-#: A process that only predicts leaves TensorFlow's package to its first touch.
+#: A process that only predicts imports the whole of TensorFlow only if it is used; on by default.
 DEFER = "FASTLOAD_DEFER"
 
 
 def flag(environ: "Mapping[str, str]", name: str, *, unset: bool = False) -> bool:
-    """Say whether *name* is on in *environ*; *unset* is the answer where it is not there or empty.
+    """Return whether *name* is on in *environ*; *unset* if it is absent or empty.
 
     Raises:
-        ValueError: it has a value that is neither; the message names both.
+        ValueError: its value means neither on nor off; the message names variable and value.
 
     Example:
         >>> flag({"FASTLOAD": "1"}, "FASTLOAD")

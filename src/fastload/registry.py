@@ -1,9 +1,8 @@
-"""Custom objects: what the user's code registers, and what installed packages declare.
+"""Custom objects that the program registered, or that installed packages declare.
 
-A class that only a file names is never imported: names are resolved from what the user's own
-process registered, and from entry points that the user installed. Nearness decides:
-`custom_objects=` of the call, then Keras's own scopes and registry, then `fastload.register`, then
-the entry points of the group `fastload.custom_objects`. Nothing here imports Keras.
+A class is never imported because a model file names it. Names are looked up in this order:
+`custom_objects=` of the call, Keras's own scopes and registry, `fastload.register`, and the entry
+points of the group `fastload.custom_objects`. Nothing here imports Keras.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from fastload.imports.collector import paused_collector
 
 ENTRY_POINT_GROUP: Final = "fastload.custom_objects"
 
-#: Everything that was registered, by name: a plain dict, to be read, updated and cleared as one.
+#: Everything that was registered, by name: a plain dict that anyone may read, update and clear.
 custom_objects: Final[dict[str, Any]] = {}
 
 _logger: Final = logging.getLogger(__name__)
@@ -32,18 +31,17 @@ def register(item: _Object, /, *, name: str | None = None) -> _Object: ...
 @overload
 def register(item: None = None, /, *, name: str | None = None) -> Callable[[_Object], _Object]: ...
 def register(item: Any = None, /, *, name: str | None = None) -> Any:
-    """Register custom classes or functions for every later load of this process.
+    """Register custom classes or functions for all later loads of this process.
 
     Args:
-        item: a class or function, or a mapping of names to them; nothing where this is used as
-            `@register(name=...)`.
+        item: a class or function, or a mapping of names to them; left out in `@register(name=...)`.
         name: the name that files use, if it is not the object's own; `package>name` or `name`.
 
     Returns:
         *item*, so that it works as a decorator.
 
     Raises:
-        TypeError: *item* is neither callable nor a mapping, or a mapping was given a name.
+        TypeError: *item* is neither callable nor a mapping, or it is a mapping and has a *name*.
 
     Example:
         >>> @register
@@ -66,14 +64,14 @@ def register(item: Any = None, /, *, name: str | None = None) -> Any:
 
 
 def resolve(names: Iterable[str], is_known: Callable[[str], bool]) -> dict[str, Any]:
-    """Return the objects that a model needs and that only fastload knows.
+    """Return the objects that a model needs and that Keras does not find itself.
 
     Args:
-        names: the names that the model's configuration uses (`package>name` or `name`).
-        is_known: says whether Keras resolves a name itself; such names are left to it.
+        names: the names in the model's configuration (`package>name` or `name`).
+        is_known: says whether Keras finds an object itself; such names are left out.
 
     Returns:
-        Objects by the name that the model uses.
+        The objects by the name that the model uses.
     """
     missing = [name for name in names if not is_known(name)]
     found = {name: item for name in missing if (item := _registered(name)) is not None}
@@ -93,10 +91,10 @@ def _declared(name: str) -> Any:
     if point is None:
         return None
     try:
-        # The package behind it may import a hundred others: a quarter of that is collections.
+        # A package may import a hundred others; garbage collections would be a quarter of the time.
         with paused_collector(makes_old=True):
             return point.load()
-    except Exception as error:  # noqa: BLE001 - somebody else's module; the load does without it
+    except Exception as error:  # noqa: BLE001 - other people's code; the load goes on without it
         _logger.warning(
             "custom object %r, declared by entry point %s, cannot be imported: %s",
             name,

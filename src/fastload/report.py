@@ -1,4 +1,4 @@
-"""What a load did: the report that every load leaves behind, and the clock that fills it."""
+"""The report of a load, and the clock that measures its phases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from types import MappingProxyType
 class Outcome(str, Enum):
     """How a load was served."""
 
-    HIT = "hit"  #: from a twin that was there
+    HIT = "hit"  #: from an existing twin
     MISS = "miss"  #: from a twin that this load wrote
     BYPASS = "bypass"  #: by the stock loader, for the reason in the report
 
@@ -24,17 +24,17 @@ class LoadReport:
     """What one load did.
 
     Attributes:
-        path: the path as the caller spelled it.
+        path: the path as the caller gave it.
         outcome: `hit`, `miss` or `bypass`.
         reason: why the stock loader was used; on a hit or a miss, why the twin could not be used in
-            the fastest way, or None.
+            the fastest way, if so; else None.
         code: the code of the error behind the reason (`FL203`), or None.
         seconds: wall time of the whole call, imports of TensorFlow included.
         phases: wall seconds by stage, in the order in which they ran.
         size_bytes: bytes of weights in the twin (0 on a bypass).
         twin: the twin file, or None on a bypass.
-        stock_seconds: what the stock loader would have taken where it was ever measured for this
-            model (`fastload warm --verify`), this load's own imports added; else None.
+        stock_seconds: how long the stock loader takes for this model, plus the imports of this
+            load, if it was ever measured (`fastload warm --verify`); else None.
     """
 
     path: str
@@ -49,7 +49,7 @@ class LoadReport:
 
     @property
     def seconds_saved(self) -> float | None:
-        """Seconds that the stock loader would have taken longer; None where that is not known."""
+        """How many seconds longer the stock loader would have taken; None if that is not known."""
         return None if self.stock_seconds is None else self.stock_seconds - self.seconds
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class LoadReport:
 
 
 class PhaseClock:
-    """Wall time by named stage; entering a stage twice adds up."""
+    """Wall time by phase; the times of a phase that is entered twice add up."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
@@ -75,7 +75,7 @@ class PhaseClock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Count the time spent inside under *name*."""
+        """Add the time that the block takes to the phase *name*."""
         start = time.perf_counter()
         try:
             yield
@@ -84,12 +84,12 @@ class PhaseClock:
 
     @property
     def phases(self) -> Mapping[str, float]:
-        """Seconds by stage so far."""
+        """Seconds by phase so far."""
         return MappingProxyType(dict(self._phases))
 
     @property
     def seconds(self) -> float:
-        """Seconds since the clock was made."""
+        """Seconds since the clock was created."""
         return time.perf_counter() - self._start
 
 
@@ -98,7 +98,7 @@ _last: LoadReport | None = None
 
 def record(report: LoadReport) -> None:
     """Make *report* the one that `last_load` returns."""
-    global _last  # noqa: PLW0603 - what `last_load` returns is of the process
+    global _last  # noqa: PLW0603 - `last_load` is about the process
     _last = report
 
 

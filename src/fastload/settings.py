@@ -1,7 +1,6 @@
-"""What the environment asks of a load.
+"""Settings of a load, read from the environment once for each call.
 
-Read once per call, from an argument. Whether programs are served at all is asked before that, by
-`hooks`, with the flags of `flags`.
+Whether programs are served at all is another question, which `hooks` asks earlier, with `flags`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast, get_args
 
 from fastload.flags import DEFER, flag
 
@@ -18,35 +17,29 @@ WeightsMode = Literal["auto", "mapped", "eager", "lazy"]
 
 _UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE)
-_WEIGHTS: Final[dict[str, WeightsMode]] = {
-    "auto": "auto",
-    "mapped": "mapped",
-    "eager": "eager",
-    "lazy": "lazy",
-}
 
-#: Conversions of the largest models take minutes on slow disks; a waiter gives up later than that.
+#: Longer than the conversion of the largest models takes on slow disks.
 DEFAULT_LOCK_TIMEOUT_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the environment asks for.
+    """What the environment variables say.
 
     Attributes:
         disabled: `FASTLOAD_DISABLE`: every load goes to the stock loader.
         cache_dir: `FASTLOAD_CACHE_DIR`, or None for the platform's cache folder.
         cache_max_size_bytes: `FASTLOAD_CACHE_MAX_SIZE` (`20GiB`), or None for no limit.
-        strict: `FASTLOAD_STRICT`: raise instead of going to the stock loader.
+        strict: `FASTLOAD_STRICT`: raise an error instead of using the stock loader.
         lock_timeout_s: `FASTLOAD_LOCK_TIMEOUT` in seconds.
         weights: `FASTLOAD_WEIGHTS`: `auto`, `mapped`, `eager` or `lazy`.
-        memory_budget_bytes: `FASTLOAD_MEMORY_BUDGET` (`256MiB`): of lazy weights, which it makes
-            the default; None for all that fits.
-        defer: `FASTLOAD_DEFER`: a process that only predicts leaves TensorFlow's package to its
-            first touch; on unless it is `0`.
-        progress: `FASTLOAD_PROGRESS`: show the first pass over lazy weights.
-        run: `FASTLOAD_RUN`, which `fastload run --stats` sets: its name in the statistics.
-        log_level: `FASTLOAD_LOG` (`info`, `debug`, ...), or None to leave `logging` alone.
+        memory_budget_bytes: `FASTLOAD_MEMORY_BUDGET` (`256MiB`) of lazy weights, which become the
+            default where it is set; None for no limit but the memory that is free.
+        defer: `FASTLOAD_DEFER`: a process that only predicts does not import the whole of
+            TensorFlow before it is used; on unless it is `0`.
+        progress: `FASTLOAD_PROGRESS`: show a bar during the first pass over lazy weights.
+        run: `FASTLOAD_RUN`, set by `fastload run --stats`: the name of the run in the statistics.
+        log_level: `FASTLOAD_LOG` (`info`, `debug`, ...), or None to leave `logging` as it is.
     """
 
     disabled: bool = False
@@ -66,7 +59,7 @@ class Settings:
         """Read the settings from *environ*.
 
         Raises:
-            ValueError: a variable has a value that cannot be understood; the message names both.
+            ValueError: a value is not understood; the message names variable and value.
 
         Example:
             >>> Settings.from_env({"FASTLOAD_STRICT": "1"}).strict
@@ -90,7 +83,7 @@ class Settings:
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that *text* means: a number with an optional unit (powers of 1,024).
+    """Return the bytes in *text*: a number with an optional unit (powers of 1,024).
 
     Raises:
         ValueError: *text* is not a size.
@@ -105,33 +98,38 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-def weights_mode(text: str) -> WeightsMode:
-    """Return the way of reading weights that *text* names.
+def weights_mode(text: str, name: str = "weights") -> WeightsMode:
+    """Return *text* if it is a way of reading weights.
+
+    Args:
+        text: the value.
+        name: the argument or variable that has it, for the message.
 
     Raises:
-        ValueError: it names none.
+        ValueError: it is none.
 
     Example:
         >>> weights_mode("eager")
         'eager'
     """
-    if text not in _WEIGHTS:
-        raise ValueError(f"weights={text!r} is not understood: use auto, mapped, eager or lazy")
-    return _WEIGHTS[text]
+    if text not in get_args(WeightsMode):
+        raise ValueError(f"{name}={text!r} is not understood: use auto, mapped, eager or lazy")
+    return cast(WeightsMode, text)
 
 
 def weights_choice(
     settings: Settings, weights: str | None, memory_budget: int | str | None
 ) -> tuple[WeightsMode, int | None]:
-    """Return how weights are read, and the bytes that lazy ones may take.
+    """Return how weights are read, and how many bytes lazy weights may take.
 
     Args:
-        settings: what the environment asks for.
-        weights: of the call; None for what the environment says, or for `lazy` with a budget.
-        memory_budget: of the call; None for what the environment says.
+        settings: the settings of the environment.
+        weights: the argument of the call; None for `lazy` if the call has a budget, else for the
+            environment's.
+        memory_budget: the argument of the call; None for the environment's.
 
     Raises:
-        ValueError: one is not understood, or there is a budget for weights that are not lazy.
+        ValueError: one is not understood, or the call has a budget for weights that are not lazy.
     """
     budget = budget_bytes(memory_budget)
     if weights is None:
@@ -149,7 +147,7 @@ def budget_bytes(size: int | str | None) -> int | None:
     """Return the bytes of a `memory_budget=`; None stays None.
 
     Raises:
-        ValueError: it is no size, or not a positive one.
+        ValueError: it is not a size, or not positive.
 
     Example:
         >>> budget_bytes("256MiB")
@@ -157,7 +155,7 @@ def budget_bytes(size: int | str | None) -> int | None:
     """
     nbytes = parse_size(size) if isinstance(size, str) else size
     if nbytes is not None and nbytes <= 0:
-        raise ValueError(f"memory_budget={size!r} is no positive number of bytes")
+        raise ValueError(f"memory_budget={size!r} is not a positive number of bytes")
     return nbytes
 
 
@@ -182,8 +180,4 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
 
 def _weights(environ: Mapping[str, str], default: WeightsMode) -> WeightsMode:
     name = "FASTLOAD_WEIGHTS"
-    value = environ.get(name, "").strip().lower() or default
-    if value not in _WEIGHTS:
-        modes = "auto, mapped, eager or lazy"
-        raise ValueError(f"{name}={environ[name]!r} is not understood: use {modes}")
-    return _WEIGHTS[value]
+    return weights_mode(environ.get(name, "").strip().lower() or default, name)

@@ -1,6 +1,6 @@
-"""What a function of a model takes and gives: names, dtypes, shapes, and Keras's structure of it.
+"""Inputs and outputs of a model's function: names, dtypes, shapes, and the structure Keras returns.
 
-Plain values: a twin keeps them as JSON, and nobody needs TensorFlow to read them.
+These are plain values that a twin stores as JSON, so TensorFlow is not needed to read them.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-#: What a predictor calls where it is asked for none: TensorFlow's own name for it.
+#: TensorFlow's name for the signature that a predictor runs by default.
 DEFAULT_SIGNATURE: Final = "serving_default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
-    """A tensor that a function takes or gives.
+    """An input or output of a function.
 
     Attributes:
         name: its name in the signature.
-        dtype: the name of its dtype, as in `float32`.
-        shape: its shape, None for each size that is not fixed; None where even the rank is not.
+        dtype: the name of its dtype, such as `float32`.
+        shape: its shape, with None for each size that is not fixed; None if the rank is not fixed.
     """
 
     name: str
@@ -28,7 +28,7 @@ class TensorSpec:
     shape: tuple[int | None, ...] | None
 
     def __str__(self) -> str:
-        """Describe it for people.
+        """Return dtype and shape for people.
 
         Example:
             >>> str(TensorSpec(name="x", dtype="float32", shape=(None, 3)))
@@ -47,16 +47,16 @@ def shown_shape(shape: tuple[int | None, ...] | None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """What one function takes and gives.
+    """The inputs and outputs of one function.
 
     Attributes:
         name: its name.
         inputs: by name.
         outputs: by name.
-        order: the names of the inputs as a Keras model takes them in a list; None if that is not
-            known.
-        structure: the outputs as a Keras model gives them: a nest of lists, tuples and dicts with
-            their names for leaves; None if that is not known.
+        order: the names of the inputs in the order in which a Keras model takes them in a list;
+            None if that is not known.
+        structure: the outputs in the structure that a Keras model returns: lists, tuples and dicts
+            with the names as leaves; None if that is not known.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Signature:
     structure: Any = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as values that JSON can hold; `of_json` reads them."""
+        """Return the signature as JSON values, which `of_json` reads."""
         document: dict[str, Any] = {
             "inputs": {name: _row(spec) for name, spec in self.inputs.items()},
             "outputs": {name: _row(spec) for name, spec in self.outputs.items()},
@@ -79,7 +79,7 @@ class Signature:
 
     @classmethod
     def of_json(cls, name: str, document: Mapping[str, Any]) -> Signature:
-        """Read what `to_json` wrote of the signature called *name*."""
+        """Return the signature called *name* from what `to_json` returned."""
         order, structure = document.get("order"), document.get("structure")
         return cls(
             name=name,
@@ -91,7 +91,7 @@ class Signature:
 
 
 def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
-    """Return *structure*, a nest of lists, tuples and dicts, with *function* done to its leaves.
+    """Return *structure*, nested lists, tuples and dicts, with *function* applied to each leaf.
 
     Example:
         >>> map_structure(str.upper, ["a", {"k": "b"}])
@@ -114,7 +114,7 @@ def _spec(name: str, row: list[Any]) -> TensorSpec:
 
 
 def _tagged(structure: Any) -> Any:
-    """Return *structure* with its kinds spelt out: JSON knows no tuple, and a leaf is a name."""
+    """Return *structure* with lists, tuples and dicts marked as such: JSON has no tuples."""
     if isinstance(structure, str):
         return structure
     if isinstance(structure, dict):

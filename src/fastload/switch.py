@@ -1,4 +1,6 @@
-"""What is on in this thread or async task: the caller's switch, and the load that runs there."""
+"""State of this thread or async task: whether the caller switched fastload on or off, and whether
+a load is running.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,13 @@ _loading: Final[ContextVar[bool]] = ContextVar("fastload_loading", default=False
 
 
 def choice() -> bool | None:
-    """Return what the innermost `switched` block around this call says, None outside of any."""
+    """Return the value of the innermost `switched` block around this call; None outside of any."""
     return _choice.get()
 
 
 @contextmanager
 def switched(*, on: bool) -> Iterator[None]:
-    """Switch fastload on or off inside the block, for this thread or async task only."""
+    """Switch fastload on or off in the block, for this thread or async task only."""
     token = _choice.set(on)
     try:
         yield
@@ -28,7 +30,7 @@ def switched(*, on: bool) -> Iterator[None]:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Mark the block as part of a load: what it loads by stock names is stock's own work."""
+    """Mark the block as part of a load: calls of stock loaders in it are not served."""
     token = _loading.set(True)
     try:
         yield
@@ -37,7 +39,7 @@ def loading() -> Iterator[None]:
 
 
 def as_stock(loader: Callable[..., Any]) -> Callable[..., Any]:
-    """Return *loader*, a stock loader or what stands in for one, as something that is stock."""
+    """Return a function that calls *loader* as part of a load: what that calls is not served."""
 
     def load(*args: Any, **kwargs: Any) -> Any:
         with loading():
@@ -47,5 +49,5 @@ def as_stock(loader: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_loading() -> bool:
-    """Say whether this call is made by a load of fastload's."""
+    """Return whether this call is made by a load of fastload's."""
     return _loading.get()

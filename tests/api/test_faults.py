@@ -167,7 +167,7 @@ def test_a_lock_that_another_process_holds(
     ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        check_fault(saved_model, caplog, CacheLockTimeoutError, "was not free within 0.2 s")
+        check_fault(saved_model, caplog, CacheLockTimeoutError, "was not released within 0.2 s")
         holder.communicate("")
     fastload.load_model(saved_model.path, keras=saved_model.form.package, strict=True)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fastload.cli.running import find_pth
+from fastload.cli.run import find_pth
 
 HERE = Path(__file__).parent
 PACKAGES = {"sleep_stages.py": "sleepecg", "pitches.py": "basic_pitch"}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fastload.cli.running import find_pth
+from fastload.cli.run import find_pth
 from tests.conftest import SavedOnce
 from tests.small_models import Form
 

@@ -66,8 +66,8 @@ CASES = (
     Case(
         size=str(TOTAL), holds_all=True, read=0, verdict="holds all weights; nothing is read twice"
     ),
-    Case(size="66KiB", read=3 * LARGE.nbytes, verdict="a call reads about 192 KiB"),
-    Case(size="64KiB", is_enough=False, read=None, verdict="too small; a load would be refused"),
+    Case(size="66KiB", read=3 * LARGE.nbytes, verdict="a call reads about 192.0 KiB"),
+    Case(size="64KiB", is_enough=False, read=None, verdict="too small; a load would fail"),
 )
 
 

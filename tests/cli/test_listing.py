@@ -30,9 +30,9 @@ def test_twins_are_listed_by_last_use(cli: Cli, twins: Twins) -> None:
     lines = cli("ls").stdout.splitlines()
 
     assert lines[1].split()[:6] == [new.name[:12], "HDF5", "Keras", "2", "23.6", "KiB"]
-    assert " 2 h " in lines[1]
+    assert " 2 hours " in lines[1]
     assert lines[2].startswith(old.name[:12])
-    assert " 3 d " in lines[2]
+    assert " 3 days " in lines[2]
     assert lines[-1].startswith("2 twins, ")
 
 
@@ -129,7 +129,7 @@ def test_info_in_words_names_the_same(cli: Cli, twins: Twins, tmp_path: Path) ->
     assert f"Model           {model}\n" in told
     assert "Stock Keras     does not open it\n" in told
     assert "Custom objects  lab>Swish\n" in told
-    assert "3 (float32 23.4 KiB, float16 200 B, int64 8 B)\n" in told
+    assert "3 (float32 23.4 KiB, float16 200 Bytes, int64 8 Bytes)\n" in told
 
 
 def test_info_on_a_damaged_twin_tells_the_fault(cli: Cli, twins: Twins) -> None:

@@ -95,7 +95,7 @@ def test_prune_keeps_the_twins_used_last_up_to_a_size(cli: Cli, twins: Twins) ->
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--older-than", "30"], "not a duration: '30' (write 45m, 12h, 30d or 2w)"),
+        (["--older-than", "30"], "not an age: '30' (write 45m, 12h, 30d or 2w)"),
         (["--max-size", "big"], "not a size: 'big'"),
     ],
 )

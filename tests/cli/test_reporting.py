@@ -42,7 +42,7 @@ def test_stats_can_be_told_by_model(cli: Cli, twins: Twins) -> None:
 
     assert models["/m/a"]["seconds_saved"] == 3.0
     assert models["/m/b"]["bypasses"] == 1
-    assert row.split() == ["/m/a", "1", "0", "0", "3.00", "s"]
+    assert row.split() == ["/m/a", "1", "0", "0", "3", "seconds"]
 
 
 def test_stats_are_shown_once_more_before_they_are_forgotten(cli: Cli, twins: Twins) -> None:

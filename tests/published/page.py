@@ -25,7 +25,7 @@ _KINDS: Final = {
     "keras_archive": "`.keras`",
 }
 _ADVICE: Final = re.compile(r"\. Use keras=.*$", re.DOTALL)
-_PREFIX: Final = re.compile(r"^(\[FL207\] )?Keras 3 cannot have this Keras 2 model: ")
+_PREFIX: Final = re.compile(r"^(\[FL207\] )?this Keras 2 model cannot be migrated to Keras 3: ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ NEAR = {"against": "tf-keras", "outputs": 1, "relative": 2e-7, "excess": 0.02}
 FAR = {"against": "tf-keras", "outputs": 1, "relative": 2e-3, "excess": 200.0}
 REFUSED = {
     "way": Way.REFUSED,
-    "reason": "Keras 3 cannot have this Keras 2 model: layer 'a': no. Use keras=\"tf_keras\" ...",
+    "reason": "this Keras 2 model cannot be migrated to Keras 3: layer 'a': no. Use keras=...",
     "names_both_ways": True,
     "has_predictor": True,
 }

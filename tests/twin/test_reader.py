@@ -125,7 +125,7 @@ def test_a_twin_of_another_version_is_told_from_a_damaged_one(
         index_sha256=old.index_sha256,
     )
 
-    with pytest.raises(TwinVersionError, match="format version 2; this fastload reads version 1"):
+    with pytest.raises(TwinVersionError, match="version 2, and this fastload reads version 1"):
         Twin.open(twin_file(newer.to_bytes() + sound[4096:]))
 
 

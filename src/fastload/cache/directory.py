@@ -1,14 +1,14 @@
 """The cache folder: where it is, how it is laid out, and whether it can be trusted.
 
     <root>/                     0700, owned by the user
-        CACHEDIR.TAG            for backup programs (pass by) and for fastload (this is mine)
+        CACHEDIR.TAG            for backup programs (skip this), and for fastload (this is mine)
         <entry>.h5              twins
         <entry>.<kind>.json     side entries
         <entry>.used            when the twin was last used: see `eviction`
         memo/  locks/  stats/   see `memo`, `locking`, `stats`
 
-Who can write here chooses the weights that a program computes with, so a folder that others own or
-can write is refused.
+Whoever can write here decides which weights a program computes with. So a folder that belongs to
+another user, or that other users can write to, is not used.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from fastload.errors import CacheUnwritableError
 from fastload.settings import Settings
 
 _TAG_NAME: Final = "CACHEDIR.TAG"
-#: The first line is the signature of bford.info/cachedir; the second tells our folders from those
-#: of other programs.
+#: The first line is the signature of bford.info/cachedir; the second distinguishes our folders from
+#: those of other programs.
 _TAG_MARK: Final = b"Signature: 8a477f597d28d172789f06886806bc55\n# fastload cache folder\n"
 _TAG: Final = _TAG_MARK + b"# All of it is made again when needed. See bford.info/cachedir.\n"
 
@@ -43,13 +43,10 @@ class CacheDir:
 
     @classmethod
     def locate(cls, settings: Settings) -> CacheDir:
-        """Find the folder that *settings* ask for; touch nothing.
+        """Return the folder that *settings* ask for. It need not exist, and is not created.
 
         Args:
-            settings: with `cache_dir`, or None there for the platform's cache folder.
-
-        Returns:
-            The folder, which need not exist yet.
+            settings: those with `cache_dir`; None there means the platform's cache folder.
 
         Raises:
             CacheUnwritableError: no folder is set and this user has no home folder.
@@ -63,25 +60,25 @@ class CacheDir:
 
     @property
     def memo_dir(self) -> Path:
-        """Where the memos of sources are."""
+        """The folder of the memos."""
         return self.root / "memo"
 
     @property
     def lock_dir(self) -> Path:
-        """Where the lock files are."""
+        """The folder of the lock files."""
         return self.root / "locks"
 
     @property
     def stats_dir(self) -> Path:
-        """Where the load statistics are."""
+        """The folder of the load statistics."""
         return self.root / "stats"
 
     def ensure(self) -> None:
-        """Make the folder with all that belongs in it; do nothing where it is there.
+        """Create the folder and its subfolders, where they do not exist.
 
         Raises:
-            CacheUnwritableError: it cannot be made, or it exists and is not to be trusted, or it is
-                full of other programs' files (the tag would keep those out of backups).
+            CacheUnwritableError: it cannot be created, or it exists and is not to be trusted, or it
+                holds files of other programs, which the tag would exclude from backups.
         """
         with writing_to(self.root):
             self.root.parent.mkdir(parents=True, exist_ok=True)
@@ -94,35 +91,35 @@ class CacheDir:
                 folder.mkdir(mode=0o700, exist_ok=True)
 
     def trusted(self) -> bool:
-        """Say whether only this user can have written what is in the folder. Costs one `lstat`.
+        """Return whether nobody but this user can have written to the folder. Takes one `lstat`.
 
         Returns:
-            False also where there is no folder. On Windows, which keeps user folders private by
-            access lists, any folder is trusted.
+            False also if there is no folder. On Windows, where access lists keep user folders
+            private, any folder is trusted.
         """
         return self._distrust() is None
 
     def is_ours(self) -> bool:
-        """Say whether the folder carries fastload's tag."""
+        """Return whether the folder has fastload's tag."""
         try:
             return (self.root / _TAG_NAME).read_bytes().startswith(_TAG_MARK)
         except OSError:
             return False
 
     def require_ours(self) -> None:
-        """Refuse to remove anything from a folder that is not fastload's.
+        """Check that the folder is fastload's, before anything is removed from it.
 
         Raises:
-            CacheUnwritableError: the folder is missing, not to be trusted, or carries no tag of
-                fastload.
+            CacheUnwritableError: the folder does not exist, is not to be trusted, or does not have
+                fastload's tag.
         """
         self._require_trust()
         if not self.is_ours():
             raise CacheUnwritableError(self.root, f"it has no {_TAG_NAME} of fastload")
 
     def _claim(self) -> None:
-        # Listed before the tag is looked for again: whoever is first writes the tag before any
-        # other file.
+        # Listed before the second look for the tag: another process that claims the folder writes
+        # the tag before any other file.
         with writing_to(self.root):
             names = [path.name for path in self.root.iterdir()]
         if self.is_ours():
@@ -138,7 +135,7 @@ class CacheDir:
             raise CacheUnwritableError(self.root, reason)
 
     def _distrust(self) -> str | None:
-        """Say why the folder is not to be trusted, or None."""
+        """Return why the folder is not to be trusted, or None."""
         try:
             info = self.root.lstat()
             reason = _foreign(info)
@@ -151,7 +148,7 @@ class CacheDir:
 
 
 def _platform_folder() -> Path:
-    # Imported here: a process that names its own folder never pays for it.
+    # Imported here because a process with FASTLOAD_CACHE_DIR does not need it.
     from platformdirs import user_cache_path
 
     try:

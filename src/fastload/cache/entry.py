@@ -1,7 +1,7 @@
-"""Entries: the files that belong to one twin, found by name.
+"""Entries: the files that belong to one twin, by name.
 
-The name says which content, for which Keras, in which format version; fastload's own version is not
-part of it, so that an upgrade keeps its twins as long as it reads their format.
+The name is a hash of the source's content, the Keras generation and the format version. fastload's
+own version is not part of it, so that an upgrade keeps using its twins while it reads their format.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Final
 from fastload.cache.directory import CacheDir
 from fastload.cache.publish import is_partial, writing_to
 
-#: How old the note of a last use may be. A hit then writes once an hour at most, and eviction needs
-#: no finer order.
+#: How exactly the last use is known. A hit then writes at most once an hour, which is exact enough
+#: for eviction.
 USE_RESOLUTION_S: Final = 3600.0
 
 #: Generations of Keras, as the names of entries have them.
 KERAS2: Final = "keras2"
 KERAS3: Final = "keras3"
-#: In the name of an entry: a Keras 3 model that was made of a Keras 2 one.
-#: The number is raised where the rules of a migration change what comes of a file.
+#: The generation, in the name of an entry, of a Keras 2 model that was migrated to Keras 3. The
+#: number is raised when a change of the rules changes migrated models.
 MIGRATED: Final = "keras3-migrated-2"
 
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
@@ -39,7 +39,7 @@ def entry_name(digest: str, generation: str, format_version: int) -> str:
 
     Args:
         digest: hex digest of the source's content.
-        generation: the Keras that the twin serves (`keras2`, `keras3`).
+        generation: the Keras that the twin is for (`keras2`, `keras3`, or `MIGRATED`).
         format_version: version of the twin's file format.
 
     Returns:
@@ -55,12 +55,12 @@ def entry_name(digest: str, generation: str, format_version: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry:
-    """Where the files of one entry are, whether they exist or not.
+    """The paths of one entry's files, whether they exist or not.
 
     Attributes:
         cache: the folder.
-        name: as `entry_name` gives it; anything else is a ValueError, so that no name leads out of
-            the folder.
+        name: as `entry_name` returns it. Anything else is a ValueError, so that no name leads out
+            of the folder.
     """
 
     cache: CacheDir
@@ -86,11 +86,11 @@ class CacheEntry:
         return self.cache.root / f"{self.name}.used"
 
     def side_path(self, kind: str) -> Path:
-        """Return where the side entry of that *kind* is: JSON learnt after the twin was written."""
+        """Return the path of a side entry: JSON that was found out after the twin was written."""
         return self.cache.root / f"{self.name}.{kind}.json"
 
     def flat_path(self, kind: str) -> Path:
-        """Return where the flat function of that *kind* is, made after the twin was written."""
+        """Return the path of a flat function, which was made after the twin was written."""
         return self.cache.root / f"{self.name}.{kind}.flat"
 
 
@@ -103,7 +103,7 @@ class StoredTwin:
         path: the file.
         size_bytes: its length.
         created_s: when it was written, in seconds since the epoch.
-        last_used_s: when it was last used, to the hour; when it was written, if never since.
+        last_used_s: when it was last used, to the hour; if never, when it was written.
     """
 
     name: str
@@ -114,10 +114,10 @@ class StoredTwin:
 
 
 def entries(cache: CacheDir) -> tuple[StoredTwin, ...]:
-    """List the twins in *cache* by looking at the folder only, sorted by name.
+    """List the twins in *cache*, sorted by name. No twin is opened.
 
     Args:
-        cache: the folder; one that does not exist holds nothing.
+        cache: the folder; one that does not exist has none.
 
     Raises:
         CacheUnwritableError: the folder cannot be listed.
@@ -131,7 +131,7 @@ def entries(cache: CacheDir) -> tuple[StoredTwin, ...]:
 
 
 def orphans(cache: CacheDir) -> tuple[Path, ...]:
-    """List the side entries and notes of use whose twin is gone.
+    """List the side entries and `.used` files whose twin no longer exists.
 
     Raises:
         CacheUnwritableError: the folder cannot be listed.
@@ -145,9 +145,9 @@ def orphans(cache: CacheDir) -> tuple[Path, ...]:
 
 
 def mark_used(entry: CacheEntry) -> None:
-    """Note that the twin of *entry* is in use now; free where that was noted within the hour.
+    """Record that the twin of *entry* is used now, unless that was recorded within the hour.
 
-    A cache that cannot be written keeps no note, and loads as well.
+    Nothing fails where the cache cannot be written.
     """
     with suppress(OSError):
         try:
@@ -155,27 +155,26 @@ def mark_used(entry: CacheEntry) -> None:
         except FileNotFoundError:
             os.close(os.open(entry.used_path, os.O_CREAT | os.O_WRONLY, 0o600))
             return
-        # A note from the future comes from a clock that was set back.
+        # A time in the future means that the clock was set back.
         if not 0 <= age_s < USE_RESOLUTION_S:
             os.utime(entry.used_path)
 
 
 def remove(entry: CacheEntry) -> bool:
-    """Remove a twin with its side entries; programs that have it mapped keep their weights on
-    POSIX.
+    """Remove a twin with its side entries. On POSIX, it stays valid where it is mapped.
 
-    The lock file stays: a process that waits on a removed lock file would not exclude one that
-    makes it again.
+    The lock file stays: a process that waits for a removed lock file would not exclude another one
+    that creates it again.
 
     Args:
-        entry: the entry; one that holds nothing is fine.
+        entry: the entry, which may have no files.
 
     Returns:
         True if there was a twin.
 
     Raises:
-        CacheUnwritableError: the folder is not fastload's, or a file cannot be removed (Windows: it
-            is mapped).
+        CacheUnwritableError: the folder is not fastload's, or a file cannot be removed (on Windows,
+            because it is mapped).
     """
     entry.cache.require_ours()
     with writing_to(entry.cache.root):
@@ -188,7 +187,7 @@ def remove(entry: CacheEntry) -> bool:
 
 
 def _files(cache: CacheDir) -> dict[str, os.stat_result]:
-    """Return the stat of every regular file in the folder; links are not ours and are left out."""
+    """Return the stat of every regular file in the folder; fastload makes no links."""
     found: dict[str, os.stat_result] = {}
     with writing_to(cache.root), suppress(FileNotFoundError), os.scandir(cache.root) as listing:
         for item in listing:

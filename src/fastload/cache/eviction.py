@@ -1,9 +1,9 @@
-"""What leaves the cache: the least recently used twins, and what killed processes left behind.
+"""Removal of the least recently used twins, and of files that killed processes left behind.
 
-Last use is the modification time of an empty file beside the twin, renewed by `entry.mark_used` at
-most once an hour. The twin's own times do not serve: its access time stands still on `noatime`
-mounts and moves with every backup, and its modification time says when it was made. `unlink` leaves
-maps of a twin valid on POSIX, so no reader need be asked.
+The last use of a twin is the modification time of an empty file beside it, which `entry.mark_used`
+renews at most once an hour. The twin's own times are of no use for this: its access time does not
+change on `noatime` mounts and changes with every backup, and its modification time is that of its
+writing. On POSIX, a removed twin stays valid where it is mapped, so readers need not be asked.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class PruneReport:
 
     Attributes:
         twins: the twins.
-        leftovers: stale partial files, memos of models that are gone, and side entries without a
-            twin.
-        freed_bytes: length of all of them.
-        kept_bytes: length of the twins that stay.
+        leftovers: stale partial files, memos of models that no longer exist, and side entries
+            without a twin.
+        freed_bytes: size of all of them.
+        kept_bytes: size of the twins that stay.
     """
 
     twins: tuple[StoredTwin, ...] = ()
@@ -46,41 +46,42 @@ class PruneReport:
 def plan_eviction(
     stored: Iterable[StoredTwin], limit_bytes: int, keep: AbstractSet[str] = frozenset()
 ) -> tuple[StoredTwin, ...]:
-    """Choose the twins that have to go; touch nothing.
+    """Choose the twins to be removed; remove nothing.
 
     Args:
         stored: the twins in the cache.
-        limit_bytes: how much they may take together.
-        keep: names of entries that stay whatever the limit.
+        limit_bytes: how large they may be together.
+        keep: names of entries that stay in any case.
 
     Returns:
-        The least recently used ones, oldest first: as few as bring the rest to the limit, or all
+        The least recently used twins, oldest first: as few as bring the rest to the limit, or all
         but *keep*.
     """
     oldest_first = sorted(stored, key=lambda twin: (twin.last_used_s, twin.name))
     excess_bytes = sum(twin.size_bytes for twin in oldest_first) - limit_bytes
-    keras: list[StoredTwin] = []
+    chosen: list[StoredTwin] = []
     for twin in oldest_first:
         if excess_bytes <= 0:
             break
         if twin.name not in keep:
-            keras.append(twin)
+            chosen.append(twin)
             excess_bytes -= twin.size_bytes
-    return tuple(keras)
+    return tuple(chosen)
 
 
 def evict(
     cache: CacheDir, limit_bytes: int | None, keep: AbstractSet[str] = frozenset()
 ) -> tuple[StoredTwin, ...]:
-    """Bring the cache to its limit after a twin was added, and drop stale partial files.
+    """Bring the cache to its limit after a twin was added, and remove stale partial files.
 
     Args:
         cache: the folder.
-        limit_bytes: how much the twins may take together; None for no limit.
-        keep: names of entries in use by the caller.
+        limit_bytes: how large the twins may be together; None for no limit.
+        keep: names of entries that the caller uses.
 
     Returns:
-        The twins that were removed; one that cannot be (Windows: it is mapped) stays and is logged.
+        The twins that were removed. One that cannot be removed (on Windows, because it is mapped)
+        is logged.
 
     Raises:
         CacheUnwritableError: the folder is not fastload's or cannot be listed.
@@ -99,16 +100,16 @@ def prune(
     older_than_s: float | None = None,
     dry_run: bool = False,
 ) -> PruneReport:
-    """Remove what a user asked for, and everything that serves no twin or model any more.
+    """Remove the twins that a user asked to remove, and all files that are of no more use.
 
     Args:
-        cache: the folder; one that does not exist holds nothing.
-        max_size_bytes: remove the least recently used twins until the rest takes no more than this.
+        cache: the folder; one that does not exist has none.
+        max_size_bytes: remove the least recently used twins until the rest is no larger than this.
         older_than_s: remove the twins that were not used for so many seconds.
-        dry_run: only say what would go.
+        dry_run: remove nothing.
 
     Returns:
-        What was removed; with *dry_run*, what would be.
+        What was removed; with *dry_run*, what would be removed.
 
     Raises:
         CacheUnwritableError: the folder is not fastload's or cannot be listed.
@@ -133,7 +134,7 @@ def prune(
 
 
 def stale_partials(cache: CacheDir) -> tuple[Path, ...]:
-    """List the partial files that nobody is going to finish."""
+    """List the partial files that no process is going to finish."""
     now_s = time.time()
     with writing_to(cache.root):
         files = [
@@ -161,7 +162,7 @@ def _remove_all(cache: CacheDir, twins: Iterable[StoredTwin]) -> tuple[StoredTwi
 
 
 def _try_remove(entry: CacheEntry) -> bool:
-    """Remove *entry*; False if it stays or if another process was first."""
+    """Remove *entry*; return False if that fails, or if another process removed it first."""
     try:
         return remove(entry)
     except CacheUnwritableError as error:

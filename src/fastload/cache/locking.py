@@ -1,6 +1,7 @@
-"""One conversion at a time for each entry. The only module that knows filelock.
+"""A lock for each entry, so that one process at a time converts a model. Only this knows filelock.
 
-The lock saves work; `publish.replacing` is what keeps readers safe, and readers take no lock.
+The lock avoids double work. It is `publish.replacing` that keeps readers safe, and they take no
+lock.
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ from fastload.errors import CacheLockTimeoutError, CacheUnwritableError
 
 @contextmanager
 def entry_lock(entry: CacheEntry, timeout_s: float) -> Iterator[None]:
-    """Hold the lock of *entry* against other processes and against other threads of this one.
+    """Hold the lock of *entry* in the block, against other processes and other threads.
 
-    Look again for the twin once inside: whoever held the lock before may have made it. The system
-    frees the lock of a process that dies.
+    Inside, look for the twin again: another holder of the lock may have written it. The operating
+    system releases the lock of a process that dies.
 
     Args:
         entry: the entry to be written; its cache folder exists.
         timeout_s: how long to wait, in seconds; 0 tries once.
 
     Raises:
-        CacheLockTimeoutError: another holder did not let go in time.
-        CacheUnwritableError: the lock file cannot be made, or the file system has no locks.
+        CacheLockTimeoutError: the lock was not released in time.
+        CacheUnwritableError: the lock file cannot be created, or the file system has no locks.
     """
-    # Imported here: a hit takes no lock, and the import costs some 30 ms.
+    # Imported here because a hit takes no lock and the import takes some 30 ms.
     from filelock import FileLock, Timeout
 
-    # A lock object for each call: sharing one would let a second thread in as if it were the first.
+    # A new lock object for each call: a shared one would admit a second thread.
     lock = FileLock(entry.lock_path)
     try:
         lock.acquire(timeout=timeout_s)

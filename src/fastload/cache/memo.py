@@ -1,9 +1,8 @@
-"""The stat memo: which content a path had, so that a hit need not read the model to find its twin.
+"""Memos: the content digest of a path, so that a hit finds its twin without reading the model.
 
-A memo holds the digest of a source together with the stat of every file of it. As long as all of
-them are the same, so is the content; any edit, replacement, copy over, or `touch` changes at least
-one. It also holds why a conversion was refused, so that a model which cannot be converted is not
-tried again on each load.
+A memo has the digest of a source and the stat of each of its files. While all stats are the same,
+so is the content: any edit, replacement, copy or `touch` changes at least one. A memo also has the
+reason why a conversion failed, so that a model that cannot be converted is not tried on each load.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Memo:
 
     Attributes:
         digest: hex digest of its content.
-        refusal: code and reason with which the same converter refused it, or None.
+        refusal: code and reason if the same converter could not convert it, or None.
     """
 
     digest: str
@@ -43,20 +42,20 @@ class Memo:
 def recall(
     cache: CacheDir, path: Path, files: Sequence[FileStat], *, converter: str
 ) -> Memo | None:
-    """Return what is remembered of the model at *path*, if it is still the same.
+    """Return what is remembered of the model at *path*, if the model is unchanged.
 
-    Takes one `lstat` and one small read; 0.02 ms for a SavedModel of five files.
+    Takes one `lstat` and one small read: 0.02 ms for a SavedModel of five files.
 
     Args:
         cache: the folder.
         path: absolute path of the source.
         files: the files that it has now.
         converter: what would convert it: fastload's version and the Keras in use. A refusal by
-            another is forgotten.
+            another converter does not count.
 
     Returns:
-        None if nothing is remembered, if any file was added, removed or changed, if the memo is
-        damaged, or if the folder is not to be trusted.
+        None if there is no memo, if any file was added, removed or changed, if the memo is damaged,
+        or if the folder is not to be trusted.
     """
     if not cache.trusted():
         return None
@@ -76,17 +75,16 @@ def remember(
     converter: str,
     refusal: tuple[str, str] | None = None,
 ) -> None:
-    """Remember what the model at *path* was found to be.
+    """Remember the content of the model at *path*.
 
-    Never fails: without a memo the next load reads the model once more.
+    Never fails: without a memo, the next load reads the model again.
 
     Args:
-        cache: the folder; made where it is missing.
+        cache: the folder; it is created if it does not exist.
         path: absolute path of the source.
-        fingerprint: its digest and the stats that go with it; one that is not settled is not
-            remembered.
+        fingerprint: its digest and stats; one that is not settled is not remembered.
         converter: as for `recall`.
-        refusal: code and reason, if the conversion was refused.
+        refusal: code and reason, if it cannot be converted.
     """
     if not fingerprint.settled:
         return
@@ -99,7 +97,7 @@ def remember(
     }
     try:
         cache.ensure()
-        # Not forced to the disk: a damaged memo is no memo.
+        # Not synced to the disk: a damaged memo is ignored.
         with replacing(_memo_path(cache, path), durable=False) as partial:
             partial.write_text(json.dumps(document), encoding="utf-8")
     except CacheUnwritableError as error:
@@ -107,12 +105,12 @@ def remember(
 
 
 def known_paths(cache: CacheDir) -> dict[str, tuple[Path, ...]]:
-    """Return the paths that each content was last seen at, by digest.
+    """Return the paths where each content was last seen, by digest.
 
-    A path says where the model was, not that it is still there or still the same.
+    The model may have been removed or changed since.
 
     Args:
-        cache: the folder; one that does not exist or is not to be trusted knows none.
+        cache: the folder; one that does not exist or is not to be trusted has none.
     """
     found: dict[str, tuple[Path, ...]] = {}
     for file in sorted(cache.memo_dir.glob("*.json")) if cache.trusted() else ():
@@ -139,7 +137,7 @@ def _memo_path(cache: CacheDir, path: Path) -> Path:
 
 
 def _rows(files: Sequence[FileStat]) -> list[list[str | int]]:
-    """Return *files* as JSON holds them, in an order that does not depend on the caller's."""
+    """Return *files* as JSON values, sorted by name."""
     return [
         [file.name, file.size, file.mtime_ns, file.ctime_ns, file.inode, file.device]
         for file in sorted(files, key=attrgetter("name"))
@@ -147,7 +145,7 @@ def _rows(files: Sequence[FileStat]) -> list[list[str | int]]:
 
 
 def _read(memo: Path) -> dict[str, Any]:
-    """Return the document in *memo*, or an empty one where it is missing or damaged."""
+    """Return the document in *memo*; an empty one if it is missing or damaged."""
     try:
         document = json.loads(memo.read_bytes())
     except (OSError, ValueError, RecursionError):

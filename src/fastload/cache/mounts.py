@@ -1,4 +1,4 @@
-"""Which file system a path is on; mapping files is slow on those that go over a network."""
+"""The type of the file system that a path is on: mapped files are slow on network file systems."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ _NETWORK: Final = frozenset({
     "lustre", "nfs", "nfs4", "orangefs", "panfs", "pvfs2", "smb3", "smbfs", "wekafs",
 })
 # fmt: on
-#: FUSE tells `fuse.<program>`; programs that do not say who they are (`fuse`) are mostly object
-#: stores.
+#: FUSE file systems are called `fuse.<program>`, or just `fuse`, which are mostly object stores.
 _NETWORK_FUSE: Final = re.compile(
     r"fuse(\.(.*(s3|gcs|ceph|gluster|blob|juice|davfs|hdfs|alluxio).*|goofys|rclone|sshfs))?"
 )
@@ -24,13 +23,13 @@ _ESCAPE: Final = re.compile(r"\\([0-7]{3})")
 
 
 def is_network_filesystem(path: Path) -> bool:
-    """Say whether *path* is on a network file system.
+    """Return whether *path* is on a network file system.
 
     Args:
-        path: a file or folder, or where one is going to be; links are followed.
+        path: a file or folder, which need not exist; links are followed.
 
     Returns:
-        False also where it cannot be told: `/proc/self/mountinfo` is read, which only Linux has.
+        False also if it is not known: it is read from `/proc/self/mountinfo`, which only Linux has.
     """
     try:
         table = Path("/proc/self/mountinfo").read_bytes()
@@ -48,8 +47,8 @@ def filesystem_type(path: str, mountinfo: str) -> str | None:
         mountinfo: text as in `/proc/self/mountinfo`.
 
     Returns:
-        The type of the longest mount point that *path* is under, the latest of several on one
-        point; None if the text names none.
+        The type at the longest mount point above *path*, the latest one if several are mounted
+        there; None if the text has none.
 
     Example:
         >>> filesystem_type("/data/a", "9 1 0:1 / /data rw - nfs4 host:/x rw")
@@ -59,13 +58,13 @@ def filesystem_type(path: str, mountinfo: str) -> str | None:
     for line in mountinfo.splitlines():
         mount = _parse(line)
         if mount is not None and _is_under(path, mount[0]):
-            # Later lines lie on top of earlier ones.
+            # A later line is mounted over an earlier one.
             best = mount if best is None or len(mount[0]) >= len(best[0]) else best
     return best[1] if best else None
 
 
 def is_network_type(kind: str) -> bool:
-    """Say whether file systems of type *kind* keep their bytes on another machine.
+    """Return whether file systems of type *kind* keep their bytes on another machine.
 
     Example:
         >>> is_network_type("nfs4"), is_network_type("fuse.sshfs"), is_network_type("ext4")
@@ -75,7 +74,7 @@ def is_network_type(kind: str) -> bool:
 
 
 def _parse(line: str) -> tuple[str, str] | None:
-    """Return mount point and type of one line; None if it is no such line."""
+    """Return mount point and type of one line; None if the line has another form."""
     match = _MOUNT.match(line)
     if match is None:
         return None

@@ -1,8 +1,8 @@
-"""Write beside, then replace: the only way in which a file of the cache comes to be.
+"""Write beside, then replace: the only way in which files of the cache are written.
 
 A reader sees the old file or the new one, never half of one. A writer that is killed leaves a
-`.partial` file, which carries the number of its process so that `is_stale_partial` can tell it from
-one that is being written now.
+`.partial` file. Its name has the number of the process, so that `is_stale_partial` can distinguish
+it from one that is being written.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Final
 
 from fastload.errors import CacheUnwritableError
 
-#: A process that wrote nothing for a day is not going to finish; true on other hosts too, where its
-#: number says nothing.
+#: A partial file that was not written to for a day is stale, also if its process, of which nothing
+#: is known here, ran on another host.
 PARTIAL_LIFETIME_S: Final = 24 * 3600.0
 
 _PARTIAL: Final = re.compile(r".+\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{12}\.partial")
-#: What only a write can raise. Others (no permission, no such file) may come from the source that
-#: the writer reads.
+#: Errors that only a write can raise. Others (no permission, no such file) may come from the source
+#: that the writer reads.
 _STORAGE_FAULTS: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 )
@@ -33,13 +33,13 @@ _STORAGE_FAULTS: Final = frozenset(
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Turn any `OSError` inside into the cache's own error.
+    """Turn any `OSError` in the block into the cache's own error.
 
     Args:
         folder: the cache folder that the message names.
 
     Raises:
-        CacheUnwritableError: the operating system refused something inside.
+        CacheUnwritableError: the block raised an `OSError`.
     """
     try:
         yield
@@ -49,25 +49,25 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path, *, needed_bytes: int = 0, durable: bool = True) -> Iterator[Path]:
-    """Give a partial file beside *path* that takes its place when the block ends well.
+    """Yield a partial file beside *path*, which replaces *path* if the block raises nothing.
 
-    The partial is there already, empty, with mode 0600: fill it, do not create it exclusively. When
-    the block ends it becomes read-only (0400) and is renamed. Whatever the block raises, an
-    interrupt included, the partial is removed and *path* stays as it was.
+    The partial file exists already, empty, with mode 0600: write to it, do not create it. When the
+    block ends, it is made read-only (0400) and renamed. If the block raises anything, an interrupt
+    included, the partial file is removed and *path* stays as it was.
 
     Args:
         path: the file to publish; its folder exists.
-        needed_bytes: how long the file will be. Where there is less room, nothing is begun: HDF5
-            may end the process when the disk is full while it closes a file.
-        durable: force file and folder to the disk first. Without it a power cut may leave an empty
-            file, which only suits files that are checked when they are read.
+        needed_bytes: how large the file will be. With less free space, nothing is written: HDF5 may
+            end the process if the disk is full while it closes a file.
+        durable: sync file and folder to the disk first. Without it, a power cut may leave an empty
+            file, so it may be False only for files that are checked when they are read.
 
     Yields:
         The partial file to write to, on the same file system.
 
     Raises:
-        CacheUnwritableError: the partial could not be made, filled (full or read-only disk) or
-            renamed. Other errors of the block pass as they are.
+        CacheUnwritableError: the partial file could not be created, written (full or read-only
+            disk) or renamed. Other errors of the block pass unchanged.
 
     Example:
         >>> import tempfile
@@ -90,7 +90,7 @@ def replacing(path: Path, *, needed_bytes: int = 0, durable: bool = True) -> Ite
 
 
 def is_partial(path: Path) -> bool:
-    """Say whether *path* is named as the partial files of `replacing` are.
+    """Return whether *path* is named like the partial files of `replacing`.
 
     Example:
         >>> is_partial(Path("0123.h5.00c0ffee-42-0123456789ab.partial"))
@@ -100,15 +100,15 @@ def is_partial(path: Path) -> bool:
 
 
 def is_stale_partial(path: Path, *, now_s: float) -> bool:
-    """Say whether *path* is a partial that nobody is going to finish.
+    """Return whether *path* is a partial file that no process is going to finish.
 
     Args:
         path: any file of the cache.
         now_s: the time, in seconds since the epoch.
 
     Returns:
-        True if its process ran on this host and is gone, or if it was last written more than a day
-        ago.
+        True if its process ran on this host and has ended, or if it was last written to more than a
+        day ago.
     """
     match = _PARTIAL.fullmatch(path.name)
     if match is None:
@@ -122,14 +122,14 @@ def is_stale_partial(path: Path, *, now_s: float) -> bool:
 
 
 def _create(partial: Path) -> None:
-    """Make the partial, so that a folder that cannot be written says so before the work starts."""
+    """Create the partial file, so that an unwritable folder is noticed before the work starts."""
     with writing_to(partial.parent):
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _require_room(folder: Path, needed_bytes: int) -> None:
     if needed_bytes:
-        import shutil  # Imported here: a hit writes nothing.
+        import shutil  # Imported here because a hit writes nothing.
 
         free_bytes = shutil.disk_usage(folder).free
         if free_bytes < needed_bytes:
@@ -139,7 +139,7 @@ def _require_room(folder: Path, needed_bytes: int) -> None:
 
 @contextmanager
 def _storage_faults(folder: Path) -> Iterator[None]:
-    """Translate only the errors that must be the cache's: the block also reads files of others."""
+    """Translate only errors that must come from writing: the block also reads the source."""
     try:
         yield
     except OSError as error:
@@ -157,7 +157,7 @@ def _publish(partial: Path, path: Path, *, durable: bool) -> None:
             partial.chmod(0o400)
         partial.replace(path)
     if durable and os.name == "posix":
-        # Some network file systems cannot sync a folder; the file is in place all the same.
+        # Some network file systems cannot sync a folder; the file is in place anyway.
         with suppress(OSError):
             _sync(path.parent, os.O_RDONLY)
 
@@ -171,7 +171,7 @@ def _sync(path: Path, flags: int) -> None:
 
 
 def _host() -> str:
-    """Name this host and its process namespace: a process number means something only there."""
+    """Return a hash of this host and its process namespace, in which process numbers are unique."""
     if sys.platform == "win32":
         return "0" * 8
     try:
@@ -182,7 +182,7 @@ def _host() -> str:
 
 
 def _is_alive(pid: int) -> bool:
-    """Say whether process *pid* of this host runs; on Windows always yes: asking would end it."""
+    """Return whether process *pid* runs on this host; on Windows True: `kill` would end it."""
     if os.name != "posix":
         return True
     try:

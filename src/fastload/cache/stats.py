@@ -1,8 +1,8 @@
-"""Load statistics: one JSON line a load, appended by many processes at once without a lock.
+"""Load statistics: one JSON line for each load, appended by many processes without a lock.
 
-A line is one `write` to a descriptor opened for appending, so lines of several processes do not
-mix. It begins with the line feed that ends the line before: a line that a crash cut short spoils no
-other.
+A line is one `write` to a file opened for appending, so that the lines of several processes do not
+mix. It begins with the line feed that ends the line before, so that a line that a crash cut short
+does not damage the next one.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from fastload.cache.publish import writing_to
 from fastload.errors import CacheUnwritableError
 from fastload.report import LoadReport, Outcome
 
-#: Bigger writes may be split on some file systems.
+#: Some file systems split larger writes.
 MAX_LINE_BYTES: Final = 4096
 MAX_LOG_BYTES: Final = 8 * 2**20
-#: Full logs that are kept besides the one that is written.
+#: How many full logs are kept besides the current one.
 KEPT_LOGS: Final = 3
 
 _LOG_NAME: Final = "loads.jsonl"
-#: A character takes 6 bytes at worst, so path and reason of this length fit into a line.
+#: A character takes at most 6 bytes, so path and reason of this length fit into a line.
 _CLIPPED_PATH: Final = 400
 _CLIPPED_REASON: Final = 160
 _logger: Final = logging.getLogger(__name__)
@@ -38,13 +38,13 @@ _logger: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """Loads, added up.
+    """Sums over loads.
 
     Attributes:
-        hits, misses, bypasses: how many loads ended so.
-        seconds: wall time of all of them.
-        seconds_saved: what the stock loader would have taken longer, over the loads where that is
-            known.
+        hits, misses, bypasses: how many loads had each outcome.
+        seconds: wall time of all loads.
+        seconds_saved: how much longer the stock loader would have taken for the loads for which
+            that is known.
     """
 
     hits: int = 0
@@ -61,15 +61,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """What the loads of this cache did.
+    """The loads of a cache, added up.
 
     Attributes:
         total: all loads.
         by_path: loads by absolute path of the model.
-        by_reason: bypasses by reason.
-        since_s: time of the first load that is counted, in seconds since the epoch; None if there
-            is none.
-        damaged_lines: lines that could not be read, and are not counted.
+        by_reason: number of bypasses by reason.
+        since_s: time of the first load, in seconds since the epoch; None if there is none.
+        damaged_lines: number of lines that cannot be read; their loads are missing.
     """
 
     total: Tally = Tally()
@@ -91,23 +90,23 @@ class _Line:
 
     @property
     def bypass_reason(self) -> str | None:
-        """Why stock served it; a hit may have a reason too, why it was not faster."""
+        """Why the stock loader was used. A hit may have a reason too: why it was not faster."""
         return self.reason if self.outcome is Outcome.BYPASS else None
 
     @property
     def seconds_saved(self) -> float:
-        """Seconds that this load saved; 0 where stock served it or was never timed."""
+        """Seconds that this load saved; 0 if the stock loader was used or never timed."""
         if self.stock_seconds is None or self.outcome is Outcome.BYPASS:
             return 0.0
         return self.stock_seconds - self.seconds
 
 
 def append(cache: CacheDir, report: LoadReport, run: str | None = None) -> None:
-    """Add *report* to the statistics. Never fails: a load is worth more than its count.
+    """Add *report* to the statistics. Never fails: a load must not fail because it is not counted.
 
     Args:
-        cache: the folder; made where it is missing.
-        report: what the load did.
+        cache: the folder; it is created if it does not exist.
+        report: the report of the load.
         run: the name of the `fastload run` that the load is part of.
     """
     try:
@@ -118,17 +117,14 @@ def append(cache: CacheDir, report: LoadReport, run: str | None = None) -> None:
 
 
 def read(cache: CacheDir, run: str | None = None) -> Statistics:
-    """Add up the loads that are on record.
+    """Add up the recorded loads.
 
     Args:
         cache: the folder; one that does not exist has none.
-        run: the name of a `fastload run`, to add up the loads of its processes only.
-
-    Returns:
-        The sums; lines that a crash cut short are counted as damaged.
+        run: the name of a `fastload run`, to add up only the loads of its processes.
 
     Raises:
-        CacheUnwritableError: the statistics are there and cannot be read.
+        CacheUnwritableError: the statistics exist but cannot be read.
     """
     with writing_to(cache.root):
         parsed = [_parse(line) for line in _raw_lines(cache)]
@@ -179,12 +175,12 @@ def _line(report: LoadReport, path: str, reason: str | None, run: str | None) ->
         "stock_seconds": report.stock_seconds,
         **({"run": run} if run else {}),
     }
-    # File names that are not UTF-8 hold lone surrogates; their backslash escapes are JSON's own.
+    # File names that are not UTF-8 have lone surrogates, whose backslash escapes are valid JSON.
     return b"\n" + json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def _absolute(path: str) -> str:
-    """Make a path mean the same from any folder; addresses such as `gs://bucket/model` stay."""
+    """Return an absolute path; addresses such as `gs://bucket/model` are returned unchanged."""
     return path if "://" in path else str(Path(path).absolute())
 
 
@@ -203,7 +199,7 @@ def _append(cache: CacheDir, line: bytes) -> int:
 
 
 def _rotate(cache: CacheDir) -> None:
-    """Set the full log aside, under a name of its own in case two processes do so at once."""
+    """Rename the full log, to a unique name in case two processes do so at once."""
     full = cache.stats_dir / f"loads.{time.time_ns():020}-{os.getpid()}.jsonl"
     (cache.stats_dir / _LOG_NAME).replace(full)
     for log in sorted(cache.stats_dir.glob("loads.*-*.jsonl"))[:-KEPT_LOGS]:
@@ -216,13 +212,13 @@ def _logs(cache: CacheDir) -> list[Path]:
 
 def _raw_lines(cache: CacheDir) -> Iterator[bytes]:
     for log in _logs(cache):
-        # Another process may rotate it away meanwhile.
+        # Another process may rename it meanwhile.
         with suppress(FileNotFoundError):
             yield from filter(None, log.read_bytes().split(b"\n"))
 
 
 def _parse(line: bytes) -> _Line | None:
-    """Return what *line* says, or None if it is damaged."""
+    """Return the load on *line*, or None if the line is damaged."""
     try:
         document: dict[str, Any] = json.loads(line)
         reason, stock_seconds = document["reason"], document["stock_seconds"]

@@ -10,22 +10,23 @@ import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import click
 import numpy as np
 from numpy.lib.format import write_array
 
-Writer = Callable[[Any, Mapping[str, Any]], None]
-#: JSON has no bytes: they come as Base64 under this key, as in TensorFlow Serving's REST interface.
+Writer = Callable[[IO[bytes], Mapping[str, Any]], None]
+#: JSON has no bytes: they are written as Base64 under this key, as TensorFlow Serving's REST
+#: interface does.
 _BASE64: Final = "b64"
 
 
 def read_inputs(path: Path) -> Any:
-    """Return an array, or arrays or nested lists by name.
+    """Return an array, nested lists, or either by input name.
 
     Raises:
-        click.UsageError: the file is not what its suffix says, or has another suffix.
+        click.UsageError: the file does not hold what its suffix says, or has another suffix.
     """
     if path.suffix not in {".npy", ".npz", ".json"}:
         raise click.UsageError(f"{path} is neither .npy nor .npz nor .json")
@@ -42,10 +43,10 @@ def read_inputs(path: Path) -> Any:
 
 
 def writer_of(path: Path) -> Writer:
-    """Return what writes outputs in the format that *path* asks for.
+    """Return the function that writes outputs in the format of *path*'s suffix.
 
     Raises:
-        click.UsageError: it asks for none of the three.
+        click.UsageError: the suffix is not one of the three.
     """
     if path.suffix not in _WRITERS:
         raise click.UsageError(f"{path} is neither .npy nor .npz nor .json")
@@ -53,7 +54,7 @@ def writer_of(path: Path) -> Writer:
 
 
 def write_outputs(path: Path, write: Writer, outputs: Mapping[str, Any]) -> None:
-    """Write beside *path*, then rename: what is there is whole, or as it was.
+    """Write beside *path*, then rename: the file is complete, or as it was before.
 
     Raises:
         click.UsageError: the format cannot hold these outputs.
@@ -75,7 +76,7 @@ def plain_outputs(outputs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _plain(np.asarray(value).tolist()) for name, value in outputs.items()}
 
 
-def _write_one(file: Any, outputs: Mapping[str, Any]) -> None:
+def _write_one(file: IO[bytes], outputs: Mapping[str, Any]) -> None:
     if len(outputs) != 1:
         names = ", ".join(outputs)
         raise click.UsageError(f"a .npy file holds one array, and there are {names}: use .npz")
@@ -83,15 +84,15 @@ def _write_one(file: Any, outputs: Mapping[str, Any]) -> None:
     np.save(file, _storable(name, value))
 
 
-def _write_all(file: Any, outputs: Mapping[str, Any]) -> None:
-    # By hand: `np.savez` takes names for its own arguments.
+def _write_all(file: IO[bytes], outputs: Mapping[str, Any]) -> None:
+    # Not by `np.savez`, which takes an output called `file` for an argument of its own.
     with zipfile.ZipFile(file, "w") as archive:
         for name, value in outputs.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 write_array(member, _storable(name, value), allow_pickle=False)
 
 
-def _write_json(file: Any, outputs: Mapping[str, Any]) -> None:
+def _write_json(file: IO[bytes], outputs: Mapping[str, Any]) -> None:
     file.write(json.dumps(plain_outputs(outputs)).encode())
 
 
@@ -103,11 +104,11 @@ _WRITERS: Final[Mapping[str, Writer]] = {
 
 
 def _storable(name: str, value: Any) -> np.ndarray[Any, Any]:
-    """Return *value* in a dtype that numpy's format knows, without loss."""
+    """Return *value* in a dtype that numpy's file format knows, without loss."""
     array = np.asarray(value)
     if array.dtype.kind == "O":
         raise click.UsageError(f"the output {name!r} is text, which only .json can hold")
-    # bfloat16 and its like: every value of theirs is one of float32.
+    # float32 has every value of bfloat16 and the other dtypes that numpy does not have.
     return array if array.dtype.isbuiltin == 1 else array.astype(np.float32)
 
 

@@ -11,16 +11,19 @@ from typing import Any, NoReturn
 import click
 
 import fastload
-from fastload.cli.estimating import estimate
-from fastload.cli.examining import doctor
-from fastload.cli.inspecting import info, ls
+from fastload.cli.doctor import doctor
+from fastload.cli.estimate import estimate
+from fastload.cli.explain import explain
+from fastload.cli.info import info
+from fastload.cli.ls import ls
 from fastload.cli.output import print_error
-from fastload.cli.predicting import predict
-from fastload.cli.removing import prune, rm
-from fastload.cli.reporting import explain, stats
-from fastload.cli.running import run
-from fastload.cli.verifying import verify
-from fastload.cli.warming import warm
+from fastload.cli.predict import predict
+from fastload.cli.prune import prune
+from fastload.cli.rm import rm
+from fastload.cli.run import run
+from fastload.cli.stats import stats
+from fastload.cli.verify import verify
+from fastload.cli.warm import warm
 from fastload.settings import Settings
 
 
@@ -42,7 +45,7 @@ class Commands(click.Group):
             click.echo("Aborted.", err=True)
             return 1
         except BrokenPipeError:
-            # Whoever read this has seen enough; the interpreter must not try to flush the rest.
+            # The reader closed the pipe; the interpreter must not try to flush the rest at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except click.ClickException as error:
@@ -61,8 +64,8 @@ def _wants_traceback() -> bool:
     return False
 
 
-def _ask_for_all(_context: click.Context, _parameter: click.Parameter, given: bool) -> None:  # noqa: FBT001 - click calls it so
-    """Make `--debug` mean what the variable means, also for what this process imports later."""
+def _log_everything(_context: click.Context, _parameter: click.Parameter, given: bool) -> None:  # noqa: FBT001 - click calls it so
+    """Have `--debug` set the variable, for modules and processes that read it later."""
     if given:
         os.environ["FASTLOAD_LOG"] = "debug"
 
@@ -76,8 +79,8 @@ def _ask_for_all(_context: click.Context, _parameter: click.Parameter, given: bo
     "--debug",
     is_flag=True,
     expose_value=False,
-    callback=_ask_for_all,
-    help="Show where an error came from, and all messages (as FASTLOAD_LOG=debug does).",
+    callback=_log_everything,
+    help="Show tracebacks of errors, and all log messages (as FASTLOAD_LOG=debug does).",
 )
 def commands() -> None:
     """Look after the HDF5 twins from which fastload opens TensorFlow and Keras models."""
@@ -91,10 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process.
 
     Args:
-        arguments: the words after the command's name; those of this process where None.
+        arguments: the words after the command's name; None for those of this process.
 
     Raises:
-        SystemExit: always: 0 if all is well, 1 after an error or damage, 2 if the words make no
-            sense.
+        SystemExit: always: 0 on success, 1 after an error or where damage was found, 2 where the
+            words are not understood.
     """
     commands.main(arguments, prog_name="fastload")

@@ -1,11 +1,11 @@
-"""What a verb says: one JSON document, or lines and tables for people."""
+"""How a verb answers: one JSON document, or lines and tables for people."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,38 +16,27 @@ from fastload.errors import FastloadError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-#: Code of an error that is not fastload's own.
-UNEXPECTED: Final = FastloadError.code
+#: The code that JSON output gives for mistakes in the words of the command.
 USAGE: Final = "usage"
-_FACT_WIDTH: Final = 16
-
-as_json = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."
-)
+_NAME_WIDTH: Final = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """A column of a table.
+def say(document: Mapping[str, Any], text: Iterable[str | Text | Table], *, as_json: bool) -> None:
+    """Print *document* as JSON, or else *text*, which is made only if it is printed.
 
-    Attributes:
-        title: its heading.
-        is_number: shown to the right.
-        folds: takes the room that is left and goes on in the next line; others stay whole.
+    A line is printed whole, however long, and is left to the terminal to wrap.
     """
-
-    title: str
-    is_number: bool = False
-    folds: bool = False
-
-
-def say(*, as_json: bool, document: Mapping[str, Any], text: Callable[[], None]) -> None:
-    """Answer with *document* as JSON, or else by calling *text*, which prints for people."""
     if as_json:
         print_json(document)
-    else:
-        text()
+        return
+    from rich.table import Table
+
+    screen = console()
+    for item in text:
+        screen.print(item, soft_wrap=not isinstance(item, Table))
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -55,42 +44,96 @@ def print_json(document: Mapping[str, Any]) -> None:
     click.echo(json.dumps(document, indent=2, default=_plain))
 
 
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table that fits the terminal, or 80 columns where there is none."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(
-            column.title,
-            justify="right" if column.is_number else "left",
-            no_wrap=not column.folds,
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(*map(_literal, row))
-    console().print(table)
-
-
-def print_facts(facts: Iterable[tuple[str, str]]) -> None:
-    """Print names and values below each other; what is long is left to the terminal to wrap."""
-    for name, value in facts:
-        first, *others = value.split("\n")
-        print_line(f"{name:<{_FACT_WIDTH}}{first}")
-        for line in others:
-            print_line(f"{'':<{_FACT_WIDTH}}{line}")
-
-
-def print_line(text: str, *, style: str | None = None) -> None:
-    """Print one line, however long, as it is."""
-    console().print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
 def console(*, of_errors: bool = False) -> Console:
     """Return where to print; colours only on a terminal, and not under `NO_COLOR`."""
     from rich.console import Console
 
-    return Console(stderr=of_errors, highlight=False, emoji=False)
+    # Without markup and emoji, brackets and colons in a path stay what they are.
+    return Console(stderr=of_errors, highlight=False, emoji=False, markup=False)
+
+
+def facts(named: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield names and values as lines; a value of several lines is indented.
+
+    Example:
+        >>> list(facts([("Kind", "HDF5")]))
+        ['Kind            HDF5']
+    """
+    for name, value in named:
+        yield f"{name:<{_NAME_WIDTH}}" + value.replace("\n", "\n" + " " * _NAME_WIDTH)
+
+
+def table(
+    rows: Iterable[Sequence[str]], *titles: str, folds: str, numbers: Collection[str] = ()
+) -> Table:
+    """Return a table that fits the terminal, or 80 columns where there is none.
+
+    Args:
+        rows: the cells.
+        titles: headings of the columns.
+        folds: the column that takes the remaining width and wraps; the others never wrap.
+        numbers: the columns that are aligned to the right.
+    """
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        justify: Any = "right" if title in numbers else "left"
+        made.add_column(title, justify=justify, no_wrap=title != folds, overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def shown_size(nbytes: float) -> str:
+    """Return a number of bytes for people.
+
+    Example:
+        >>> shown_size(999), shown_size(102_400_000)
+        ('999 Bytes', '97.7 MiB')
+    """
+    from humanize import naturalsize
+
+    return naturalsize(nbytes, binary=True)
+
+
+def shown_age(seconds: float) -> str:
+    """Return an age for people.
+
+    Example:
+        >>> shown_age(7200), shown_age(3 * 86_400 + 5)
+        ('2 hours', '3 days')
+    """
+    from humanize import naturaldelta
+
+    return naturaldelta(seconds)
+
+
+def shown_seconds(seconds: float) -> str:
+    """Return a length of time for people, to the millisecond.
+
+    Example:
+        >>> shown_seconds(4.2), shown_seconds(-0.01234), shown_seconds(7384)
+        ('4.200 seconds', '-0.012 seconds', '2 hours, 3 minutes and 4 seconds')
+    """
+    from humanize import precisedelta
+
+    return ("-" if seconds < 0 else "") + precisedelta(abs(seconds), format="%.3f")
+
+
+def timestamp(seconds: float) -> str:
+    """Return seconds since the epoch as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things.
+
+    Example:
+        >>> counted(1, "twin"), counted(2, "twin")
+        ('1 twin', '2 twins')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def described(error: BaseException) -> dict[str, str]:
@@ -104,30 +147,22 @@ def described(error: BaseException) -> dict[str, str]:
         return {"code": error.code, "message": error.explanation()}
     if isinstance(error, click.ClickException):
         return {"code": USAGE, "message": error.format_message()}
-    return {"code": UNEXPECTED, "message": f"{type(error).__name__}: {error}"}
+    return {"code": FastloadError.code, "message": f"{type(error).__name__}: {error}"}
+
+
+def line_of(fault: Mapping[str, str]) -> str:
+    """Return what `described` returned as one line, the code first."""
+    return f"[{fault['code']}] {' '.join(fault['message'].split())}"
 
 
 def print_error(error: BaseException, *, as_json: bool) -> None:
     """Report why a command failed: JSON on standard output, or one line on standard error."""
-    told = described(error)
     if as_json:
-        print_json({"error": told})
+        print_json({"error": described(error)})
     elif isinstance(error, click.ClickException):
         error.show()
     else:
-        click.echo(f"fastload: {line_of(told)}", file=sys.stderr)
-
-
-def line_of(told: Mapping[str, str]) -> str:
-    """Return what `described` returned as one line, the code first."""
-    return f"[{told['code']}] {' '.join(told['message'].split())}"
-
-
-def _literal(text: str) -> Any:
-    """Keep rich from reading brackets in a path as styles."""
-    from rich.text import Text
-
-    return Text(text)
+        click.echo(f"fastload: {line_of(described(error))}", file=sys.stderr)
 
 
 def _plain(value: object) -> Any:

@@ -1,4 +1,4 @@
-"""Which entries of the cache the user means: by name, by the start of a name, or by model."""
+"""Which entries of the cache the user means: by name, by the beginning of a name, or by model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastload.cache.memo import known_paths
 from fastload.errors import BypassError, EntryNotFoundError
 from fastload.settings import Settings
 
-#: As many digits of a name as are shown.
+#: How many digits of a name are shown.
 SHOWN_DIGITS: Final = 12
 _PREFIX: Final = re.compile(r"[0-9a-f]{1,32}")
 _GENERATIONS: Final = ("keras2", "keras3", MIGRATED)
@@ -32,7 +32,7 @@ def located_cache() -> CacheDir:
 
 
 def by_last_use(stored: Iterable[StoredTwin]) -> list[StoredTwin]:
-    """Return *stored*, the one that was used last first."""
+    """Return *stored*, the most recently used first."""
     return sorted(stored, key=lambda twin: (-twin.last_used_s, twin.name))
 
 
@@ -41,12 +41,12 @@ def selected(cache: CacheDir, words: Sequence[str]) -> list[StoredTwin]:
 
     Args:
         cache: the folder.
-        words: paths of models, or names of entries or their beginnings. What exists as a path is
-            one.
+        words: paths of models, or names of entries or their beginnings. A word that exists as a
+            path is a path.
 
     Raises:
-        EntryNotFoundError: a word means none, or could mean several.
-        BypassError: what lies at a path is no model.
+        EntryNotFoundError: a word means no entry, or could mean several.
+        BypassError: a path does not hold a model.
     """
     stored = {twin.name: twin for twin in entries(cache)}
     names = [name for word in words for name in _names(cache, stored, word)]
@@ -54,7 +54,7 @@ def selected(cache: CacheDir, words: Sequence[str]) -> list[StoredTwin]:
 
 
 def _names(cache: CacheDir, stored: Mapping[str, StoredTwin], word: str) -> list[str]:
-    """Return the names of the entries that *word* means: several if one model has several twins."""
+    """Return the names of the entries that *word* means: several if a model has several twins."""
     if os.path.lexists(word):
         found = _names_by_content(cache, word) if stored else []
     elif _PREFIX.fullmatch(word):
@@ -82,20 +82,20 @@ def _only_one(prefix: str, names: Sequence[str]) -> str:
 
 
 def _names_by_content(cache: CacheDir, path: str) -> list[str]:
-    """Return the entries that a model on disk would be loaded from, for either Keras."""
-    # Imported here: this brings numpy, which most verbs do without.
+    """Return the entries that a model on disk would be loaded from, by any Keras."""
+    # Imported here because it imports numpy, which most verbs do without.
     from fastload.loading.plan import identify
     from fastload.source.detect import detect
 
     source, names = detect(path), []
     for generation in _GENERATIONS:
-        with suppress(BypassError):  # found unconvertible for this Keras
+        with suppress(BypassError):  # it is known that this Keras cannot have it
             names.append(identify(cache, source, generation).entry.name)
     return names
 
 
 def _names_by_memory(cache: CacheDir, path: str) -> list[str]:
-    """Return the entries of a model that is gone from *path* but remembered."""
+    """Return the entries of a model that is no longer at *path* but remembered."""
     from fastload.cache.entry import entry_name
     from fastload.twin.format import FORMAT_VERSION
 
@@ -105,5 +105,5 @@ def _names_by_memory(cache: CacheDir, path: str) -> list[str]:
 
 
 def entry_of(cache: CacheDir, twin: StoredTwin) -> CacheEntry:
-    """Return the entry that *twin* is the twin of."""
+    """Return the entry of *twin*."""
     return CacheEntry(cache=cache, name=twin.name)

@@ -1,8 +1,8 @@
-"""The start of a process with `FASTLOAD=1`: wait for TensorFlow or Keras, then install.
+"""The start of a process with `FASTLOAD=1`: wait for TensorFlow or Keras, then install the hooks.
 
-A `.pth` file of the distribution calls `start` at the start of every Python process that has the
-variable. Most of these never load a model, so this module imports what a bare interpreter has, and
-all else waits until a package that can load models is about to run.
+A `.pth` file of the distribution calls `start` in every Python process that has the variable. Most
+of these never load a model. So this module imports only what a bare interpreter has imported, and
+the rest is imported when a package that can load models is about to be imported.
 """
 
 import os
@@ -20,7 +20,7 @@ _PACKAGES = ("tensorflow", "keras", "tf_keras")
 
 
 def start() -> None:
-    """Do what the environment asks for; never fail the start of the process."""
+    """Install the hooks, now or later, if the environment asks for it. Never fails."""
     try:
         wanted = flag(os.environ, OPT_IN) and not flag(os.environ, DISABLE)
     except ValueError as error:
@@ -35,44 +35,45 @@ def start() -> None:
 
 
 def on_import(_module: "ModuleType") -> None:
-    """Install when a module was imported: the entry point for `autowrapt`."""
+    """Install the hooks when a module was imported: the entry point for `autowrapt`."""
     _install()
 
 
 class Watch:
-    """A finder that finds what the others find, and notices when TensorFlow or Keras is to run.
+    """A finder that installs the hooks just before TensorFlow or Keras is imported.
 
-    That somebody looks for them is not enough: programs do so to see whether they are installed.
+    It returns the specs of the other finders, with another loader: a program that only looks for
+    TensorFlow, to see whether it is installed, does not import it.
     """
 
     def __init__(self) -> None:
         self.is_waiting = True
 
     def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "ModuleSpec | None":
-        """Find a package that loads models; nothing else."""
+        """Return the spec of a package that can load models; None for all others."""
         if name not in _PACKAGES or not self.is_waiting:
             return None
-        # Those before this one have been asked; one of them may be asking for its part.
+        # The finders before this one have been asked already, or are asking this one.
         finders = list(sys.meta_path)
         rest = finders[finders.index(self) + 1 :] if self in finders else finders
         spec: ModuleSpec | None = _find(rest, name, path, target)
         if spec is not None:
             try:
                 spec.loader = _noticing(self, spec.loader)
-            except (TypeError, AttributeError):  # a loader that is no ordinary object: no waiting
+            except (TypeError, AttributeError):  # an unusual loader: do not wait for the import
                 self.is_waiting = False
                 _install()
         return spec
 
 
 def _noticing(watch: Watch, loader: "Any") -> "Any":
-    """Return a loader that is *loader*, but installs the hooks before it runs a module."""
+    """Return a copy of *loader* that installs the hooks before it runs a module."""
 
     class Noticing(type(loader)):  # type: ignore[misc]
         def exec_module(self, module: "ModuleType") -> None:
             watch.is_waiting = False
             _install()
-            # What was installed may have a loader of its own for this package.
+            # The finders that were installed may have a loader of their own for this package.
             spec: Any = module.__spec__
             found = _find(list(sys.meta_path), spec.name, None, None)
             spec.loader = module.__loader__ = loader if found is None else found.loader
@@ -84,7 +85,7 @@ def _noticing(watch: Watch, loader: "Any") -> "Any":
 
 
 def _find(finders: "list[Any]", name: str, path: "Any", target: "Any") -> "Any":
-    """Ask *finders*, as the import system would."""
+    """Return the first spec that *finders* find, as the import system does."""
     for finder in finders:
         if isinstance(finder, Watch) or not hasattr(finder, "find_spec"):
             continue
@@ -95,7 +96,7 @@ def _find(finders: "list[Any]", name: str, path: "Any", target: "Any") -> "Any":
 
 
 def _install() -> None:
-    """Install the hooks; a fault of ours must not fail the program's import."""
+    """Install the hooks; an error of ours must not fail the program's import."""
     try:
         from fastload.hooks.installation import install
 

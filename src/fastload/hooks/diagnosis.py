@@ -1,6 +1,6 @@
-"""Whether programs would be served here: each function that is stood in for, and names that escape.
+"""Whether programs are served here: the state of each patch point, and names that are not reached.
 
-Nothing but `fastload doctor` asks, and it has a process of its own: asking imports TensorFlow.
+Only `fastload doctor` uses this, in a process of its own, because it imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Diagnosis:
     """What the hooks found.
 
     Attributes:
-        points: each function of an installed package, and what becomes of it.
-        taken: names in the modules that were asked about which mean a stock function itself.
-        failed: modules that were asked about and cannot be imported, with the reason.
+        points: the patch points of the installed packages, and the state of each.
+        taken: names in the program's modules that are bound to a stock function itself.
+        failed: modules of the program that cannot be imported, with the reason.
     """
 
     points: tuple[tuple[PatchPoint, str], ...]
@@ -38,19 +38,16 @@ class Diagnosis:
 
     @property
     def is_well(self) -> bool:
-        """Say whether every public function that is there is served, under every name."""
+        """Return whether every public function that exists is served, under every name."""
         states = [state for point, state in self.points if point.is_public]
         return UNEXPECTED not in states and all(name.is_served for name in self.taken)
 
 
 def diagnose(modules: Sequence[str]) -> Diagnosis:
-    """Import *modules*, then install the hooks, as in a program that installs them late.
+    """Import *modules*, then install the hooks, as a program does that installs them late.
 
     Args:
         modules: names of the program's modules.
-
-    Returns:
-        What the hooks found.
     """
     failed = tuple(_import(modules))
     installed = [name for name in PACKAGES if importlib.util.find_spec(name) is not None]
@@ -69,11 +66,11 @@ def diagnose(modules: Sequence[str]) -> Diagnosis:
 
 
 def _import(names: Iterable[str]) -> Iterable[tuple[str, str]]:
-    """Import what can be imported; yield the rest, with the reason."""
+    """Import modules; yield the names of those that cannot be imported, with the reason."""
     for name in names:
         try:
             importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001 - a module of the user's may raise anything
+        except Exception as error:  # noqa: BLE001 - a module of the program may raise anything
             yield name, f"{type(error).__name__}: {error}"
 
 

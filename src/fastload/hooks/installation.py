@@ -1,4 +1,4 @@
-"""`install` and its kin: whether programs that call stock loaders are served, and where."""
+"""`install`, `uninstall`, `enabled`, `disabled`: whether calls of stock loaders are served."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ _environment_before: str | None = None
 def install() -> None:
     """Serve every call of a stock loader in this process, and in processes that it starts.
 
-    Every public name of `load_model` in Keras, `tf.keras` and `tf_keras`, and `tf.saved_model.load`
-    then does what `load_model` and `load_saved_model` of this package do. TensorFlow may be
-    imported before or after; nothing is imported now. Names taken earlier, by `from ... import
-    load_model`, are served too where Keras looks up what it calls; `fastload doctor` tells where
-    it does not. Processes started later inherit the choice: `FASTLOAD=1` is set for them.
+    From then on, `load_model` of Keras, `tf.keras` and `tf_keras`, under every public name, and
+    `tf.saved_model.load` do what `load_model` and `load_saved_model` of this package do. TensorFlow
+    may be imported before or after; nothing is imported now. Names that were bound earlier, by
+    `from ... import load_model`, are served too if the stock function calls another one that can be
+    patched: `fastload doctor` lists those that are not. Processes that are started later are served
+    too, because `FASTLOAD=1` is set for them.
 
     Calling it again changes nothing. With `FASTLOAD_DISABLE=1` it does nothing.
 
     Raises:
-        ValueError: a variable of the environment has a value that cannot be understood.
+        ValueError: the value of an environment variable is not understood.
 
     Example:
         >>> import fastload
@@ -40,7 +41,7 @@ def install() -> None:
         True
         >>> fastload.uninstall()
     """
-    global _installed, _environment_before  # noqa: PLW0603 - what is installed is of the process
+    global _installed, _environment_before  # noqa: PLW0603 - the hooks are the process's
     if flag(os.environ, DISABLE):
         return
     with _lock:
@@ -54,9 +55,9 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Put every original function back; this process, and those it starts, are not served.
+    """Put the stock functions back; this process, and processes that it starts, are not served.
 
-    Loads that run at this moment end as they began. Calling it again changes nothing.
+    Loads that are running are not affected. Calling it again changes nothing.
 
     Example:
         >>> import fastload
@@ -76,13 +77,13 @@ def uninstall() -> None:
 
 
 def is_installed() -> bool:
-    """Say whether calls of stock loaders are served in this process."""
+    """Return whether calls of stock loaders are served in this process."""
     return _installed
 
 
 @contextmanager
 def enabled() -> Iterator[None]:
-    """Serve calls of stock loaders inside the block, in this thread or async task only.
+    """Serve calls of stock loaders in the block, in this thread or async task only.
 
     Example:
         >>> import fastload
@@ -99,21 +100,21 @@ def enabled() -> Iterator[None]:
 
 @contextmanager
 def disabled() -> Iterator[None]:
-    """Leave every load inside the block to stock, in this thread or async task only.
+    """Use the stock loaders in the block, in this thread or async task only.
 
-    That goes for `fastload.load_model` and its kin too.
+    Calls of fastload's own functions, such as `fastload.load_model`, use them too.
 
     Example:
         >>> import fastload
         >>> with fastload.disabled():
-        ...     pass  # every load is stock's here
+        ...     pass  # every load uses the stock loader here
     """
     with switch.switched(on=False):
         yield
 
 
 def _is_on() -> bool:
-    """Say whether a call of a stock loader, made here and now, is served."""
+    """Return whether a call of a stock loader is served now, in this thread or async task."""
     if switch.is_loading() or flag(os.environ, DISABLE):
         return False
     choice = switch.choice()
@@ -136,9 +137,9 @@ def _leave() -> None:
 
 
 def _restore_environment() -> None:
-    """Say in the environment what holds now: processes started from here on inherit it."""
+    """Undo the change of the environment, which processes inherit that are started later."""
     before = _environment_before
     if before is None:
         os.environ.pop(OPT_IN, None)
-    else:  # on from the start of the process, or off: off now
+    else:  # it was set before, perhaps to 1
         os.environ[OPT_IN] = "0"

@@ -12,27 +12,27 @@ from fastload.report import last_load
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """Serve the loads of this notebook, and teach it `%fastload`.
+    """Serve the loads of this notebook, and add `%fastload`.
 
     Args:
-        ipython: the shell, as IPython hands it to an extension.
+        ipython: the shell, as IPython passes it to an extension.
     """
     install()
     ipython.register_magic_function(show, magic_kind="line", magic_name="fastload")
 
 
 def unload_ipython_extension(ipython: Any) -> None:
-    """Leave the loads of this notebook to stock again, and take `%fastload` away.
+    """Stop serving the loads of this notebook, and remove `%fastload`.
 
     Args:
-        ipython: the shell, as IPython hands it to an extension.
+        ipython: the shell, as IPython passes it to an extension.
     """
     uninstall()
     ipython.magics_manager.magics["line"].pop("fastload", None)
 
 
 def show(_line: str = "") -> None:
-    """Show the latest load of this notebook, and the totals of all programs."""
+    """Print the latest load of this notebook, and the totals of all programs."""
     report = last_load()
     print("no load yet" if report is None else report)  # noqa: T201 - a magic prints
     total = stats.read(CacheDir.locate(current_settings())).total

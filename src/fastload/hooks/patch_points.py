@@ -1,9 +1,9 @@
-"""The table of functions that are stood in for, in every Keras and TensorFlow.
+"""The table of functions that are patched, in every Keras and TensorFlow.
 
 A row names the module that defines a function; whatever imports the function from there, the public
-packages included, gets the one that stands in for it. Rows that are not public are what the public
-functions look up when they are called: through them, names that a program took before the hooks
-were there are served too.
+packages included, gets the stand-in. Functions that are not public are called by the public ones:
+by patching them, calls by names are served too that a program bound before the hooks were
+installed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from fastload.hooks.serving import Stand, hdf5, keras_archive, legacy, model, pa
 
 
 class PatchPoint(NamedTuple):
-    """A function that is stood in for.
+    """A function that is patched.
 
     Attributes:
         module: the module that defines it.
         name: its name there.
-        stand: what answers in its place.
-        parameters: the first parameters of the stock function; one that has others is left alone.
-        is_public: programs call it; else the public functions look it up when they are called.
+        stand: the function of `serving` that answers its calls.
+        parameters: the first parameters of the stock function; one that has others is not patched.
+        is_public: programs call it; else public functions look it up each time they are called.
     """
 
     module: str
@@ -32,7 +32,7 @@ class PatchPoint(NamedTuple):
 
     @property
     def package(self) -> str:
-        """The package that it belongs to: `keras`, `tf_keras` or `tensorflow`."""
+        """The package of the module: `keras`, `tf_keras` or `tensorflow`."""
         return self.module.partition(".")[0]
 
 
@@ -67,8 +67,8 @@ POINTS: Final = (
     PatchPoint(_SAVED_MODEL, "load_internal", parts, _OBJECTS, False),
 )
 
-#: The names under which those functions, or what stands in for them, are found in modules.
+#: The names under which modules have those functions or their stand-ins.
 NAMES: Final = frozenset({point.name for point in POINTS} | {"load_v2"})
 
-#: The packages whose modules are public faces of those functions.
+#: The packages that have those functions under public names.
 PACKAGES: Final = ("keras", "tf_keras", "tensorflow")

@@ -1,7 +1,7 @@
-"""Putting stand-ins in the place of stock functions, and the stock functions back.
+"""Patching: replace stock functions by stand-ins, and put the stock functions back.
 
-A stand-in is a proxy of its function: signature, docstring, source and pickled form are those of
-the function. There is one for each function, for the life of the process.
+A stand-in is a proxy of its function, with the same signature, docstring, source and pickled form.
+Each function has one stand-in, for the life of the process.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import inspect
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar, Final
@@ -28,17 +28,17 @@ _in_place = False
 
 
 class StandIn(wrapt.FunctionWrapper):  # type: ignore[type-arg]
-    """A stock function, with an answer of fastload's where that is switched on.
+    """A proxy of a stock function, whose calls fastload answers while it is switched on.
 
     Attributes:
-        autograph_info__: tells TensorFlow's AutoGraph to call it as it is, as it does with the
-            stock function; it warns of other proxies.
+        autograph_info__: has TensorFlow's AutoGraph call it unconverted, like the stock function;
+            for other proxies it warns.
     """
 
     autograph_info__: ClassVar[dict[str, Any]] = {}
 
     def __reduce_ex__(self, protocol: Any) -> str:
-        """Pickle as the function does: by its name, which means stock where fastload is not."""
+        """Pickle like the function: by name, which is the stock function where fastload is off."""
         name: str = self.__qualname__
         return name
 
@@ -51,13 +51,13 @@ class StandIn(wrapt.FunctionWrapper):  # type: ignore[type-arg]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakenName:
-    """A name that a program bound to a stock function before the hooks were there.
+    """A name that a program bound to a stock function before the hooks were installed.
 
     Attributes:
         module: the module that has the name.
         name: the name.
         point: the function.
-        is_served: calls of the name are served all the same.
+        is_served: calls by this name are served anyway.
     """
 
     module: str
@@ -67,14 +67,14 @@ class TakenName:
 
 
 def put_in_place(is_on: Callable[[], bool]) -> None:
-    """Put the stand-ins in place: in what is imported now, and in the rest when it is.
+    """Patch the modules that are imported, and others when they are imported.
 
     Args:
-        is_on: says, call by call, whether the stand-ins answer.
+        is_on: returns whether fastload answers a call; it is asked for each call.
     """
-    global _in_place  # noqa: PLW0603 - what modules hold is of the process
+    global _in_place  # noqa: PLW0603 - modules are the process's
     with _lock:
-        if _in_place:  # what is imported from here on takes the stand-ins from where they are
+        if _in_place:  # modules that are imported later get the stand-ins from the patched ones
             return
         _in_place = True
         for point in POINTS:
@@ -86,7 +86,7 @@ def put_in_place(is_on: Callable[[], bool]) -> None:
 
 
 def take_out() -> None:
-    """Put every stock function back, in whatever module has a stand-in by its name."""
+    """Put every stock function back, in all modules that have a stand-in under one of `NAMES`."""
     global _in_place  # noqa: PLW0603
     with _lock:
         _in_place = False
@@ -95,13 +95,13 @@ def take_out() -> None:
 
 
 def stand_ins() -> Mapping[PatchPoint, StandIn]:
-    """Return the stand-ins made so far."""
+    """Return the stand-ins created so far."""
     with _lock:
         return dict(_stands)
 
 
 def names_taken() -> Iterator[TakenName]:
-    """Find the names outside of TensorFlow and Keras that mean a stock function itself."""
+    """Yield the names outside of TensorFlow and Keras that are bound to a stock function itself."""
     made = stand_ins()
     points = {id(stand.__wrapped__): point for point, stand in made.items()}
     reached = {point.package for point in made if not point.is_public}
@@ -117,7 +117,7 @@ def names_taken() -> Iterator[TakenName]:
 
 
 def _imported(module: ModuleType, is_on: Callable[[], bool]) -> None:
-    """Put the stand-ins of *module* in place; a fault must not fail the program's import."""
+    """Patch *module*; an error of ours must not fail the program's import."""
     try:
         with _lock:
             if _in_place:
@@ -125,11 +125,11 @@ def _imported(module: ModuleType, is_on: Callable[[], bool]) -> None:
                 stands = {id(stand.__wrapped__): stand for stand in made if stand is not None}
                 _rebind(stands, [(module, vars(module))])
     except Exception:
-        _logger.warning("%s is left as it is", module.__name__, exc_info=True)
+        _logger.warning("%s cannot be patched", module.__name__, exc_info=True)
 
 
 def _make(point: PatchPoint, is_on: Callable[[], bool]) -> StandIn | None:
-    """Return what stands in for the function at *point*, None where there is no such function."""
+    """Return the stand-in for the function at *point*; None if there is no such function."""
     module = sys.modules.get(point.module)
     stock = None if module is None else vars(module).get(point.name)
     if stock is None or isinstance(stock, StandIn):
@@ -137,14 +137,14 @@ def _make(point: PatchPoint, is_on: Callable[[], bool]) -> StandIn | None:
     stand = _stands.get(point)
     if stand is None or stand.__wrapped__ is not stock:
         if not is_as_expected(point, stock):
-            _logger.info("%s.%s is not as expected; it is left alone", point.module, point.name)
+            _logger.info("%s.%s has unknown parameters: not patched", point.module, point.name)
             return None
         _stands[point] = stand = StandIn(stock, _answering(point), enabled=is_on)
     return stand
 
 
-def is_as_expected(point: PatchPoint, stock: Any) -> bool:
-    """Say whether *stock* takes what the function at *point* takes in the versions we know."""
+def is_as_expected(point: PatchPoint, stock: Callable[..., Any]) -> bool:
+    """Return whether *stock* has the parameters that the function has in known versions."""
     try:
         names = tuple(inspect.signature(stock).parameters)
     except (TypeError, ValueError):
@@ -159,8 +159,10 @@ def _answering(point: PatchPoint) -> Callable[..., Any]:
     return wrapper
 
 
-def _rebind(replacements: Mapping[int, Any], modules: Any) -> None:
-    """Bind names in *modules* anew: whatever has an id of *replacements* to what that maps to."""
+def _rebind(
+    replacements: Mapping[int, object], modules: Iterable[tuple[ModuleType, dict[str, Any]]]
+) -> None:
+    """Rebind names in *modules* from the objects with the ids in *replacements* to their values."""
     for module, namespace in modules:
         for name in NAMES & namespace.keys():
             replacement = replacements.get(id(namespace[name]))
@@ -168,14 +170,14 @@ def _rebind(replacements: Mapping[int, Any], modules: Any) -> None:
                 setattr(module, name, replacement)
 
 
-def _public_modules() -> Iterator[tuple[Any, dict[str, Any]]]:
+def _public_modules() -> Iterator[tuple[ModuleType, dict[str, Any]]]:
     for module, namespace in _loaded_modules():
         if str(namespace.get("__name__")).partition(".")[0] in PACKAGES:
             yield module, namespace
 
 
-def _loaded_modules() -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Yield each module with its names; looking at them loads nothing, be the module lazy."""
+def _loaded_modules() -> Iterator[tuple[ModuleType, dict[str, Any]]]:
+    """Yield each module with its names; a lazy module stays unloaded."""
     for module in {id(module): module for module in list(sys.modules.values())}.values():
         try:
             namespace = object.__getattribute__(module, "__dict__")

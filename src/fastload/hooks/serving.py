@@ -1,7 +1,8 @@
-"""What answers in place of a stock loader: a call as it came, bound to stock's own parameters.
+"""How calls of stock loaders are answered, by the patched function's own parameters.
 
-Each function here takes the stock function and the arguments of one call, and says how to serve it;
-None leaves the call to the stock function, as do arguments that the stock function would refuse.
+Each function here takes the stock function and the arguments of one call, and returns how to serve
+the call, or None if the stock function has to answer it. Calls with arguments that the stock
+function does not take go to the stock function as well, which raises the error.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-#: The stock function and its bound arguments in, the way to serve the call out.
+#: Takes the stock function and its bound arguments, returns what serves the call.
 Stand = Callable[[Callable[..., Any], Mapping[str, Any]], Callable[[], Any] | None]
 
 _ARCHIVE: Final = (".keras",)
@@ -22,7 +23,7 @@ _OURS: Final = frozenset({"filepath", "custom_objects", "compile", "safe_mode"})
 def answer_call(
     stock: Callable[..., Any], stand: Stand, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:
-    """Answer one call of *stock* by *stand*."""
+    """Answer one call of *stock* with *stand*."""
     try:
         arguments = _bound(stock, args, kwargs)
     except TypeError:
@@ -61,17 +62,17 @@ def model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[
 def keras_archive(
     stock: Callable[..., Any], arguments: Mapping[str, Any]
 ) -> Callable[[], Any] | None:
-    """Serve a call of what `load_model` calls for `.keras` archives."""
+    """Serve a call of the function that `load_model` calls for `.keras` archives."""
     return model(stock, arguments) if _ends(arguments, _ARCHIVE) else None
 
 
 def hdf5(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any] | None:
-    """Serve a call of what `load_model` calls for `.h5` files."""
+    """Serve a call of the function that `load_model` calls for `.h5` files."""
     return model(stock, arguments) if _ends(arguments, _HDF5) else None
 
 
 def legacy(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any] | None:
-    """Serve a call of what Keras 2 calls for SavedModels and HDF5, whatever its name."""
+    """Serve a call of the function that Keras 2 calls for SavedModels and HDF5 of any name."""
     return None if _ends(arguments, _ARCHIVE) else model(stock, arguments)
 
 
@@ -100,7 +101,7 @@ def saved_model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Call
 
 
 def parts(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any] | None:
-    """Serve a call of what `tf.saved_model.load` calls, where it asks for all there is."""
+    """Serve a call of the function that `tf.saved_model.load` calls, if it asks for everything."""
     if not arguments.keys() <= _WHOLE or arguments.get("filters") is not None:
         return None
 
@@ -114,10 +115,10 @@ def parts(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[
 def _bound(
     stock: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Return the arguments of a call by name, those that say nothing new left out.
+    """Return the arguments of a call by name, without those that are the default.
 
     Raises:
-        TypeError: the stock function takes no such arguments.
+        TypeError: the stock function does not take such arguments.
     """
     signature = inspect.signature(stock)
     bound = signature.bind(*args, **kwargs).arguments

@@ -1,8 +1,8 @@
-"""A package whose submodules come first: it runs itself when somebody touches it.
+"""A deferred package: a part of its submodules is imported first, the package itself on demand.
 
-`defer` is for a package that can be used in part. What is in use of it then must not tell that the
-rest is missing, so whatever asks for more runs the package: a look at it, or an import of one of
-its modules that is not there yet.
+`defer` is for a package of which a part can be used alone. Nobody must notice that the rest is
+missing, so the package runs on its first access, and when one of its modules is imported that has
+not been imported yet.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ from fastload.imports.typing_memo import with_memo
 
 
 class Part(Protocol):
-    """What is used of a package before the package has run."""
+    """The part of a package that is used before the package has run."""
 
     def begin(self) -> None:
-        """Import it."""
+        """Import the part."""
 
     def end(self) -> None:
-        """Take back what stood in for the package: that has run."""
+        """Remove what stood in for the package, which has run now."""
 
 
 def defer(package: str, part: Part, companions: Collection[str] = ()) -> bool:
-    """Import *part* of *package*, and leave the rest to the first touch.
+    """Import *part* of *package*, and defer the rest until the first access.
 
-    Where importing *part* fails, the package is imported as a whole.
+    If importing *part* fails, the whole package is imported.
 
     Args:
         package: the name of a package.
         part: what is needed now.
-        companions: packages that the package imports and that import it. They come after it, as if
-            it had been imported: a thread that is importing one of them would wait for the thread
-            that runs the package, and that for the first.
+        companions: packages that the package imports and that import it. The package runs before
+            they are imported: otherwise a thread that imports one of them and a thread that runs
+            the package could wait for each other.
 
     Returns:
-        Whether the package waits now.
+        Whether the package is deferred now.
 
     Raises:
-        Exception: what importing the package as a whole raises.
+        Exception: what importing the whole package raises.
     """
     spec = importlib.util.find_spec(package) if lazy_module.SUPPORTED else None
     if package in sys.modules or spec is None or spec.loader is None:
@@ -65,10 +65,10 @@ def _quickly(work: Callable[[], None]) -> None:
 
 
 class _Rest:
-    """A finder that finds nothing, but sees who asks for more of the package.
+    """A finder that runs the package when another of its modules is imported; it finds nothing.
 
-    It stays on `sys.meta_path`: were it taken out, a thread that walks the list at this moment
-    would skip the next one.
+    It stays on `sys.meta_path`: if it were removed, a thread that iterates over the list could skip
+    the next finder.
     """
 
     def __init__(self, package: str, companions: Collection[str]) -> None:
@@ -78,27 +78,27 @@ class _Rest:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Have the package run before *name* is imported; that may have imported *name*."""
+        """Run the package before *name* is imported; that may import *name* as well."""
         del path
         if not name.startswith(self._prefix) and name not in self._companions:
             return None
         package = sys.modules.get(self._package)
         if package is not None and not lazy_module.is_running_here(package):
-            # Not for what is there by now, once another thread has imported the part.
+            # Not if another thread has imported *name* meanwhile, as a module of the part.
             lazy_module.run(package, unless=lambda: name in sys.modules)
         is_import = target is None and lazy_module.is_importing_here(name)
         return _spec_of(name) if is_import and name in sys.modules else None
 
 
 class _FinishingLoader(StandInLoader):
-    """Runs the package, which was waiting."""
+    """Runs the deferred package."""
 
     def __init__(self, stock: Any, part: Part) -> None:
         super().__init__(stock)
         self._part = part
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run *module*, in the place of its own loader if it fails."""
+        """Run *module*; if that fails, stay its loader, for the next attempt."""
         spec = self._give_place_back(module)
         try:
             _with_random_numbers_kept(lambda: self._stock.exec_module(module))
@@ -109,9 +109,9 @@ class _FinishingLoader(StandInLoader):
 
 
 def _with_random_numbers_kept(work: Callable[[], None]) -> None:
-    """Do *work*; who seeded `random` before the first touch sees none of the numbers drawn by it.
+    """Call *work*, and restore the state of `random`: *work* draws numbers, which must not show.
 
-    Where other threads could draw too, the state is left alone: they must not see numbers twice.
+    If other threads could draw meanwhile, the state is not restored: they would draw numbers twice.
     """
     state = random.getstate() if threading.active_count() == 1 else None
     try:
@@ -122,7 +122,7 @@ def _with_random_numbers_kept(work: Callable[[], None]) -> None:
 
 
 class _ThereAlready(StandInLoader):
-    """Gives the module that is there; an import that had begun would run it a second time."""
+    """Returns the existing module, for an import that had begun and would run it a second time."""
 
     def __init__(self, stock: Any, name: str) -> None:
         super().__init__(stock)
@@ -140,7 +140,7 @@ class _ThereAlready(StandInLoader):
 
 
 def _spec_of(name: str) -> ModuleSpec | None:
-    """Return the spec that the import system takes, where it sees that *name* came meanwhile."""
+    """Return the spec of *name*, which was imported while the import system looked for it."""
     spec = sys.modules[name].__spec__
     if spec is not None:
         spec.loader = _ThereAlready(spec.loader, name)  # type: ignore[assignment]
@@ -148,7 +148,7 @@ def _spec_of(name: str) -> ModuleSpec | None:
 
 
 def _ignore_binding(package: ModuleType, child: str) -> None:
-    """Have *package* keep what it has bound to *child* when the import of that ends."""
+    """Have *package* keep its value of *child* when the import system binds the module to it."""
     kind = type(package)
 
     def set_but_once(self: ModuleType, name: str, value: Any) -> None:

@@ -1,7 +1,7 @@
-"""A module that runs its code when it is first touched, with the lock and the errors of an import.
+"""A module that runs on its first access, with the lock and the errors of an import.
 
-Programs that may never import TensorFlow import this module, so it imports nothing itself that a
-bare interpreter has not imported already.
+Programs that may never import TensorFlow import this module, so it imports nothing that a bare
+interpreter has not imported.
 """
 
 import _frozen_importlib
@@ -18,34 +18,34 @@ if TYPE_CHECKING:
 else:
     ModuleType = type(sys)
 
-#: What the import system sets before it runs a module. Tools that walk `sys.modules` (`inspect`,
-#: `coverage`, reloaders) ask for these only, and `import` itself asks each time for the spec.
+#: Attributes that the import system sets before it runs a module. Tools that iterate over
+#: `sys.modules` (`inspect`, `coverage`, reloaders) read only these, and `import` reads the spec.
 _SET_BEFORE = frozenset(
     ("__cached__", "__file__", "__loader__", "__name__", "__package__", "__spec__")
 )
 _get_import_lock: "Any" = getattr(_frozen_importlib, "_get_module_lock", None)
-#: Of all modules that are being imported, as weak references by name.
+#: The locks of all modules that are being imported, as weak references by name.
 _import_locks: "Any" = getattr(_frozen_importlib, "_module_locks", None)
 _DeadlockError: "Any" = getattr(_frozen_importlib, "_DeadlockError", ())
 _plain_get = ModuleType.__getattribute__
 
-#: False where Python has no import locks as known here; then nothing may be deferred.
+#: False if the import locks of this Python are not as expected; then nothing may be deferred.
 SUPPORTED = _get_import_lock is not None and isinstance(_import_locks, dict)
 
 
 class LazyModule(ModuleType):
-    """A module that has not run yet. The first touch runs it and makes it a plain module.
+    """A module that has not run yet. The first access runs it and makes it a plain module.
 
-    Not touches: what the import system sets beforehand, `__class__`, pickling, and
-    `__warningregistry__`, which `assertWarns` looks for in every module and which only a module
-    that ran can have.
+    These do not count as an access: what the import system sets beforehand, `__class__`, pickling,
+    and `__warningregistry__`, which `assertWarns` reads from every module and which a module cannot
+    have before it has run.
     """
 
     def __getattribute__(self, name: str) -> "Any":
         if name in _SET_BEFORE:
             return _plain_get(self, name)
         if name == "__class__":
-            # `isinstance` asks for it, of any object: that must not run the module.
+            # `isinstance` reads it from any object: that must not run the module.
             return ModuleType
         if name in ("__reduce_ex__", "__warningregistry__"):
             return _plain_get(self, name)
@@ -61,8 +61,8 @@ class LazyModule(ModuleType):
         ModuleType.__delattr__(self, name)
 
     def __reduce_ex__(self, protocol: "Any") -> "Any":
-        # cloudpickle and dill find out by the exact type that something is a module, and this one
-        # has not got that type yet when they look.
+        # cloudpickle and dill recognize modules by their exact type, which is another one before
+        # the module has run.
         return __import__, (_plain_get(self, "__name__"), None, None, ("__name__",))
 
 
@@ -70,9 +70,9 @@ class _Pending:
     """The state of a module that has not run, kept as the `loader_state` of its spec.
 
     Attributes:
-        before: the module's namespace before it ran, to start again from after an error.
-        stock_state: what `loader_state` was.
-        runner: the thread that is running the module, and holds the import lock.
+        before: the module's namespace before it ran, to be restored after an error.
+        stock_state: the original `loader_state`.
+        runner: the thread that runs the module and holds the import lock.
     """
 
     __slots__ = ("before", "runner", "stock_state")
@@ -84,19 +84,19 @@ class _Pending:
 
 
 def defer(module: ModuleType, spec: "ModuleSpec") -> None:
-    """Leave running *module*, as `spec.loader` does it, to the first touch."""
+    """Defer running *module* with `spec.loader` until the first access."""
     spec.loader_state = _Pending(dict(module.__dict__), spec.loader_state)
     module.__class__ = LazyModule
 
 
 def defer_after(spec: "ModuleSpec", work: "Callable[[], None]") -> "ModuleType | None":
-    """Make the module of *spec*, do *work*, and leave running the module to its first touch.
+    """Create the module of *spec*, call *work*, and defer running it until the first access.
 
-    To *work* the module seems to be running, and other threads wait as they do for an import of it.
-    If *work* raises, the module runs at once.
+    During *work* the module seems to be running, and other threads wait for it as for an import. If
+    *work* raises, the module runs at once.
 
     Returns:
-        The module; None if another thread has imported it by now.
+        The module; None if another thread has imported it meanwhile.
     """
     from importlib.util import module_from_spec
 
@@ -120,10 +120,10 @@ def _do_before(module: ModuleType, spec: "Any", work: "Callable[[], None]") -> N
     defer(module, spec)
     pending = spec.loader_state
     pending.runner = get_ident()
-    spec._initializing = True  # noqa: SLF001 - other threads wait where it is set
+    spec._initializing = True  # noqa: SLF001 - makes other threads wait
     try:
         work()
-    except Exception:  # noqa: BLE001 - not as expected: an ordinary import says what is wrong
+    except Exception:  # noqa: BLE001 - an ordinary import raises the error, if it fails as well
         pending.runner = None
         run(module)
     finally:
@@ -133,18 +133,18 @@ def _do_before(module: ModuleType, spec: "Any", work: "Callable[[], None]") -> N
 
 
 def run(module: ModuleType, *, unless: "Callable[[], bool] | None" = None) -> None:
-    """Run *module* now, if it has not run yet; wait while another thread is at it.
+    """Run *module* now, if it has not run yet; wait while another thread runs it.
 
     Args:
         module: any module.
-        unless: asked when no other thread is at it: not to run it after all.
+        unless: called when no other thread runs the module; if it returns True, nothing is run.
     """
     if type(module) is LazyModule:
         _run(module, unless)
 
 
 def is_running_here(module: "ModuleType | None") -> bool:
-    """Say whether *module* is deferred and this thread is running it."""
+    """Return whether *module* is deferred and this thread is running it."""
     if type(module) is not LazyModule:
         return False
     pending = _plain_get(module, "__spec__").loader_state
@@ -152,7 +152,7 @@ def is_running_here(module: "ModuleType | None") -> bool:
 
 
 def is_importing_here(name: str) -> bool:
-    """Say whether this thread is importing the module called *name*."""
+    """Return whether this thread is importing the module called *name*."""
     reference = _import_locks.get(name)
     return reference is not None and _is_mine(reference())
 
@@ -162,11 +162,11 @@ def _is_mine(lock: "Any") -> bool:
 
 
 def _run(module: LazyModule, unless: "Callable[[], bool] | None" = None) -> None:
-    """Run *module*, unless this thread is at it already; wait while another thread runs it.
+    """Run *module*, unless this thread is running it already; wait while another thread runs it.
 
-    The lock is the one that an import of the module takes. With a lock of our own, two threads
-    could wait for each other: one that runs this module and imports a second one, and one that
-    imports the second one, which touches this module.
+    The lock is the import lock of the module. With a lock of our own, two threads could wait for
+    each other: one runs this module, which imports a second one, and the other imports the second
+    one, which uses this module.
     """
     spec = _plain_get(module, "__spec__")
     pending = spec.loader_state
@@ -181,13 +181,13 @@ def _run(module: LazyModule, unless: "Callable[[], bool] | None" = None) -> None
 
 
 def _let_go() -> "list[Callable[[], object]]":
-    """Release the locks of a search: the common one, and those of modules not yet made.
+    """Release the locks of a search: the common one, and those of modules not yet created.
 
-    The thread that runs a package imports its modules. It must not wait for a thread which has
-    only begun to look for one of them, and which waits for the package.
+    The thread that runs a package imports its modules. It must not wait for a thread that has only
+    begun to look for one of them, and that waits for the package.
 
     Returns:
-        What takes them again, one after the other.
+        Functions that acquire the locks again, to be called in order.
     """
     common: list[Callable[[], object]] = []
     while _release_common():
@@ -202,7 +202,7 @@ def _let_go() -> "list[Callable[[], object]]":
 
 
 def _release_common() -> bool:
-    """Release the lock under which Pythons ask the finders; say whether this thread had it."""
+    """Release the lock that is held while finders are called; return whether this thread had it."""
     try:
         _imp.release_lock()
     except RuntimeError:
@@ -211,7 +211,7 @@ def _release_common() -> bool:
 
 
 def _depth(item: "tuple[str, object]") -> int:
-    """A module is looked for before the packages that it is in: the order of its locks."""
+    """The depth of a module: its lock is taken before the locks of the packages that it is in."""
     return item[0].count(".")
 
 
@@ -222,7 +222,7 @@ def _run_once(
     try:
         lock.acquire()
     except _DeadlockError:
-        return  # As in a circular import over two threads: the module is seen as far as it ran.
+        return  # As in a circular import in two threads: use the module as far as it has run.
     try:
         if spec.loader_state is pending and not (unless and unless()):
             _run_locked(module, spec, pending)
@@ -244,7 +244,7 @@ def _run_locked(module: LazyModule, spec: "Any", pending: _Pending) -> None:
 
 
 def _start_again(module: LazyModule, pending: _Pending) -> None:
-    """Make *module* untouched again after an error, so that the next touch tries again."""
+    """Restore *module* after an error, so that the next access tries again."""
     namespace = _plain_get(module, "__dict__")
     for name in namespace.keys() - pending.before.keys():
         del namespace[name]

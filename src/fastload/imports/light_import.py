@@ -1,7 +1,7 @@
-"""A lighter `import tensorflow`: no garbage collection meanwhile, and some modules only when used.
+"""A faster `import tensorflow`: without garbage collections, and with some modules deferred.
 
-`add` before TensorFlow is imported. Programs that may never import TensorFlow import this module,
-so it imports nothing itself that a bare interpreter has not imported already. See
+Call `add` before TensorFlow is imported. Programs that may never import TensorFlow import this
+module, so it imports nothing that a bare interpreter has not imported. See
 docs/decisions/0013-lighter-import.md for what is done, and why nothing else differs.
 """
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-#: What only `tf.compat` imports and what something finds by a name, without importing it:
-#: an operation, statistics of operations, messages, and symbols that `tf_export` lists. These are
-#: loaded when `tf.compat` is deferred, so that nothing is missing where names are looked up.
+#: Modules that only `tf.compat` imports, but that register something which others look up by name:
+#: an operation, statistics of operations, messages, and symbols that `tf_export` lists. They are
+#: imported when `tf.compat` is deferred, so that nothing is missing in those registries.
 _REGISTERED_BY_COMPAT = (
     "tensorflow.python.util.module_wrapper",
     "tensorflow.lite.experimental.microfrontend.python.ops.audio_microfrontend_op",
@@ -54,9 +54,9 @@ _REGISTERED_BY_COMPAT = (
     "tensorflow.python.user_ops.user_ops",
 )
 
-#: For each TensorFlow version that was compared with its stock import: the modules that load when
-#: they are first touched, each with the modules to load in its stead. No other version defers.
-#: Keras 2.15 touches `tf.compat` of TensorFlow 2.15 at once, so that has an empty list.
+#: For each TensorFlow version that was compared with its stock import: the modules to be deferred,
+#: each with the modules to import in its place. No other version defers any.
+#: Keras 2.15 uses `tf.compat` of TensorFlow 2.15 at once, so nothing is deferred there.
 DEFERRED: "dict[str, dict[str, tuple[str, ...]]]" = {
     "2.15": {},
     "2.21": {
@@ -72,7 +72,7 @@ _VERSIONS = "tensorflow.python.framework.versions"
 
 
 def add() -> None:
-    """Make the coming `import tensorflow` of this process lighter. Again: no effect."""
+    """Make the next `import tensorflow` of this process faster. Again: no effect."""
     imported = sys.modules.get(_TENSORFLOW)
     is_running = getattr(getattr(imported, "__spec__", None), "_initializing", False)
     if imported is None or is_running:
@@ -84,18 +84,18 @@ def add() -> None:
 def remove() -> None:
     """Leave an import of TensorFlow that has not begun as it is in stock.
 
-    What waits already still loads when it is touched. The finder stays where it is, and finds
-    nothing: were it taken out, a thread that walks the list at this moment would skip the next.
+    Modules that are deferred already still run on first access. The finder stays on `sys.meta_path`
+    and finds nothing: if it were removed, a thread that iterates over the list could skip one.
     """
     _finder.is_armed = False
 
 
 class _LightImport:
-    """The finder: of `tensorflow`, and while that is imported, of the modules that can wait.
+    """A finder for `tensorflow` and, while that is imported, for the modules to be deferred.
 
     Attributes:
-        is_armed: an import of TensorFlow would be made lighter.
-        importing_thread: the thread that imports TensorFlow; what other threads import is theirs.
+        is_armed: the next import of TensorFlow will be made faster.
+        importing_thread: the thread that imports TensorFlow; imports of others are left alone.
     """
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class _LightImport:
         path: "Sequence[str] | None" = None,
         target: "ModuleType | None" = None,
     ) -> "ModuleSpec | None":
-        """Return the spec that the other finders have, with a loader of ours, or None."""
+        """Return the spec of the other finders with a loader of ours, or None."""
         loader_class = self._loader_class(name)
         spec = None if loader_class is None else self._stock_spec(name, path, target)
         if loader_class is None or spec is None or not hasattr(spec.loader, "exec_module"):
@@ -124,11 +124,11 @@ class _LightImport:
         return None
 
     def _stock_spec(self, *sought: "Any") -> "ModuleSpec | None":
-        """Ask the finders after this one; those before it have been asked."""
+        """Return the spec of the finders after this one; those before it were asked already."""
         finders = list(sys.meta_path)
         for finder in finders[finders.index(self) + 1 if self in finders else 0 :]:
             if not hasattr(finder, "find_spec"):
-                return None  # A finder of the old kind: the import system knows how to ask it.
+                return None  # A finder of the old kind, which the import system knows how to use.
             spec: ModuleSpec | None = finder.find_spec(*sought)
             if spec is not None:
                 return spec
@@ -136,7 +136,7 @@ class _LightImport:
 
 
 class _Loader(StandInLoader):
-    """Stands in for a stock loader; the finder knows what is to be done."""
+    """Stands in for a stock loader, for a finder."""
 
     def __init__(self, stock: "Any", finder: _LightImport) -> None:
         super().__init__(stock)
@@ -144,10 +144,10 @@ class _Loader(StandInLoader):
 
 
 class _QuietLoader(_Loader):
-    """Runs TensorFlow's module in less time."""
+    """Runs the module `tensorflow` without garbage collections, with `typing_memo`."""
 
     def exec_module(self, module: "ModuleType") -> None:
-        """Run *module*; if that worked, the finder has done its work."""
+        """Run *module*; if it raises nothing, the finder is no longer needed."""
         self._give_place_back(module)
         self._finder.importing_thread = get_ident()
         try:
@@ -159,27 +159,27 @@ class _QuietLoader(_Loader):
 
 
 class _DeferringLoader(_Loader):
-    """Leaves a module to its first touch."""
+    """Defers a module until its first access."""
 
     def exec_module(self, module: "ModuleType") -> None:
-        """Defer *module*, and load what others look up by name."""
+        """Defer *module*, and import the modules that register something."""
         spec = self._give_place_back(module)
         in_its_stead = _deferred_now()[spec.name]
         lazy_module.defer(module, spec)
         try:
             for name in in_its_stead:
                 __import__(name)
-        except Exception:  # noqa: BLE001 - TensorFlow is not as expected: what is stock will do
+        except Exception:  # noqa: BLE001 - this TensorFlow differs: run the module, as in stock
             vars(module)
 
 
 def _deferred_now() -> "dict[str, tuple[str, ...]]":
-    """The list for the TensorFlow that is being imported; empty until it has told its version."""
+    """The row of `DEFERRED` for the TensorFlow that is being imported; empty before it is known."""
     return DEFERRED.get(_version(), {}) if lazy_module.SUPPORTED else {}
 
 
 def _version() -> str:
-    """The TensorFlow that is imported, as `2.21`; empty until it has told."""
+    """The version of TensorFlow, such as `2.21`; empty before the import has come to it."""
     version = getattr(sys.modules.get(_VERSIONS), "__version__", "")
     return ".".join(str(version).split(".")[:2])
 

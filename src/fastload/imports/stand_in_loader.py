@@ -1,4 +1,4 @@
-"""A loader that stands in for the stock one until a module is run."""
+"""A loader that stands in for the stock loader until a module is run."""
 
 TYPE_CHECKING = False  # what `typing` has under this name, without the import
 if TYPE_CHECKING:
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class StandInLoader:
-    """Seems to be the stock loader; gives it its place back before the module is run."""
+    """Looks like the stock loader, and puts it back in its place before the module is run."""
 
     def __init__(self, stock: "Any") -> None:
         self._stock = stock
@@ -21,7 +21,7 @@ class StandInLoader:
 
     @property  # type: ignore[misc]
     def __class__(self) -> "type[Any]":
-        """The class of the stock loader: programs ask `isinstance` what they have found."""
+        """The class of the stock loader, for programs that call `isinstance`."""
         return type(self._stock)
 
     def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
@@ -36,6 +36,6 @@ class StandInLoader:
 
     def _give_place_back(self, module: "ModuleType") -> "ModuleSpec":
         spec = module.__spec__
-        assert spec is not None  # noqa: S101 - the import system sets it, but the type says maybe
+        assert spec is not None  # noqa: S101 - for mypy: the import system has set it
         spec.loader = module.__loader__ = self._stock
         return spec

@@ -1,10 +1,10 @@
-"""`typing` compiles the text of each forward reference once while TensorFlow is imported.
+"""A memo for `typing`, so that it compiles each text of a forward reference only once.
 
-The generated operations of TensorFlow have some 18,000 references of a few dozen texts. A code
-object cannot be changed, so two references may share one.
+TensorFlow's generated operations have some 18,000 references, but only a few dozen texts. Code
+objects are immutable, so references may share them.
 
-No `from __future__` here, ever: `compile` takes over the futures of the module that calls it, and
-`typing` has none.
+This module must have no `from __future__`: `compile` inherits the future statements of the module
+that calls it, and `typing` has none.
 """
 
 TYPE_CHECKING = False  # what `typing` has under this name, without the import
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 _NAME = "compile"
-#: What `typing.ForwardRef` passes beside the text.
+#: What `typing.ForwardRef` passes to `compile` after the text.
 _OF_A_REFERENCE = ("<string>", "eval")
 
 
 def with_memo(work: "Callable[[], object]") -> None:
-    """Do *work* with a `compile` that remembers among the names of `typing`, if that is as known.
+    """Call *work* while `typing` has a `compile` with a memo, if `typing` is known to allow that.
 
-    The name is taken away afterwards, unless something else is bound to it by then.
+    The name is removed afterwards, unless something else has been bound to it meanwhile.
     """
     import typing
 
@@ -37,7 +37,7 @@ def with_memo(work: "Callable[[], object]") -> None:
 
 
 def _is_as_known(names: "dict[str, Any]") -> bool:
-    """Say whether references are compiled as they are up to Python 3.13."""
+    """Return whether `ForwardRef` compiles texts as in Python 3.13 and earlier."""
     init = getattr(vars(names["ForwardRef"]).get("__init__"), "__code__", None)
     return _NAME not in names and _NAME in getattr(init, "co_names", ())
 

@@ -1,7 +1,7 @@
-"""A bar on stderr while the weights are read for the first time: `FASTLOAD_PROGRESS=1`.
+"""A progress bar on stderr for the first pass over lazy weights: `FASTLOAD_PROGRESS=1`.
 
-It is plain text and has no thread: if a call fails half-way, no cursor stays hidden and no terminal
-stays taken.
+It has no thread: lending a weight draws it. A call that fails half-way leaves a line on the
+terminal, but neither a hidden cursor nor a stream that is redirected.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final
 
 from fastload.lazy_weights.budget import Budget
 from fastload.lazy_weights.lender import Lender
@@ -18,17 +18,18 @@ from fastload.lazy_weights.lending_plan import LazyWeight, Plan
 from fastload.lazy_weights.pages import Pages
 from fastload.lazy_weights.places import Wait
 
-#: A round that is over by then needs no bar.
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+#: A pass that takes no longer is not shown.
 _PATIENCE_S: Final = 1.0
-#: Between two pictures on a terminal, and between two lines in a file.
+#: The least time between two drawings on a terminal, and between two lines in a file.
 _PAUSE_S: Final = 0.1
 _PAUSE_IN_FILE_S: Final = 10.0
-_WIDTH: Final = 30
-_MIB: Final = 2**20
 
 
 class WatchedLender(Lender):
-    """A lender that shows how far the first round over its weights is."""
+    """A lender that shows the progress of the first pass over its weights."""
 
     def __init__(self, plan: Plan, budget: Budget, pages: Pages, besides: int = 0) -> None:
         super().__init__(plan, budget, pages, besides)
@@ -44,11 +45,11 @@ class WatchedLender(Lender):
 
 
 class FirstPass:
-    """The first round over the weights of a model, shown if it takes long.
+    """The first pass over the weights of a model, shown if it takes long.
 
     Args:
         plan: the weights.
-        now: gives seconds.
+        now: returns the time in seconds.
     """
 
     def __init__(self, plan: Plan, now: Callable[[], float] = time.monotonic) -> None:
@@ -56,46 +57,61 @@ class FirstPass:
         self._total = sum(self._left.values())
         self._first = self._latest = ""
         self._now, self._due_s = now, 0.0
-        self._is_shown = False
+        self._bar: Progress | None = None
         self._lock = threading.Lock()
 
     def goes_on(self, name: str) -> bool:
-        """Take down that a weight was lent, and show it; say whether there is more to come.
+        """Note that a weight was lent, show it if that is due, and say whether the pass goes on.
 
-        The round is over when all weights were lent, or when the first comes again after others: a
-        call may use but a part of a model.
+        The pass is over when all weights were lent, or when the first one is lent again after
+        others: a call may use only a part of a model.
         """
         with self._lock:
             if not self._first:
                 self._first, self._due_s = name, self._now() + _PATIENCE_S
-            is_second_round = name == self._first and self._latest not in {"", name}
+            is_second_pass = name == self._first and self._latest not in {"", name}
             self._left.pop(name, None)
             self._latest = name
-            goes_on = bool(self._left) and not is_second_round
+            goes_on = bool(self._left) and not is_second_pass
             try:
-                self._show(sys.stderr, goes_on=goes_on)
-            except (OSError, ValueError, AttributeError):  # it is closed, or there is none
+                self._show(goes_on=goes_on)
+            except (OSError, ValueError):  # stderr is closed
                 return False
             return goes_on
 
-    def _show(self, stream: TextIO, *, goes_on: bool) -> None:
-        """Write what is due; the cursor stays at the start of the line, for what others write."""
-        if goes_on and self._now() < self._due_s:
+    def _show(self, *, goes_on: bool) -> None:
+        is_due = self._now() >= self._due_s if goes_on else self._bar is not None
+        if not is_due or sys.stderr is None:
             return
-        if not goes_on and not self._is_shown:
-            return
-        line, is_terminal = self._line(), stream.isatty()
-        if not goes_on and is_terminal:
-            line = " " * len(line)
-        stream.write(f"\r{line}\r" if is_terminal else f"{line}\n")
-        stream.flush()
-        self._is_shown = True
-        self._due_s = self._now() + (_PAUSE_S if is_terminal else _PAUSE_IN_FILE_S)
+        bar = self._bar = self._bar or _started(self._total)
+        bar.update(bar.task_ids[0], completed=self._total - sum(self._left.values()))
+        if not bar.console.is_interactive:
+            bar.console.print(bar)
+        elif goes_on:
+            bar.refresh()
+        else:
+            bar.stop()
+        self._due_s = self._now() + (_PAUSE_S if bar.console.is_interactive else _PAUSE_IN_FILE_S)
 
-    def _line(self) -> str:
-        done = self._total - sum(self._left.values())
-        bar = "#" * (_WIDTH * done // self._total)
-        return (
-            f"fastload: reading weights [{bar:-<{_WIDTH}}] "
-            f"{done / _MIB:.0f} of {self._total / _MIB:.0f} MiB"
-        )
+
+def _started(total: int) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    # Not as a notebook's widget, for which packages may be missing.
+    console = Console(stderr=True, force_jupyter=False)
+    bar = Progress(
+        TextColumn("fastload: reading weights"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    bar.add_task("", total=total)
+    if console.is_interactive:
+        bar.start()
+        console.show_cursor()
+    return bar

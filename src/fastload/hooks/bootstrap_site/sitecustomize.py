@@ -1,6 +1,6 @@
-"""For a Python that reads no `.pth` file of fastload: `fastload run` puts this folder on its path.
+"""Start fastload where Python does not read its `.pth` file; `fastload run` sets the path to this.
 
-Python imports one `sitecustomize`, so the one that it would have imported comes after ours.
+Python imports one `sitecustomize` only, so this one then imports the next one on the path.
 """
 
 import sys
@@ -9,7 +9,7 @@ _HERE = __file__.rpartition("sitecustomize")[0].rstrip("/\\")
 
 
 def _give_way() -> None:
-    """Import the `sitecustomize` that comes after this one, if there is one."""
+    """Import the next `sitecustomize` on the path, if there is one."""
     from importlib.machinery import PathFinder
 
     sys.path[:] = [entry for entry in sys.path if entry.rstrip("/\\") != _HERE]

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastload.cli.output import as_json, print_json, print_line
-from fastload.cli.reporting import keras_choice
-from fastload.cli.units import shown_seconds
+from fastload.cli.options import as_json, keras_choice
+from fastload.cli.output import print_json, say, shown_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,21 +21,21 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("path")
 @click.option(
-    "--signature", help="The function to run; by default serving_default or the only one."
+    "--signature", help="The signature to run; by default serving_default, or the only one."
 )
 @click.option(
     "--inputs",
     required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A .npy array, a .npz archive by input name, or .json: nested lists, or a dict of them.",
+    help="A .npy array, a .npz archive by input name, or .json: nested lists, or these by name.",
 )
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to write: .npy for one output, .npz or .json for any; by default JSON is printed.",
+    help="Where to write: .npy for one output, else .npz or .json; by default JSON is printed.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), help="Run on that many rows at a time.")
-@click.option("--device", help="Where to run, as for tf.device.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Run on so many rows at a time.")
+@click.option("--device", help="The device to run on, as in tf.device.")
 @keras_choice
 @as_json
 def predict(  # noqa: PLR0913, PLR0917 - one for each option
@@ -54,7 +53,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     import fastload
     from fastload.cli.arrays import read_inputs, write_outputs, writer_of
 
-    write = writer_of(output) if output else None  # before anything takes time
+    write = writer_of(output) if output else None  # a wrong suffix fails before the load
     values = read_inputs(inputs)
     with redirect_stdout(sys.stderr):
         predictor = fastload.load_predictor(path, signature, device=device, keras=keras)
@@ -79,11 +78,9 @@ def _tell(outputs: Mapping[str, Any], output: Path | None, *, as_json: bool) -> 
         document = {"outcome": report.outcome, "reason": report.reason, "seconds": report.seconds}
     if output is None:
         document["outputs"] = plain_outputs(outputs)
-    if as_json:
-        print_json(document)
-    elif output is None:
+    if output is None and not as_json:
         print_json(document["outputs"])
-    else:
-        shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in outputs.items())
-        loaded = f"loaded in {shown_seconds(document['seconds'])}" if document else "loaded"
-        print_line(f"{output}: {shapes} ({loaded})")
+        return
+    shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in outputs.items())
+    loaded = f"loaded in {shown_seconds(document['seconds'])}" if document else "loaded"
+    say(document, [f"{output}: {shapes} ({loaded})"], as_json=as_json)

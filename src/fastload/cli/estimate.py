@@ -1,18 +1,18 @@
-"""`estimate`: what a model's weights need of a memory budget, before any load."""
+"""`estimate`: the memory that a model's weights need, before any load."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastload.cli.output import as_json, print_facts, say
+from fastload.cli.options import as_json, size
+from fastload.cli.output import facts, say, shown_size
 from fastload.cli.selection import located_cache, selected
-from fastload.cli.units import shown_size, size_bytes
 from fastload.errors import EntryNotFoundError
 
 if TYPE_CHECKING:
@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 @click.argument("path")
 @click.option(
     "--budget",
-    metavar="SIZE",
-    callback=size_bytes,
-    help="A memory budget (256MiB): whether it is enough, and what calls then read.",
+    type=size,
+    help="A memory budget (256MiB): say whether it is enough, and how much a call then reads.",
 )
 @click.pass_context
 @as_json
 def estimate(context: click.Context, path: str, budget: int | None, *, as_json: bool) -> None:
-    """Say what loading PATH lazily would need in memory. Nothing is loaded.
+    """Say how much memory loading PATH lazily would need. Nothing is loaded.
 
     The exit status is 1 if the budget is too small.
     """
@@ -44,16 +43,16 @@ def estimate(context: click.Context, path: str, budget: int | None, *, as_json: 
     if not plan.total_nbytes:
         raise EntryNotFoundError(f"{path!r} holds no weights of a Keras model")
     document = _document(path, plan, budget)
-    say(as_json=as_json, document=document, text=lambda: print_facts(_facts(document)))
+    say(document, facts(_facts(document)), as_json=as_json)
     context.exit(0 if budget is None or document["budget"]["is_enough"] else 1)
 
 
 def _weights(path: str) -> Iterable[WeightRef]:
-    """Return where each weight is in the twin or, where there is none, where it would be.
+    """Return where each weight is in the twin, or would be if there is no twin yet.
 
     Raises:
-        EntryNotFoundError: there is neither twin nor model, or the model takes TensorFlow.
-        BypassError: it is no model, or a damaged one.
+        EntryNotFoundError: there is neither twin nor model, or only TensorFlow can read the model.
+        BypassError: it is not a model, or a damaged one.
         CacheError: the twin is damaged.
     """
     from fastload.twin.index import read_index
@@ -68,7 +67,7 @@ def _weights(path: str) -> Iterable[WeightRef]:
 
 
 def _specs(path: str) -> list[WeightSpec]:
-    """Read names and shapes of weights from the model itself, none of their bytes."""
+    """Read names and shapes of the weights from the model itself, but none of their bytes."""
     from fastload.source.detect import detect
     from fastload.source.hdf5 import read_hdf5
     from fastload.source.keras_archive import read_keras_archive
@@ -78,7 +77,7 @@ def _specs(path: str) -> list[WeightSpec]:
     source = detect(path)
     if source.kind is SourceKind.SAVED_MODEL:
         raise EntryNotFoundError(
-            f"{path!r} has no twin yet, and only TensorFlow knows what a SavedModel holds. "
+            f"{path!r} has no twin yet, and only TensorFlow can tell the weights of a SavedModel. "
             f"Run `fastload warm {path}` first."
         )
     if source.kind is SourceKind.KERAS_HDF5:
@@ -89,9 +88,9 @@ def _specs(path: str) -> list[WeightSpec]:
 
 
 def _placed(spec: WeightSpec) -> WeightRef:
-    """Return where the twin would have a weight: at the start of a page, if it is as long as one.
+    """Return where the twin would have a weight: at the start of a page if it is at least as long.
 
-    Strings take no room in a budget, and how long they are only their values say.
+    Strings take nothing of a budget: their length is unknown before they are read.
     """
     from fastload.twin.format import WeightRef
     from fastload.twin.weights import STRING, stored_nbytes
@@ -127,7 +126,7 @@ def _budget_document(plan: Plan, budget: int) -> dict[str, Any]:
     }
 
 
-def _facts(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     largest, budget = document["largest_layer"], document["budget"]
     yield "Model", document["path"]
     yield "Weights", f"{document['weights']}, {shown_size(document['total_bytes'])}"
@@ -141,7 +140,7 @@ def _facts(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 def _verdict(budget: Mapping[str, Any]) -> str:
     if not budget["is_enough"]:
-        return "too small; a load would be refused"
+        return "too small; a load would fail"
     if budget["holds_all"]:
         return "holds all weights; nothing is read twice"
     return f"a call reads about {shown_size(budget['bytes_read_per_call'])}"

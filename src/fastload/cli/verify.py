@@ -1,4 +1,4 @@
-"""`verify`: the bytes of twins against the digests that they were written with."""
+"""`verify`: compare the bytes of twins with the digests that were taken when they were written."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fastload.cache.entry import StoredTwin, entries, remove
-from fastload.cli.output import as_json, described, line_of, print_line, say
+from fastload.cli.options import as_json
+from fastload.cli.output import described, line_of, say
 from fastload.cli.selection import SHOWN_DIGITS, entry_of, located_cache, selected
 from fastload.errors import CacheError, TwinCorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fastload.cache.directory import CacheDir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What reading all of a twin found.
+    """What was found when all of a twin was read.
 
     Attributes:
         twin: the file.
         damaged: weights whose bytes do not match their digests.
-        fault: why the twin cannot be read, as a JSON document has it, or None.
-        is_damaged: whether it is not what was written; a twin of another format version is not
-            damaged, but was not checked either.
-        removed: whether it was removed.
+        fault: why the twin cannot be read, as in a JSON document, or None.
+        is_damaged: its bytes are not those that were written. A twin of another format version
+            counts as not damaged, but was not checked either.
+        removed: it was removed.
     """
 
     twin: StoredTwin
@@ -39,7 +40,7 @@ class Checked:
 
     @property
     def is_intact(self) -> bool:
-        """True if all of it was read and is what was written."""
+        """True if all of it was read, and every byte is as it was written."""
         return not self.is_damaged and self.fault is None
 
 
@@ -67,12 +68,12 @@ def verify(
     chosen = entries(cache) if everything else selected(cache, words)
     checked = [_checked(cache, twin, removing=removing) for twin in chosen]
     document = {"cache": cache.root, "entries": [_document(each) for each in checked]}
-    say(as_json=as_json, document=document, text=lambda: _print(checked))
+    say(document, _text(checked), as_json=as_json)
     context.exit(0 if all(each.is_intact for each in checked) else 1)
 
 
 def _checked(cache: CacheDir, twin: StoredTwin, *, removing: bool) -> Checked:
-    """Check one twin; remove it if it is damaged and that was asked for."""
+    """Check one twin; remove it if it is damaged and *removing* is set."""
     damaged, fault, is_damaged = _read(twin)
     return Checked(
         twin=twin,
@@ -109,11 +110,11 @@ def _document(checked: Checked) -> dict[str, Any]:
     }
 
 
-def _print(checked: Iterable[Checked]) -> None:
+def _text(checked: Sequence[Checked]) -> Iterator[str]:
     for each in checked:
-        print_line(f"{each.twin.name[:SHOWN_DIGITS]}: {_verdict(each)}")
+        yield f"{each.twin.name[:SHOWN_DIGITS]}: {_verdict(each)}"
     if not checked:
-        print_line("Nothing to check")
+        yield "Nothing to check"
 
 
 def _verdict(checked: Checked) -> str:

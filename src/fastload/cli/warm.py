@@ -1,23 +1,32 @@
-"""`warm`: write twins now. The only verb that imports TensorFlow."""
+"""`warm`: write twins now, and compare them with stock loads on request."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fastload.cli.output import as_json, console, described, line_of, print_line, say
-from fastload.cli.reporting import keras_choice
-from fastload.cli.units import counted, shown_seconds, shown_size
+from fastload.cli.options import as_json, keras_choice
+from fastload.cli.output import (
+    console,
+    counted,
+    described,
+    line_of,
+    say,
+    shown_seconds,
+    shown_size,
+)
 from fastload.errors import FastloadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    from rich.text import Text
 
     from fastload.api.verify import Verification
     from fastload.report import LoadReport
@@ -29,13 +38,13 @@ _logger: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warmed:
-    """What came of one path.
+    """What was done for one path.
 
     Attributes:
         path: as it was given.
-        report: what was built, or None.
-        verification: how it compares with stock, where that was asked for.
-        fault: why there is no twin, or no comparison, as a JSON document has it; or None.
+        report: the report of `fastload.warm`, or None if it failed.
+        verification: how the twin compares with stock, if that was asked for.
+        fault: why there is no twin, or no comparison, as in a JSON document; or None.
     """
 
     path: str
@@ -45,7 +54,7 @@ class Warmed:
 
     @property
     def is_fine(self) -> bool:
-        """True if the twin is there and nothing that was compared differs."""
+        """True if there is a twin and nothing that was compared differs."""
         return self.fault is None and (self.verification is None or self.verification.is_equal)
 
 
@@ -64,16 +73,15 @@ def warm(
     as_json: bool,
 ) -> None:
     """Write the twin of the model at each PATH, so that no later load has to."""
-    with _progress(paths) as steps, redirect_stdout(sys.stderr):
-        warmed = [_warmed(path, keras, verify=verify) for path in steps]
+    with redirect_stdout(sys.stderr):
+        warmed = [_warmed(path, keras, verify=verify) for path in _with_progress(paths)]
     document = {"models": [_document(each) for each in warmed]}
-    say(as_json=as_json, document=document, text=lambda: _print(warmed))
+    say(document, _text(warmed), as_json=as_json)
     context.exit(0 if all(each.is_fine for each in warmed) else 1)
 
 
-@contextmanager
-def _progress(paths: Sequence[str]) -> Iterator[Iterable[str]]:
-    """Show on a terminal how far it is, and which model is being read."""
+def _with_progress(paths: Sequence[str]) -> Iterator[str]:
+    """Yield each path; a terminal shows which one is being read, and how many are left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
     screen = console(of_errors=True)
@@ -85,22 +93,14 @@ def _progress(paths: Sequence[str]) -> Iterator[Iterable[str]]:
     )
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task("", total=len(paths))
-        yield _steps(
-            paths, lambda path: bar.update(task, description=path), lambda: bar.advance(task)
-        )
-
-
-def _steps(
-    paths: Iterable[str], begin: Callable[[str], None], end: Callable[[], None]
-) -> Iterator[str]:
-    for path in paths:
-        begin(path)
-        yield path
-        end()
+        for path in paths:
+            bar.update(task, description=path)
+            yield path
+            bar.advance(task)
 
 
 def _warmed(path: str, keras: KerasChoice, *, verify: bool) -> Warmed:
-    """Write the twin of one model; an error is noted, and the other models have their turn."""
+    """Write the twin of one model; an error is recorded, and does not keep others from theirs."""
     import fastload
 
     report = None
@@ -109,8 +109,7 @@ def _warmed(path: str, keras: KerasChoice, *, verify: bool) -> Warmed:
         verification = _verified(path, keras) if verify else None
     except FastloadError as error:
         return Warmed(path=path, report=report, fault=described(error))
-    except Exception as error:
-        # Whatever Keras raises, the next model has its turn.
+    except Exception as error:  # Keras may raise anything
         _logger.debug("%s cannot be warmed", path, exc_info=True)
         return Warmed(path=path, report=report, fault=described(error))
     return Warmed(path=path, report=report, verification=verification)
@@ -144,12 +143,13 @@ def _verification_document(verification: Verification) -> dict[str, Any]:
     }
 
 
-def _print(warmed: Iterable[Warmed]) -> None:
+def _text(warmed: Iterable[Warmed]) -> Iterator[Text | str]:
+    from rich.text import Text
+
     for each in warmed:
-        print_line(f"{each.path}: {_verdict(each)}", style=None if each.is_fine else "red")
+        yield Text(f"{each.path}: {_verdict(each)}", style="" if each.is_fine else "red")
         if each.verification is not None:
-            for line in _comparison(each.verification):
-                print_line(f"    {line}")
+            yield from (f"    {line}" for line in _comparison(each.verification))
 
 
 def _verdict(warmed: Warmed) -> str:
@@ -158,14 +158,14 @@ def _verdict(warmed: Warmed) -> str:
     report = warmed.report
     if report is None:
         return "nothing was done"
-    done = "written" if report.outcome.value == "miss" else "was there"
+    done = "written" if report.outcome.value == "miss" else "was there already"
     size = shown_size(report.size_bytes)
     note = f"; {report.reason}" if report.reason else ""
     return f"twin {done} ({size} of weights, {shown_seconds(report.seconds)}){note}"
 
 
 def _comparison(verification: Verification) -> Iterator[str]:
-    """Yield what the comparison with stock found, line by line."""
+    """Yield the result of the comparison with stock, line by line."""
     differences = (*verification.weight_differences, *verification.output_differences)
     if not verification.weight_differences:
         yield f"{counted(verification.weight_count, 'weight')} equal to stock's, bit for bit"
@@ -178,7 +178,7 @@ def _comparison(verification: Verification) -> Iterator[str]:
     if len(differences) > _SHOWN_DIFFERENCES:
         yield f"and {len(differences) - _SHOWN_DIFFERENCES} more differences"
     if not verification.compiled:
-        yield "both loaded with compile=False: the stock loader cannot compile it"
+        yield "both loaded with compile=False, because the stock loader cannot compile this model"
     ratio = verification.stock_seconds / max(verification.hit_seconds, 1e-6)
     yield (
         f"stock {shown_seconds(verification.stock_seconds)}, "

@@ -1,4 +1,4 @@
-"""`doctor`: what this Python, its TensorFlow and its cache make of fastload."""
+"""`doctor`: whether fastload works with this Python, its TensorFlow and its cache."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,15 +15,17 @@ import click
 
 import fastload
 from fastload.cache.mounts import is_network_filesystem
-from fastload.cli.output import Column, as_json, print_facts, print_line, print_table, say
-from fastload.cli.running import find_pth
+from fastload.cli.options import as_json
+from fastload.cli.output import facts, say, shown_size, table
+from fastload.cli.run import find_pth
 from fastload.cli.selection import located_cache
-from fastload.cli.units import shown_size
 from fastload.errors import CacheError
 from fastload.flags import DEFER, DISABLE, LAZY_IMPORT, OPT_IN, flag
 from fastload.imports.expected_tensorflow import expected
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from fastload.hooks.diagnosis import Diagnosis
 
 _DISTRIBUTIONS: Final = (
@@ -41,13 +43,13 @@ _DISTRIBUTIONS: Final = (
 @click.argument("modules", metavar="[MODULE]...", nargs=-1)
 @as_json
 def doctor(modules: Sequence[str], *, as_json: bool) -> None:
-    """Say what works here, and which names of MODULEs would escape a late `install()`."""
+    """Say what works here, and which names in MODULEs a late `install()` would not reach."""
     from fastload.hooks.diagnosis import diagnose
 
-    surroundings = _surroundings()  # before the hooks change the environment
+    document = _surroundings()  # before the hooks change the environment
     found = diagnose(modules)
-    document = {**surroundings, **_hooks(found)}
-    say(as_json=as_json, document=document, text=lambda: _print(document))
+    document |= _hooks(found)
+    say(document, _text(document), as_json=as_json)
     sys.exit(0 if found.is_well and document["cache"]["fault"] is None else 1)
 
 
@@ -67,7 +69,7 @@ def _surroundings() -> dict[str, Any]:
     }
 
 
-def _versions() -> Iterable[tuple[str, str]]:
+def _versions() -> Iterator[tuple[str, str]]:
     for name in _DISTRIBUTIONS:
         try:
             yield name, metadata.version(name)
@@ -76,7 +78,7 @@ def _versions() -> Iterable[tuple[str, str]]:
 
 
 def _cache() -> dict[str, Any]:
-    """Make the cache folder as a load would, and say what is wrong with it."""
+    """Create the cache folder as a load would, and say what is wrong with it."""
     cache = located_cache()
     fault = None
     try:
@@ -110,23 +112,19 @@ def _hooks(found: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _print(document: Mapping[str, Any]) -> None:
-    print_facts(_facts(document))
-    print_line("\nStock functions that calls are taken from")
-    print_table(
-        (Column(title="Function", folds=True), Column(title="State")),
-        ((each["function"], each["state"]) for each in document["functions"]),
-    )
+def _text(document: Mapping[str, Any]) -> Iterator[str | Table]:
+    yield from facts(_facts(document))
+    yield "\nStock functions that fastload stands in for"
+    rows = ((each["function"], each["state"]) for each in document["functions"])
+    yield table(rows, "Function", "State", folds="Function")
     for each in document["names"]:
-        served = (
-            "served all the same" if each["served"] else "NOT served: import it after install()"
-        )
-        print_line(f"{each['name']} was taken before: {served}")
+        served = "served anyway" if each["served"] else "NOT served: import it after install()"
+        yield f"{each['name']} was bound before install(): {served}"
     for name, reason in document["not_imported"].items():
-        print_line(f"{name} cannot be imported: {reason}")
+        yield f"{name} cannot be imported: {reason}"
 
 
-def _facts(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     opt_in, cache = document["opt_in"], document["cache"]
     yield "fastload", f"{document['fastload']} in {Path(fastload.__file__).parent}"
     yield "Python", document["python"]
@@ -150,5 +148,5 @@ def _deferred(deferral: Mapping[str, Any]) -> str:
     if not deferral["asked"]:
         return "off: predictors import TensorFlow as a whole"
     if not deferral["is_known"]:
-        return "without effect: only imports of TensorFlow 2.15 and 2.21 without plug-ins are known"
-    return "on: predictors start the part of TensorFlow that they need"
+        return "no effect: works only with TensorFlow 2.15 and 2.21 without plug-ins"
+    return "on: predictors import only the part of TensorFlow that they need"

@@ -1,0 +1,45 @@
+"""`prune`: remove what serves nobody any more, and twins that are too old or too many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from fastload.cache import eviction
+from fastload.cache.eviction import PruneReport
+from fastload.cli.options import age, as_json, dry_run, size
+from fastload.cli.output import counted, say, shown_size
+from fastload.cli.rm import removed_document, removed_text
+from fastload.cli.selection import located_cache
+
+
+@click.command()
+@click.option("--max-size", type=size, help="Keep the twins used last, up to this size (5GiB).")
+@click.option("--older-than", type=age, help="Remove twins unused for so long (30d).")
+@dry_run
+@as_json
+def prune(max_size: int | None, older_than: float | None, *, dry_run: bool, as_json: bool) -> None:
+    """Remove leftovers of ended processes and gone models; with an option also old twins."""
+    cache = located_cache()
+    report = eviction.prune(
+        cache, max_size_bytes=max_size, older_than_s=older_than, dry_run=dry_run
+    )
+    document = {
+        "cache": cache.root,
+        "dry_run": dry_run,
+        **removed_document(report.twins),
+        "leftovers": list(report.leftovers),
+        "freed_bytes": report.freed_bytes,
+        "kept_bytes": report.kept_bytes,
+    }
+    say(document, _text(report, dry_run=dry_run), as_json=as_json)
+
+
+def _text(report: PruneReport, *, dry_run: bool) -> Iterator[str]:
+    if report.twins:
+        yield from removed_text(report.twins, dry_run=dry_run)
+    verb = "Would free" if dry_run else "Freed"
+    gone = f"{counted(len(report.twins), 'twin')}, {counted(len(report.leftovers), 'leftover')}"
+    yield f"{verb} {shown_size(report.freed_bytes)} ({gone})"
+    yield f"Twins that stay: {shown_size(report.kept_bytes)}"
