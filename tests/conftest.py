@@ -15,6 +15,7 @@ from tests.small_models import (
     SAVED_MODEL,
     Form,
     SavedModel,
+    by_format,
     copy_model,
     functional_model,
     save,
@@ -57,9 +58,9 @@ def saved_once(tmp_path_factory: pytest.TempPathFactory) -> SavedOnce:
     return path_of
 
 
-@pytest.fixture(params=FORMS, ids=lambda form: form.id)
+@pytest.fixture(params=[by_format(form) for form in FORMS])
 def model(request: pytest.FixtureRequest, saved_once: SavedOnce, tmp_path: Path) -> SavedModel:
-    """A functional model in each form, for this test alone."""
+    """A functional model for this test alone: a SavedModel, a `.keras`; in a full run each form."""
     return _own_copy(request.param, saved_once, tmp_path)
 
 
