@@ -24,10 +24,13 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint format types imports docs bench clean
+.PHONY: help interpreter demo test slow lint format types imports docs bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+interpreter:  ## print the Python that the environment is made with
+	@echo $(PYTHON)
 
 demo: $(VENV)/.installed  ## load a published SavedModel with stock and with fastload, and compare
 	$(BIN)/python -m benchmarks.demo
