@@ -245,7 +245,7 @@ def lazy(session: nox.Session) -> None:
         _, rounds = given[place : place + 2]
         del given[place : place + 2]
     session.env["FASTLOAD_LAZY_ROUNDS"] = rounds
-    session.run("pytest", "tests/process/test_lazy_fuzz.py", "--timeout", "0", *given)
+    session.run("pytest", "tests/process/test_lazy_fuzz.py", "--timeout", "0", *ALL, *given)
 
 
 @nox.session(python=interpreter("3.11"))
