@@ -9,11 +9,14 @@ PYTHON ?= $(shell for name in $(CANDIDATES); do \
 
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 TF_VERSION := 2.21.*
+# Two workers; the tests of one file run in one of them.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+# CPU minutes that `make test` may take, on two cores that take a second for the loop of .ci/timing.py.
+TEST_MINUTES := 14
 
 export UV_PYTHON_DOWNLOADS := never
-export UV_LINK_MODE ?= copy
 # No accelerator is used, and TensorFlow says less while it finds none.
 export CUDA_VISIBLE_DEVICES :=
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -21,19 +24,22 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint format types imports docs bench clean
+.PHONY: help interpreter demo test slow lint format types imports docs bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
+interpreter:  ## print the Python that the environment is made with
+	@echo $(PYTHON)
+
 demo: $(VENV)/.installed  ## load a published SavedModel with stock and with fastload, and compare
 	$(BIN)/python -m benchmarks.demo
 
-test: $(VENV)/.installed  ## run the tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/.installed  ## run the tests that go before every commit (PYTEST_ARGS="-k lazy")
+	$(BIN)/python .ci/timing.py --budget $(TEST_MINUTES) "make test" $(PYTEST) $(PYTEST_ARGS)
 
 slow: $(VENV)/.installed  ## run the tests that take minutes each
-	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	$(PYTEST) -m slow $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed  ## check style and formatting
 	$(BIN)/ruff check .

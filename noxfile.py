@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,10 +51,10 @@ def _prepare(session: nox.Session) -> None:
 def _install_tensorflow(session: nox.Session, version: str) -> None:
     """Install the project with TensorFlow *version*, and tf-keras where Keras is 3."""
     needs = (f"tensorflow-cpu=={version}.*", *PINS_OF.get(version, ()))
-    session.install("--compile-bytecode", "--group", "test", "-e", ".", *needs)
+    session.install("--group", "test", "-e", ".", *needs)
     if version == NEWEST and not str(session.python).endswith(WITHOUT_TF_KERAS):
         # tf-keras asks for `tensorflow`, which would be installed over `tensorflow-cpu`.
-        session.install("--compile-bytecode", "--no-deps", f"tf-keras=={version}.*")
+        session.install("--no-deps", f"tf-keras=={version}.*")
 
 
 @nox.session
@@ -100,10 +101,16 @@ def on_each_tensorflow(job: Callable[[nox.Session, str], None]) -> None:
         nox.session(run, name=name, python=[interpreter(each) for each in pythons])
 
 
+#: Two workers of pytest-xdist; `-- -n 0` for none.
+IN_TWO = ("pytest", "-n", "2", "--dist", "loadgroup")
+#: With every mark: what is slow, what is said of one more format, and the whole zoo.
+ALL = ("-m", "")
+
+
 @on_each_tensorflow
 def tests(session: nox.Session, _version: str) -> None:
     """Run the tests on this TensorFlow."""
-    session.run("pytest", *session.posargs)
+    session.run(*IN_TWO, *session.posargs)
 
 
 #: What says something of Keras 3 without TensorFlow.
@@ -116,31 +123,59 @@ def backends(session: nox.Session, backend: str) -> None:
     """Run what concerns Keras 3 on another backend, where no TensorFlow is installed."""
     _prepare(session)
     session.env["KERAS_BACKEND"] = backend
-    session.install("--compile-bytecode", "--group", "test", "-e", f".[{backend}]")
-    session.run("pytest", *ON_BACKENDS, "-k", "backends or keras3", *session.posargs)
+    session.install("--group", "test", "-e", f".[{backend}]")
+    session.run(*IN_TWO, *ON_BACKENDS, "-k", "backends or keras3", *session.posargs)
 
 
 @nox.session(python=interpreter("3.10"))
 def tests_min(session: nox.Session) -> None:
     """Run the tests on the lowest versions that pyproject.toml allows."""
     _prepare(session)
-    lowest = ("--compile-bytecode", "--resolution", "lowest-direct")
-    session.install(*lowest, "-e", ".[tensorflow-cpu]")
+    session.install("--resolution", "lowest-direct", "-e", ".[tensorflow-cpu]")
     session.install("--group", "test")
-    session.run("pytest", *session.posargs)
+    session.run(*IN_TWO, *session.posargs)
 
 
 @on_each_tensorflow
 def contract(session: nox.Session, _version: str) -> None:
     """Compare every model of the zoo, in every format and state, with the stock loaders."""
-    session.run("pytest", "tests/contract", "-m", "zoo or not zoo", *session.posargs)
+    session.env["ZOO_GROUPS"] = "2"
+    session.run(*IN_TWO, "tests/contract", *ALL, *session.posargs)
+
+
+#: What `full` runs: sessions, and arguments for them.
+FULL = (
+    ([f"contract-{version}" for version in PYTHONS_OF], []),
+    ([f"tests-{NEWEST}"], [*ALL, "--ignore", "tests/contract"]),
+    (
+        [*(f"tests-{version}" for version in PYTHONS_OF if version != NEWEST), "tests_min"],
+        ["--ignore", "tests/contract"],
+    ),
+    (["backends"], [*ALL]),
+    (["upstream"], ["--quick"]),
+    (["kill", "docs", "build"], []),
+)
+
+
+@nox.session(venv_backend="none")
+def full(session: nox.Session) -> None:
+    """Run all that is proved, on all versions, which takes hours; `-- 1` begins with part 1."""
+    first = int(session.posargs[0]) if session.posargs else 0
+    failed = []
+    for number, (names, arguments) in enumerate(FULL[first:], first):
+        command = [sys.executable, "-m", "nox", "--session", *names, "--", *arguments]
+        session.log(f"part {number}: {' '.join(command)}")
+        if subprocess.run(command, check=False).returncode:
+            failed.append(number)
+    if failed:
+        session.error(f"these parts failed: {failed}")
 
 
 @nox.session(python=interpreter("3.10"))
 def deepcell(session: nox.Session) -> None:
     """Have DeepCell's Mesmer segment with mapped models, on the TensorFlow 2.8 that it brings."""
     _prepare(session)
-    session.install("--compile-bytecode", "--group", "test", "-e", ".", "deepcell-cpu==0.12.10")
+    session.install("--group", "test", "-e", ".", "deepcell-cpu==0.12.10")
     session.env["DEEPCELL_MODELS"] = str(_deepcell_models(session))
     session.run("pytest", "tests/applications/test_deepcell.py", *session.posargs)
     session.notify("deepcell_keras3")
@@ -151,7 +186,7 @@ def deepcell_keras3(session: nox.Session) -> None:
     """Open what `deepcell` left in Keras 3 alone, with a port of DeepCell's layer."""
     _prepare(session)
     newest = f"tensorflow-cpu=={NEWEST}.*"
-    session.install("--compile-bytecode", "--group", "test", "-e", ".", newest)
+    session.install("--group", "test", "-e", ".", newest)
     session.env["DEEPCELL_MODELS"] = str(_deepcell_models(session))
     session.run("pytest", "tests/applications/test_deepcell_keras3.py", *session.posargs)
 
@@ -171,8 +206,8 @@ def applications(session: nox.Session) -> None:
     _prepare(session)
     _install_tensorflow(session, "2.15")
     needs = ("sleepecg==0.5.6", "numpy<2", "gunicorn>=20", "joblib>=1.2", *BASIC_PITCH_NEEDS)
-    session.install("--compile-bytecode", *needs)
-    session.install("--compile-bytecode", "--no-deps", "basic-pitch==0.4.0")
+    session.install(*needs)
+    session.install("--no-deps", "basic-pitch==0.4.0")
     session.run("pytest", "tests/applications", *session.posargs)
 
 
@@ -181,7 +216,7 @@ def published(session: nox.Session) -> None:
     """Open published Keras 2 models where there is only Keras 3; write docs/migration.md."""
     _prepare(session)
     newest = f"tensorflow-cpu=={NEWEST}.*"
-    session.install("--compile-bytecode", "--group", "test", "-e", ".", newest, "scipy")
+    session.install("--group", "test", "-e", ".", newest, "scipy")
     # Apart, for the processes alone that ask what Keras 2 makes of a file.
     keras2 = Path(session.virtualenv.location, "keras2")
     session.install("--no-deps", "--target", str(keras2), f"tf-keras=={NEWEST}.*")
@@ -210,7 +245,7 @@ def lazy(session: nox.Session) -> None:
         _, rounds = given[place : place + 2]
         del given[place : place + 2]
     session.env["FASTLOAD_LAZY_ROUNDS"] = rounds
-    session.run("pytest", "tests/process/test_lazy_fuzz.py", "--timeout", "0", *given)
+    session.run("pytest", "tests/process/test_lazy_fuzz.py", "--timeout", "0", *ALL, *given)
 
 
 @nox.session(python=interpreter("3.11"))
@@ -218,7 +253,7 @@ def upstream(session: nox.Session) -> None:
     """Run the tests of Keras and others with and without FASTLOAD=1; each must end the same."""
     _prepare(session)
     _install_tensorflow(session, NEWEST)
-    session.install("--compile-bytecode", "--group", "upstream")
+    session.install("--group", "upstream")
     # They ask for `tensorflow` too, and the second for versions of years ago.
     session.install("--no-deps", "tensorflow-recommenders>=0.7.7", "tf-agents>=0.19")
     session.run("python", "-m", "tests.upstream", *session.posargs)

@@ -15,19 +15,31 @@ from tests.small_models import (
     SAVED_MODEL,
     Form,
     SavedModel,
+    by_format,
     copy_model,
     functional_model,
     save,
     sequential_model,
 )
+from tests.timing import pytest_runtest_protocol
+
+__all__ = ["pytest_runtest_protocol"]
 
 # Before anything imports TensorFlow: the tests are about bits, which differ between devices.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-SRC = Path(__file__).resolve().parents[1] / "src"
+TESTS = Path(__file__).resolve().parent
+SRC = TESTS.parent / "src"
 SavedOnce = Callable[..., Path]
 RunPython = Callable[..., str]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one worker of pytest-xdist, but for those with a group."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(TESTS))))
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +58,9 @@ def saved_once(tmp_path_factory: pytest.TempPathFactory) -> SavedOnce:
     return path_of
 
 
-@pytest.fixture(params=FORMS, ids=lambda form: form.id)
+@pytest.fixture(params=[by_format(form) for form in FORMS])
 def model(request: pytest.FixtureRequest, saved_once: SavedOnce, tmp_path: Path) -> SavedModel:
-    """A functional model in each form, for this test alone."""
+    """A functional model for this test alone: a SavedModel, a `.keras`; in a full run each form."""
     return _own_copy(request.param, saved_once, tmp_path)
 
 

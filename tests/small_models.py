@@ -51,6 +51,18 @@ KERAS2_ARCHIVE = Form(generation=2, suffix=".keras")
 KERAS3_HDF5 = Form(generation=3, suffix=".h5")
 KERAS3_ARCHIVE = Form(generation=3, suffix=".keras")
 FORMS = (SAVED_MODEL, KERAS2_HDF5, KERAS2_ARCHIVE, KERAS3_HDF5, KERAS3_ARCHIVE)
+#: Those that stand for all where the format says little.
+USUAL_FORMS = (SAVED_MODEL, KERAS3_ARCHIVE)
+
+
+def by_format(form: Form, *others: str, is_usual: bool = True) -> Any:
+    """Return a parameter, with *others* beside it, that a full run alone takes if it is unusual."""
+    marks = () if is_usual and form in USUAL_FORMS else pytest.mark.full
+    return pytest.param(form, *others, id="-".join([form.id, *others]), marks=marks)
+
+
+#: For tests of the fixture `model` to which the format matters.
+in_each_form = pytest.mark.parametrize("model", FORMS, ids=lambda form: form.id, indirect=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

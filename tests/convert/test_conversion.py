@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ sys.path.insert(0, sys.argv[1])
 import elsewhere
 inputs = elsewhere.keras.Input((4,))
 model = elsewhere.keras.Model(inputs, elsewhere.Twice(name="mine")(inputs))
-model.save(sys.argv[2])
+for path in sys.argv[2:]: model.save(path)
 """
 CONVERT = """
 import json, sys
@@ -170,16 +171,32 @@ print(json.dumps([sorted(loaded & {"elsewhere", "keras", "tf_keras"}), len(funct
 """
 
 
+@pytest.fixture(scope="module")
+def custom_models(
+    run_python: RunPython, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Form], Path]:
+    """Give a model with a custom layer; its module is beside it."""
+
+    def model(form: Form) -> Path:
+        folder = tmp_path_factory.getbasetemp() / f"custom{form.generation}"
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "elsewhere.py").write_text(CUSTOM_MODULE.format(package=form.package))
+            forms = [each for each in FORMS if each.generation == form.generation]
+            run_python(SAVE_CUSTOM, folder, *(folder / f"m{each.suffix}" for each in forms))
+        return folder / f"m{form.suffix}"
+
+    return model
+
+
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.id)
 def test_a_conversion_imports_no_class_and_runs_no_function(
-    form: Form, run_python: RunPython, tmp_path: Path
+    form: Form, custom_models: Callable[[Form], Path], run_python: RunPython, tmp_path: Path
 ) -> None:
     """The module of the custom layer can be imported, and stays unimported, as Keras does."""
-    (tmp_path / "elsewhere.py").write_text(CUSTOM_MODULE.format(package=form.package))
-    path = tmp_path / f"m{form.suffix}"
-    run_python(SAVE_CUSTOM, tmp_path, path)
+    path = custom_models(form)
     generation = f"keras{form.generation}"
-    printed = run_python(CONVERT, tmp_path, path, tmp_path / "twin.h5", generation)
+    printed = run_python(CONVERT, path.parent, path, tmp_path / "twin.h5", generation)
     loaded, functions = json.loads(printed.splitlines()[-1])
 
     assert "elsewhere" not in loaded

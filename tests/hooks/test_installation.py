@@ -37,7 +37,7 @@ NAMES = (
     "tf_keras.models.load_model",
     "tf_keras.saving.load_model",
 )
-CYCLES = 1000
+CYCLES = 400
 THREADS = 4
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.hooks.conftest import START_FILE, RunOpted, plain_environment
-from tests.small_models import SavedModel
+from tests.small_models import FORMS, KERAS3_ARCHIVE, SavedModel, by_format
 
 #: What `FASTLOAD=1` may import into a program that has nothing to do with models.
 OWN_MODULES = {"fastload", "fastload.flags", "fastload.hooks", "fastload.hooks.bootstrap"}
@@ -17,10 +17,11 @@ MODULES = "import sys; print(*sys.modules)"
 LOAD = """
 import sys
 {importing}
-print(type(load(sys.argv[1])).__module__.partition(".")[0])
-import fastload
-report = fastload.last_load()
-print(report and report.outcome.value)
+for _ in range(2):
+    print(type(load(sys.argv[1])).__module__.partition(".")[0])
+    import fastload
+    report = fastload.last_load()
+    print(report and report.outcome.value)
 """
 IMPORTING = {
     "from": "from {package}.models import load_model as load",
@@ -69,7 +70,16 @@ def test_looking_for_tensorflow_starts_nothing(run_opted: RunOpted) -> None:
     assert run_opted(program) == "True True\nFalse False"
 
 
-@pytest.mark.parametrize("importing", IMPORTING)
+@pytest.mark.parametrize(
+    ("model", "importing"),
+    [
+        # Each way to import a `.keras`, and each of the usual forms one way.
+        by_format(form, importing, is_usual=form == KERAS3_ARCHIVE or importing == "from")
+        for form in FORMS
+        for importing in IMPORTING
+    ],
+    indirect=["model"],
+)
 def test_a_program_is_served(
     importing: str, model: SavedModel, cache_root: Path, run_opted: RunOpted
 ) -> None:
@@ -78,14 +88,14 @@ def test_a_program_is_served(
     if importing == "saving" and not hasattr(saving, "load_model"):
         pytest.skip("this Keras has no such name")
 
-    assert run_opted(program, model.path).split() == [model.form.package, "miss"]
-    assert run_opted(program, model.path).split() == [model.form.package, "hit"]
+    package = model.form.package
+    assert run_opted(program, model.path).split() == [package, "miss", package, "hit"]
 
 
 def test_disable_wins(archive: Path, run_opted: RunOpted) -> None:
     program = LOAD.format(importing="from keras.models import load_model as load")
 
-    assert run_opted(program, archive, FASTLOAD_DISABLE="1").split() == ["keras", "None"]
+    assert run_opted(program, archive, FASTLOAD_DISABLE="1").split() == ["keras", "None"] * 2
 
 
 def test_a_value_that_means_nothing_is_told_and_ignored(run_opted: RunOpted) -> None:

@@ -115,7 +115,7 @@ def test_programs_print_the_same(saved_once: SavedOnce, tmp_path: Path) -> None:
     compare(saved_once, tmp_path, QUICK)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
 @pytest.mark.parametrize("programs", [WITH_A_RESULT, WITH_THE_PACKAGE], ids=["result", "package"])
 def test_each_first_touch_prints_the_same(

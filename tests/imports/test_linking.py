@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,16 +44,18 @@ def program(text: str, before: str = "", processors: int = 2) -> str:
     return START.format(before=before, processors=processors) + text
 
 
-@pytest.fixture
-def model(tmp_path: Path, cache_root: Path) -> str:
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A SavedModel with all in the cache that later processes use."""
-    del cache_root
-    path = save_signed("dense", tmp_path / "model")
-    fastload.warm(path)
-    return path
+    folder = tmp_path_factory.mktemp("linking")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASTLOAD_CACHE_DIR", str(folder / "cache"))
+        path = save_signed("dense", folder / "model")
+        fastload.warm(path)
+        yield path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def as_ever(model: str, run_python: RunPython) -> str:
     """What a prediction is where Python links."""
     return run_python(program(PREDICT, processors=1), model).split()[2]

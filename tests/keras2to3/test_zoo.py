@@ -62,7 +62,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
         for each in entries
         if paths.get(each.name)
     ]
-    done = _run("migration/worker.py", {"jobs": jobs, "folder": str(folder)}, folder, "migrated")
+    done = _run("keras2to3/worker.py", {"jobs": jobs, "folder": str(folder)}, folder, "migrated")
     return {line["name"]: line for line in done}
 
 

@@ -27,6 +27,7 @@ BUDGET = BUDGETS[SIZE]
 CALLS = [Call(how=how) for how in (CALL, PREDICT) for _ in range(2)]
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not has_pagemap(), reason="the system does not tell what is in memory"),
     pytest.mark.skipif(version("keras") < "3", reason="benchmarks take Keras 3 or tf-keras"),
 ]
