@@ -49,8 +49,9 @@ def restore(opened: Opened, clock: PhaseClock) -> Loaded | None:
         BypassError: TensorFlow or Keras is not as expected, or a custom class is missing.
         MemoryBudgetError: the budget is smaller than the model's largest layer.
     """
-    request, reason = opened.plan.request, _unproved(opened)
+    request = opened.plan.request
     with clock.phase("restore"), dropping_corrupt(opened.plan.identity.entry):
+        reason = _unproved(opened)
         # Imported here, as below: each kind of load does without the modules of the others.
         if isinstance(request, ObjectsRequest):
             from fastload.runtime.saved_model.objects import restore_saved_model
