@@ -7,6 +7,6 @@
 - `stock`: the stock loaders
 - `answer`: the stages in order, and the one fallback; `account`: the report of a load
 
-In: a `Request`. Out: what the stock loader would return. Nothing here imports TensorFlow or Keras, or
-knows how they are driven: `runtime` does.
+In: a `Request`. Out: what the stock loader would return. Nothing here imports TensorFlow or Keras,
+or knows how they are driven: `runtime` does.
 """
