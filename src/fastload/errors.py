@@ -207,9 +207,6 @@ class MissingTensorFlowError(FastloadError, ImportError):
         super().__init__(missing)
         self.missing = missing
 
-    def __str__(self) -> str:
-        return f"[{self.code}] {self.explanation()}"
-
     def explanation(self) -> str:
         extra = "legacy" if self.missing == "tf_keras" else "tensorflow"
         alternative = "" if extra == "legacy" else " (or 'tf-fastload[tensorflow-cpu]')"
@@ -294,9 +291,6 @@ class MemoryBudgetError(FastloadError, MemoryError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.purpose, self.limit, self.needed)
-
-    def __str__(self) -> str:
-        return f"[{self.code}] {self.explanation()}"
 
     def explanation(self) -> str:
         return (
