@@ -19,7 +19,7 @@ from fastload.traces.tf_trace import Mark, NotKeptError
 
 _COVERED: Final = frozenset({"Functional", "Sequential"})
 _COUNTER: Final = "_predict_counter"
-#: What a call leaves on layers, and no later call looks at.
+#: What a call leaves on layers, and no later call reads.
 _MARKS: Final = (
     "_called",
     "_dropout_mask",
@@ -29,7 +29,7 @@ _MARKS: Final = (
 )
 #: What `predict` itself sets on a model, before its function is traced.
 _OF_PREDICT: Final = frozenset({"_jit_compile", "history", "predict_function", "stop_predicting"})
-#: Where Keras and TensorFlow keep books on what is set; and what is looked at on its own.
+#: Where Keras and TensorFlow keep books on what is set; and what is compared on its own.
 _BOOKS: Final = frozenset(
     {
         *_MARKS,
@@ -72,7 +72,7 @@ class ModelState:
         Raises:
             UnsupportedRuntimeError: Keras is not as expected.
         """
-        # Of the class: to look at a property of the model may change the model.
+        # Of the class: accessing a property of the model may change the model.
         require(type(model), ["_flatten_layers", "weights"])
         if not {"predict_function", "_jit_compile"} <= vars(model).keys():
             raise UnsupportedRuntimeError("a model lacks what predict sets on it")

@@ -3,8 +3,8 @@
 When a function first runs, Grappler rewrites its graph: half of the time to a network's first
 prediction. The graph that TensorFlow then executes can be asked for. A function with that graph as
 its body, run with Grappler off, executes the same graph, node by node: the same kernels on the same
-values, so the same bits. That holds for as long as all that Grappler looks at is the same: see
-`conditions`. docs/decisions/0019-optimized-functions.md has the measurements, and what is refused.
+values, so the same bits. That holds for as long as all that Grappler depends on is the same: see
+`conditions`. docs/decisions/0019-optimized-functions.md has the measurements, and what is left out.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def optimized(
         weights: its values after the inputs.
 
     Returns:
-        The function; None if this is no time to find out.
+        The function; None if TensorFlow cannot be asked now.
 
     Raises:
         NotFlatError: what the optimizers leave cannot be kept.
@@ -80,19 +80,19 @@ def optimized_definition(definition: Any, tensors: Sequence[Any], config: bytes)
         config: how it is run: a serialized `ConfigProto`.
 
     Raises:
-        NotFlatError: there is none without loops and calls, or this is no time to find out.
+        NotFlatError: there is none without loops and calls, or TensorFlow cannot be asked now.
         UnsupportedRuntimeError: TensorFlow is not as expected.
     """
     found = _found(FlatFunction.of_definition(definition), tensors, config)
     if found is None:
-        raise NotFlatError("this is no time to ask for its graph")
+        raise NotFlatError("TensorFlow cannot be asked for its graph now")
     *called, own = map(_message, found.function.definitions)
     if called or any(node.op in _TAKEN_APART for node in own.node_def):
         raise NotFlatError("it has loops or calls functions")
     if _effects(own.node_def) != _effects(definition.node_def):
         raise NotFlatError("the optimized graph has other effects")
     if _proved(found, tensors, config) is None:
-        raise NotFlatError("this is no time to compare its graph")
+        raise NotFlatError("TensorFlow cannot be asked for its graph now")
     return own
 
 
@@ -112,7 +112,7 @@ class _Found:
 
 
 def _found(function: FlatFunction, tensors: Sequence[Any], config: bytes) -> _Found | None:
-    """Ask what the optimizers make of *function*; None if this is no time to ask."""
+    """Ask what the optimizers make of *function*; None if TensorFlow cannot be asked now."""
     wanted = executed_graph(function, tensors, config)
     if wanted is None:
         return None
@@ -132,7 +132,7 @@ def _found(function: FlatFunction, tensors: Sequence[Any], config: bytes) -> _Fo
 
 
 def _proved(found: _Found, tensors: Sequence[Any], config: bytes) -> FlatFunction | None:
-    """Return what was *found*, which executes what is wanted; None if this is no time to ask.
+    """Return what was *found*, once it is proved; None if TensorFlow cannot be asked now.
 
     Raises:
         NotFlatError: it executes something else.
@@ -252,7 +252,7 @@ class _Outputs:
         self._arguments = [each.name for each in signature.input_arg]
 
     def is_wait(self, reference: str) -> bool:
-        """Say whether *reference* waits for an argument, which is there from the start."""
+        """Say whether *reference* is a control dependency on an argument."""
         return reference.startswith("^") and self._nodes[reference[1:]].op == "_Arg"
 
     def named(self, reference: str) -> str:
@@ -286,7 +286,7 @@ def _message(content: bytes) -> Any:
 
 
 def _value(spec: TensorSpec) -> Any:
-    """Return something that the function may take; it is not looked at."""
+    """Return something that the function accepts; its values are not read."""
     if spec.shape is not None and math.prod(size or 1 for size in spec.shape) > _MOST_VALUES:
         raise NotFlatError(f"its input {spec.name!r} is large")
     return eager.tensor_of(blank(spec), spec.dtype)
