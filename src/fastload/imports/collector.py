@@ -14,7 +14,7 @@ class paused_collector:  # noqa: N801 - a context manager, named as one that a f
     """No collection inside; they are on again after it, if they were, also after an error.
 
     Args:
-        makes_old: what was allocated meanwhile ends where collections would have brought it.
+        makes_old: what was allocated inside is moved to where collections would have moved it.
     """
 
     def __init__(self, *, makes_old: bool = False) -> None:
@@ -44,11 +44,11 @@ class paused_collector:  # noqa: N801 - a context manager, named as one that a f
 
 
 def settle() -> None:
-    """Have what a first load made where collections would have brought it; call it after a load.
+    """Move what a first load made to where collections would have moved it; call it after a load.
 
     A load and its imports make half a million objects without a collection; Python would go
-    through all there is soon after, in the midst of a first prediction. Once in a process: who
-    loads models again and again needs the collections that free the ones before.
+    through all there is soon after, in the midst of a first prediction. Once in a process: a
+    program that loads models again and again needs the collections that free the earlier ones.
     """
     global _is_owed  # noqa: PLW0603 - the same
     import gc

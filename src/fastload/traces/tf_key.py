@@ -27,7 +27,7 @@ _BACKEND: Final = (
     "ops.numpy",
 )
 _SCOPE: Final = "tensorflow.python.eager.polymorphic_function.function_context"
-#: A plain moment, as TensorFlow tells it: no graph, no strategy, no devices, no XLA.
+#: What TensorFlow says where there is no graph, strategy, device scope or XLA.
 _PLAIN_MOMENT: Final = (None, (), (), False, None, 0)
 
 
@@ -35,13 +35,13 @@ def trace_key(model: Any, keras: Keras, tracing: Tracing) -> str:
     """Return 24 hexadecimal digits for the settings, devices and code that a trace depends on.
 
     Raises:
-        NotKeptError: this is no moment for a trace that others can use.
+        NotKeptError: a trace made here and now is of no use to others.
         UnsupportedRuntimeError: TensorFlow is not as expected.
     """
     _require_plain_moment(tracing)
     kind = str(tracing.function_type)
     if " at 0x" in kind or "<weakref" in kind:
-        raise NotKeptError("its arguments are told by identity")
+        raise NotKeptError("its arguments are identified by their addresses")
     options, devices = tracing.options, tensorflow().config.list_logical_devices()
     parts = (
         str(TRACE_VERSION),
@@ -62,11 +62,11 @@ def _require_plain_moment(tracing: Tracing) -> None:
     require(contexts, ["context"])
     found = module.make_function_context(tracing.options.scope_type).context
     if tuple(found) != _PLAIN_MOMENT or tensorflow().distribute.has_strategy():
-        raise NotKeptError("it is traced inside of something")
+        raise NotKeptError("it is traced inside a graph, a strategy, a device scope or XLA")
     summaries = import_module("tensorflow.python.ops.summary_ops_v2")
     require(summaries, ["_current_trace_context"])
     if summaries._current_trace_context is not None:
-        raise NotKeptError("somebody records the graphs")
+        raise NotKeptError("the program records the graphs")
     if contexts.context().device_name:
         raise NotKeptError("it is traced for a device")
     if getattr(tracing.options.function_captures, "capture_types", None):
@@ -83,11 +83,13 @@ def _modes() -> Iterator[str]:
     yield str(getattr(control_flow, "ENABLE_CONTROL_FLOW_V2", None))
     for name in ("is_auto_dtype_conversion_enabled", "is_numpy_style_type_promotion"):
         yield str(getattr(ops, name, bool)())
-    yield str(hasattr(tensorflow().Tensor, "reshape"))  # numpy's methods, since somebody asked
+    yield str(
+        hasattr(tensorflow().Tensor, "reshape")
+    )  # numpy's methods, which a program may switch on
 
 
 def _code_of(model: Any, keras: Keras) -> Iterator[tuple[Any, ...]]:
-    """Yield what tells the classes of a model's layers, in case that somebody changed one.
+    """Yield what identifies the classes of a model's layers, in case the program changed one.
 
     Raises:
         NotKeptError: one is not Keras's own.

@@ -20,7 +20,7 @@ from fastload.traces.tf_trace import Mark, NotKeptError
 
 _COVERED: Final = frozenset({"Functional", "Sequential"})
 _COUNTER: Final = "_predict_counter"
-#: What a call leaves on layers, and no later call looks at.
+#: What a call leaves on layers, and no later call reads.
 _MARKS: Final = (
     "_called",
     "_dropout_mask",
@@ -30,7 +30,7 @@ _MARKS: Final = (
 )
 #: What `predict` itself sets on a model, before its function is traced.
 _OF_PREDICT: Final = frozenset({"_jit_compile", "history", "predict_function", "stop_predicting"})
-#: Where Keras and TensorFlow keep books on what is set; and what is looked at on its own.
+#: Where Keras and TensorFlow keep books on what is set; and what is compared on its own.
 _BOOKS: Final = frozenset(
     {
         *_MARKS,
@@ -73,7 +73,7 @@ class ModelState:
         Raises:
             UnsupportedRuntimeError: Keras is not as expected.
         """
-        # Of the class: to look at a property of the model may change the model.
+        # Of the class: accessing a property of the model may change the model.
         require(type(model), ["_flatten_layers", "weights"])
         if not {"predict_function", "_jit_compile"} <= vars(model).keys():
             raise UnsupportedRuntimeError("a model lacks what predict sets on it")
@@ -148,8 +148,9 @@ def _note(model: Any, keras: Keras) -> list[Any]:
     for holder, is_layer in waiting:  # which grows
         values = _contents(holder, note)
         note += [value if type(value) in _PLAIN else _reference(value) for value in values]
-        for value, is_inner in kinds.holders(values, with_containers=is_layer):
-            if id(value) not in seen:
+        for value in values:
+            is_inner = kinds[type(value)]
+            if is_inner is not None and (is_inner or is_layer) and id(value) not in seen:
                 seen.add(id(value))
                 waiting.append((_without_books(vars(value)) if is_inner else value, is_inner))
     return note
@@ -161,30 +162,21 @@ def _are_same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and type(one) in _COMPARED and bool(one == other)
 
 
-class _Kinds:
-    """Which classes hold something that counts.
+class _Kinds(dict[type, "bool | None"]):
+    """Which classes hold something that counts: True for layers, False for containers.
 
     Args:
         layer_class: of layers.
     """
 
     def __init__(self, layer_class: type) -> None:
+        super().__init__(dict.fromkeys(_PLAIN))
         self._layer_class = layer_class
-        self._known = set(_PLAIN)
-        self._layers: set[type] = set()
-        self._containers: set[type] = set()
 
-    def holders(self, values: list[Any], *, with_containers: bool) -> list[tuple[Any, bool]]:
-        """Return the layers, and containers if asked, among *values*: and which are layers."""
-        for kind in set(map(type, values)) - self._known:
-            self._known.add(kind)
-            if issubclass(kind, self._layer_class):
-                self._layers.add(kind)
-            elif issubclass(kind, _CONTAINERS):
-                self._containers.add(kind)
-        layers = self._layers
-        wanted = layers | self._containers if with_containers else layers
-        return [(value, type(value) in layers) for value in values if type(value) in wanted]
+    def __missing__(self, kind: type) -> bool | None:
+        is_layer = issubclass(kind, self._layer_class)
+        self[kind] = found = is_layer if is_layer or issubclass(kind, _CONTAINERS) else None
+        return found
 
 
 def _without_books(items: dict[str, Any]) -> dict[str, Any]:

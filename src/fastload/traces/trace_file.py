@@ -1,4 +1,4 @@
-"""A trace as a file: who reads it gets the trace, or the reason why it cannot be kept."""
+"""A trace as a file, or in its place the reason why it cannot be kept."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def taking_state(make: Callable[[], Any]) -> Callable[[Any], None]:
 
 def _take_state(make: Callable[[], Any], instance: Any) -> None:
     state = _true_dict(instance)
-    own = dict(state)  # what somebody set in the meantime stays
+    own = dict(state)  # what was set in the meantime stays
     state.update(vars(make()))
     state.update(own)
 

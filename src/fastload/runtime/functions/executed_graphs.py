@@ -1,4 +1,4 @@
-"""The graph that TensorFlow would execute for a function, told by TensorFlow, with nothing run.
+"""The graph that TensorFlow would execute for a function, from TensorFlow itself; nothing is run.
 
 A call that is cancelled before it starts has its graph optimized, placed and cut up like any other,
 and ends there. TensorFlow keeps what comes of it where collecting graphs was switched on, for the
@@ -50,7 +50,7 @@ class ExecutedGraph:
 def executed_graph(
     function: FlatFunction, tensors: Sequence[Any], config: bytes
 ) -> ExecutedGraph | None:
-    """Return what TensorFlow would execute for *function*; None if now is no time to ask.
+    """Return what TensorFlow would execute for *function*; None if it cannot be asked now.
 
     Args:
         function: the function; nothing of it is run.
@@ -72,7 +72,7 @@ def difference(one: ExecutedGraph, other: ExecutedGraph, names: Mapping[str, str
     """Say where *other* executes anything else than *one*; None where it does not.
 
     What may differ is through how many `Identity`s values are passed on, which arguments are there
-    that nothing uses, and who waits for arguments, which are there from the start.
+    that nothing uses, and control dependencies on arguments, which are there from the start.
 
     Args:
         one: what is executed for a function.
@@ -90,7 +90,7 @@ def difference(one: ExecutedGraph, other: ExecutedGraph, names: Mapping[str, str
 
 
 def _may_collect() -> bool:
-    """Say whether nobody else collects graphs, and calls are over when they return."""
+    """Say whether nothing else collects graphs, and calls are synchronous."""
     context = eager.context()
     require(context, [*_SWITCH, "is_async"])
     summaries: Any = sys.modules.get("tensorflow.python.ops.summary_ops_v2")
@@ -100,7 +100,7 @@ def _may_collect() -> bool:
     others = context.export_run_metadata()
     if others.ListFields():
         _logger.warning(
-            "run metadata collected so far is lost: fastload looked whether there is any"
+            "run metadata collected so far is lost: fastload checked whether there is any"
         )
         return False
     return True

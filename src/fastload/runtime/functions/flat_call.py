@@ -24,8 +24,8 @@ class FlatCall:
         function: the function.
         weights: its values after the inputs: tensors on the CPU.
         device: where it runs and its weights are; None for where TensorFlow would put variables.
-        plain: returns *function* before it was optimized, where it was: what runs when somebody
-            has set TensorFlow's optimizers otherwise by then.
+        plain: returns *function* before it was optimized, where it was: what runs once the
+            program has changed the settings of TensorFlow's optimizers.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class FlatCall:
         registered(function, self)
 
     def __call__(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Run the function on tensors by name; nothing here looks at their shapes."""
+        """Run the function on tensors by name; their shapes are not checked here."""
         context, function = eager.context(), self._function
         options = context.function_call_options
         config = options.config_proto_serialized
@@ -111,14 +111,14 @@ _lock: Final = threading.RLock()
 
 
 def registered(function: FlatFunction, owner: Any) -> None:
-    """Have *function*, and those that it calls, be among TensorFlow's while *owner* lives."""
+    """Register *function*, and those that it calls, with TensorFlow while *owner* lives."""
     _register(function)
     weakref.finalize(owner, _unregister, function).atexit = False
 
 
 @contextmanager
 def registration(function: FlatFunction) -> Iterator[None]:
-    """Have *function*, and those that it calls, be among TensorFlow's meanwhile."""
+    """Register *function*, and those that it calls, with TensorFlow inside the block."""
     _register(function)
     try:
         yield
@@ -127,7 +127,7 @@ def registration(function: FlatFunction) -> Iterator[None]:
 
 
 def _register(function: FlatFunction) -> None:
-    """Add *function*, and those that it calls, to TensorFlow's, unless they are there."""
+    """Register *function*, and those that it calls, unless they are registered."""
     context, function_pb2 = eager.context(), eager.runtime().function_pb2
     with _lock:
         _users[function.name] += 1
@@ -149,7 +149,7 @@ def _unregister(function: FlatFunction) -> None:
 
 
 def require_device(device: str | None) -> None:
-    """Check that TensorFlow has the device called *device*; it would run elsewhere without a word.
+    """Check that TensorFlow has the device called *device*; or it would silently run elsewhere.
 
     Raises:
         ValueError: it has not.

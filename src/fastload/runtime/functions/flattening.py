@@ -7,7 +7,7 @@ plain tensor arguments. Calling it needs neither variables nor Python graphs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from fastload.runtime.core.tensorflow import import_module, tensorflow
 from fastload.runtime.core.transplant import require
@@ -19,9 +19,6 @@ from fastload.runtime.functions.inlining import (
 )
 from fastload.runtime.functions.weight_arguments import with_weights_as_arguments
 from fastload.runtime.functions.weight_readers import Weight
-
-#: Names nodes on whose device a node is.
-_COLOCATION: Final = "_class"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +128,7 @@ def function_of(
 
 
 def _drop_placeholders(function: Any) -> None:
-    """Take out what arguments came in place of; nobody waits for those, or is placed by them."""
+    """Take out the placeholders that arguments replaced, with control dependencies on them."""
     placeholders = {node.name for node in function.node_def if node.op == "Placeholder"}
     waits = {f"^{name}" for name in placeholders}
     places = {f"loc:@{name}".encode() for name in placeholders}

@@ -3,27 +3,22 @@
 When a function first runs, Grappler rewrites its graph: half of the time to a network's first
 prediction. The graph that TensorFlow then executes can be asked for. A function with that graph as
 its body, run with Grappler off, executes the same graph, node by node: the same kernels on the same
-values, so the same bits. That holds for as long as all that Grappler looks at is the same: see
-`conditions`. docs/decisions/0019-optimized-functions.md has the measurements, and what is refused.
+values, so the same bits. That holds for as long as all that Grappler depends on is the same: see
+`conditions`. docs/decisions/0019-optimized-functions.md has the measurements, and what is left out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from fastload.runtime.core import eager
 from fastload.runtime.core.sample_inputs import blank
 from fastload.runtime.core.tensorflow import import_module, tensorflow
 from fastload.runtime.core.transplant import require
-from fastload.runtime.functions.executed_graphs import (
-    NOTES,
-    ExecutedGraph,
-    difference,
-    executed_graph,
-)
+from fastload.runtime.functions.executed_graphs import NOTES, difference, executed_graph
 from fastload.runtime.functions.flat_call import without_optimizers
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
 from fastload.runtime.functions.inlining import called_by, reached, rename_functions
@@ -33,6 +28,8 @@ from fastload.signature import Signature, TensorSpec
 _CHECK: Final = "Assert"
 #: What is no state to TensorFlow, which computes it in advance, though files may change.
 _FILES: Final = frozenset({"GenerateVocabRemapping", "MatchingFiles", "ReadFile"})
+#: A call without effects, which TensorFlow writes into the graph before it optimizes that.
+_PLAIN_CALL: Final = "PartitionedCall"
 #: What a loop or a branch becomes when it is taken apart.
 _TAKEN_APART: Final = frozenset({"Enter", "Exit", "Merge", "NextIteration", "RefMerge", "Switch"})
 _DEVICE: Final = "/device:CPU:0"
@@ -51,7 +48,7 @@ def optimized(
         weights: its values after the inputs.
 
     Returns:
-        The function; None if this is no time to find out.
+        The function; None if TensorFlow cannot be asked now.
 
     Raises:
         NotFlatError: what the optimizers leave cannot be kept.
@@ -61,12 +58,10 @@ def optimized(
         _require_computation(content)
     tensors = [*(_value(signature.inputs[name]) for name in flat.arguments), *weights]
     config = eager.context().function_call_options.config_proto_serialized
-    found = _found(flat, tensors, config)
-    if found is None:
-        return None
-    for content in found.function.definitions:
+    found = _optimized(flat, tensors, config)
+    for content in found.definitions if found is not None else ():
         _require_no_state(content)
-    return _proved(found, tensors, config)
+    return found
 
 
 def optimized_definition(definition: Any, tensors: Sequence[Any], config: bytes) -> Any:
@@ -80,39 +75,26 @@ def optimized_definition(definition: Any, tensors: Sequence[Any], config: bytes)
         config: how it is run: a serialized `ConfigProto`.
 
     Raises:
-        NotFlatError: there is none without loops and calls, or this is no time to find out.
+        NotFlatError: there is none without loops and calls, or TensorFlow cannot be asked now.
         UnsupportedRuntimeError: TensorFlow is not as expected.
     """
-    found = _found(FlatFunction.of_definition(definition), tensors, config)
+    if any(_calls(node) and node.op != _PLAIN_CALL for node in definition.node_def):
+        raise NotFlatError("it has loops or branches, or calls functions")
+    found = _optimized(FlatFunction.of_definition(definition), tensors, config)
     if found is None:
-        raise NotFlatError("this is no time to ask for its graph")
-    *called, own = map(_message, found.function.definitions)
+        raise NotFlatError("TensorFlow cannot be asked for its graph now")
+    *called, own = map(_message, found.definitions)
     if called or any(node.op in _TAKEN_APART for node in own.node_def):
-        raise NotFlatError("it has loops or calls functions")
+        raise NotFlatError("what it calls has loops or branches")
     if _effects(own.node_def) != _effects(definition.node_def):
         raise NotFlatError("the optimized graph has other effects")
-    if _proved(found, tensors, config) is None:
-        raise NotFlatError("this is no time to compare its graph")
     return own
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """What the optimizers make of a function.
-
-    Attributes:
-        function: has the optimized graph for its body.
-        wanted: what is executed for the function that was asked about.
-        names: the functions that it calls: what they are called now, by their names in *wanted*.
-    """
-
-    function: FlatFunction
-    wanted: ExecutedGraph
-    names: Mapping[str, str]
-
-
-def _found(function: FlatFunction, tensors: Sequence[Any], config: bytes) -> _Found | None:
-    """Ask what the optimizers make of *function*; None if this is no time to ask."""
+def _optimized(
+    function: FlatFunction, tensors: Sequence[Any], config: bytes
+) -> FlatFunction | None:
+    """Return what is executed without the optimizers as *function* is with them; it is proved."""
     wanted = executed_graph(function, tensors, config)
     if wanted is None:
         return None
@@ -122,28 +104,19 @@ def _found(function: FlatFunction, tensors: Sequence[Any], config: bytes) -> _Fo
     graph.library.function.extend(called)
     names = rename_functions(graph, name)
     definitions = (*graph.library.function, _with_body(function.definitions[-1], graph, name))
-    made = replace(
+    found = replace(
         function,
         name=name,
         definitions=tuple(each.SerializeToString() for each in definitions),
         is_optimized=True,
     )
-    return _Found(function=made, wanted=wanted, names=names)
-
-
-def _proved(found: _Found, tensors: Sequence[Any], config: bytes) -> FlatFunction | None:
-    """Return what was *found*, which executes what is wanted; None if this is no time to ask.
-
-    Raises:
-        NotFlatError: it executes something else.
-    """
-    executed = executed_graph(found.function, tensors, without_optimizers(config))
+    executed = executed_graph(found, tensors, without_optimizers(config))
     if executed is None:
         return None
-    where = difference(found.wanted, executed, found.names)
+    where = difference(wanted, executed, names)
     if where is not None:
         raise NotFlatError(f"its graph would be executed otherwise: {where}")
-    return found.function
+    return found
 
 
 def _require_computation(content: bytes) -> None:
@@ -252,7 +225,7 @@ class _Outputs:
         self._arguments = [each.name for each in signature.input_arg]
 
     def is_wait(self, reference: str) -> bool:
-        """Say whether *reference* waits for an argument, which is there from the start."""
+        """Say whether *reference* is a control dependency on an argument."""
         return reference.startswith("^") and self._nodes[reference[1:]].op == "_Arg"
 
     def named(self, reference: str) -> str:
@@ -286,7 +259,7 @@ def _message(content: bytes) -> Any:
 
 
 def _value(spec: TensorSpec) -> Any:
-    """Return something that the function may take; it is not looked at."""
+    """Return something that the function accepts; its values are not read."""
     if spec.shape is not None and math.prod(size or 1 for size in spec.shape) > _MOST_VALUES:
         raise NotFlatError(f"its input {spec.name!r} is large")
     return eager.tensor_of(blank(spec), spec.dtype)

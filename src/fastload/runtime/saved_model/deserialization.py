@@ -1,4 +1,4 @@
-"""What TensorFlow's loader does to a function once it is made, in the words of each TensorFlow."""
+"""What TensorFlow's loader does to a function once it is made, in each version of TensorFlow."""
 
 from __future__ import annotations
 
