@@ -11,8 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 TF_VERSION := 2.21.*
-# Two workers; the tests of one file run in one of them.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+# Two workers; the tests of one file run in one of them, so that what a module shares is made once.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 # CPU minutes that `make test` may take, on two cores that take a second for the loop of .ci/timing.py.
 TEST_MINUTES := 14
 

@@ -102,7 +102,7 @@ def on_each_tensorflow(job: Callable[[nox.Session, str], None]) -> None:
 
 
 #: Two workers of pytest-xdist; `-- -n 0` for none.
-IN_TWO = ("pytest", "-n", "2", "--dist", "loadgroup")
+IN_TWO = ("pytest", "-n", "2", "--dist", "loadfile")
 #: With every mark: what is slow, what is said of one more format, and the whole zoo.
 ALL = ("-m", "")
 
@@ -139,8 +139,8 @@ def tests_min(session: nox.Session) -> None:
 @on_each_tensorflow
 def contract(session: nox.Session, _version: str) -> None:
     """Compare every model of the zoo, in every format and state, with the stock loaders."""
-    session.env["ZOO_GROUPS"] = "2"
-    session.run(*IN_TWO, "tests/contract", *ALL, *session.posargs)
+    session.env["ZOO_SHARDS"] = "2"
+    session.run("pytest", "tests/contract", *ALL, *session.posargs)
 
 
 #: What `full` runs: sessions, and arguments for them.

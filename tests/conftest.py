@@ -29,17 +29,9 @@ __all__ = ["pytest_runtest_protocol"]
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-TESTS = Path(__file__).resolve().parent
-SRC = TESTS.parent / "src"
+SRC = Path(__file__).resolve().parents[1] / "src"
 SavedOnce = Callable[..., Path]
 RunPython = Callable[..., str]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one worker of pytest-xdist, but for those with a group."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(TESTS))))
 
 
 @pytest.fixture(scope="session")

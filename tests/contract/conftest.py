@@ -1,8 +1,4 @@
-"""The findings about the zoo, made once for the models that were selected.
-
-The tests about models of one group run in one worker of pytest-xdist, which alone investigates
-them; ZOO_GROUPS=2 makes two groups of each generation.
-"""
+"""The findings about the zoo, made once a session for the tests that were selected."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -20,18 +15,17 @@ import pytest
 # The workers and the tests share the packages `zoo` and `contract`, which are not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from contract.runs import Findings, Workplace, investigate, nothing_found
+from contract.runs import Findings, Workplace, investigate
 from contract.served import record
-from zoo.catalogue import GENERATIONS, Artefact, artefacts, catalogue
+from zoo.catalogue import GENERATIONS, Artefact, artefacts
 from zoo.selection import SMOKE, sample
 
 #: `stock` compares the stock loader with itself: what differs then is the suite's fault, or chance.
 _LOADER_VARIABLE = "FASTLOAD_CONTRACT_LOADER"
-#: A file to record in what is served; each worker of pytest-xdist adds its name. See `served`.
+#: A file to record in what is served; see `served`.
 _RECORD_VARIABLE = "FASTLOAD_CONTRACT_RECORD"
 #: What the sample of a run is drawn by; without it there is none.
 _SAMPLE_VARIABLE = "ZOO_SAMPLE"
-_GROUPS = int(os.environ.get("ZOO_GROUPS", "1"))
 #: Ids of the artefacts of which a test failed in this session.
 _FAILED: pytest.StashKey[set[str]] = pytest.StashKey()
 
@@ -49,7 +43,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _param(artefact: Artefact) -> object:
     marks = [getattr(pytest.mark, name) for name in _mark_names(artefact)]
-    return pytest.param(artefact, id=artefact.id, marks=[*marks, _group_mark(artefact)])
+    return pytest.param(artefact, id=artefact.id, marks=marks)
 
 
 def _mark_names(artefact: Artefact) -> Iterator[str]:
@@ -70,15 +64,6 @@ def _sample() -> frozenset[str]:
     return sample(seed) if seed else frozenset()
 
 
-def _group_mark(artefact: Artefact) -> pytest.MarkDecorator:
-    return pytest.mark.xdist_group(_group(artefact))
-
-
-def _group(artefact: Artefact) -> str:
-    number = list(catalogue()).index(artefact.name) % _GROUPS
-    return f"zoo-{artefact.generation}-{number}"
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
@@ -91,66 +76,23 @@ def pytest_runtest_makereport(
     return report
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Investigation:
-    """What is known of the groups that were looked at in this process.
-
-    Attributes:
-        folder: for files of this session.
-        downloads: kept between sessions.
-        wanted: all that a selected test is about, and can be here.
-        findings: about the groups in `done`.
-        done: names of groups.
-    """
-
-    folder: Path
-    downloads: Path
-    wanted: list[Artefact]
-    findings: Findings = field(default_factory=nothing_found)
-    done: set[str] = field(default_factory=set)
-
-    def of_group(self, group: str) -> Findings:
-        """Return the findings, which include those about *group*."""
-        if group not in self.done:
-            place = Workplace(folder=self.folder / group, downloads=self.downloads)
-            members = [artefact for artefact in self.wanted if _group(artefact) == group]
-            loader = os.environ.get(_LOADER_VARIABLE, "fastload")
-            investigate(members, place, loader, self.findings)
-            self.done.add(group)
-        return self.findings
-
-
 @pytest.fixture(scope="session")
-def investigation(
+def findings(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Investigation]:
-    """What the workers find out, group by group."""
+) -> Iterator[Findings]:
+    """What the workers found out about every artefact that a selected test is about."""
     params = (getattr(item, "callspec", None) for item in request.session.items)
     wanted = {spec.params["artefact"] for spec in params if spec and "artefact" in spec.params}
     here = [artefact for artefact in sorted(wanted) if _has_generation(artefact.generation)]
     cache = request.config.cache
     assert cache is not None
     downloads = cache.mkdir("zoo-downloads")
-    made = Investigation(folder=tmp_path_factory.mktemp("zoo"), downloads=downloads, wanted=here)
-    yield made
+    place = Workplace(folder=tmp_path_factory.mktemp("zoo"), downloads=downloads)
+    found = investigate(here, place, os.environ.get(_LOADER_VARIABLE, "fastload"))
+    yield found
     if _RECORD_VARIABLE in os.environ:
-        seen = [artefact for artefact in here if _group(artefact) in made.done]
-        failed = request.session.stash.get(_FAILED, frozenset())
-        path = _record_path(Path(os.environ[_RECORD_VARIABLE]))
-        path.write_text(json.dumps(record(made.findings, seen, failed), indent=1), encoding="utf-8")
-
-
-def _record_path(path: Path) -> Path:
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
-    return path if worker is None else path.with_stem(f"{path.stem}-{worker}")
-
-
-@pytest.fixture
-def findings(artefact: Artefact, investigation: Investigation) -> Findings:
-    """What the workers found out about the artefact of this test, among others."""
-    if not _has_generation(artefact.generation):
-        pytest.skip(f"no {artefact.generation} in this environment")
-    return investigation.of_group(_group(artefact))
+        told = record(found, here, request.session.stash.get(_FAILED, frozenset()))
+        Path(os.environ[_RECORD_VARIABLE]).write_text(json.dumps(told, indent=1), encoding="utf-8")
 
 
 @pytest.fixture
@@ -158,6 +100,8 @@ def require(findings: Findings) -> Callable[[Artefact], None]:
     """Skip the test where the artefact cannot exist here, and say why."""
 
     def check(artefact: Artefact) -> None:
+        if not _has_generation(artefact.generation):
+            pytest.skip(f"no {artefact.generation} in this environment")
         if artefact.generation == "keras3" and "migrated" in artefact.model.tags:
             pytest.skip("stock Keras 3 refuses it, and fastload migrates it: see tests/keras2to3")
         if artefact.id in findings.unsaved:

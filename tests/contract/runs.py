@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,9 @@ from zoo.catalogue import Artefact
 from zoo.framework import backend
 
 _TESTS: Final = Path(__file__).resolve().parents[1]
-#: Of one worker: all that it is asked, on a machine that has other work too.
+#: How many processes work at once on the zoo: one beside another worker of pytest-xdist.
+_SHARDS: Final = int(os.environ.get("ZOO_SHARDS", "1"))
+#: Of one process: half of the zoo, on a machine that has other work too.
 _TIMEOUT_S: Final = 3600
 
 
@@ -111,43 +114,53 @@ class Findings:
     predictors: dict[str, dict[str, Any]]
 
 
-def nothing_found() -> Findings:
-    """Return findings to be added to."""
-    return Findings(unsaved={}, stock={}, ours={}, objects={}, predictors={})
-
-
-def investigate(
-    artefacts: Sequence[Artefact], place: Workplace, loader: str, findings: Findings
-) -> None:
-    """Build, load and describe *artefacts*, which are of one generation, and add to *findings*.
+def investigate(artefacts: Sequence[Artefact], place: Workplace, loader: str) -> Findings:
+    """Build, load and describe *artefacts* in as many processes at once as there are shards.
 
     Args:
         artefacts: what to look at.
         place: where files go.
         loader: what loads "ours": `fastload`, or `stock` to test the comparison itself.
-        findings: to add to.
     """
-    for generation in {artefact.generation for artefact in artefacts}:
-        names = tuple(dict.fromkeys(artefact.name for artefact in artefacts))
-        _Work(generation=generation, place=place, names=names).do(artefacts, findings, loader)
+    by_generation: dict[str, list[Artefact]] = {}
+    for artefact in artefacts:
+        by_generation.setdefault(artefact.generation, []).append(artefact)
+    shards = [
+        _Shard(
+            generation=generation, number=number, place=place, names=tuple(names[number::_SHARDS])
+        )
+        for generation, found in by_generation.items()
+        for names in [list(dict.fromkeys(artefact.name for artefact in found))]
+        for number in range(_SHARDS)
+    ]
+    findings = Findings(unsaved={}, stock={}, ours={}, objects={}, predictors={})
+    with ThreadPoolExecutor(_SHARDS) as pool:
+        work = [pool.submit(shard.work, artefacts, findings, loader) for shard in shards]
+        for done in work:
+            done.result()
+    return findings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
-    """Models of one generation, worked on by one process after the other."""
+class _Shard:
+    """A part of one generation's models, worked on by one process after the other."""
 
     generation: str
+    number: int
     place: Workplace
     names: tuple[str, ...]
 
     @property
     def folder(self) -> Path:
-        return self.place.folder / self.generation
+        return self.place.folder / f"{self.generation}-{self.number}"
 
-    def do(self, artefacts: Sequence[Artefact], findings: Findings, loader: str) -> None:
-        """Build the models, load them every way, and add to *findings*."""
+    def work(self, artefacts: Sequence[Artefact], findings: Findings, loader: str) -> None:
+        """Build this shard's models, load them every way, and add to *findings*."""
+        if not self.names:
+            return
+        mine = [a for a in artefacts if a.generation == self.generation and a.name in self.names]
         saved = self._build(findings)
-        there = [(a, saved[a.name, a.format]) for a in artefacts if (a.name, a.format) in saved]
+        there = [(a, saved[a.name, a.format]) for a in mine if (a.name, a.format) in saved]
         findings.stock.update(self._load("stock", self._stock_jobs(there)))
         for process in sorted({state.process for state in STATES}):
             findings.ours.update(self._load(loader, self._our_jobs(there, process)))
