@@ -49,7 +49,7 @@ PROBES = {
     ("fastload.predictor.store", "FlatEntry.read"): FUNCTION,
     ("fastload.predictor.store", "FlatEntry.read_optimized"): FUNCTION,
     ("fastload.predictor.functions", "tensor_over"): BIND,
-    ("fastload.runtime.functions.flat_call", "registered"): REGISTER,
+    ("fastload.runtime.functions.flat_function", "registered"): REGISTER,
     ("tensorflow.python.eager.context", "Context.ensure_initialized"): RUNTIME,
 }
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")

@@ -17,7 +17,7 @@ from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry, orphans, remove
 from fastload.errors import UnsupportedRuntimeError
 from fastload.predictor import store as flat_entries
-from fastload.predictor.flat_file import read_flat
+from fastload.predictor.store import read_flat
 from fastload.runtime.functions import optimizing
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
 from tests.signature_modules import SIGNED, X, save_signed

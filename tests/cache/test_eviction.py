@@ -15,7 +15,7 @@ from fastload.cache.entry import CacheEntry, StoredTwin, entries
 from fastload.cache.eviction import PruneReport, evict, plan_eviction, prune
 from fastload.cache.memo import remember
 from fastload.errors import CacheUnwritableError
-from fastload.source.kinds import Fingerprint
+from fastload.source.detect import Fingerprint
 
 twins = st.builds(
     lambda number, size_bytes, last_used_s: StoredTwin(

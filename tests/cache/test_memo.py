@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fastload.cache.directory import CacheDir
 from fastload.cache.memo import Memo, orphan_memos, recall, remember
-from fastload.source.kinds import FileStat, Fingerprint
+from fastload.source.detect import FileStat, Fingerprint
 
 SOURCE = Path("/models/resnet")
 CONVERTER = "fastload 0.1.0, keras3"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastload.cache.mounts import filesystem_type, is_network_filesystem, is_network_type
+from fastload.cache.directory import filesystem_type, is_network_filesystem, is_network_type
 
 MOUNTINFO = r"""
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw

@@ -17,8 +17,7 @@ from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry, entry_name
 from fastload.cache.memo import remember
 from fastload.cli.main import commands
-from fastload.source.detect import detect
-from fastload.source.kinds import Fingerprint
+from fastload.source.detect import Fingerprint, detect
 from fastload.twin.format import FORMAT_VERSION, Manifest, WeightSpec
 from fastload.twin.writer import write_twin
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from fastload.cache.stock_time import note_stock_seconds
+from fastload.cache.stats import note_stock_seconds
 from fastload.twin.format import FUNCTIONS, REFUSALS, SIGNATURES
 
 from .conftest import ARRAYS, Cli, Twins, document_of

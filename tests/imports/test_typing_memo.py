@@ -8,7 +8,7 @@ from typing import Any, ForwardRef
 
 import pytest
 
-from fastload.imports.typing_memo import with_memo
+from fastload.imports.light_import import with_memo
 
 pytestmark = pytest.mark.skipif(sys.version_info >= (3, 14), reason="`typing` compiles no more")
 NAMES: dict[str, Any] = vars(typing)

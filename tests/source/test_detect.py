@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from fastload.errors import FastloadError, UnsafeSourceError, UnsupportedSourceError
-from fastload.source.detect import detect
-from fastload.source.kinds import SourceKind
+from fastload.source.detect import SourceKind, detect
 
 
 def make_hdf5(path: Path, **options: int) -> Path:

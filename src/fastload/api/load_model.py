@@ -98,7 +98,7 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
 
 def _require_device(request: Request) -> None:
     """Check that there is such a device: TensorFlow would use another one without a word."""
-    from fastload.runtime.functions.flat_call import require_device
+    from fastload.runtime.functions.flat_function import require_device
 
     require_tensorflow(keras_of(request.keras), "device=")
     require_device(request.device)

@@ -91,7 +91,7 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
 def _require_device(request: PredictorRequest) -> None:
     """Check that there is such a device: TensorFlow would use another one without a word."""
     from fastload.runtime.core import early
-    from fastload.runtime.functions.flat_call import require_device
+    from fastload.runtime.functions.flat_function import require_device
 
     early.start(may_defer=request.settings.defer and not request.settings.disabled)
     require_device(request.device)

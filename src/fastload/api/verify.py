@@ -19,7 +19,7 @@ from fastload.api.load_model import load_model
 from fastload.api.warm import warm
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
-from fastload.cache.stock_time import note_stock_seconds
+from fastload.cache.stats import note_stock_seconds
 from fastload.errors import StockLoadError
 from fastload.report import LoadReport, last_load
 from fastload.runtime.core.keras import Keras, KerasChoice, is_known, keras_of

@@ -20,8 +20,7 @@ from fastload.predictor.keras_functions import keras_function
 from fastload.report import LoadReport, PhaseClock
 from fastload.runtime.core.keras import Keras, keras_of, require_plain_moment, require_tensorflow
 from fastload.runtime.functions.flat_function import NotFlatError
-from fastload.source.detect import detect
-from fastload.source.kinds import ModelSource, SourceKind
+from fastload.source.detect import ModelSource, SourceKind, detect
 from fastload.traces.remember import LEARNING_ROUNDS, learn_predict
 from fastload.twin.format import PREDICTION_SECTION, SIGNATURES
 

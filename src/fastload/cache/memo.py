@@ -20,7 +20,7 @@ from typing import Any, Final
 from fastload.cache.directory import CacheDir
 from fastload.cache.publish import replacing
 from fastload.errors import CacheUnwritableError
-from fastload.source.kinds import FileStat, Fingerprint
+from fastload.source.detect import FileStat, Fingerprint
 
 _VERSION: Final = 1
 _logger: Final = logging.getLogger(__name__)

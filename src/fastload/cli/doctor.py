@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 import fastload
-from fastload.cache.mounts import is_network_filesystem
+from fastload.cache.directory import is_network_filesystem
 from fastload.cli.options import as_json
 from fastload.cli.output import facts, say, shown_size, table
 from fastload.cli.run import find_pth

@@ -68,10 +68,9 @@ def _weights(path: str) -> Iterable[WeightRef]:
 
 def _specs(path: str) -> list[WeightSpec]:
     """Read names and shapes of the weights from the model itself, but none of their bytes."""
-    from fastload.source.detect import detect
+    from fastload.source.detect import SourceKind, detect
     from fastload.source.hdf5 import read_hdf5
     from fastload.source.keras_archive import read_keras_archive
-    from fastload.source.kinds import SourceKind
     from fastload.twin.format import STATE
 
     source = detect(path)

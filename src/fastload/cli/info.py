@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.stock_time import stock_seconds
+from fastload.cache.stats import stock_seconds
 from fastload.cli.ls import KERAS, KINDS, Listed, listed_document, read_all
 from fastload.cli.options import as_json
 from fastload.cli.output import described, facts, line_of, say, shown_seconds, shown_size, table
 from fastload.cli.selection import entry_of, located_cache, selected
 from fastload.errors import CacheError
-from fastload.source.kinds import SourceKind
+from fastload.source.detect import SourceKind
 from fastload.twin.format import (
     FUNCTION_SECTION,
     FUNCTIONS,

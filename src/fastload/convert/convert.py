@@ -10,7 +10,7 @@ from fastload.convert.conversion import Conversion
 from fastload.convert.from_archive import converting_archive
 from fastload.convert.from_hdf5 import converting_hdf5
 from fastload.convert.from_saved_model import convert_saved_model
-from fastload.source.kinds import Fingerprint, ModelSource, SourceKind
+from fastload.source.detect import Fingerprint, ModelSource, SourceKind
 from fastload.twin.writer import write_twin
 
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from fastload.convert.conversion import Conversion, object_names, versions
 from fastload.errors import UnconvertibleModelError
+from fastload.source.detect import Fingerprint, ModelSource
 from fastload.source.hdf5 import HDF5Source
 from fastload.source.keras_archive import read_keras_archive
-from fastload.source.kinds import Fingerprint, ModelSource
 from fastload.twin.format import STATE, Manifest, WeightSpec
 
 #: A variable that its layer holds itself, under the name that Keras gives it.

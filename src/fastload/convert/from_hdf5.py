@@ -9,8 +9,8 @@ from typing import Any
 
 from fastload.convert.conversion import Conversion, object_names, versions
 from fastload.errors import UnconvertibleModelError
+from fastload.source.detect import Fingerprint, ModelSource
 from fastload.source.hdf5 import read_hdf5
-from fastload.source.kinds import Fingerprint, ModelSource
 from fastload.twin.format import Manifest
 
 

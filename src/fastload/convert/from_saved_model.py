@@ -13,7 +13,7 @@ from fastload.convert.keras_section import keras_section
 from fastload.convert.session_section import serving_graph, session_section
 from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph, parse_saved_model
-from fastload.source.kinds import Fingerprint, ModelSource
+from fastload.source.detect import Fingerprint, ModelSource
 from fastload.source.saved_model_parts import has_objects, read_saved_model
 from fastload.twin.format import (
     FUNCTION_SECTION,

@@ -15,7 +15,7 @@ from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph
 from fastload.runtime.saved_model.object_paths import captured, paths
 from fastload.signature import Signature
-from fastload.source.kinds import ModelSource
+from fastload.source.detect import ModelSource
 from fastload.source.saved_model_parts import read_functions, read_saved_model
 from fastload.twin.format import (
     FUNCTION_INDEX,

@@ -20,7 +20,7 @@ from fastload.convert.object_graph import (
 )
 from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import Checkpoint, keras_metadata, saved_model_message
-from fastload.source.kinds import ModelSource
+from fastload.source.detect import ModelSource
 from fastload.source.saved_model_parts import SavedModelParts
 from fastload.twin.format import (
     KERAS_METADATA,

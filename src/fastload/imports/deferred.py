@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 from fastload.imports import lazy_module
 from fastload.imports.collector import paused_collector
-from fastload.imports.stand_in_loader import StandInLoader
-from fastload.imports.typing_memo import with_memo
+from fastload.imports.lazy_module import StandInLoader
+from fastload.imports.light_import import with_memo
 
 
 class Part(Protocol):

@@ -3,6 +3,9 @@
 Call `add` before TensorFlow is imported. Programs that may never import TensorFlow import this
 module, so it imports nothing that a bare interpreter has not imported. See
 docs/decisions/0013-lighter-import.md for what is done, and why nothing else differs.
+
+It must have no `from __future__`: `compile` inherits the future statements of the module that calls
+it, and `typing`, for which `with_memo` calls it, has none.
 """
 
 import sys
@@ -10,12 +13,11 @@ from _thread import get_ident
 
 from fastload.imports import lazy_module
 from fastload.imports.collector import paused_collector
-from fastload.imports.stand_in_loader import StandInLoader
-from fastload.imports.typing_memo import with_memo
+from fastload.imports.lazy_module import StandInLoader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
@@ -185,3 +187,46 @@ def _version() -> str:
 
 
 _finder = _LightImport()
+
+_NAME = "compile"
+#: What `typing.ForwardRef` passes to `compile` after the text.
+_OF_A_REFERENCE = ("<string>", "eval")
+
+
+def with_memo(work: "Callable[[], object]") -> None:
+    """Call *work* while `typing` has a `compile` with a memo, if `typing` is known to allow that.
+
+    The name is removed afterwards, unless something else has been bound to it meanwhile.
+    """
+    import typing
+
+    names = vars(typing)
+    if not _is_as_known(names):
+        work()
+        return
+    names[_NAME] = ours = _remembering()
+    try:
+        work()
+    finally:
+        if names.get(_NAME) is ours:
+            del names[_NAME]
+
+
+def _is_as_known(names: "dict[str, Any]") -> bool:
+    """Return whether `ForwardRef` compiles texts as in Python 3.13 and earlier."""
+    init = getattr(vars(names["ForwardRef"]).get("__init__"), "__code__", None)
+    return _NAME not in names and _NAME in getattr(init, "co_names", ())
+
+
+def _remembering() -> "Callable[..., Any]":
+    codes: dict[str, Any] = {}
+
+    def remembering_compile(source: "Any", *how: "Any", **options: "Any") -> "Any":
+        if how != _OF_A_REFERENCE or options or type(source) is not str:
+            return compile(source, *how, **options)
+        code = codes.get(source)
+        if code is None:
+            code = codes[source] = compile(source, *how)
+        return code
+
+    return remembering_compile

@@ -22,9 +22,9 @@ from fastload.keras2to3.tf_file_weights import (
 )
 from fastload.keras2to3.tf_models import ModelBuilder
 from fastload.keras2to3.tf_saved_model_weights import finish, put
+from fastload.source.detect import ModelSource, SourceKind
 from fastload.source.hdf5 import HDF5Source, read_hdf5
 from fastload.source.keras_archive import KerasArchive, read_keras_archive
-from fastload.source.kinds import ModelSource, SourceKind
 
 _WEIGHTS = "model_weights"
 

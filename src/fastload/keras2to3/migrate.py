@@ -17,8 +17,7 @@ from fastload.keras2to3.proof import Proof, prove_against_function, prove_agains
 from fastload.keras2to3.rules.rule import Record
 from fastload.runtime.core.global_state import undone
 from fastload.runtime.core.keras import TENSORFLOW, TORCH, Keras, keras_of
-from fastload.source.detect import detect
-from fastload.source.kinds import Fingerprint, ModelSource, SourceKind
+from fastload.source.detect import Fingerprint, ModelSource, SourceKind, detect
 from fastload.twin.format import MIGRATION
 from fastload.twin.writer import write_twin
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastload.cache.mounts import is_network_filesystem
+from fastload.cache.directory import is_network_filesystem
 from fastload.errors import MemoryBudgetError, RestoreError
 from fastload.lazy_weights.accounts import Residency, residency_of, residency_of_whole
 from fastload.lazy_weights.available import available_bytes

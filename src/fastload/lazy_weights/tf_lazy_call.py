@@ -15,8 +15,7 @@ from fastload.lazy_weights.tf_lent_tensors import lent_tensor
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.tensorflow import import_module, tensorflow
 from fastload.runtime.core.transplant import require
-from fastload.runtime.functions.flat_call import registered
-from fastload.runtime.functions.flat_function import FlatFunction
+from fastload.runtime.functions.flat_function import FlatFunction, registered
 from fastload.runtime.functions.inlining import shape_of_argument
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from fastload.cache import stats
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
-from fastload.cache.stock_time import stock_seconds
+from fastload.cache.stats import stock_seconds
 from fastload.errors import CacheError, FastloadError
 from fastload.loading.request import Request
 from fastload.loading.restore import Loaded

@@ -21,8 +21,7 @@ from fastload.loading.request import ObjectsRequest, PredictorRequest, Request, 
 from fastload.report import PhaseClock
 from fastload.runtime.core import early
 from fastload.runtime.core.eager import require_plain_tensorflow
-from fastload.source.detect import detect
-from fastload.source.kinds import Fingerprint, ModelSource, SourceKind
+from fastload.source.detect import Fingerprint, ModelSource, SourceKind, detect
 from fastload.twin.format import (
     FORMAT_VERSION,
     FUNCTION_SECTION,

@@ -19,8 +19,7 @@ from fastload.runtime.core.keras import (
     require_tensorflow,
 )
 from fastload.runtime.restore_keras import opens, require_opens
-from fastload.source.detect import detect
-from fastload.source.kinds import ModelSource, SourceKind
+from fastload.source.detect import ModelSource, SourceKind, detect
 from fastload.twin.reader import Twin
 
 

@@ -13,7 +13,7 @@ from fastload.predictor.predictor import Predictor, predictor_over
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.keras import keras_of, require_tensorflow
 from fastload.runtime.core.tensorflow import load_saved_model
-from fastload.runtime.functions.flat_call import ConcreteCall
+from fastload.runtime.functions.flat_function import ConcreteCall
 from fastload.signature import Signature
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fastload.cache.directory import is_network_filesystem
 from fastload.cache.entry import CacheEntry, mark_used
-from fastload.cache.mounts import is_network_filesystem
 from fastload.errors import CacheUnwritableError, TwinCorruptError
 from fastload.loading.plan import Plan, migration_record, refusal
 from fastload.loading.request import Request

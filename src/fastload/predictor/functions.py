@@ -21,8 +21,13 @@ from fastload.predictor.predictor import Run
 from fastload.predictor.store import FlatEntry
 from fastload.runtime.core.conditions import has_accelerators
 from fastload.runtime.core.zero_copy import tensor_over
-from fastload.runtime.functions.flat_call import ConcreteCall, FlatCall
-from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError, Value
+from fastload.runtime.functions.flat_function import (
+    ConcreteCall,
+    FlatCall,
+    FlatFunction,
+    NotFlatError,
+    Value,
+)
 from fastload.signature import Signature
 from fastload.twin.format import SESSION_GRAPH, SIGNATURES
 from fastload.twin.reader import Twin

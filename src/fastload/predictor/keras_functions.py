@@ -12,8 +12,7 @@ from fastload.predictor.predictor import Run
 from fastload.predictor.store import FlatEntry
 from fastload.runtime.core.keras import Keras, tracing_choices
 from fastload.runtime.core.restore_request import uses_only_builtins
-from fastload.runtime.functions.flat_call import ConcreteCall
-from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
+from fastload.runtime.functions.flat_function import ConcreteCall, FlatFunction, NotFlatError
 from fastload.signature import DEFAULT_SIGNATURE, Signature
 from fastload.twin.reader import Twin
 

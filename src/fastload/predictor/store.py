@@ -1,4 +1,4 @@
-"""Where flat functions are kept: beside the twin that has their weights."""
+"""Where flat functions are kept, and in which form: beside the twin that has their weights."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ from fastload.errors import (
     CacheError,
     UnsupportedRuntimeError,
 )
-from fastload.predictor.flat_file import FLAT_VERSION, read_flat, write_flat
 from fastload.runtime.core import eager
 from fastload.runtime.core.conditions import conditions
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
 from fastload.signature import Signature
-from fastload.twin.function_file import discard, write_refusal
+from fastload.twin.function_file import (
+    StoredFunction,
+    discard,
+    read_function,
+    write_function,
+    write_refusal,
+)
 from fastload.twin.reader import Twin
 
 if TYPE_CHECKING:
@@ -166,3 +171,46 @@ def _read(path: Path, twin: Twin) -> tuple[FlatFunction, Signature] | None:
         return found
     discard(path)  # it is of a twin that named its weights otherwise
     return None
+
+
+#: Raised when what is stored changes, or how functions are made flat: older files are not found.
+FLAT_VERSION: Final = 4
+
+
+def write_flat(path: Path, flat: FlatFunction, signature: Signature) -> None:
+    """Publish *flat*, which serves *signature*, at *path*."""
+    description = {
+        "name": flat.name,
+        "arguments": flat.arguments,
+        "results": flat.results,
+        "varies": flat.varies,
+        "is_optimized": flat.is_optimized,
+        "signature": {"name": signature.name, **signature.to_json()},
+    }
+    stored = StoredFunction(
+        definitions=flat.definitions, captures=flat.captures, description=description
+    )
+    write_function(path, stored)
+
+
+def read_flat(path: Path) -> tuple[FlatFunction, Signature] | None:
+    """Read what `write_flat` wrote; None if it has to be made.
+
+    Raises:
+        NotFlatError: the file says that the function cannot be made flat.
+    """
+    stored = read_function(path, NotFlatError)
+    if stored is None:
+        return None
+    told = stored.description
+    signature = told["signature"]
+    flat = FlatFunction(
+        name=told["name"],
+        arguments=tuple(told["arguments"]),
+        results=tuple(told["results"]),
+        captures=stored.captures,
+        definitions=stored.definitions,
+        varies=told["varies"],
+        is_optimized=told["is_optimized"],
+    )
+    return flat, Signature.of_json(signature["name"], signature)

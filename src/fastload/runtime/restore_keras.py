@@ -23,7 +23,7 @@ from fastload.errors import (
 from fastload.imports.collector import paused_collector
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.restore_request import RestoreRequest, require_layer_classes
-from fastload.source.kinds import ModelSource, SourceKind
+from fastload.source.detect import ModelSource, SourceKind
 from fastload.twin.reader import Twin
 
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""The kind and the files of a model on disk, by content: a few stats and one short read."""
+"""The kind and the files of a model on disk, by content: a few stats and one short read.
+
+The values that all stages of `source` pass on are here too.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from fastload.errors import UnsafeSourceError, UnsupportedSourceError
-from fastload.source.kinds import FileStat, ModelSource, SourceKind
 
 HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE: Final = b"PK\x03\x04"
@@ -159,3 +163,62 @@ def _stat_file(root: Path, name: str) -> FileStat:
         inode=status.st_ino,
         device=status.st_dev,
     )
+
+
+class SourceKind(str, Enum):
+    """The kind of a source, by content."""
+
+    SAVED_MODEL = "saved_model"  #: a folder with `saved_model.pb`
+    KERAS_ARCHIVE = "keras_archive"  #: a zip with `config.json` and `model.weights.h5`
+    KERAS_HDF5 = "keras_hdf5"  #: an HDF5 file with a `model_config` attribute
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileStat:
+    """What identifies a file that was seen before, without reading it.
+
+    Attributes:
+        name: path relative to the source (`""` for a source that is one file).
+        size, mtime_ns, ctime_ns, inode, device: as in `os.stat_result`.
+    """
+
+    name: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSource:
+    """A model on disk.
+
+    Attributes:
+        path: absolute path, links resolved.
+        kind: its kind, by content.
+        suffix: the suffix of the path as the user spelled it (`.keras`), lower case; stock
+            loaders look at it.
+        files: every file that a stock loader would read, with its stat.
+    """
+
+    path: Path
+    kind: SourceKind
+    suffix: str
+    files: tuple[FileStat, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """Identity of a source's content.
+
+    Attributes:
+        digest: hex SHA-256 over the kind and over name and content of every file.
+        files: the stats of the files when they were read; equal stats mean equal content.
+        settled: False if a file changed so recently that a later change may leave its stat as it
+            is; then it must not be remembered.
+    """
+
+    digest: str
+    files: tuple[FileStat, ...]
+    settled: bool

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from fastload.errors import UnsupportedSourceError
-from fastload.source.detect import detect
-from fastload.source.kinds import FileStat, Fingerprint, ModelSource
+from fastload.source.detect import FileStat, Fingerprint, ModelSource, detect
 
 _SCHEME: Final = b"fastload source 1"
 _BLOCK_BYTES: Final = 2**20

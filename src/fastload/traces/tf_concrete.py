@@ -23,8 +23,7 @@ from fastload.runtime.core.materialize import materialized_on_access
 from fastload.runtime.core.spec_codec import decode
 from fastload.runtime.core.tensorflow import import_module, tensorflow
 from fastload.runtime.core.transplant import require, require_parameters
-from fastload.runtime.functions.flat_call import without_optimizers
-from fastload.runtime.functions.flat_function import NotFlatError
+from fastload.runtime.functions.flat_function import NotFlatError, without_optimizers
 from fastload.runtime.functions.inlining import rename_calls
 from fastload.traces.tf_trace import Trace
 from fastload.traces.tf_tracing import Tracing

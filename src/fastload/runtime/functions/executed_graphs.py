@@ -19,8 +19,7 @@ from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core import eager
 from fastload.runtime.core.tensorflow import import_module
 from fastload.runtime.core.transplant import require
-from fastload.runtime.functions.flat_call import registration
-from fastload.runtime.functions.flat_function import FlatFunction
+from fastload.runtime.functions.flat_function import FlatFunction, registration
 from fastload.runtime.functions.inlining import function_names
 
 _logger: Final = logging.getLogger(__name__)

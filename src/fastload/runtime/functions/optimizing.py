@@ -19,8 +19,7 @@ from fastload.runtime.core.sample_inputs import blank
 from fastload.runtime.core.tensorflow import import_module, tensorflow
 from fastload.runtime.core.transplant import require
 from fastload.runtime.functions.executed_graphs import NOTES, difference, executed_graph
-from fastload.runtime.functions.flat_call import without_optimizers
-from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
+from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError, without_optimizers
 from fastload.runtime.functions.inlining import called_by, reached, rename_functions
 from fastload.signature import Signature, TensorSpec
 

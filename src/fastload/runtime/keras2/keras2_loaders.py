@@ -28,7 +28,7 @@ from fastload.runtime.keras2.output_specs import (
     patched_learning_phase,
 )
 from fastload.runtime.saved_model.loader import Loaded, load_partial
-from fastload.source.kinds import SourceKind
+from fastload.source.detect import SourceKind
 from fastload.twin.format import KERAS_METADATA, OBJECT_GRAPH
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinFile, TwinGroup

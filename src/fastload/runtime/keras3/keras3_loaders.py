@@ -20,7 +20,7 @@ from fastload.runtime.core.tensorflow import first_module
 from fastload.runtime.core.transplant import Overlay, require, transplant
 from fastload.runtime.core.twin_archive import TwinArchive, twin_store
 from fastload.runtime.core.zero_copy import MappedArray
-from fastload.source.kinds import SourceKind
+from fastload.source.detect import SourceKind
 from fastload.source.limits import BOMB_FLOOR_BYTES, HDF5_EXPANSION, ZIP_EXPANSION
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinFile, TwinGroup
