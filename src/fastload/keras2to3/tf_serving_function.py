@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from fastload.runtime.core.tensorflow import first_module, tensorflow
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.requirements import MIGRATION
 
 _SERVING: Final = "serve"
-_LOADER: Final = "tensorflow.python.saved_model.loader_impl"
 
 #: Takes arrays in the order of the inputs; returns arrays in the order of the outputs.
 Function = Callable[[Sequence[Any]], list[Any]]
@@ -52,7 +52,7 @@ def _opened(session: Any, path: Path) -> Any:
     What `tf.compat.v1.saved_model.load` does, but for the warning that it is deprecated: the
     program that loads a model did not call it.
     """
-    inner = getattr(first_module(_LOADER), "SavedModelLoader", None)
+    inner = getattr(MIGRATION.optional("loader_impl"), "SavedModelLoader", None)
     if inner is None:
         return tensorflow().compat.v1.saved_model.load(session, [_SERVING], str(path))
     return inner(str(path)).load(session, [_SERVING])

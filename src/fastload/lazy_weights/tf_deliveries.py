@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from fastload.errors import MemoryBudgetError
 from fastload.lazy_weights.places import Wait
-from fastload.runtime.core.tensorflow import import_module, tensorflow
-from fastload.runtime.core.transplant import require
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.requirements import LAZY
 
 _logger: Final = logging.getLogger("fastload")
 #: Gives a tensor, or raises a MemoryBudgetError.
@@ -58,9 +58,7 @@ def delivered(read: Read, inputs: Sequence[Any], dtype: Any, shape: Any) -> Any:
 
 @functools.cache
 def _operations() -> Any:
-    operations = import_module("tensorflow.python.ops.gen_data_flow_ops")
-    require(operations, ["queue_dequeue_v2"])
-    return operations
+    return LAZY.part("gen_data_flow_ops")
 
 
 @functools.cache

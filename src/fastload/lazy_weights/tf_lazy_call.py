@@ -14,11 +14,11 @@ from fastload.lazy_weights.tf_deliveries import delivered
 from fastload.lazy_weights.tf_lent_tensors import lent_tensor
 from fastload.lazy_weights.turns import took_turn, turn_in
 from fastload.runtime.core.eager import placed
-from fastload.runtime.core.tensorflow import import_module, tensorflow
-from fastload.runtime.core.transplant import require
+from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.functions.flat_call import registered
 from fastload.runtime.functions.flat_function import FlatFunction
 from fastload.runtime.functions.inlining import shape_of_argument
+from fastload.runtime.requirements import LAZY
 
 
 class LazyFlatCall:
@@ -136,9 +136,7 @@ def _put_in(nodes: _Nodes, values: Sequence[Any]) -> Any:
 
 @functools.cache
 def _conversion() -> Any:
-    conversion = import_module("tensorflow.python.framework.function_def_to_graph")
-    require(conversion, ["function_def_to_graph_def"])
-    return conversion
+    return LAZY.part("function_def_to_graph")
 
 
 def _parsed(content: bytes) -> Any:

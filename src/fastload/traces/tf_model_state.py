@@ -11,7 +11,7 @@ import numpy as np
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core.keras import KERAS3, Keras
 from fastload.runtime.core.tensorflow import tensorflow
-from fastload.runtime.core.transplant import require
+from fastload.runtime.requirements import FIRST_PREDICT
 from fastload.traces.object_state import is_same, state_of
 from fastload.traces.tf_trace import NotKeptError
 
@@ -69,7 +69,7 @@ class PredictingModel:
             UnsupportedRuntimeError: Keras is not as expected.
         """
         # Of the class: to look at a property of the model may change the model.
-        require(type(model), ["_flatten_layers", "weights"])
+        FIRST_PREDICT.check(type(model), "Model")
         if not {"predict_function", "_jit_compile"} <= vars(model).keys():
             raise UnsupportedRuntimeError("a model lacks what predict sets on it")
         return cls(keras=keras, state=_state(model, keras), marks=_marks(model))

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from fastload.runtime.core.tensorflow import import_module
 from fastload.runtime.functions.executed_graphs import difference, executed_graph
 from fastload.runtime.functions.flat_call import without_optimizers
 from fastload.runtime.functions.flat_function import FlatFunction
+from fastload.runtime.requirements import FIRST_PREDICT
 
 #: What a loop or a branch becomes when it is taken apart; a function cannot hold that.
 _TAKEN_APART: Final = frozenset({"Enter", "Exit", "Merge", "NextIteration", "RefMerge", "Switch"})
@@ -112,7 +112,7 @@ class _Outputs:
     """
 
     def __init__(self, graph: Any) -> None:
-        self._registry = import_module("tensorflow.python.framework.op_def_registry")
+        self._registry = FIRST_PREDICT.part("op_def_registry")
         self._nodes = {node.name: node for node in graph.node}
         if len(graph.library.function):
             raise NotPreparedError("it calls functions")
@@ -156,7 +156,7 @@ def _require_same_effects(definition: Any, graph: Any) -> None:
 
 
 def _effects(nodes: Iterable[Any]) -> list[tuple[str, str]]:
-    registry = import_module("tensorflow.python.framework.op_def_registry")
+    registry = FIRST_PREDICT.part("op_def_registry")
     return sorted(
         (node.op, node.name)
         for node in nodes

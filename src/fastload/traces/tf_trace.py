@@ -18,12 +18,11 @@ import numpy as np
 
 from fastload.runtime.core.late import late
 from fastload.runtime.core.spec_codec import NotPlainError, decode, encode
-from fastload.runtime.core.tensorflow import import_module, tensorflow
-from fastload.runtime.core.transplant import require, require_parameters
+from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.functions.inlining import function_names, has_implementations
-from fastload.traces.tf_trace_runtime import TraceRuntime, require_runtime
+from fastload.runtime.requirements import FIRST_PREDICT
+from fastload.traces.tf_trace_runtime import TraceRuntime
 
-_PARTS: Final = "tensorflow.python.eager.polymorphic_function"
 #: Operations with an effect that is on what the function is given: variables, iterators.
 _PLAIN_EFFECTS: Final = frozenset(
     {
@@ -74,7 +73,7 @@ def trace_of(concrete: Any, variables: Sequence[Any]) -> Trace:
         NotKeptError: it uses something else, or has an effect of another kind.
     """
     graph = concrete.graph
-    require(graph, ["_functions", "as_graph_def", "structured_outputs"])
+    FIRST_PREDICT.check(graph, "FuncGraph()")
     own = concrete.function_def
     called = [_definition(each) for each in graph._functions.values()]
     for definition in (*called, own):
@@ -118,8 +117,7 @@ def _require_plain(definition: Any) -> None:
     Raises:
         NotKeptError: it does not.
     """
-    registry = import_module("tensorflow.python.framework.op_def_registry")
-    require(registry, ["get"])
+    registry = FIRST_PREDICT.part("op_def_registry")
     for name in {node.op for node in definition.node_def}:
         operation = registry.get(name)
         if operation is None or "PyFunc" in name:
@@ -161,16 +159,8 @@ def require_tracing() -> None:
     Raises:
         UnsupportedRuntimeError: it has not.
     """
-    atomic, concrete = _module("atomic_function"), _module("concrete_function")
-    require(atomic, ["AtomicFunction"])
-    require(atomic.AtomicFunction, ["call_preflattened"])
-    require_parameters(
-        atomic.AtomicFunction.__init__, ["name", "bound_context", "function_type", "children"]
-    )
-    require(concrete, ["ConcreteFunction", "ConcreteFunctionGarbageCollector", "_inference_name"])
-    require(_module("tracing_compilation").function_type_lib, ["FunctionType"])
-    require(_module("tracing_compilation").trace_type, ["from_value"])
-    require_runtime(_context())
+    for name in ("atomic_function", "concrete_function", "tracing_compilation", "context"):
+        FIRST_PREDICT.part(name)
 
 
 def brought_back(
@@ -187,7 +177,7 @@ def brought_back(
         tracing: how it would be made; done when somebody looks at the graph.
         on_prepared: given the same trace after the first call, as the optimizer leaves it.
     """
-    concrete_function = _module("concrete_function")
+    concrete_function = FIRST_PREDICT.part("concrete_function")
     captured = [_captured(each, variables) for each in trace.captures]
     function_type = _function_type(trace, captured, tracing)
     name: str = concrete_function._inference_name(tracing.options.name)
@@ -230,7 +220,7 @@ def once(make: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def _function_type(trace: Trace, captured: Sequence[Any], tracing: Tracing) -> Any:
-    parts = _module("tracing_compilation")
+    parts = FIRST_PREDICT.part("tracing_compilation")
     types = OrderedDict((id(each), parts.trace_type.from_value(each)) for each in captured)
     return parts.function_type_lib.FunctionType(
         tracing.function_type.parameters.values(),
@@ -263,14 +253,9 @@ def _rename_calls(definition: Any, new: dict[str, str]) -> None:
 
 def _registered(definition: Any, runtime: Any, function_type: Any, children: list[Any]) -> Any:
     runtime.add_function_def(definition)
-    kind = _module("atomic_function").AtomicFunction
+    kind = FIRST_PREDICT.part("atomic_function").AtomicFunction
     return kind(definition.signature.name, runtime, function_type, children)
 
 
 def _context() -> Any:
-    context: Any = import_module("tensorflow.python.eager.context").context()
-    return context
-
-
-def _module(name: str) -> Any:
-    return import_module(f"{_PARTS}.{name}")
+    return FIRST_PREDICT.part("context").context()

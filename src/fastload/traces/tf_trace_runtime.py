@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload.errors import UnsupportedRuntimeError
-from fastload.runtime.core.transplant import require
 from fastload.runtime.functions.flat_call import without_optimizers
 from fastload.traces.tf_prepared import NotPreparedError, prepared
 
@@ -19,17 +18,6 @@ if TYPE_CHECKING:
     from fastload.traces.tf_trace import Trace
 
 _logger: Final = logging.getLogger(__name__)
-
-
-def require_runtime(context: Any) -> None:
-    """Check that TensorFlow has what `TraceRuntime` needs.
-
-    Raises:
-        UnsupportedRuntimeError: it has not.
-    """
-    require(context, ["add_function_def", "remove_function", "call_function", "get_function_def"])
-    require(context, ["get_graph_debug_info", "function_call_options"])
-    require(context.function_call_options, ["executor_type", "config_proto_serialized"])
 
 
 class TraceRuntime:

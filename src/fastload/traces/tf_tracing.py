@@ -15,12 +15,11 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any, Final, Protocol
 
-from fastload.runtime.core.tensorflow import import_module, tensorflow
-from fastload.runtime.core.transplant import require, require_parameters
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.requirements import FIRST_PREDICT
 from fastload.traces.tf_trace import Tracing, require_tracing
 
 _CREATE: Final = "_create_concrete_function"
-_PARAMETERS: Final = ("function_type", "type_context", "func_graph", "tracing_options")
 _MAKER: Final = "make_predict_function"
 
 
@@ -41,20 +40,17 @@ def watch(model: Any, watcher: Watcher) -> None:
     Raises:
         UnsupportedRuntimeError: TensorFlow or Keras is not as expected.
     """
-    require(type(model), [_MAKER])
     _install()
     _watchers[model] = watcher
 
 
 def _install() -> None:
     """Put our step in the place of TensorFlow's, once."""
-    module = import_module("tensorflow.python.eager.polymorphic_function.tracing_compilation")
+    module = FIRST_PREDICT.part("tracing_compilation")
     with _lock:
-        require(module, [_CREATE, "func_graph_module", "ag_ctx"])
         stock = getattr(module, _CREATE)
         if getattr(stock, "__module__", "") == __name__:
             return
-        require_parameters(stock, _PARAMETERS)
         require_tracing()
         setattr(module, _CREATE, _asking(module, stock))
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
+
+from fastload.runtime.requirements import NAMES_OF_KERAS
 
 TENSORFLOW: Final = "tensorflow"
 TORCH: Final = "torch"
@@ -37,7 +39,7 @@ def configured_backend(environ: Mapping[str, str]) -> str:
         >>> configured_backend({"KERAS_BACKEND": "openvino"}) if "keras" not in sys.modules else ""
         'openvino'
     """
-    config: Any = sys.modules.get("keras.src.backend.config")
+    config = NAMES_OF_KERAS.loaded("config")
     if config is not None and hasattr(config, "backend"):
         return str(config.backend())
     return environ.get("KERAS_BACKEND") or _written_down(environ)

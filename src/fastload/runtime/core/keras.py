@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,7 +16,9 @@ from fastload.runtime.core.backend import (
     backend_of,
     needs_no_tensorflow,
 )
-from fastload.runtime.core.tensorflow import first_module, import_module, tensorflow
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.importing import import_module
+from fastload.runtime.requirements import NAMES_OF_KERAS
 from fastload.switch import as_stock
 
 KerasChoice = Literal["auto", "keras", "tf_keras"]
@@ -182,7 +183,7 @@ def require_parameter(keras: Keras, name: str) -> None:
 
 
 def _has_layout_scope(keras: Keras) -> bool:
-    if keras.generation == KERAS2 or "keras.src.distribution.distribution_lib" not in sys.modules:
+    if keras.generation == KERAS2 or NAMES_OF_KERAS.loaded("distribution_lib") is None:
         return False
     return keras.module.distribution.distribution() is not None
 
@@ -225,7 +226,7 @@ def _is_shorthand(keras: Keras, name: str) -> bool:
     """Say whether *name* is one of those that Keras 3 knows and does not export (`mse`, `cce`)."""
     if keras.generation == KERAS2:
         return False
-    parts = (first_module(f"keras.src.{part}") for part in ("losses", "metrics"))
+    parts = map(NAMES_OF_KERAS.optional, ("losses", "metrics"))
     return any(name in getattr(part, "ALL_OBJECTS_DICT", {}) for part in parts)
 
 

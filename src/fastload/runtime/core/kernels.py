@@ -19,14 +19,12 @@ from collections.abc import Callable
 from typing import Any
 
 from fastload.runtime.core.rebuild import Tap, current_rebuild
-from fastload.runtime.core.tensorflow import first_module, import_module
-from fastload.runtime.core.transplant import require
+from fastload.runtime.requirements import KERNELS
 
 
 def tap_kernels() -> list[Tap]:
     """Return the taps on the operations that make handles and assign to them."""
-    operations = import_module("tensorflow.python.ops.gen_resource_variable_ops")
-    require(operations, ["var_handle_op", "assign_variable_op"])
+    operations = KERNELS.part("operations")
     return [Tap(operations, name, _tap) for name in ("var_handle_op", "assign_variable_op")]
 
 
@@ -64,11 +62,10 @@ def _nothing(position: bool) -> None:  # noqa: FBT001
 
 def _wrapping_switch() -> Callable[[bool], None] | None:
     """Return what switches the wrapping of kernels off and on, or None where it is not on."""
-    module = import_module("tensorflow.python.eager.context")
+    module = KERNELS.part("context")
     context = module.context()
     context.ensure_initialized()  # as the operation that is about to run would
-    pywrap = first_module("tensorflow.python.pywrap_tfe")
-    switch = getattr(pywrap, "TFE_ContextSetRunEagerOpAsFunction", None)
+    switch = getattr(KERNELS.optional("pywrap_tfe"), "TFE_ContextSetRunEagerOpAsFunction", None)
     is_on = getattr(module, "run_eager_op_as_function_enabled", lambda: False)
     if switch is None or not is_on():
         return None

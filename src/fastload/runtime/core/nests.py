@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from fastload.runtime.core.rebuild import Tap, current_rebuild
-from fastload.runtime.core.tensorflow import first_module
+from fastload.runtime.requirements import NESTS
 
 
 def tap_nests() -> list[Tap]:
     """Return the tap on the packing of sequences, or none where TensorFlow packs them elsewhere."""
-    module = first_module("tensorflow.python.util.nest_util")
+    module = NESTS.optional("nest_util")
     stock = getattr(module, "sequence_like", None)
     # Other threads pass through the tap: it may only take the place of what it takes for granted.
     if stock is None or list(inspect.signature(stock).parameters) != ["instance", "args"]:

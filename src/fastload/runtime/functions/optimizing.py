@@ -17,13 +17,13 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.runtime.core import eager
-from fastload.runtime.core.tensorflow import import_module, tensorflow
-from fastload.runtime.core.transplant import require
+from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.functions.executed_graphs import NOTES, difference, executed_graph
 from fastload.runtime.functions.flat_call import without_optimizers
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
 from fastload.runtime.functions.flattening import function_of, rename_functions
 from fastload.runtime.functions.inlining import called_by, nodes_of, reached, shape_of_argument
+from fastload.runtime.requirements import FLAT
 from fastload.signature import Signature, TensorSpec
 from fastload.twin.format import dtype_of
 
@@ -91,8 +91,7 @@ def _calls(node: Any) -> bool:
 
 def _has_state(operation: str) -> bool:
     """Say whether an operation does more than to compute; what nobody knows may."""
-    registry = import_module("tensorflow.python.framework.op_def_registry")
-    require(registry, ["get"])
+    registry = FLAT.part("op_def_registry")
     definition = registry.get(operation)
     return operation != _CHECK and (definition is None or bool(definition.is_stateful))
 

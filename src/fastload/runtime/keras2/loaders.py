@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, final
 
-from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core.attributes import tap_attributes
 from fastload.runtime.core.kernels import tap_kernels
 from fastload.runtime.core.nests import tap_nests
@@ -18,6 +17,7 @@ from fastload.runtime.core.twin_archive import TwinArchive, twin_store
 from fastload.runtime.core.zero_copy import assign, tensor_over
 from fastload.runtime.keras2.layers import Keras2, tap_ancillary_layers, tap_argspecs, tap_variables
 from fastload.runtime.keras2.output_specs import tap_inference, tap_learning_phase
+from fastload.runtime.requirements import KERAS2_ARCHIVE, KERAS2_HDF5, KERAS2_SAVED_MODEL
 from fastload.runtime.saved_model.loader import Loaded, load_partial
 from fastload.twin.documents import KERAS_METADATA, OBJECT_GRAPH
 from fastload.twin.reader import Twin
@@ -40,9 +40,11 @@ def taps(parts: Keras2) -> list[Tap]:
 
 def restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     """Run the legacy HDF5 loader over *twin*."""
-    backend = Overlay(parts.backend, {"batch_set_value": _batch_set_value})
+    stock_backend = KERAS2_HDF5.part("backend", parts.package)
+    backend = Overlay(stock_backend, {"batch_set_value": _batch_set_value})
     shim = SimpleNamespace(File=TwinFile, Group=TwinGroup)
-    hdf5_format = transplant(parts.hdf5_format, {"backend": backend, "h5py": shim})
+    stock = KERAS2_HDF5.part("hdf5_format", parts.package)
+    hdf5_format = transplant(stock, {"backend": backend, "h5py": shim})
     return _dispatch(
         parts, request, twin.root, {"h5py": shim, "hdf5_format": SimpleNamespace(**hdf5_format)}
     )
@@ -51,7 +53,7 @@ def restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
 def restore_saved_model(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     """Run the SavedModel loader over the pruned object graph in *twin*."""
     loaded = Loaded()
-    stock = parts.saved_model_load
+    stock = KERAS2_SAVED_MODEL.part("load", parts.package)
     replaced = {
         "__internal__.saved_model.parse_saved_model": lambda path: parse_saved_model(
             twin.document(OBJECT_GRAPH)
@@ -88,9 +90,7 @@ def _dispatch(
 
 def restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     """Run the `.keras` loader over *twin*."""
-    stock = parts.saving_lib
-    if stock is None:
-        raise UnsupportedRuntimeError(f"this {parts.package} reads no .keras archives")
+    stock = KERAS2_ARCHIVE.part("saving_lib", parts.package)
     archive = TwinArchive(twin)
     load_model = transplant(
         stock,

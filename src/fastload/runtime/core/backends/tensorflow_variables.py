@@ -11,8 +11,8 @@ from fastload.runtime.core.eager import require_plain_tensorflow
 from fastload.runtime.core.kernels import tap_kernels
 from fastload.runtime.core.rebuild import Rebuild, Tap, current_rebuild
 from fastload.runtime.core.tensorflow import tensorflow
-from fastload.runtime.core.transplant import require
 from fastload.runtime.core.zero_copy import BlankSheet, assign
+from fastload.runtime.requirements import KERAS3_TENSORFLOW
 
 _MAKES = "_initialize_with_initializer"
 _ASSIGNS = "_direct_assign"
@@ -33,7 +33,7 @@ def taps(variable: type[Any], initializer: type[Any]) -> list[Tap]:
     Raises:
         UnsupportedRuntimeError: the class is not shaped as expected.
     """
-    require(variable, [_MAKES, _ASSIGNS])
+    KERAS3_TENSORFLOW.part("core")
     return [
         Tap(variable, _MAKES, functools.partial(_tap_variables, initializer)),
         Tap(variable, _ASSIGNS, _tap_assignments),

@@ -16,23 +16,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
+from fastload.errors import UnsupportedRequestError
 from fastload.runtime.core.backends.initial_values import can_come_later
 from fastload.runtime.core.rebuild import Rebuild, Tap, current_rebuild
-from fastload.runtime.core.tensorflow import first_module, import_module
-from fastload.runtime.core.transplant import require
 from fastload.runtime.core.zero_copy import MappedArray, address_of
+from fastload.runtime.importing import import_module
+from fastload.runtime.requirements import KERAS3_TORCH
 
 _MAKES: Final = "_initialize_with_initializer"
 _CONVERTS: Final = "_convert_to_tensor"
 _ASSIGNS: Final = "_direct_assign"
-_USED: Final = (
-    "TORCH_DTYPES",
-    "convert_to_tensor",
-    "device_scope",
-    "get_device",
-    "to_torch_dtype",
-)
 _HOST: Final = "cpu"
 #: Initializers whose tensors lie in memory as numpy would have them. A parameter keeps the layout
 #: of its first value for life, and its layout chooses the kernels that compute with it.
@@ -80,9 +73,7 @@ def require_plain() -> None:
         UnsupportedRequestError: it would be a tensor for inference only, or a stand-in for one.
         UnsupportedRuntimeError: PyTorch is not shaped as expected.
     """
-    torch = import_module("torch")
-    require(torch._C, ["_len_torch_dispatch_stack", "_storage_Use_Count"])
-    require(torch.autograd.graph, ["increment_version"])
+    torch = KERAS3_TORCH.part("torch")
     if torch.is_inference_mode_enabled():
         raise UnsupportedRequestError("PyTorch is in inference mode")
     if torch._C._len_torch_dispatch_stack():
@@ -95,7 +86,7 @@ def taps(variable: type[Any], initializer: type[Any]) -> list[Tap]:
     Raises:
         UnsupportedRuntimeError: the class is not shaped as expected.
     """
-    core = _core()
+    core = KERAS3_TORCH.part("core")
     makers: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
         _MAKES: functools.partial(_tap_variables, core, initializer),
         _CONVERTS: functools.partial(_tap_conversions, core),
@@ -104,17 +95,8 @@ def taps(variable: type[Any], initializer: type[Any]) -> list[Tap]:
     return [Tap(_holder(variable, name), name, make) for name, make in makers.items()]
 
 
-def _core() -> ModuleType:
-    core = first_module("keras.src.backend.torch.core")
-    if core is None:
-        raise UnsupportedRuntimeError("Keras has no keras.src.backend.torch.core")
-    require(core, _USED)
-    return core
-
-
 def _holder(variable: type[Any], name: str) -> type[Any]:
     """Return the class that *variable* has *name* from; Keras defines some for all backends."""
-    require(variable, [name])
     return next(kind for kind in variable.__mro__ if name in vars(kind))
 
 
