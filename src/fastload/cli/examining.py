@@ -15,6 +15,7 @@ import click
 
 import fastload
 from fastload.cache.mounts import is_network_filesystem
+from fastload.cli.internals import report_internals
 from fastload.cli.output import Column, as_json, print_facts, print_line, print_table, say
 from fastload.cli.running import find_pth
 from fastload.cli.selection import located_cache
@@ -39,9 +40,16 @@ _DISTRIBUTIONS: Final = (
 
 @click.command()
 @click.argument("modules", metavar="[MODULE]...", nargs=-1)
+@click.option(
+    "--internals",
+    is_flag=True,
+    help="Print which private names of TensorFlow and Keras are found here, and nothing else.",
+)
 @as_json
-def doctor(modules: Sequence[str], *, as_json: bool) -> None:
+def doctor(modules: Sequence[str], *, internals: bool, as_json: bool) -> None:
     """Say what works here, and which names of MODULEs would escape a late `install()`."""
+    if internals:
+        sys.exit(0 if report_internals(as_json=as_json) else 1)
     from fastload.hooks.diagnosis import diagnose
 
     surroundings = _surroundings()  # before the hooks change the environment

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from types import CodeType
 from typing import Any
 
+from fastload.imports import light_import, linking
 from fastload.runtime.importing import INSTANCE, Feature, Name, Part, exists, look_up, untaken
 from fastload.runtime.requirements import FEATURES
 
@@ -40,8 +41,8 @@ class Row:
 
     @property
     def module(self) -> str:
-        """Where the module is today."""
-        return self.part.modules[0]
+        """Where the module is today; one of Keras 2, in tf-keras."""
+        return self.part.places("tf_keras")[0]
 
     @property
     def versions(self) -> str:
@@ -62,10 +63,29 @@ class Row:
 
 def rows() -> Iterator[Row]:
     """Yield all rows: of each part, its module and its names."""
-    for feature in FEATURES:
+    for feature in (*FEATURES, *_tables_of_imports()):
         for part in feature.parts.values():
             for name in (Name(""), *part.names):
                 yield Row(feature=feature, part=part, name=name)
+
+
+def _tables_of_imports() -> Iterator[Feature]:
+    """Yield what `imports` lists by itself: modules of TensorFlow, by version."""
+    for version, deferred in light_import.DEFERRED.items():
+        names = (*deferred, *(name for names in deferred.values() for name in names))
+        yield _listed(f"a lighter import of TensorFlow {version}", names, version)
+    for version, names in linking.MEANWHILE.items():
+        yield _listed(f"linking TensorFlow {version} in a thread", names, version)
+
+
+def _listed(what: str, names: Iterable[str], version: str) -> Feature:
+    major, minor = _numbers(version)
+    parts = {
+        name: Part((name,), "", version, f"{major}.{minor + 1}")
+        for name in names
+        if name.startswith("tensorflow.")
+    }
+    return Feature(what, parts)
 
 
 def examine(row: Row) -> State:
@@ -82,7 +102,7 @@ def examine(row: Row) -> State:
 def _package_of(row: Row) -> str:
     """Return the package that *row* is of; empty where that is of another generation."""
     root = row.module.partition(".")[0]
-    if root == "{keras}":
+    if root == "tf_keras":
         packages = ("tf_keras", "keras")
         return next((each for each in packages if _generation(each) == "2"), "")
     if root == "keras" and (_generation(root) != "3" or not _runs_on(row.feature.backend)):
