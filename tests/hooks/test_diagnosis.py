@@ -88,3 +88,22 @@ def test_whether_tensorflow_is_started_by_parts_is_told(cache_root: Path, asked:
     version = ".".join((installed.get("tensorflow-cpu") or installed["tensorflow"]).split(".")[:2])
 
     assert document["deferral"] == {"asked": asked, "is_known": version in {"2.15", "2.21"}}
+
+
+def test_internals_are_printed_and_nothing_else() -> None:
+    """Each name that should be here is."""
+    status, document = doctor("--internals")
+    (found,) = document.values()
+    context = {
+        "feature": "the eager runtime",
+        "module": "tensorflow.python.eager.context",
+        "name": "Context.add_function_def",
+        "parameters": [],
+        "versions": "",
+        "is_needed": True,
+        "state": "found",
+    }
+
+    assert status == 0
+    assert context in found
+    assert {each["state"] for each in found} <= {"found", "of another version"}
