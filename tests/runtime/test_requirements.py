@@ -19,7 +19,7 @@ ROWS = list(internals.rows())
 
 
 def named(row: internals.Row) -> str:
-    return f"{row.feature.what}-{row.module}.{row.name.path}".replace(" ", "_")
+    return f"{row.feature.what}-{row.part.modules[0]}.{row.name.path}".replace(" ", "_")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=map(named, ROWS))

@@ -8,11 +8,20 @@ import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 from fastload.imports import light_import, linking
-from fastload.runtime.importing import INSTANCE, Feature, Name, Part, exists, look_up, untaken
+from fastload.runtime.importing import (
+    INSTANCE,
+    Feature,
+    Name,
+    Part,
+    exists,
+    first_module,
+    look_up,
+    untaken,
+)
 from fastload.runtime.requirements import FEATURES
 
 
@@ -41,8 +50,9 @@ class Row:
 
     @property
     def module(self) -> str:
-        """Where the module is today; one of Keras 2, in tf-keras."""
-        return self.part.places("tf_keras")[0]
+        """Where the module is here; where it is not, its newest place."""
+        module = _module_of(self)
+        return self.part.places("tf_keras")[0] if module is None else str(module.__name__)
 
     @property
     def versions(self) -> str:
@@ -92,16 +102,17 @@ def examine(row: Row) -> State:
     """Look for *row* here; imports its module."""
     package = _package_of(row)
     version = _version(package) if package else None
+    module = _module_of(row)
     if version is None:
         return State.ELSEWHERE
-    if _is_there(row, package):
+    if module is not None and (not row.name.path or _has(module, row.name)):
         return State.FOUND
     return State.MISSING if row.is_expected_in(version) else State.ELSEWHERE
 
 
 def _package_of(row: Row) -> str:
     """Return the package that *row* is of; empty where that is of another generation."""
-    root = row.module.partition(".")[0]
+    root = row.part.places("tf_keras")[0].partition(".")[0]
     if root == "tf_keras":
         packages = ("tf_keras", "keras")
         return next((each for each in packages if _generation(each) == "2"), "")
@@ -142,14 +153,9 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in version.split(".")[:2])
 
 
-def _is_there(row: Row, package: str) -> bool:
-    for place in row.part.places(package):
-        try:
-            module = importlib.import_module(place)
-        except ModuleNotFoundError:
-            continue
-        return not row.name.path or _has(module, row.name)
-    return False
+def _module_of(row: Row) -> ModuleType | None:
+    package = _package_of(row)
+    return first_module(*row.part.places(package)) if package else None
 
 
 def _has(module: Any, name: Name) -> bool:

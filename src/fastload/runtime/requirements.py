@@ -229,7 +229,7 @@ KERAS3_TENSORFLOW: Final = _feature(
     "Keras 3 on TensorFlow",
     on="tensorflow",
     core=_of(
-        "keras.src.backend.tensorflow.core",
+        "keras.src.backend.tensorflow.ops.core keras.src.backend.tensorflow.core",
         "Variable._initialize_with_initializer Variable._direct_assign Variable()._value "
         "Variable()._shape Variable()._dtype",
     ),
@@ -239,7 +239,7 @@ KERAS3_JAX: Final = _feature(
     "Keras 3 on JAX",
     on="jax",
     core=_of(
-        "keras.src.backend.jax.core",
+        "keras.src.backend.jax.ops.core keras.src.backend.jax.core",
         "Variable._initialize_with_initializer Variable()._layout Variable()._value "
         "Variable()._shape Variable()._dtype",
     ),
@@ -249,7 +249,7 @@ KERAS3_TORCH: Final = _feature(
     "Keras 3 on PyTorch",
     on="torch",
     core=_of(
-        "keras.src.backend.torch.core",
+        "keras.src.backend.torch.ops.core keras.src.backend.torch.core",
         "Variable._initialize_with_initializer Variable._convert_to_tensor "
         "Variable._direct_assign TORCH_DTYPES convert_to_tensor device_scope get_device "
         "to_torch_dtype Variable()._value Variable()._shape Variable()._dtype",
@@ -441,18 +441,18 @@ CODE_OF_LAYERS: Final = {
     "keras3": Feature(
         "the key of a stored first predict",
         {
-            name: _of(f"keras.src.{name}")
-            for name in (
-                "activations",
-                "activations.activations",
-                "backend",
-                "backend.tensorflow.core",
-                "backend.tensorflow.math",
-                "backend.tensorflow.nn",
-                "backend.tensorflow.numpy",
-                "ops.nn",
-                "ops.numpy",
-            )
+            name: _of(" ".join(f"keras.src.{place}" for place in places.split()))
+            for name, places in {
+                "activations": "activations",
+                "activations.activations": "activations.activations",
+                "backend": "backend",
+                "core": "backend.tensorflow.ops.core backend.tensorflow.core",
+                "math": "backend.tensorflow.ops.math backend.tensorflow.math",
+                "nn": "backend.tensorflow.ops.nn backend.tensorflow.nn",
+                "numpy": "backend.tensorflow.ops.numpy backend.tensorflow.numpy",
+                "ops.nn": "ops.nn",
+                "ops.numpy": "ops.numpy",
+            }.items()
         },
         backend="tensorflow",
     ),
