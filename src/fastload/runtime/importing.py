@@ -12,9 +12,8 @@ import importlib.util
 import os
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fastload.errors import MissingTensorFlowError, UnsupportedRuntimeError
 from fastload.flags import LAZY_IMPORT, flag
@@ -25,8 +24,7 @@ _MISSING: Final = object()
 INSTANCE: Final = "()"
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(NamedTuple):
     """A name in a module.
 
     Attributes:
@@ -61,8 +59,7 @@ is_needed=False)
         return cls(path.lstrip("?"), taken, since, before, not path.startswith("?"))
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A module, and what is used of it.
 
     Attributes:
@@ -87,8 +84,7 @@ class Part:
         return [module.format(keras=package) for module in self.modules]
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
+class Feature(NamedTuple):
     """Something that fastload does with private names.
 
     Attributes:

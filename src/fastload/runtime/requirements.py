@@ -4,7 +4,7 @@ They stand by the feature that needs them, module by module. Adapters ask for a 
 as in `FLAT.part("context")`, so a module that moved or a name that changed is followed here alone:
 docs/versions.md says how. `fastload doctor --internals` prints which of them this installation has.
 
-Names are separated by spaces, and are read by `importing.Part`:
+Names are separated by spaces; `importing.Name.parsed` reads them:
 
 - `Class.name` is looked up in the class; `Class().name` is what its instances have, and
   `function().name` what a function sets.
