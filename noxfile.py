@@ -305,3 +305,18 @@ def build(session: nox.Session) -> None:
         "from wrapt.importer import _post_import_hooks as hooks; assert 'keras' in hooks, hooks"
     )
     session.run("python", "-c", hooked, env={"AUTOWRAPT_BOOTSTRAP": "fastload"})
+
+
+@nox.session(python=interpreter("3.11"))
+def internals(session: nox.Session) -> None:
+    """Look for the private names that fastload uses in the newest pre-releases."""
+    _prepare(session)
+    session.install("--group", "test", "-e", ".")
+    # tf-nightly brings keras-nightly, which is Keras 3 as it is today.
+    session.install("--upgrade", "--prerelease", "allow", "tf-nightly-cpu", "keras-nightly")
+    session.run(
+        "python",
+        "-c",
+        "import tensorflow, keras; print(tensorflow.version.VERSION, keras.__version__)",
+    )
+    session.run("fastload", "doctor", "--internals", *session.posargs)

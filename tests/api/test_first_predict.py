@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload.runtime.core.tensorflow import first_module
+from fastload.runtime.importing import first_module
 from fastload.traces.trace_file import TraceFile
 from tests.small_models import INPUTS, SAVED_MODEL, Form, SavedModel
 

@@ -13,6 +13,7 @@ import pytest
 import fastload
 from fastload.api.verify import verify_against_stock
 from fastload.errors import UnsupportedRuntimeError
+from fastload.runtime import internals
 from fastload.runtime.core.keras import configured_backend, needs_no_tensorflow
 from tests.conftest import RunPython
 
@@ -54,6 +55,14 @@ def test_neither_a_miss_nor_a_hit_imports_tensorflow(
 
     assert [line.split()[0] for line in told] == ["miss", "hit"]
     assert {line.split()[-1] for line in told} == {"False"}
+
+
+def test_each_private_name_of_the_backend_is_found(backend: str, keras: Any) -> None:
+    """`tests/runtime/test_requirements.py` looks for all the others."""
+    found = [(row.feature.backend, internals.examine(row)) for row in internals.rows()]
+
+    assert internals.State.MISSING not in {state for _, state in found}
+    assert {state for name, state in found if name == backend} == {internals.State.FOUND}
 
 
 def test_a_hit_is_the_model_of_stock(keras: Any, small: Path, hit: Callable[..., Any]) -> None:

@@ -83,3 +83,22 @@ def test_a_cache_that_cannot_be_used_is_a_finding(tmp_path: Path) -> None:
     assert status == 1
     assert "cannot be used" in document["cache"]["fault"]
     assert not document["deferral"]["asked"]
+
+
+def test_internals_are_printed_and_nothing_else() -> None:
+    """Each name that should be here is."""
+    status, document = doctor("--internals")
+    (found,) = document.values()
+    context = {
+        "feature": "the eager runtime",
+        "module": "tensorflow.python.eager.context",
+        "name": "Context.add_function_def",
+        "parameters": [],
+        "versions": "",
+        "is_needed": True,
+        "state": "found",
+    }
+
+    assert status == 0
+    assert context in found
+    assert {each["state"] for each in found} <= {"found", "of another version"}

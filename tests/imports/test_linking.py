@@ -89,7 +89,7 @@ def test_python_links_where_a_thread_is_of_no_use_or_not_known_to_work(
     [
         "linking._FIRST_LIBRARY = 'absent.so'",
         "linking._LIST = 'TF_Absent'",
-        "linking._BEFORE += ('absent',); linking._MEANWHILE = {'2.15': ('x',), '2.21': ('x',)}",
+        "linking._BEFORE += ('absent',); linking.MEANWHILE = {'2.15': ('x',), '2.21': ('x',)}",
     ],
 )
 def test_what_goes_wrong_meanwhile_is_left_to_the_import(
@@ -141,7 +141,7 @@ def watched_start(library):
     return start(library)
 def watched_use(version):
     global is_watching
-    linking._import(linking._MEANWHILE.get(version, ()))
+    linking._import(linking.MEANWHILE.get(version, ()))
     is_watching = False
 linking._started, linking.use_the_time = watched_start, watched_use
 """

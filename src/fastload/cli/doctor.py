@@ -14,6 +14,7 @@ import click
 
 import fastload
 from fastload.cache.directory import is_network_filesystem
+from fastload.cli.internals import report_internals
 from fastload.cli.options import as_json
 from fastload.cli.output import facts, say, shown_size, table
 from fastload.cli.run import find_pth
@@ -40,9 +41,16 @@ _DISTRIBUTIONS: Final = (
 
 @click.command()
 @click.argument("modules", metavar="[MODULE]...", nargs=-1)
+@click.option(
+    "--internals",
+    is_flag=True,
+    help="Print which private names of TensorFlow and Keras are found here, and nothing else.",
+)
 @as_json
-def doctor(modules: Sequence[str], *, as_json: bool) -> None:
+def doctor(modules: Sequence[str], *, internals: bool, as_json: bool) -> None:
     """Say what works here, and which names in MODULEs a late `install()` would not reach."""
+    if internals:
+        sys.exit(0 if report_internals(as_json=as_json) else 1)
     from fastload.hooks.diagnosis import diagnose
 
     document = _surroundings()  # before the hooks change the environment

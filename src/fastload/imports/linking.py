@@ -56,7 +56,7 @@ _BEFORE = (
 )
 #: For each version: what TensorFlow's first modules import that links nothing, and those of them
 #: that link nothing. In 2.15 absl would come before `six`, and another finder before Python's own.
-_MEANWHILE: Mapping[str, tuple[str, ...]] = {
+MEANWHILE: Mapping[str, tuple[str, ...]] = {
     "2.21": (
         "xml.dom.minidom",
         "absl.logging",
@@ -114,7 +114,7 @@ def begin() -> None:
 def use_the_time(version: str) -> None:
     """Import what TensorFlow *version* is about to import, if it is being linked."""
     if _thread is not None and _thread.is_alive():
-        _import(_MEANWHILE.get(version, ()))
+        _import(MEANWHILE.get(version, ()))
 
 
 def wait() -> None:

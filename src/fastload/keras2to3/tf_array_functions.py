@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.runtime.core.keras import TENSORFLOW, Keras
-from fastload.runtime.core.tensorflow import first_module, tensorflow
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.requirements import MIGRATION
 
 _SERVING: Final = "serve"
-_LOADER: Final = "tensorflow.python.saved_model.loader_impl"
 
 #: Takes arrays in the order of the inputs; returns arrays in the order of the outputs.
 Function = Callable[[Sequence[Any]], list[Any]]
@@ -54,7 +54,7 @@ def _opened(session: Any, path: Path) -> Any:
     This is `tf.compat.v1.saved_model.load` without its deprecation warning, which is not for the
     program that loads a model.
     """
-    inner = getattr(first_module(_LOADER), "SavedModelLoader", None)
+    inner = getattr(MIGRATION.optional("loader_impl"), "SavedModelLoader", None)
     if inner is None:
         return tensorflow().compat.v1.saved_model.load(session, [_SERVING], str(path))
     return inner(str(path)).load(session, [_SERVING])

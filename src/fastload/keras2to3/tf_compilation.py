@@ -109,7 +109,6 @@ def _by_output(metrics: Any, names: list[str]) -> Any:
         for metric in own:
             if hasattr(metric, "name") and metric.name.startswith(f"{name}_"):
                 metric.name = metric.name.removeprefix(f"{name}_")
-                metric._name = metric.name
     return metrics
 
 

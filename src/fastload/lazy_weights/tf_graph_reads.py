@@ -35,8 +35,8 @@ from typing import Any, Final
 
 from fastload.errors import MemoryBudgetError
 from fastload.lazy_weights.places import Wait
-from fastload.runtime.core.tensorflow import import_module, tensorflow
-from fastload.runtime.core.transplant import require
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.requirements import LAZY
 
 _CALLS: Final = ("While", "If", "Case", "PartitionedCall")
 
@@ -126,9 +126,7 @@ def delivered(read: Read, inputs: Sequence[Any], dtype: Any, shape: Any) -> Any:
 
 @functools.cache
 def _operations() -> Any:
-    operations = import_module("tensorflow.python.ops.gen_data_flow_ops")
-    require(operations, ["queue_dequeue_v2"])
-    return operations
+    return LAZY.part("gen_data_flow_ops")
 
 
 @functools.cache

@@ -13,10 +13,10 @@ from fastload.lazy_weights.places import Wait
 from fastload.lazy_weights.tf_graph_reads import delivered, took_turn, turn_in
 from fastload.lazy_weights.tf_lent_tensors import lent_tensor
 from fastload.runtime.core.eager import placed
-from fastload.runtime.core.tensorflow import import_module, tensorflow
-from fastload.runtime.core.transplant import require
+from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.functions.flat_function import FlatFunction, registered
 from fastload.runtime.functions.inlining import shape_of_argument
+from fastload.runtime.requirements import LAZY
 
 
 class LazyFlatCall:
@@ -128,9 +128,7 @@ def _imported(nodes: _Nodes, values: Sequence[Any]) -> Any:
 
 @functools.cache
 def _conversion() -> Any:
-    conversion = import_module("tensorflow.python.framework.function_def_to_graph")
-    require(conversion, ["function_def_to_graph_def"])
-    return conversion
+    return LAZY.part("function_def_to_graph")
 
 
 def _parsed(content: bytes) -> Any:

@@ -35,8 +35,8 @@ from fastload.lazy_weights.lending_plan import LazyWeight
 from fastload.lazy_weights.places import Wait
 from fastload.lazy_weights.tf_graph_reads import DELIVERING, delivered, took_turn, turn_in
 from fastload.lazy_weights.tf_lent_tensors import lent_tensor
-from fastload.runtime.core.tensorflow import import_module, tensorflow
-from fastload.runtime.core.transplant import require
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.requirements import LAZY
 from fastload.twin.format import WeightRef
 
 _LOAN: Final = "_fastload_loan"
@@ -75,11 +75,7 @@ class _Parts:
 
 @functools.cache
 def _parts() -> _Parts:
-    variables = import_module("tensorflow.python.ops.resource_variable_ops")
-    require(variables, ["BaseResourceVariable", "variable_accessed", "gen_resource_variable_ops"])
-    require(variables.BaseResourceVariable, ["_read_variable_op", "handle", "value", "sparse_read"])
-    tape = getattr(variables, "record", None) or getattr(variables, "tape", None)
-    require(tape, ["record_operation", "stop_recording"])
+    variables, tape = LAZY.part("variables"), LAZY.part("record")
     tensorflow().RegisterGradient(_GRADIENT)(_gradient_of_read)
     return _Parts(variables=variables, tape=tape)
 

@@ -21,16 +21,15 @@ from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core import eager
 from fastload.runtime.core.materialize import materialized_on_access
 from fastload.runtime.core.spec_codec import decode
-from fastload.runtime.core.tensorflow import import_module, tensorflow
-from fastload.runtime.core.transplant import require, require_parameters
+from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.functions.flat_function import NotFlatError, without_optimizers
 from fastload.runtime.functions.inlining import rename_calls
+from fastload.runtime.requirements import FIRST_PREDICT
 from fastload.traces.tf_trace import Trace
 from fastload.traces.tf_tracing import Tracing
 from fastload.traces.trace_file import TraceFile
 
 _logger: Final = logging.getLogger(__name__)
-_PARTS: Final = "tensorflow.python.eager.polymorphic_function"
 
 
 @functools.cache
@@ -40,19 +39,8 @@ def require_concrete_functions() -> None:
     Raises:
         UnsupportedRuntimeError: it has not.
     """
-    atomic, concrete = _module("atomic_function"), _module("concrete_function")
-    require(atomic, ["AtomicFunction"])
-    require(atomic.AtomicFunction, ["call_preflattened"])
-    require_parameters(
-        atomic.AtomicFunction.__init__, ["name", "bound_context", "function_type", "children"]
-    )
-    require(concrete, ["ConcreteFunction", "ConcreteFunctionGarbageCollector", "_inference_name"])
-    require(_module("tracing_compilation").function_type_lib, ["FunctionType"])
-    require(_module("tracing_compilation").trace_type, ["from_value"])
-    context = eager.context()
-    require(context, ["add_function_def", "remove_function", "call_function", "get_function_def"])
-    require(context, ["get_graph_debug_info", "function_call_options"])
-    require(context.function_call_options, ["executor_type", "config_proto_serialized"])
+    for name in ("atomic_function", "concrete_function", "tracing_compilation", "context"):
+        FIRST_PREDICT.part(name)
 
 
 def concrete_function(
@@ -66,7 +54,7 @@ def concrete_function(
         tracing: how it would be made; done when its graph is accessed.
         file: gets the same trace after the first call, as TensorFlow's optimizer leaves it.
     """
-    stock = _module("concrete_function")
+    stock = FIRST_PREDICT.part("concrete_function")
     captured = [_captured(each, variables) for each in trace.captures]
     function_type = _function_type(trace, captured, tracing)
     runtime = _TraceRuntime(trace, tracing, file)
@@ -97,7 +85,7 @@ def _captured(capture: int | np.ndarray[Any, Any], variables: Sequence[Any]) -> 
 
 
 def _function_type(trace: Trace, captured: Sequence[Any], tracing: Tracing) -> Any:
-    parts = _module("tracing_compilation")
+    parts = FIRST_PREDICT.part("tracing_compilation")
     types = OrderedDict((id(each), parts.trace_type.from_value(each)) for each in captured)
     return parts.function_type_lib.FunctionType(
         tracing.function_type.parameters.values(),
@@ -120,7 +108,7 @@ def _renamed(definitions: Iterable[bytes], name: str) -> list[Any]:
 
 def _registered(definition: Any, runtime: Any, function_type: Any, children: list[Any]) -> Any:
     runtime.add_function_def(definition)
-    kind = _module("atomic_function").AtomicFunction
+    kind = FIRST_PREDICT.part("atomic_function").AtomicFunction
     return kind(definition.signature.name, runtime, function_type, children)
 
 
@@ -202,7 +190,3 @@ def _without_optimizer(context: Any) -> Iterator[None]:
         yield
     finally:
         context.function_call_options = stock
-
-
-def _module(name: str) -> Any:
-    return import_module(f"{_PARTS}.{name}")

@@ -9,24 +9,12 @@ from typing import Any, Final
 
 from fastload.runtime.core.conditions import execution
 from fastload.runtime.core.keras import Keras, tracing_choices
-from fastload.runtime.core.tensorflow import first_module, import_module, tensorflow
-from fastload.runtime.core.transplant import require
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.requirements import CODE_OF_LAYERS, FIRST_PREDICT
 from fastload.traces.tf_trace import NotKeptError
 from fastload.traces.tf_tracing import Tracing
 from fastload.traces.trace_file import TRACE_VERSION
 
-_BACKEND: Final = (
-    "activations",
-    "activations.activations",
-    "backend",
-    "backend.tensorflow.core",
-    "backend.tensorflow.math",
-    "backend.tensorflow.nn",
-    "backend.tensorflow.numpy",
-    "ops.nn",
-    "ops.numpy",
-)
-_SCOPE: Final = "tensorflow.python.eager.polymorphic_function.function_context"
 #: What TensorFlow says where there is no graph, strategy, device scope or XLA.
 _PLAIN_MOMENT: Final = (None, (), (), False, None, 0)
 
@@ -57,14 +45,11 @@ def trace_key(model: Any, keras: Keras, tracing: Tracing) -> str:
 
 
 def _require_plain_moment(tracing: Tracing) -> None:
-    module, contexts = import_module(_SCOPE), import_module("tensorflow.python.eager.context")
-    require(module, ["make_function_context"])
-    require(contexts, ["context"])
+    module, contexts = FIRST_PREDICT.part("function_context"), FIRST_PREDICT.part("context")
     found = module.make_function_context(tracing.options.scope_type).context
     if tuple(found) != _PLAIN_MOMENT or tensorflow().distribute.has_strategy():
         raise NotKeptError("it is traced inside a graph, a strategy, a device scope or XLA")
-    summaries = import_module("tensorflow.python.ops.summary_ops_v2")
-    require(summaries, ["_current_trace_context"])
+    summaries = FIRST_PREDICT.part("summary_ops_v2")
     if summaries._current_trace_context is not None:
         raise NotKeptError("the program records the graphs")
     if contexts.context().device_name:
@@ -75,11 +60,8 @@ def _require_plain_moment(tracing: Tracing) -> None:
 
 def _modes() -> Iterator[str]:
     """Yield what a program may have switched in TensorFlow for all that it traces."""
-    ops = import_module("tensorflow.python.framework.ops")
-    control_flow = first_module("tensorflow.python.ops.control_flow_util")
-    config = import_module("tensorflow.python.framework.config")
-    require(config, ["is_op_determinism_enabled"])
-    yield str(config.is_op_determinism_enabled())
+    ops, control_flow = FIRST_PREDICT.part("ops"), FIRST_PREDICT.optional("control_flow_util")
+    yield str(FIRST_PREDICT.part("config").is_op_determinism_enabled())
     yield str(getattr(control_flow, "ENABLE_CONTROL_FLOW_V2", None))
     for name in ("is_auto_dtype_conversion_enabled", "is_numpy_style_type_promotion"):
         yield str(getattr(ops, name, bool)())
@@ -118,7 +100,8 @@ def _functions_in(holder: Any) -> Iterator[tuple[Any, ...]]:
 
 def _backend_modules(keras: Keras) -> list[Any]:
     """Return the modules with what layers call."""
-    found = (first_module(f"{keras.package}.src.{name}") for name in _BACKEND)
+    code = CODE_OF_LAYERS[keras.generation]
+    found = (code.optional(name, keras.package) for name in code.parts)
     return [module for module in found if module is not None]
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from fastload.cache.entry import KERAS3
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core.keras import Keras
-from fastload.runtime.core.transplant import require
+from fastload.runtime.requirements import FIRST_PREDICT
 from fastload.traces.tf_trace import Mark, NotKeptError
 
 _COVERED: Final = frozenset({"Functional", "Sequential"})
@@ -74,7 +74,7 @@ class ModelState:
             UnsupportedRuntimeError: Keras is not as expected.
         """
         # Of the class: accessing a property of the model may change the model.
-        require(type(model), ["_flatten_layers", "weights"])
+        FIRST_PREDICT.check(type(model), "Model")
         if not {"predict_function", "_jit_compile"} <= vars(model).keys():
             raise UnsupportedRuntimeError("a model lacks what predict sets on it")
         return cls(keras=keras, note=_note(model, keras), marks=_marks(model))

@@ -12,9 +12,9 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from fastload.runtime.core.spec_codec import NotPlainError, encode
-from fastload.runtime.core.tensorflow import import_module, tensorflow
-from fastload.runtime.core.transplant import require
+from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.functions.inlining import IMPLEMENTS
+from fastload.runtime.requirements import FIRST_PREDICT
 
 #: Operations with an effect that is on what the function is given: variables, iterators.
 _PLAIN_EFFECTS: Final = frozenset(
@@ -69,7 +69,7 @@ def trace_of(concrete: Any, variables: Sequence[Any], marks: Sequence[Mark]) -> 
         NotKeptError: it uses something else, or has an effect of another kind.
     """
     graph = concrete.graph
-    require(graph, ["_functions", "as_graph_def", "structured_outputs"])
+    FIRST_PREDICT.check(graph, "FuncGraph()")
     own = concrete.function_def
     called = [_definition(each) for each in graph._functions.values()]
     for definition in (*called, own):
@@ -114,8 +114,7 @@ def _require_plain(definition: Any) -> None:
     Raises:
         NotKeptError: it does not.
     """
-    registry = import_module("tensorflow.python.framework.op_def_registry")
-    require(registry, ["get"])
+    registry = FIRST_PREDICT.part("op_def_registry")
     for name in {node.op for node in definition.node_def}:
         operation = registry.get(name)
         if operation is None or "PyFunc" in name:

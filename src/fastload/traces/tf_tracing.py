@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any, Final, Protocol
 
-from fastload.runtime.core.tensorflow import import_module, tensorflow
-from fastload.runtime.core.transplant import require, require_parameters
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.requirements import FIRST_PREDICT
 
-_TRACING: Final = "tensorflow.python.eager.polymorphic_function.tracing_compilation"
 _CREATE: Final = "_create_concrete_function"
-_PARAMETERS: Final = ("function_type", "type_context", "func_graph", "tracing_options")
 _MAKER: Final = "make_predict_function"
 
 
@@ -41,7 +39,7 @@ class Tracing:
 
     def make_later(self) -> Any:
         """Make it as if it were then: outside of any graph, with the autograph of the function."""
-        control, options = import_module(_TRACING).ag_ctx, self.options
+        control, options = FIRST_PREDICT.part("tracing_compilation").ag_ctx, self.options
         status = control.Status.ENABLED if options.autograph else control.Status.DISABLED
         scope = control.ControlStatusCtx(status=status, options=options.autograph_options)
         with tensorflow().init_scope(), scope:
@@ -67,19 +65,16 @@ def watch(model: Any, watcher: Watcher) -> None:
     Raises:
         UnsupportedRuntimeError: TensorFlow or Keras is not as expected.
     """
-    require(type(model), [_MAKER])
     _patch()
     _watchers[model] = watcher
 
 
 def _patch() -> None:
     """Put our step in the place of TensorFlow's, once."""
-    module = import_module(_TRACING)
+    module = FIRST_PREDICT.part("tracing_compilation")
     with _lock:
-        require(module, [_CREATE, "func_graph_module", "ag_ctx"])
         stock = getattr(module, _CREATE)
         if getattr(stock, "__module__", "") != __name__:
-            require_parameters(stock, _PARAMETERS)
             setattr(module, _CREATE, _asking(stock))
 
 

@@ -13,8 +13,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
 from fastload.runtime.core.rebuild import Patch, current_rebuild
-from fastload.runtime.core.tensorflow import first_module, import_module
-from fastload.runtime.core.transplant import require
+from fastload.runtime.requirements import KERNELS, NESTS
 
 SetAttribute = Callable[[Any, str, Any], None]
 
@@ -164,8 +163,7 @@ def kernel_patches() -> list[Patch]:
     Whether kernels are wrapped is a switch of the whole process. It is off for single operations
     only, and only while no other Python thread could notice.
     """
-    operations = import_module("tensorflow.python.ops.gen_resource_variable_ops")
-    require(operations, ["var_handle_op", "assign_variable_op"])
+    operations = KERNELS.part("operations")
     return [
         Patch(operations, name, _patched_operation)
         for name in ("var_handle_op", "assign_variable_op")
@@ -206,11 +204,10 @@ def _no_switch(position: bool) -> None:  # noqa: FBT001
 
 def _wrapping_switch() -> Callable[[bool], None] | None:
     """Return the function that switches the wrapping of kernels, or None where it is off."""
-    module = import_module("tensorflow.python.eager.context")
+    module = KERNELS.part("context")
     context = module.context()
     context.ensure_initialized()  # as the operation that is about to run would
-    pywrap = first_module("tensorflow.python.pywrap_tfe")
-    switch = getattr(pywrap, "TFE_ContextSetRunEagerOpAsFunction", None)
+    switch = getattr(KERNELS.optional("pywrap_tfe"), "TFE_ContextSetRunEagerOpAsFunction", None)
     is_on = getattr(module, "run_eager_op_as_function_enabled", lambda: False)
     if switch is None or not is_on():
         return None
@@ -225,7 +222,7 @@ def nest_patches() -> list[Patch]:
     together. For an exact `list` or `tuple` all answers are known. Keras 2 packs thousands while it
     rebuilds a model.
     """
-    module = first_module("tensorflow.python.util.nest_util")
+    module = NESTS.optional("nest_util")
     stock = getattr(module, "sequence_like", None)
     # Other threads call the replacement too, so its parameters must be the same.
     if stock is None or list(inspect.signature(stock).parameters) != ["instance", "args"]:

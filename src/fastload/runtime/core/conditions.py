@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload.runtime.core import eager
-from fastload.runtime.core.transplant import require
+from fastload.runtime.requirements import FLAT
 
 _PREFIXES: Final = ("TF_", "XLA_", "ONEDNN_", "DNNL_", "OMP_", "KMP_", "MKL_")
 #: Variables that do not change how a graph is executed, but differ from run to run.
@@ -41,6 +41,7 @@ def execution() -> str:
     Raises:
         UnsupportedRuntimeError: TensorFlow lacks an interface that is needed for it.
     """
+    FLAT.part("context")
     variables = {
         name: value
         for name, value in sorted(os.environ.items())
@@ -58,7 +59,6 @@ def has_accelerators() -> bool:
 def program_options() -> tuple[Any, ...]:
     """Return the options that the program has set so far; it may change them later."""
     options, config = eager.context().function_call_options, eager.runtime().config
-    require(options, ["executor_type", "config_proto_serialized"])
     return (
         _deterministic(options.config_proto_serialized),
         options.executor_type,

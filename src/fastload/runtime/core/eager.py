@@ -7,43 +7,18 @@ None of them needs the package `tensorflow`, so a process that only predicts doe
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from fastload.errors import UnsupportedRequestError
-from fastload.runtime.core.tensorflow import first_module, import_module
-from fastload.runtime.core.transplant import require
-
-_FRAMEWORK: Final = "tensorflow.python.framework"
-#: The names used of each module.
-NAMES: Final = {
-    "tensorflow.python.eager.context": ("context", "executing_eagerly"),
-    "tensorflow.python.eager.execute": ("execute",),
-    "tensorflow.python.dlpack.dlpack": ("from_dlpack",),
-    f"{_FRAMEWORK}.config": ("list_logical_devices",),
-    f"{_FRAMEWORK}.constant_op": ("constant",),
-    f"{_FRAMEWORK}.dtypes": ("as_dtype",),
-    f"{_FRAMEWORK}.errors_impl": ("InvalidArgumentError", "OpError"),
-    f"{_FRAMEWORK}.ops": ("device", "EagerTensor"),
-    f"{_FRAMEWORK}.versions": ("__version__",),
-    "tensorflow.core.framework.function_pb2": ("FunctionDef",),
-    "tensorflow.core.protobuf.config_pb2": ("ConfigProto",),
-    "tensorflow.python.util._pywrap_util_port": ("IsMklEnabled",),
-}
-#: The modules with `has_strategy`: the first since TensorFlow 2.13, the second before.
-_OF_STRATEGIES: Final = (
-    "tensorflow.python.distribute.distribute_lib",
-    "tensorflow.python.distribute.distribution_strategy_context",
-)
-_OF_A_CONTEXT: Final = ("add_function_def", "remove_function", "function_call_options")
+from fastload.runtime.requirements import BESIDE, EAGER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EagerRuntime:
-    """The modules, each with the names in `NAMES`.
+    """The modules, each with the names that `requirements.EAGER` lists.
 
     Attributes:
         context: registered functions and devices.
@@ -82,13 +57,7 @@ def runtime() -> EagerRuntime:
         MissingTensorFlowError: TensorFlow is not installed.
         UnsupportedRuntimeError: one of them lacks what is used of it.
     """
-    found = {}
-    for name, used in NAMES.items():
-        module = import_module(name)
-        require(module, used)
-        found[name.rpartition(".")[2]] = module
-    require(found["context"].context(), _OF_A_CONTEXT)
-    return EagerRuntime(**found)
+    return EagerRuntime(**{name: EAGER.part(name) for name in EAGER.parts})
 
 
 def context() -> Any:
@@ -114,7 +83,7 @@ def executing_eagerly() -> bool:
 def has_strategy() -> bool:
     """Say whether a distribution strategy is active in this context."""
     # Where neither is imported, no strategy can be active.
-    modules = map(sys.modules.get, _OF_STRATEGIES)
+    modules = map(BESIDE.loaded, ("distribute_lib", "distribution_strategy_context"))
     # Another thread may be importing it, at the first touch of TensorFlow.
     asks = [ask for module in modules if (ask := getattr(module, "has_strategy", None))]
     return any(ask() for ask in asks)
@@ -163,18 +132,15 @@ def is_tensor(value: Any) -> bool:
 
 def is_variable(value: Any) -> bool:
     """Say whether *value* is a `tf.Variable`."""
-    module: Any = sys.modules.get("tensorflow.python.ops.variables")
     # None where another thread is importing it, at the first touch of TensorFlow.
-    kind = getattr(module, "Variable", None)
+    kind = getattr(BESIDE.loaded("variables"), "Variable", None)
     return kind is not None and isinstance(value, kind)
 
 
 @functools.cache
 def tensor_class() -> Any:
     """Return `tf.Tensor`."""
-    module: Any = first_module(f"{_FRAMEWORK}.tensor", f"{_FRAMEWORK}.ops")
-    require(module, ["Tensor"])
-    return module.Tensor
+    return BESIDE.part("tensor").Tensor
 
 
 def copied(tensor: Any) -> Any:

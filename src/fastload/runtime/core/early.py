@@ -11,13 +11,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from fastload.imports import deferred, expected_tensorflow, lazy_module, linking
 from fastload.runtime.core import eager
-from fastload.runtime.core.tensorflow import make_lighter, tensorflow
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.importing import make_lighter
+from fastload.runtime.requirements import DEFERRED_IMPORT
 
 #: Where some versions load kernels from.
 _KERNELS: Final = "core/kernels"
@@ -61,13 +62,13 @@ class _EagerRuntime:
         """Import it, in the order of TensorFlow's own import."""
         expected_tensorflow.prepare_environment(self._version)
         linking.use_the_time(self._version)
-        import_module("tensorflow.python.pywrap_tensorflow")
+        DEFERRED_IMPORT.part("pywrap_tensorflow")
         os.environ["TF2_BEHAVIOR"] = "1"
-        import_module("tensorflow.python.tf2").enable()
+        DEFERRED_IMPORT.part("tf2").enable()
         ops = eager.runtime().ops
         kernels = Path(self._package, _KERNELS)
         if kernels.exists():
-            import_module("tensorflow.python.framework.load_library").load_library(str(kernels))
+            DEFERRED_IMPORT.part("load_library").load_library(str(kernels))
         self._operators = _operator_stand_ins()
         for name, operator in self._operators.items():
             setattr(ops.EagerTensor, name, operator)

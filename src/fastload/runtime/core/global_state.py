@@ -19,7 +19,8 @@ import numpy as np
 
 from fastload.cache.entry import KERAS3
 from fastload.runtime.core.keras import TENSORFLOW, TORCH, Keras
-from fastload.runtime.core.tensorflow import first_module, import_module
+from fastload.runtime.importing import import_module
+from fastload.runtime.requirements import STATE
 
 _KERAS3_NAMES: Final = "object_name_uids"
 
@@ -72,9 +73,9 @@ def _live_state(keras: Keras) -> list[Live]:
     seeds = _SEEDS.get(keras.backend)
     found = [_python_random(), _numpy_random(), *([] if seeds is None else [seeds()])]
     if keras.generation == KERAS3:
-        module = first_module("keras.src.backend.common.global_state")
+        module = STATE.optional("keras3")
         return found if module is None else [*found, _keras3_names(module)]
-    backend = first_module(f"{keras.package}.src.backend", f"{keras.package}.backend")
+    backend = STATE.optional("keras2", keras.package)
     return [*found, _keras2_seeds(backend), *_keras2_names(backend)]
 
 
@@ -97,7 +98,7 @@ def _numpy_random() -> Live:
 
 def _tensorflow_seeds() -> Live:
     """TensorFlow draws seeds of operations from a generator of its context."""
-    module = first_module("tensorflow.python.eager.context")
+    module = STATE.optional("context")
 
     def generator() -> Any:
         return getattr(module.context() if module else None, "_rng", None)

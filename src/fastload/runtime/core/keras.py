@@ -16,7 +16,9 @@ from typing import Any, Final, Literal
 
 from fastload.cache.entry import KERAS2, KERAS3
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
-from fastload.runtime.core.tensorflow import first_module, import_module, tensorflow
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.importing import import_module
+from fastload.runtime.requirements import NAMES_OF_KERAS
 from fastload.switch import as_stock
 
 TENSORFLOW: Final = "tensorflow"
@@ -45,7 +47,7 @@ def configured_backend(environ: Mapping[str, str]) -> str:
         >>> configured_backend({"KERAS_BACKEND": "openvino"}) if "keras" not in sys.modules else ""
         'openvino'
     """
-    config: Any = sys.modules.get("keras.src.backend.config")
+    config = NAMES_OF_KERAS.loaded("config")
     if config is not None and hasattr(config, "backend"):
         return str(config.backend())
     return environ.get("KERAS_BACKEND") or _backend_in_settings_file(environ)
@@ -226,7 +228,7 @@ def require_parameter(keras: Keras, name: str) -> None:
 
 
 def _has_layout_scope(keras: Keras) -> bool:
-    if keras.generation == KERAS2 or "keras.src.distribution.distribution_lib" not in sys.modules:
+    if keras.generation == KERAS2 or NAMES_OF_KERAS.loaded("distribution_lib") is None:
         return False
     return keras.module.distribution.distribution() is not None
 
@@ -269,7 +271,7 @@ def _is_shorthand(keras: Keras, name: str) -> bool:
     """Say whether *name* is one that Keras 3 resolves but does not export (`mse`, `cce`)."""
     if keras.generation == KERAS2:
         return False
-    parts = (first_module(f"keras.src.{part}") for part in ("losses", "metrics"))
+    parts = map(NAMES_OF_KERAS.optional, ("losses", "metrics"))
     return any(name in getattr(part, "ALL_OBJECTS_DICT", {}) for part in parts)
 
 

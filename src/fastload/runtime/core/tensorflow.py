@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from fastload.errors import MissingTensorFlowError, UnconvertibleModelError, UnsupportedRuntimeError
-from fastload.flags import LAZY_IMPORT, flag
-from fastload.imports import light_import
+from fastload.errors import UnconvertibleModelError
+from fastload.runtime.importing import import_module
+from fastload.runtime.requirements import MESSAGES
 from fastload.switch import as_stock
 
 
@@ -35,47 +30,9 @@ def load_saved_model(export_dir: Any, tags: Any = None, options: Any = None) -> 
     return as_stock(tensorflow().saved_model.load)(export_dir, tags, options)
 
 
-def import_module(name: str) -> Any:
-    """Import *name*; for a missing distribution, the error names the extra that installs it.
-
-    Raises:
-        MissingTensorFlowError: the distribution that holds *name* is not installed.
-        UnsupportedRuntimeError: it is installed, but has no module of this name.
-    """
-    root = name.partition(".")[0]
-    if importlib.util.find_spec(root) is None:
-        raise MissingTensorFlowError(root)
-    make_lighter()
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        is_within = error.name is not None and f"{name}.".startswith(f"{error.name}.")
-        if not is_within or error.name == root:
-            raise
-        raise UnsupportedRuntimeError(
-            f"{root} has no module {name!r}: this version is not known to fastload"
-        ) from error
-
-
-def make_lighter() -> None:
-    """Make the import of TensorFlow faster, if it was not imported yet."""
-    if "tensorflow" not in sys.modules and flag(os.environ, LAZY_IMPORT, unset=True):
-        light_import.add()
-
-
-def first_module(*names: str) -> ModuleType | None:
-    """Import and return the first of *names* that exists, or None."""
-    for name in names:
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError:
-            continue
-    return None
-
-
 def saved_model_message() -> Any:
     """Return an empty `SavedModel` message."""
-    return _messages("core.protobuf.saved_model_pb2").SavedModel()
+    return MESSAGES.part("saved_model").SavedModel()
 
 
 def parse_saved_model(content: bytes) -> Any:
@@ -93,7 +50,7 @@ def parse_object_graph(content: bytes) -> Any:
     Raises:
         UnconvertibleModelError: the bytes are not such a message.
     """
-    message = _messages("core.protobuf.saved_object_graph_pb2").SavedObjectGraph()
+    message = MESSAGES.part("object_graph").SavedObjectGraph()
     return _parsed(message, content, "saved_model.pb")
 
 
@@ -103,7 +60,7 @@ def parse_meta_graph(content: bytes) -> Any:
     Raises:
         UnconvertibleModelError: the bytes are not such a message.
     """
-    message = _messages("core.protobuf.meta_graph_pb2").MetaGraphDef()
+    message = MESSAGES.part("meta_graph").MetaGraphDef()
     return _parsed(message, content, "saved_model.pb")
 
 
@@ -113,22 +70,8 @@ def keras_metadata(content: bytes) -> Any:
     Raises:
         UnconvertibleModelError: the bytes are not such a message.
     """
-    message = _messages("python.keras.protobuf.saved_metadata_pb2").SavedMetadata()
+    message = MESSAGES.part("keras_metadata").SavedMetadata()
     return _parsed(message, content, "keras_metadata.pb")
-
-
-def _messages(name: str) -> Any:
-    """Import the module *name* of TensorFlow, which defines messages.
-
-    Raises:
-        MissingTensorFlowError: TensorFlow is not installed.
-    """
-    try:
-        return importlib.import_module(f"tensorflow.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != "tensorflow":
-            raise
-        raise MissingTensorFlowError(error.name) from error
 
 
 def _parsed(message: Any, content: bytes, name: str) -> Any:

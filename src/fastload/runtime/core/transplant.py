@@ -11,7 +11,6 @@ own.
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType, ModuleType
 from typing import Any, Final, cast
@@ -57,20 +56,6 @@ def require(holder: object, names: Iterable[str]) -> None:
             label = getattr(holder, "__name__", type(holder).__name__)
             raise UnsupportedRuntimeError(
                 f"{label} has no {name!r}: this version is not known to fastload"
-            )
-
-
-def require_parameters(function: Callable[..., Any], names: Iterable[str]) -> None:
-    """Check that *function* takes every parameter in *names*.
-
-    Raises:
-        UnsupportedRuntimeError: it does not take one; the message names both.
-    """
-    taken = inspect.signature(function).parameters
-    for name in names:
-        if name not in taken:
-            raise UnsupportedRuntimeError(
-                f"{function.__qualname__} takes no {name!r}: this version is not known to fastload"
             )
 
 

@@ -16,7 +16,8 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.runtime.core import eager
-from fastload.runtime.core.tensorflow import import_module, tensorflow
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.requirements import ASSIGNMENT
 from fastload.twin.format import ALIGNMENT_BYTES
 
 
@@ -143,7 +144,7 @@ def assign(variable: Any, value: Any) -> None:
 
 @functools.cache
 def _operations() -> Any:
-    return import_module("tensorflow.python.ops.gen_resource_variable_ops")
+    return ASSIGNMENT.part("operations")
 
 
 def _agree(variable: Any, value: Any) -> bool:

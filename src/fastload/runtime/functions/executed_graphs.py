@@ -8,7 +8,6 @@ whole process: so a program that collects graphs itself is left alone.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +16,12 @@ from typing import Any, Final
 
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core import eager
-from fastload.runtime.core.tensorflow import import_module
-from fastload.runtime.core.transplant import require
 from fastload.runtime.functions.flat_function import FlatFunction, registration
 from fastload.runtime.functions.inlining import function_names
+from fastload.runtime.requirements import BESIDE, EXECUTED_GRAPHS
 
 _logger: Final = logging.getLogger(__name__)
 
-_SWITCH: Final = ("enable_graph_collection", "disable_graph_collection", "export_run_metadata")
 #: What TensorFlow notes on nodes for itself, anew each time; nothing that is executed reads it.
 NOTES: Final = frozenset(
     {"_XlaHasReferenceVars", "_class", "_user_specified_name", "_xla_inferred_shapes"}
@@ -91,8 +88,8 @@ def difference(one: ExecutedGraph, other: ExecutedGraph, names: Mapping[str, str
 def _may_collect() -> bool:
     """Say whether nothing else collects graphs, and calls are synchronous."""
     context = eager.context()
-    require(context, [*_SWITCH, "is_async"])
-    summaries: Any = sys.modules.get("tensorflow.python.ops.summary_ops_v2")
+    EXECUTED_GRAPHS.part("context")
+    summaries = BESIDE.loaded("summary_ops_v2")
     if context.is_async() or getattr(summaries, "_current_trace_context", None) is not None:
         return False
     _call_cancelled(_probe(), [eager.tensor_of(0, "int32")], b"")
@@ -119,11 +116,9 @@ def _collected(function: FlatFunction, tensors: Sequence[Any], config: bytes) ->
 def _call_cancelled(function: FlatFunction, tensors: Sequence[Any], config: bytes) -> None:
     """Call *function*, cancelled before it starts."""
     runtime, context = eager.runtime(), eager.context()
-    require(runtime.execute, ["execute_with_cancellation"])
-    require(runtime.errors_impl, ["CancelledError"])
-    cancellation = import_module("tensorflow.python.eager.cancellation")
-    require(cancellation, ["CancellationManager"])
-    manager = cancellation.CancellationManager()
+    EXECUTED_GRAPHS.part("execute")
+    EXECUTED_GRAPHS.part("errors_impl")
+    manager = EXECUTED_GRAPHS.part("cancellation").CancellationManager()
     manager.start_cancel()
     executor = context.function_call_options.executor_type or ""
     attributes = ("executor_type", executor, "config_proto", config)

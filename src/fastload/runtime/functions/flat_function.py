@@ -16,7 +16,7 @@ import numpy as np
 from fastload.runtime.core import eager
 from fastload.runtime.core.conditions import program_options
 from fastload.runtime.core.eager import placed
-from fastload.runtime.core.transplant import require
+from fastload.runtime.requirements import FLAT
 
 #: A weight's name in the twin or, for what the twin has not, its values.
 Value: TypeAlias = "str | np.ndarray[Any, Any]"
@@ -81,8 +81,7 @@ class FlatCall:
         plain: Callable[[], FlatFunction] | None = None,
     ) -> None:
         # Checked now: when the function is called, it is too late to leave the load to stock.
-        options = eager.context().function_call_options
-        require(options, ["executor_type", "config_proto_serialized"])
+        FLAT.part("context")
         self._function = function
         self._device = device
         if device is not None or eager.logical_devices("GPU"):
@@ -199,7 +198,7 @@ def require_device(device: str | None) -> None:
     Raises:
         ValueError: it has not.
     """
-    require(eager.context(), ["device_name"])
+    FLAT.part("context")
     there = [each.name for each in eager.logical_devices()]
     try:
         with placed(device):

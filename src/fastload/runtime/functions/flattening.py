@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fastload.runtime.core.tensorflow import import_module, tensorflow
-from fastload.runtime.core.transplant import require
+from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.functions.flat_function import FlatFunction, Value
 from fastload.runtime.functions.fusions import require_no_fragile_fusion
 from fastload.runtime.functions.inlining import (
@@ -19,6 +18,7 @@ from fastload.runtime.functions.inlining import (
 )
 from fastload.runtime.functions.weight_arguments import with_weights_as_arguments
 from fastload.runtime.functions.weight_readers import Weight
+from fastload.runtime.requirements import FLAT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +146,7 @@ def _drop_placeholders(function: Any) -> None:
 
 def _forget(library: Any) -> None:
     """Have TensorFlow forget the functions that it met in the graph; they are registered later."""
-    context = import_module("tensorflow.python.eager.context").context()
-    require(context, ["has_function", "remove_function"])
+    context = FLAT.part("forgetting").context()
     for function in library.function:
         if context.has_function(function.signature.name):
             context.remove_function(function.signature.name)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from fastload.runtime.core.tensorflow import import_module
-from fastload.runtime.core.transplant import require, require_parameters
 from fastload.runtime.functions.flat_function import NotFlatError
+from fastload.runtime.requirements import FLAT
 
 #: Says that a loop or a branch may be taken apart when it is run. TensorFlow's optimizer would do
 #: so at once, and loops could not be rewritten any more; so it does not get to see this.
@@ -180,9 +179,7 @@ def shape_of_argument(function: Any, index: int) -> Any:
 def _optimized(graph: Any) -> Any:
     from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
 
-    optimizer = import_module("tensorflow.python.grappler.tf_optimizer")
-    require(optimizer, ["OptimizeGraph"])
-    require_parameters(optimizer.OptimizeGraph, ["config_proto", "metagraph"])
+    optimizer = FLAT.part("tf_optimizer")
     config = config_pb2.ConfigProto()
     rewriting = config.graph_options.rewrite_options
     rewriting.min_graph_nodes = -1  # or small graphs are left as they are
@@ -206,7 +203,5 @@ def _rename_attribute(node: Any, name: str, new: str) -> None:
 
 
 def _graph_version() -> int:
-    versions = import_module("tensorflow.python.framework.versions")
-    require(versions, ["GRAPH_DEF_VERSION"])
-    version: int = versions.GRAPH_DEF_VERSION
+    version: int = FLAT.part("versions").GRAPH_DEF_VERSION
     return version

@@ -16,11 +16,11 @@ from typing import Any, Final
 
 from fastload.runtime.core import eager
 from fastload.runtime.core.sample_inputs import blank
-from fastload.runtime.core.tensorflow import import_module, tensorflow
-from fastload.runtime.core.transplant import require
+from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.functions.executed_graphs import NOTES, difference, executed_graph
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError, without_optimizers
 from fastload.runtime.functions.inlining import called_by, reached, rename_functions
+from fastload.runtime.requirements import FLAT
 from fastload.signature import Signature, TensorSpec
 
 #: Has state to TensorFlow, so that it is run for its error.
@@ -157,8 +157,7 @@ def _effects(nodes: Iterable[Any]) -> list[tuple[str, str]]:
 
 def _operation(name: str) -> Any:
     """Return the `OpDef` of an operation; None if TensorFlow has none."""
-    registry = import_module("tensorflow.python.framework.op_def_registry")
-    require(registry, ["get"])
+    registry = FLAT.part("op_def_registry")
     operation: Any = registry.get(name)
     return operation
 

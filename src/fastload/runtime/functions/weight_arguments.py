@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fastload.runtime.core.tensorflow import import_module
-from fastload.runtime.core.transplant import require
 from fastload.runtime.functions.flat_function import NotFlatError
 from fastload.runtime.functions.handle_flow import (
     CALLS,
@@ -25,6 +23,7 @@ from fastload.runtime.functions.handle_flow import (
 )
 from fastload.runtime.functions.inlining import called_by, nodes_of
 from fastload.runtime.functions.weight_readers import Handles, Weight, read_weight
+from fastload.runtime.requirements import FLAT
 
 
 def with_weights_as_arguments(graph: Any, weights: Mapping[str, Weight]) -> Any:
@@ -247,7 +246,6 @@ def _require_stateless(graph: Any) -> None:
 
 @functools.cache
 def _is_stateful(operation: str) -> bool:
-    registry = import_module("tensorflow.python.framework.op_def_registry")
-    require(registry, ["get"])
+    registry = FLAT.part("op_def_registry")
     definition = registry.get(operation)
     return definition is None or bool(definition.is_stateful)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, Final, final
 
-from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core.bookkeeping import attribute_patch, kernel_patches, nest_patches
 from fastload.runtime.core.rebuild import Patch, Rebuild, current_rebuild, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
@@ -27,6 +26,7 @@ from fastload.runtime.keras2.output_specs import (
     patched_infer_output_signature,
     patched_learning_phase,
 )
+from fastload.runtime.requirements import KERAS2_ARCHIVE, KERAS2_HDF5, KERAS2_SAVED_MODEL
 from fastload.runtime.saved_model.loader import Loaded, load_partial
 from fastload.source.detect import SourceKind
 from fastload.twin.format import KERAS_METADATA, OBJECT_GRAPH
@@ -75,9 +75,11 @@ def _patches(parts: Keras2) -> list[Patch]:
 
 def _restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     """Run the legacy HDF5 loader over *twin*."""
-    backend = Overlay(parts.backend, {"batch_set_value": _batch_set_value})
+    stock_backend = KERAS2_HDF5.part("backend", parts.package)
+    backend = Overlay(stock_backend, {"batch_set_value": _batch_set_value})
     shim = SimpleNamespace(File=TwinFile, Group=TwinGroup)
-    hdf5_format = transplant(parts.hdf5_format, {"backend": backend, "h5py": shim})
+    stock = KERAS2_HDF5.part("hdf5_format", parts.package)
+    hdf5_format = transplant(stock, {"backend": backend, "h5py": shim})
     return _dispatch(
         parts, request, twin.root, {"h5py": shim, "hdf5_format": SimpleNamespace(**hdf5_format)}
     )
@@ -86,7 +88,7 @@ def _restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
 def _restore_saved_model(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     """Run the SavedModel loader over the pruned object graph in *twin*."""
     loaded = Loaded()
-    stock = parts.saved_model_load
+    stock = KERAS2_SAVED_MODEL.part("load", parts.package)
     replaced = {
         "__internal__.saved_model.parse_saved_model": lambda path: parse_saved_model(
             twin.document(OBJECT_GRAPH)
@@ -123,9 +125,7 @@ def _dispatch(
 
 def _restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     """Run the `.keras` loader over *twin*."""
-    stock = parts.saving_lib
-    if stock is None:
-        raise UnsupportedRuntimeError(f"this {parts.package} reads no .keras archives")
+    stock = KERAS2_ARCHIVE.part("saving_lib", parts.package)
     archive = TwinArchive(twin)
     load_model = transplant(
         stock,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
-from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core.rebuild import Rebuild, current_rebuild
-from fastload.runtime.core.tensorflow import first_module, import_module, tensorflow
-from fastload.runtime.core.transplant import require
+from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.core.zero_copy import BlankSheet
+from fastload.runtime.requirements import KERAS2, KERAS2_SEEDS, OUTPUT_SPECS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +31,6 @@ class Keras2:
 
     package: str
     legacy_save: ModuleType
-    saved_model_load: ModuleType
-    hdf5_format: ModuleType
-    saving_lib: ModuleType | None
     backend: ModuleType
     base_layer: ModuleType
     base_layer_utils: ModuleType
@@ -50,45 +46,9 @@ def keras2(package: str) -> Keras2:
     Raises:
         UnsupportedRuntimeError: a module, or a name in one, is missing.
     """
-    parts = Keras2(
-        package=package,
-        legacy_save=_part(package, "saving.legacy.save", "saving.save"),
-        saved_model_load=_part(
-            package, "saving.legacy.saved_model.load", "saving.saved_model.load"
-        ),
-        hdf5_format=_part(package, "saving.legacy.hdf5_format", "saving.hdf5_format"),
-        saving_lib=first_module(f"{package}.src.saving.saving_lib", f"{package}.saving.saving_lib"),
-        backend=_part(package, "backend"),
-        base_layer=_part(package, "engine.base_layer"),
-        base_layer_utils=_part(package, "engine.base_layer_utils"),
-        keras_tensor=_part(package, "engine.keras_tensor"),
-        functional=_part(package, "engine.functional"),
-        tf_inspect=_part(package, "utils.tf_inspect"),
-    )
-    require(parts.base_layer_utils, ["make_variable"])
-    require(parts.keras_tensor, ["KerasTensor"])
-    require(parts.backend, ["name_scope", "batch_set_value", "learning_phase"])
-    require(parts.functional, ["connect_ancillary_layers"])
-    require(parts.tf_inspect, ["getfullargspec"])
-    require(
-        parts.base_layer.Layer,
-        [
-            "_infer_output_signature",
-            "_maybe_build",
-            "_set_save_spec",
-            "_flatten_layers",
-            "_name_scope",
-        ],
-    )
-    return parts
-
-
-def _part(package: str, *names: str) -> ModuleType:
-    candidates = [f"{package}.{prefix}{name}" for name in names for prefix in ("src.", "")]
-    module = first_module(*candidates)
-    if module is None:
-        raise UnsupportedRuntimeError(f"{package} has none of {', '.join(candidates)}")
-    return module
+    OUTPUT_SPECS.part("base_layer", package)
+    names = (each.name for each in fields(Keras2) if each.name != "package")
+    return Keras2(package=package, **{name: KERAS2.part(name, package) for name in names})
 
 
 def patched_make_variable(stock: Callable[..., Any]) -> Callable[..., Any]:
@@ -134,10 +94,8 @@ def _draw_seed(initializer: Any) -> None:
     # Stateful initializers of Keras 2.8 draw TensorFlow's seeds.
     is_stateless = getattr(generator, "_rng_type", None) == "stateless"
     if not is_stateless and getattr(generator, "_generator", None) is None:
-        require(generator, ["make_legacy_seed"])
-        seeds = import_module("tensorflow.python.framework.random_seed")
-        require(seeds, ["get_seed"])
-        seeds.get_seed(generator.make_legacy_seed())
+        KERAS2_SEEDS.check(generator, "RandomGenerator")
+        KERAS2_SEEDS.part("random_seed").get_seed(generator.make_legacy_seed())
 
 
 def _initial_value(initializer: Any, variable: Any) -> Callable[[], Any]:

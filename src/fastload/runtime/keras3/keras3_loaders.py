@@ -11,15 +11,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
+from fastload.errors import UnsupportedRequestError
 from fastload.runtime.core.bookkeeping import attribute_patch
 from fastload.runtime.core.keras import TENSORFLOW, backend_of
 from fastload.runtime.core.rebuild import Patch, Rebuild, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
-from fastload.runtime.core.tensorflow import first_module
-from fastload.runtime.core.transplant import Overlay, require, transplant
+from fastload.runtime.core.transplant import Overlay, transplant
 from fastload.runtime.core.twin_archive import TwinArchive, twin_store
 from fastload.runtime.core.zero_copy import MappedArray
+from fastload.runtime.requirements import KERAS3, KERAS3_JAX, KERAS3_TENSORFLOW, KERAS3_TORCH
 from fastload.source.detect import SourceKind
 from fastload.source.limits import BOMB_FLOOR_BYTES, HDF5_EXPANSION, ZIP_EXPANSION
 from fastload.twin.reader import Twin
@@ -56,33 +56,19 @@ def keras3() -> Keras3:
     Raises:
         UnsupportedRuntimeError: a module, or a name in one, is missing.
     """
-    legacy = _part("keras.src.legacy.saving.legacy_h5_format")
-    saving_lib = _part("keras.src.saving.saving_lib")
-    backend = str(_part("keras.src.backend.config").backend())
-    core = _part(f"keras.src.backend.{backend}.core")
-    initializers = _part("keras.src.initializers.initializer")
-    global_state = _part("keras.src.backend.common.global_state")
-    require(global_state, ["get_global_attribute"])
-    require(core, ["Variable"])
-    require(
-        saving_lib, ["H5IOStore", "_load_state", "_load_model_from_fileobj", "get_attr_skipset"]
-    )
+    backend = str(KERAS3.part("config").backend())
     return Keras3(
-        legacy_h5_format=legacy,
-        saving_lib=saving_lib,
-        global_state=global_state,
+        legacy_h5_format=KERAS3.part("legacy_h5_format"),
+        saving_lib=KERAS3.part("saving_lib"),
+        global_state=KERAS3.part("global_state"),
         backend=backend,
-        variable=core.Variable,
-        initializer=initializers.Initializer,
-        layer=_part("keras.src.layers.layer").Layer,
+        variable=_ON[backend].part("core").Variable,
+        initializer=KERAS3.part("initializer").Initializer,
+        layer=KERAS3.part("layer").Layer,
     )
 
 
-def _part(name: str) -> ModuleType:
-    module = first_module(name)
-    if module is None:
-        raise UnsupportedRuntimeError(f"Keras has no {name}")
-    return module
+_ON: Final = {each.backend: each for each in (KERAS3_TENSORFLOW, KERAS3_JAX, KERAS3_TORCH)}
 
 
 def restore_keras3(kind: SourceKind, twin: Twin, request: RestoreRequest) -> Any:

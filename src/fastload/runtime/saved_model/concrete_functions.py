@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from fastload.runtime.core.materialize import materialized_on_access, taking_state
-from fastload.runtime.core.tensorflow import first_module, import_module, tensorflow
-from fastload.runtime.core.transplant import Overlay, require, require_parameters, transplant
+from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.core.transplant import Overlay, transplant
+from fastload.runtime.requirements import OBJECTS
 
 #: What is done to a concrete function once it is made: its signature, its captures.
 Finish = Callable[[Any], None]
@@ -108,15 +109,8 @@ class _Batches:
     """
 
     def __init__(self, names: frozenset[str]) -> None:
-        stock = import_module("tensorflow.python.saved_model.function_deserialization")
-        ops = import_module("tensorflow.python.framework.ops")
-        require(ops, ["Graph", "uid"])
-        require(stock, ["load_function_def_library", "custom_gradient"])
         # Checked now: when a function is made, it is too late to leave the load to stock.
-        require_parameters(
-            stock.load_function_def_library,
-            ["library", "saved_object_graph", "load_shared_name_suffix", "wrapper_function"],
-        )
+        stock, ops = OBJECTS.part("functions"), OBJECTS.part("ops")
         self.made: dict[str, Any] = {}
         self._all_names = names
         self._stock = stock
@@ -195,9 +189,7 @@ class _Batches:
 
 def tracked_state() -> dict[str, Any]:
     """Return what TensorFlow reads of any object that another one refers to, to give it at once."""
-    kind = trackable_class()
-    require(kind, ["_maybe_initialize_trackable"])
-    trackable = kind()
+    trackable = trackable_class()()
     trackable._maybe_initialize_trackable()
     state: dict[str, Any] = vars(trackable)
     return state
@@ -205,23 +197,14 @@ def tracked_state() -> dict[str, Any]:
 
 def trackable_class() -> Any:
     """Return the base of all objects that TensorFlow loads and saves."""
-    module = first_module(
-        "tensorflow.python.trackable.base", "tensorflow.python.training.tracking.base"
-    )
-    require(module, ["Trackable"])
-    return getattr(module, "Trackable")  # noqa: B009 - `require` saw that it has one
+    return OBJECTS.part("trackable").Trackable
 
 
 def _wrapper_function() -> Any:
     """Return the class of the concrete functions that the loader of objects makes."""
-    stock = import_module("tensorflow.python.saved_model.load")
-    require(stock, ["_WrapperFunction"])
-    return stock._WrapperFunction
+    return OBJECTS.part("load")._WrapperFunction
 
 
 def _current_device() -> str | None:
     """Return the device that the load runs under, if the caller chose one."""
-    module = import_module("tensorflow.python.eager.context")
-    require(module, ["context"])
-    require(module.context(), ["device_name"])
-    return module.context().device_name or None
+    return OBJECTS.part("context").context().device_name or None

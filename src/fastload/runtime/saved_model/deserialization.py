@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from fastload.runtime.core.transplant import require, transplant
+from fastload.runtime.core.transplant import transplant
+from fastload.runtime.requirements import OBJECTS
 
 #: Sets the signature of a concrete function, where that has no method of its own for it: not yet
 #: in TensorFlow 2.12.
@@ -23,15 +24,12 @@ class Deserialization:
     """
 
     def __init__(self, stock: Any) -> None:
-        require(stock, ["function_deserialization", "Loader"])
-        module = stock.function_deserialization
-        require(module, ["RestoredFunction", "setup_bare_concrete_function", "recreate_function"])
-        require(module, ["_deserialize_function_spec_as_nonmethod"])
+        module = OBJECTS.part("functions")
         self._stock, self._module = stock, module
         self._signs_by_module = hasattr(module, _SIGN)
         if not self._signs_by_module:
-            require(stock._WrapperFunction, ["_set_function_spec"])
-        self._restore_captures = _restorer_of_captures(stock)
+            OBJECTS.part("load_of_2_12")
+        self._restore_captures = _restorer_of_captures()
 
     @property
     def function_class(self) -> Any:
@@ -77,16 +75,14 @@ class Deserialization:
             self._stock.Loader._setup_function_captures(view, name, captured)
 
 
-def _restorer_of_captures(stock: Any) -> Callable[[Any, Any], None] | None:
+def _restorer_of_captures() -> Callable[[Any, Any], None] | None:
     """Return what gives a function its captures; None where the loader does, as in 2.8."""
-    for name in ("restore_captures", "function_saved_model_utils"):
-        module = getattr(stock, name, None)
-        if module is not None:
-            require(module, ["restore_captures"])
-            restore: Callable[[Any, Any], None] = module.restore_captures
-            return restore
-    require(stock.Loader, ["_get_tensor_from_node"])
-    return None
+    module = OBJECTS.optional("restore_captures")
+    if module is None:
+        OBJECTS.part("load_of_2_8")
+        return None
+    restore: Callable[[Any, Any], None] = module.restore_captures
+    return restore
 
 
 class _OneFunction:

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fastload.errors import UnresolvedObjectError, UnsupportedRuntimeError
+from fastload.errors import UnresolvedObjectError
 from fastload.runtime.core.rebuild import current_rebuild
-from fastload.runtime.core.tensorflow import first_module, import_module, parse_saved_model
-from fastload.runtime.core.transplant import Overlay, require, transplant
+from fastload.runtime.core.tensorflow import parse_saved_model
+from fastload.runtime.core.transplant import Overlay, transplant
 from fastload.runtime.core.zero_copy import assign, tensor_over
+from fastload.runtime.requirements import MESSAGES, REST_OF_A_MODEL
 from fastload.runtime.saved_model.model_signatures import attach_signatures
 from fastload.twin.format import OBJECT_GRAPH, SOURCE_NODES, VARIABLES
 from fastload.twin.reader import Twin
@@ -88,7 +89,6 @@ def _live_nodes(graph: Any) -> Iterator[int]:
 def _require_classes(loaded: Loaded) -> None:
     """Check that each layer is of its class; Keras makes those without one of stored functions."""
     keras = sys.modules[type(loaded.keras_loader).__mro__[1].__module__]
-    require(keras, ["RevivedLayer", "RevivedInputLayer"])
     for revived in loaded.objects().values():
         if isinstance(revived, (keras.RevivedLayer, keras.RevivedInputLayer)):
             raise UnresolvedObjectError(type(revived).__name__, f"layer {revived.name!r}")
@@ -114,18 +114,11 @@ def _stamp(root: Any, meta_info: Any) -> None:
 
 def no_debug_info() -> Any:
     """Return an empty `GraphDebugInfo` message."""
-    # It moved between TensorFlow 2.13 and 2.14.
-    messages = first_module(
-        *(f"tensorflow.core.{part}.graph_debug_info_pb2" for part in ("framework", "protobuf"))
-    )
-    if messages is None:
-        raise UnsupportedRuntimeError("TensorFlow has no graph_debug_info_pb2")
-    return messages.GraphDebugInfo()
+    return MESSAGES.part("debug_info").GraphDebugInfo()
 
 
 def _load_rest(twin: Twin, loaded: Loaded, saved_model: Any, path: str) -> dict[str, Any]:
-    stock = import_module("tensorflow.python.saved_model.load")
-    require(stock.Loader, ["_restore_checkpoint", "_load_all"])
+    stock = REST_OF_A_MODEL.part("load")
 
     class Loader(stock.Loader):  # type: ignore[misc, name-defined]
         def _restore_checkpoint(self) -> None:

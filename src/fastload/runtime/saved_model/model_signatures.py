@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload.errors import BypassError
-from fastload.runtime.core.tensorflow import import_module, parse_saved_model
-from fastload.runtime.core.transplant import require, transplant
+from fastload.runtime.core.tensorflow import parse_saved_model
+from fastload.runtime.core.transplant import transplant
+from fastload.runtime.requirements import SIGNATURES
 from fastload.runtime.saved_model.object_paths import captured, paths
 from fastload.source.detect import detect
 from fastload.source.fingerprint import fingerprint
@@ -32,10 +33,8 @@ def attach_signatures(root: Any, path: str, digest: str, variables: Mapping[int,
         digest: hex digest of its content.
         variables: the variables of the live model, by node id in the SavedModel's object graph.
     """
-    stock = import_module("tensorflow.python.saved_model.signature_serialization")
-    require(stock, ["_SignatureMap"])
-    signatures = stock._SignatureMap()
-    require(signatures, ["_signatures"])
+    signatures = SIGNATURES.part("signature_serialization")._SignatureMap()
+    SIGNATURES.check(signatures, "_SignatureMap()")
     folder = Path(path).absolute()  # the program may change its folder before that
     root.signatures = signatures  # still empty: Keras looks into what it is given
     signatures._signatures = _SignaturesOnAccess(lambda: _load(folder, digest, variables))
@@ -74,7 +73,7 @@ def _load(folder: Path, digest: str, variables: Mapping[int, Any]) -> Mapping[st
     graph = (
         parse_saved_model((folder / "saved_model.pb").read_bytes()).meta_graphs[0].object_graph_def
     )
-    stock = import_module("tensorflow.python.saved_model.load")
+    stock = SIGNATURES.part("load")
     filters, constants = _needed(graph, variables)
 
     class Loader(stock.Loader):  # type: ignore[misc, name-defined]

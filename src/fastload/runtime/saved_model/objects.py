@@ -21,9 +21,10 @@ from fastload.runtime.core.materialize import (
     taking_state,
 )
 from fastload.runtime.core.rebuild import Rebuild, rebuilding
-from fastload.runtime.core.tensorflow import import_module, parse_saved_model
-from fastload.runtime.core.transplant import Overlay, require, transplant
+from fastload.runtime.core.tensorflow import parse_saved_model
+from fastload.runtime.core.transplant import Overlay, transplant
 from fastload.runtime.core.zero_copy import assign, tensor_over
+from fastload.runtime.requirements import OBJECTS
 from fastload.runtime.saved_model.concrete_functions import (
     FunctionLibrary,
     trackable_class,
@@ -132,8 +133,7 @@ def _setter_of(node: Any) -> Callable[[Any, str, Any], None]:
 
 def _require_operations(meta_info: Any) -> None:
     """Check that each operation is there now; the stock loader would look all of them up."""
-    registry = import_module("tensorflow.python.framework.op_def_registry")
-    require(registry, ["get"])
+    registry = OBJECTS.part("op_def_registry")
     for operation in meta_info.stripped_op_list.op:
         if registry.get(operation.name) is None:
             raise UnsupportedRuntimeError(f"TensorFlow has no operation {operation.name!r} here")
@@ -184,12 +184,7 @@ class _Sources:
 
 
 def _sources(twin: Twin, library: FunctionLibrary, paths: Mapping[str, int]) -> _Sources:
-    stock = import_module("tensorflow.python.saved_model.load")
-    require(stock, ["Loader", "load_partial", "revived_types", "_call_attribute"])
-    require(stock, ["loader_impl"])
-    require(stock.Loader, ["_setup_function_captures", "_restore_checkpoint"])
-    require(stock.Loader, ["_convert_node_paths_to_ints", "_add_object_graph_edges"])
-    require(stock.Loader, ["_recreate_function", "_recreate_bare_concrete_function"])
+    stock = OBJECTS.part("load")
     return _Sources(
         stock=stock,
         deserialization=Deserialization(stock),

@@ -8,7 +8,6 @@ it donates memory that is not its own; `tests/backends/test_jax_memory.py` shows
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +15,8 @@ import numpy as np
 
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.runtime.core.rebuild import Patch, Rebuild, can_come_later, current_rebuild
-from fastload.runtime.core.tensorflow import first_module, import_module
-from fastload.runtime.core.transplant import require
+from fastload.runtime.importing import import_module
+from fastload.runtime.requirements import KERAS3_JAX, NAMES_OF_KERAS
 
 _MAKES = "_initialize_with_initializer"
 
@@ -29,12 +28,10 @@ def require_plain() -> None:
         UnsupportedRuntimeError: Keras's variables are Flax's.
         UnsupportedRequestError: the load is inside a JAX transformation.
     """
-    config = sys.modules["keras.src.backend.config"]
+    config = NAMES_OF_KERAS.loaded("config")
     if getattr(config, "is_nnx_enabled", lambda: False)():
         raise UnsupportedRuntimeError("Keras's variables are Flax's (NNX)")
-    core: Any = first_module("jax._src.core")
-    require(core, ["trace_state_clean"])
-    if not core.trace_state_clean():
+    if not KERAS3_JAX.part("jax").trace_state_clean():
         raise UnsupportedRequestError("the load is inside a JAX transformation")
 
 

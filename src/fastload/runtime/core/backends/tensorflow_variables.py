@@ -10,8 +10,8 @@ from fastload.runtime.core.bookkeeping import kernel_patches
 from fastload.runtime.core.eager import require_plain_tensorflow
 from fastload.runtime.core.rebuild import Patch, Rebuild, can_come_later, current_rebuild
 from fastload.runtime.core.tensorflow import tensorflow
-from fastload.runtime.core.transplant import require
 from fastload.runtime.core.zero_copy import BlankSheet, assign
+from fastload.runtime.requirements import KERAS3_TENSORFLOW
 
 _MAKES = "_initialize_with_initializer"
 _ASSIGNS = "_direct_assign"
@@ -32,7 +32,7 @@ def patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
     Raises:
         UnsupportedRuntimeError: the class lacks a method.
     """
-    require(variable, [_MAKES, _ASSIGNS])
+    KERAS3_TENSORFLOW.part("core")
     return [
         Patch(variable, _MAKES, functools.partial(_patched_initialize, initializer)),
         Patch(variable, _ASSIGNS, _patched_direct_assign),

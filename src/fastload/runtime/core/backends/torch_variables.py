@@ -16,16 +16,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
+from fastload.errors import UnsupportedRequestError
 from fastload.runtime.core.rebuild import Patch, Rebuild, can_come_later, current_rebuild
-from fastload.runtime.core.tensorflow import first_module, import_module
-from fastload.runtime.core.transplant import require
 from fastload.runtime.core.zero_copy import MappedArray, address_of
+from fastload.runtime.importing import import_module
+from fastload.runtime.requirements import KERAS3_TORCH
 
 _MAKES: Final = "_initialize_with_initializer"
 _CONVERTS: Final = "_convert_to_tensor"
 _ASSIGNS: Final = "_direct_assign"
-_USED: Final = ("TORCH_DTYPES", "convert_to_tensor", "device_scope", "get_device", "to_torch_dtype")
 _HOST: Final = "cpu"
 #: Initializers whose tensors are in C order. A parameter keeps the layout of its first value for
 #: life, and PyTorch chooses kernels by the layout.
@@ -73,9 +72,7 @@ def require_plain() -> None:
         UnsupportedRequestError: it would be an inference tensor, or a dispatch mode is active.
         UnsupportedRuntimeError: PyTorch lacks an interface that is needed.
     """
-    torch = import_module("torch")
-    require(torch._C, ["_len_torch_dispatch_stack", "_storage_Use_Count"])
-    require(torch.autograd.graph, ["increment_version"])
+    torch = KERAS3_TORCH.part("torch")
     if torch.is_inference_mode_enabled():
         raise UnsupportedRequestError("PyTorch is in inference mode")
     if torch._C._len_torch_dispatch_stack():
@@ -88,7 +85,7 @@ def patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
     Raises:
         UnsupportedRuntimeError: the class lacks a method.
     """
-    core = _core()
+    core = KERAS3_TORCH.part("core")
     makers: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
         _MAKES: functools.partial(_patched_initialize, core, initializer),
         _CONVERTS: functools.partial(_patched_convert, core),
@@ -97,17 +94,8 @@ def patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
     return [Patch(_defining_class(variable, name), name, make) for name, make in makers.items()]
 
 
-def _core() -> ModuleType:
-    core = first_module("keras.src.backend.torch.core")
-    if core is None:
-        raise UnsupportedRuntimeError("Keras has no keras.src.backend.torch.core")
-    require(core, _USED)
-    return core
-
-
 def _defining_class(variable: type[Any], name: str) -> type[Any]:
     """Return the class that defines *name*: *variable* or a base class for all backends."""
-    require(variable, [name])
     return next(kind for kind in variable.__mro__ if name in vars(kind))
 
 
