@@ -257,7 +257,7 @@ def test_without_tf_keras_a_file_is_not_proved_and_the_report_says_so(
     def missing(name: str) -> Any:
         raise MissingTensorFlowError(name)
 
-    monkeypatch.setattr(migration, "generation", missing)
+    monkeypatch.setattr(migration, "keras_of", missing)
     with caplog.at_level(logging.INFO, logger="fastload"):
         fastload.load_model(path, keras="keras")
 
