@@ -35,6 +35,7 @@ def floats(*values: float) -> bytes:
     return array("f", values).tobytes()
 
 
+@pytest.mark.slow
 @linux_only
 def test_a_run_over_the_tiny_network_writes_a_row_for_each_way(tmp_path: Path, work: Path) -> None:
     """Fresh processes, equal predictions, raw lines kept, one table."""

@@ -27,9 +27,9 @@ print(report.path == sys.argv[2], report.outcome.value, model.name, (y + 1).shap
 """
 IMPORTING = (
     "import keras; load = keras.models.load_model",
-    "from keras.models import load_model as load",
     "import tensorflow as tf; load = tf.keras.models.load_model",
-    "from tensorflow.keras.models import load_model as load",
+    pytest.param("from keras.models import load_model as load", marks=pytest.mark.full),
+    pytest.param("from tensorflow.keras.models import load_model as load", marks=pytest.mark.full),
 )
 
 

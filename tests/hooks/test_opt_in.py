@@ -156,8 +156,17 @@ def test_hooks_that_cannot_be_installed_do_not_fail_an_import(
     assert "fastload: off: ImportError: broken" in run_opted(program)
 
 
-@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
-@pytest.mark.parametrize("how", ["environment", "install"])
+@pytest.mark.parametrize(
+    ("method", "how"),
+    [
+        ("spawn", "environment"),
+        ("fork", "environment"),
+        ("forkserver", "environment"),
+        ("spawn", "install"),
+        pytest.param("fork", "install", marks=pytest.mark.full),
+        pytest.param("forkserver", "install", marks=pytest.mark.full),
+    ],
+)
 def test_worker_processes_are_served(
     method: str, how: str, archive: Path, run_opted: RunOpted
 ) -> None:

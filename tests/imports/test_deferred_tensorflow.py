@@ -110,6 +110,7 @@ def compare(saved_once: SavedOnce, folder: Path, programs: list[str]) -> None:
     assert [text for text, told in stock.items() if not told] == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
 def test_programs_print_the_same(saved_once: SavedOnce, tmp_path: Path) -> None:
     compare(saved_once, tmp_path, QUICK)

@@ -214,6 +214,7 @@ def test_each_module_of_the_list_is_what_it_is_in_stock(run_python: Callable[...
             assert of_light == of_stock
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("tf_keras") is None, reason="tf-keras is not installed")
 def test_tf_keras_as_the_keras_of_tensorflow(run_python: Callable[..., str]) -> None:
     """It touches the `compat` packages while TensorFlow is being imported."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,17 @@ import fastload
 from fastload.cli.main import commands
 from fastload.errors import MigrationError
 from tests.keras2to3.conftest import seeded
+from tests.small_models import copy_model
 
 INPUTS = np.random.default_rng(3).normal(size=(4, 5, 3)).astype("float32")
 SUFFIXES = ("", ".h5", ".keras")
+#: For what is said of a model that was migrated, whatever it was saved as.
+as_saved_model = pytest.mark.parametrize(
+    "kept",
+    ["", *(pytest.param(suffix, marks=pytest.mark.full) for suffix in SUFFIXES[1:])],
+    ids=lambda suffix: suffix or "saved_model",
+    indirect=True,
+)
 
 
 def recurrent(keras: Any) -> Any:
@@ -30,13 +39,32 @@ def recurrent(keras: Any) -> Any:
     return model
 
 
+@pytest.fixture(scope="module")
+def original(keras2: Any) -> Any:
+    """A trained Keras 2 model, not to be changed."""
+    return recurrent(keras2)
+
+
+@pytest.fixture(scope="module")
+def saved(original: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Give the path of that model under a suffix, saved when it is first asked for."""
+    folder = tmp_path_factory.mktemp("keras2")
+
+    def path_of(suffix: str) -> Path:
+        path = folder / f"model{suffix}"
+        if not path.exists():
+            original.save(str(path), **({} if suffix else {"save_format": "tf"}))
+        return path
+
+    return path_of
+
+
 @pytest.fixture(params=SUFFIXES, ids=lambda suffix: suffix or "saved_model")
-def kept(request: pytest.FixtureRequest, keras2: Any, tmp_path: Path) -> tuple[Any, Path]:
-    """A Keras 2 model, and where it was saved."""
-    model = recurrent(keras2)
-    path = tmp_path / f"model{request.param}"
-    model.save(str(path), **({} if request.param else {"save_format": "tf"}))
-    return model, path
+def kept(
+    request: pytest.FixtureRequest, original: Any, saved: Callable[[str], Path]
+) -> tuple[Any, Path]:
+    """That model, and where it was saved."""
+    return original, saved(request.param)
 
 
 def test_a_keras_2_model_is_a_keras_3_model(kept: tuple[Any, Path], keras3: Any) -> None:
@@ -54,19 +82,20 @@ def test_a_keras_2_model_is_a_keras_3_model(kept: tuple[Any, Path], keras3: Any)
 
 
 def test_tensorflow_warns_of_nothing_that_the_program_did_not_call(
-    keras2: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    saved: Callable[[str], Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Loaders of TensorFlow 1 say that they are deprecated, once in a process."""
-    recurrent(keras2).save(str(tmp_path / "m"), save_format="tf")
+    path = saved("")
     deprecation = importlib.import_module("tensorflow.python.util.deprecation")
     deprecation._PRINTED_WARNING.clear()
 
     with caplog.at_level(logging.WARNING, logger="tensorflow"):
-        fastload.load_model(tmp_path / "m", keras="keras")
+        fastload.load_model(path, keras="keras")
 
     assert "deprecated" not in caplog.text
 
 
+@as_saved_model
 def test_it_can_be_saved_and_opened_by_stock(
     kept: tuple[Any, Path], keras3: Any, tmp_path: Path
 ) -> None:
@@ -79,6 +108,7 @@ def test_it_can_be_saved_and_opened_by_stock(
     np.testing.assert_array_equal(again(INPUTS), model(INPUTS))
 
 
+@as_saved_model
 def test_it_goes_on_training(kept: tuple[Any, Path], keras3: Any) -> None:
     _, path = kept
     model = fastload.load_model(path, keras="keras")
@@ -91,12 +121,9 @@ def test_it_goes_on_training(kept: tuple[Any, Path], keras3: Any) -> None:
 
 
 def test_a_saved_model_keeps_the_state_of_its_optimizer(
-    keras2: Any, keras3: Any, tmp_path: Path
+    original: Any, saved: Callable[[str], Path], keras3: Any
 ) -> None:
-    original = recurrent(keras2)
-    original.save(str(tmp_path / "model"), save_format="tf")
-
-    model = fastload.load_model(tmp_path / "model", keras="keras")
+    model = fastload.load_model(saved(""), keras="keras")
 
     assert int(model.optimizer.iterations) == 2
     assert float(model.optimizer.learning_rate) == pytest.approx(0.01)
@@ -105,16 +132,17 @@ def test_a_saved_model_keeps_the_state_of_its_optimizer(
     assert theirs == ours
 
 
-def test_hdf5_under_the_name_of_an_archive(keras2: Any, keras3: Any, tmp_path: Path) -> None:
-    original = recurrent(keras2)
-    original.save(str(tmp_path / "model.h5"))
-    path = (tmp_path / "model.h5").rename(tmp_path / "model.keras")
+def test_hdf5_under_the_name_of_an_archive(
+    original: Any, saved: Callable[[str], Path], keras3: Any, tmp_path: Path
+) -> None:
+    path = copy_model(saved(".h5"), tmp_path / "model.keras")
 
     model = fastload.load_model(path, keras="keras")
 
     np.testing.assert_allclose(model(INPUTS), original(INPUTS), rtol=1e-5, atol=1e-6)
 
 
+@as_saved_model
 def test_strict_calls_are_served_as_well(kept: tuple[Any, Path], keras3: Any) -> None:
     _, path = kept
 
@@ -137,6 +165,7 @@ def test_what_stock_opens_is_stocks(keras2: Any, keras3: Any, tmp_path: Path) ->
     assert "Migrated" not in result.output
 
 
+@as_saved_model
 def test_a_program_that_calls_stock_gets_its_error(
     kept: tuple[Any, Path], keras3: Any, run_python: Any
 ) -> None:
@@ -202,6 +231,7 @@ def test_a_ported_layer_is_proved(
             load()
 
 
+@as_saved_model
 def test_info_shows_the_proof(kept: tuple[Any, Path], keras3: Any) -> None:
     _, path = kept
     fastload.load_model(path, keras="keras")
@@ -214,23 +244,22 @@ def test_info_shows_the_proof(kept: tuple[Any, Path], keras3: Any) -> None:
 
 
 def test_without_tf_keras_a_file_is_not_proved_and_the_report_says_so(
-    keras2: Any,
+    saved: Callable[[str], Path],
     keras3: Any,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     from fastload.errors import MissingTensorFlowError
     from fastload.keras2to3 import migrate as migration
 
-    recurrent(keras2).save(str(tmp_path / "m.h5"))
+    path = saved(".h5")
 
     def missing(name: str) -> Any:
         raise MissingTensorFlowError(name)
 
     monkeypatch.setattr(migration, "keras_of", missing)
     with caplog.at_level(logging.INFO, logger="fastload"):
-        fastload.load_model(tmp_path / "m.h5", keras="keras")
+        fastload.load_model(path, keras="keras")
 
     report = fastload.last_load()
     assert report is not None
@@ -262,9 +291,8 @@ def test_a_predictor_of_a_file_that_stock_refuses(kept: tuple[Any, Path]) -> Non
         np.testing.assert_allclose(predict.predict(INPUTS), original(INPUTS), rtol=1e-5, atol=1e-6)
 
 
-def test_a_predictor_and_a_model_share_a_twin(keras2: Any, keras3: Any, tmp_path: Path) -> None:
-    path = tmp_path / "model.h5"
-    recurrent(keras2).save(path)
+def test_a_predictor_and_a_model_share_a_twin(saved: Callable[[str], Path], keras3: Any) -> None:
+    path = saved(".h5")
     fastload.load_predictor(path, keras="keras")
 
     model = fastload.load_model(path, keras="keras")
@@ -292,6 +320,7 @@ def test_a_predictor_of_what_cannot_be_migrated_says_why(
     assert "layer 'own' of class Own" in "".join(getattr(caught.value, "__notes__", []))
 
 
+@as_saved_model
 def test_what_was_warmed_is_a_hit(kept: tuple[Any, Path]) -> None:
     original, path = kept
     first, second = (fastload.warm(path, keras="keras") for _ in range(2))

@@ -11,7 +11,6 @@ from fastload.keras2to3.rules.weight_names import form
 
 #: Keras's marker in place of a layer's name, for an argument that is not a tensor.
 CONSTANT: Final = "_CONSTANT_VALUE"
-#: Classes whose own inputs count as their first call.
 
 
 @dataclass(frozen=True, slots=True, order=True)
