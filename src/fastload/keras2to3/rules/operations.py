@@ -170,7 +170,7 @@ _TABLE: Final = {
     # products
     "matmul": _operation(
         "matmul_of",
-        "a:x b:y transpose_a:turn_x transpose_b:turn_y",
+        "a:x b:y transpose_a:transpose_x transpose_b:transpose_y",
         adjoint_a=False,
         adjoint_b=False,
         a_is_sparse=False,
