@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import fastload
-from fastload.imports import expected_tensorflow, linking
+from fastload.imports import linking
 from tests.deferral import needs_deferral
 from tests.signature_modules import save_signed
 
@@ -73,7 +73,7 @@ def test_a_predictor_has_tensorflow_linked_meanwhile(
         ("import tensorflow", {}),
         ("os.sched_getaffinity = lambda _: {0}", {}),
         ("sys.platform = 'darwin'", {}),
-        ("linking.expected_tensorflow.SET_FIRST = {}", {}),
+        ("linking.SET_FIRST = {}", {}),
         ("", {"FASTLOAD_DEFER": "0"}),
     ],
 )
@@ -179,7 +179,7 @@ def test_what_libraries_run_when_they_are_linked_needs_no_python() -> None:
     python = Path(variables["LIBDIR"], variables["INSTSONAME"] or "")
     if python.suffix == ".a" or not python.is_file():
         pytest.skip("this Python is no library, which TensorFlow's need")
-    found = expected_tensorflow.expected()
+    found = linking.expected()
     assert found is not None
     linked = f"{python} {found[0]}/python/platform/_pywrap_cpu_feature_guard.so"
     done = subprocess.run(["/bin/true"], env=os.environ | {"LD_PRELOAD": linked}, check=False)

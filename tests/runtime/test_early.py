@@ -28,7 +28,7 @@ def test_only_a_version_that_was_compared_is_deferred(run_python: RunPython) -> 
     "before",
     [
         "import tensorflow",
-        "early.expected_tensorflow.SET_FIRST = {{}}",
+        "early.linking.SET_FIRST = {{}}",
         "import site; site.getusersitepackages = lambda: {folder!r}",
         "sys.path.append({folder!r})",
         "from fastload.imports import lazy_module; lazy_module.SUPPORTED = False",
@@ -94,7 +94,7 @@ def test_a_missing_tensorflow_is_an_error_of_ours(run_python: RunPython) -> None
         True,
     ).replace(
         "early.start(may_defer=True)",
-        "early.expected_tensorflow.find_spec = importlib.util.find_spec\n"
+        "early.linking.find_spec = importlib.util.find_spec\n"
         "try: early.start(may_defer=True)\nexcept Exception as error: print(type(error).__name__)",
     )
     assert run_python(program) == "MissingTensorFlowError"

@@ -21,7 +21,7 @@ from fastload.cli.run import find_pth
 from fastload.cli.selection import located_cache
 from fastload.errors import CacheError
 from fastload.flags import DEFER, DISABLE, LAZY_IMPORT, OPT_IN, flag
-from fastload.imports.expected_tensorflow import expected
+from fastload.imports.linking import expected
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -4,16 +4,19 @@ The dynamic linker looks up half a million symbols for them. Where Python links,
 thread run meanwhile; `dlopen`, called as a C function, does. What is linked, in which order and
 with which flags is what `import tensorflow` does, so that finds its libraries there, and nothing
 else is different: docs/decisions/0022-linking-beside.md.
+
+`expected` says which TensorFlow is installed, if its import is known: its stock import was compared
+with what is left behind when a part came first (docs/decisions/0016-deferred-tensorflow.md).
 """
 
 from __future__ import annotations
 
 import os
+import site
 import sys
 from contextlib import suppress
 from importlib import import_module
-
-from fastload.imports import expected_tensorflow
+from importlib.util import find_spec
 
 TYPE_CHECKING = False  # what `typing` has under this name, without the import
 if TYPE_CHECKING:
@@ -102,12 +105,12 @@ def begin() -> None:
     Nothing fails here: what is wrong is found, and told, where TensorFlow is imported.
     """
     global _thread  # noqa: PLW0603 - a process links once
-    found = None if _thread or not _is_of_use() else expected_tensorflow.expected()
+    found = None if _thread or not _is_of_use() else expected()
     if found is None:
         return
     package, version = found
     _import(_BEFORE)
-    expected_tensorflow.prepare_environment(version)
+    prepare_environment(version)
     _thread = _started(os.path.join(package, _FIRST_LIBRARY))  # noqa: PTH118 - no `pathlib` yet
 
 
@@ -167,3 +170,56 @@ def _function(library: CDLL, name: str, *takes: Any) -> Any:
     function = getattr(library, name)
     function.argtypes, function.restype = takes, ctypes.c_void_p
     return function
+
+
+#: For each version: what TensorFlow puts into the environment before all else, where it is not
+#: there already.
+SET_FIRST: Mapping[str, Mapping[str, str]] = {
+    "2.15": {},
+    "2.21": {"ENABLE_RUNTIME_UPTIME_TELEMETRY": "1"},
+}
+#: TensorFlow loads what these name before it can be used; that is left to its own import.
+_PLUGIN_VARIABLES = ("TF_PLUGGABLE_DEVICE_LIBRARY_PATH", "TF_USE_MODULAR_FILESYSTEM")
+_PLUGINS = "tensorflow-plugins"
+_DISTRIBUTIONS = ("tensorflow", "tensorflow_cpu", "tensorflow_macos")
+
+
+def expected() -> tuple[str, str] | None:
+    """Return folder and version, as `2.21`, of the package if its import is known, or None."""
+    spec = find_spec("tensorflow")
+    if spec is None or spec.origin is None:
+        return None
+    package = os.path.dirname(spec.origin)  # noqa: PTH120 - `pathlib` is not imported yet
+    folder = os.path.dirname(package)  # noqa: PTH120
+    version = _version_in(folder)
+    return None if version not in SET_FIRST or _has_plugins(folder) else (package, version)
+
+
+def prepare_environment(version: str) -> None:
+    """Set what TensorFlow *version* sets before its libraries are linked."""
+    for name, value in SET_FIRST[version].items():
+        os.environ.setdefault(name, value)
+
+
+def _version_in(folder: str) -> str:
+    """Return the version, as `2.21`, of the TensorFlow that is installed in *folder*."""
+    names = os.listdir(folder)  # noqa: PTH208 - a thousand names, no paths
+    found = {".".join(version.split(".")[:2]) for name in names if (version := _version_of(name))}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _version_of(name: str) -> str:
+    """Return the version that the name of a folder of metadata tells, if it is TensorFlow's."""
+    distribution, _, version = name.removesuffix(".dist-info").partition("-")
+    is_metadata = name.endswith(".dist-info") and distribution in _DISTRIBUTIONS
+    return version if is_metadata else ""
+
+
+def _has_plugins(folder: str) -> bool:
+    """Say whether TensorFlow's import would load libraries of others, devices for instance."""
+    folders = {folder, *site.getsitepackages(), site.getusersitepackages(), *sys.path}
+    return any(os.environ.get(name) for name in _PLUGIN_VARIABLES) or any(
+        os.path.exists(os.path.join(each, _PLUGINS))  # noqa: PTH110, PTH118
+        for each in folders
+        if each
+    )

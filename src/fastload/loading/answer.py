@@ -1,6 +1,7 @@
 """A request answered: from the twin, by the stock loader, or by a migration after stock's refusal.
 
-`load_from_twin` is the road, a stage a line; `answer` has the one fallback.
+`load_from_twin` is the road, a stage a line; `answer` has the one fallback; every load leaves a
+report (`_account`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ import logging
 from dataclasses import replace
 from typing import Any, Final
 
+from fastload.cache.directory import CacheDir
+from fastload.cache.entry import CacheEntry
+from fastload.cache.stats import append, stock_seconds
 from fastload.errors import (
     BypassError,
     CacheError,
@@ -20,13 +24,13 @@ from fastload.errors import (
     UnsupportedSourceError,
 )
 from fastload.imports.collector import settle
-from fastload.loading.account import account_bypass, account_served
 from fastload.loading.plan import decide
 from fastload.loading.request import Request
 from fastload.loading.restore import Loaded, restore
 from fastload.loading.store import Opened, open_plan
-from fastload.report import PhaseClock
+from fastload.report import LoadReport, Outcome, PhaseClock, record
 from fastload.switch import loading
+from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger("fastload")
 _warned: Final[set[tuple[str, str]]] = set()
@@ -159,3 +163,49 @@ def _warn(request: Request, reason: FastloadError) -> None:
     if isinstance(reason, CacheError) and key not in _warned:
         _logger.warning("%s is loaded by the stock loader: %s", request.filepath, reason)
         _warned.add(key)
+
+
+def account_served(request: Request, clock: PhaseClock, loaded: Loaded) -> None:
+    """Account for a load that a twin served."""
+    report = LoadReport(
+        path=str(request.filepath),
+        outcome=loaded.outcome,
+        reason=loaded.reason,
+        seconds=clock.seconds,
+        phases=clock.phases,
+        size_bytes=loaded.twin.weights_nbytes,
+        twin=loaded.twin.path,
+        stock_seconds=_stock_seconds(loaded.twin, clock),
+    )
+    _account(request, report)
+
+
+def account_bypass(request: Request, clock: PhaseClock, reason: FastloadError) -> None:
+    """Account for a load that went to the stock loader because of *reason*."""
+    report = LoadReport(
+        path=str(request.filepath),
+        outcome=Outcome.BYPASS,
+        reason=reason.explanation(),
+        code=reason.code,
+        seconds=clock.seconds,
+        phases=clock.phases,
+    )
+    _account(request, report)
+
+
+def _account(request: Request, report: LoadReport) -> None:
+    record(report)
+    _logger.info("%s", report)
+    if request.settings.disabled:
+        return
+    try:
+        append(CacheDir.locate(request.settings), report, request.settings.run)
+    except CacheError as error:  # no cache folder at all
+        _logger.debug("the load is not counted: %s", error)
+
+
+def _stock_seconds(twin: Twin, clock: PhaseClock) -> float | None:
+    """Say what stock would have taken: the load as it was measured, and this call's imports."""
+    entry = CacheEntry(cache=CacheDir(root=twin.path.parent), name=twin.path.stem)
+    measured = stock_seconds(entry)
+    return None if measured is None else measured + clock.phases.get("import", 0.0)

@@ -19,7 +19,6 @@ from fastload.errors import (
 )
 from fastload.loading.request import ObjectsRequest, PredictorRequest, Request, require_served
 from fastload.report import PhaseClock
-from fastload.runtime.core import early
 from fastload.runtime.core.eager import require_plain_tensorflow
 from fastload.source.detect import Fingerprint, ModelSource, SourceKind, detect
 from fastload.twin.format import (
@@ -186,6 +185,9 @@ def _for_predictor(request: PredictorRequest, source: ModelSource, clock: PhaseC
         if found is None:
             return plan_with_keras(request, source, clock)
         plan = found
+    # Imported here: it brings what defers TensorFlow.
+    from fastload.runtime.core import early
+
     with clock.phase("import"):
         early.start(may_defer=request.settings.defer)
         require_plain_tensorflow()

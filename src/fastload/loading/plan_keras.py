@@ -14,11 +14,12 @@ from fastload.report import PhaseClock
 from fastload.runtime.core.keras import (
     expected_keras,
     keras_of,
+    opens,
+    require_opens,
     require_parameter,
     require_plain_moment,
     require_tensorflow,
 )
-from fastload.runtime.restore_keras import opens, require_opens
 from fastload.source.detect import ModelSource, SourceKind, detect
 from fastload.twin.reader import Twin
 

@@ -19,7 +19,7 @@ from fastload.errors import (
 )
 from fastload.predictor.predictor import Run
 from fastload.predictor.store import FlatEntry
-from fastload.runtime.core.conditions import has_accelerators
+from fastload.runtime.core.eager import has_accelerators
 from fastload.runtime.core.zero_copy import tensor_over
 from fastload.runtime.functions.flat_function import (
     ConcreteCall,

@@ -11,7 +11,6 @@ from fastload.predictor.functions import bound
 from fastload.predictor.predictor import Run
 from fastload.predictor.store import FlatEntry
 from fastload.runtime.core.keras import Keras, tracing_choices
-from fastload.runtime.core.restore_request import uses_only_builtins
 from fastload.runtime.functions.flat_function import ConcreteCall, FlatFunction, NotFlatError
 from fastload.signature import DEFAULT_SIGNATURE, Signature
 from fastload.twin.reader import Twin
@@ -43,6 +42,9 @@ def keras_function(  # noqa: PLR0913, PLR0917 - stages hand each other what they
         BypassError: the model cannot be made of its twin.
         NoFunctionError: it has no function that can be traced.
     """
+    # Imported here: a function that is kept is run without.
+    from fastload.runtime.core.restore_request import uses_only_builtins
+
     if not uses_only_builtins(twin, keras):
         return _traced(build(), twin, device, lender, "its classes are custom, and may change")
     kept_at = FlatEntry(

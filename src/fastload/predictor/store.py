@@ -17,7 +17,7 @@ from fastload.errors import (
     UnsupportedRuntimeError,
 )
 from fastload.runtime.core import eager
-from fastload.runtime.core.conditions import conditions
+from fastload.runtime.core.eager import conditions
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
 from fastload.signature import Signature
 from fastload.twin.function_file import (

@@ -11,62 +11,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from fastload.cache.entry import KERAS2, KERAS3
+from fastload.cache.entry import KERAS3
 from fastload.cache.publish import replacing
 from fastload.errors import (
     BypassError,
     CacheUnwritableError,
     RestoreError,
     TwinCorruptError,
-    UnsupportedSourceError,
 )
 from fastload.imports.collector import paused_collector
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.restore_request import RestoreRequest, require_layer_classes
-from fastload.source.detect import ModelSource, SourceKind
+from fastload.source.detect import SourceKind
 from fastload.twin.reader import Twin
 
 if TYPE_CHECKING:
     from fastload.runtime.keras2.output_specs import SpecCache
 
 _logger: Final = logging.getLogger(__name__)
-
-#: The suffixes that stock loaders require, by generation and kind; None where any will do.
-_SUFFIXES: Final[dict[tuple[str, SourceKind], frozenset[str] | None]] = {
-    (KERAS2, SourceKind.SAVED_MODEL): None,
-    (KERAS2, SourceKind.KERAS_HDF5): None,
-    (KERAS2, SourceKind.KERAS_ARCHIVE): frozenset({".keras"}),
-    (KERAS3, SourceKind.KERAS_HDF5): frozenset({".h5", ".hdf5"}),
-    (KERAS3, SourceKind.KERAS_ARCHIVE): frozenset({".keras"}),
-}
-
-
-def opens(generation: str, source: ModelSource) -> bool:
-    """Say whether the stock loader of a Keras opens such a source at all."""
-    try:
-        require_opens(generation, source)
-    except UnsupportedSourceError:
-        return False
-    return True
-
-
-def require_opens(generation: str, source: ModelSource) -> None:
-    """Check that the stock loader of a Keras opens such a source at all.
-
-    Args:
-        generation: `keras2` or `keras3`.
-        source: the model on disk.
-
-    Raises:
-        UnsupportedSourceError: it does not; the stock loader's own error follows.
-    """
-    if (generation, source.kind) not in _SUFFIXES:
-        raise UnsupportedSourceError("Keras 3 opens no SavedModel (use keras='tf_keras')")
-    suffixes = _SUFFIXES[generation, source.kind]
-    if suffixes is not None and source.suffix not in suffixes:
-        raise UnsupportedSourceError(
-            f"{generation} does not open a {source.kind.value} named '*{source.suffix}'"
-        )
 
 
 def restore_keras_model(twin: Twin, keras: Keras, request: RestoreRequest, specs_path: Path) -> Any:

@@ -17,18 +17,11 @@ from fastload.errors import BypassError
 from fastload.imports.collector import paused_collector
 from fastload.runtime.core.keras import TENSORFLOW, Keras
 from fastload.runtime.core.restore_request import uses_only_builtins
-from fastload.traces.tf_concrete import concrete_function, require_concrete_functions
-from fastload.traces.tf_key import trace_key
-from fastload.traces.tf_model_state import ModelState, is_covered, leave_marks
-from fastload.traces.tf_trace import NotKeptError, Trace, trace_of
+from fastload.traces.tf_model_state import ModelState, NotKeptError, is_covered
 from fastload.traces.tf_tracing import Tracing, watch
-from fastload.traces.trace_file import TraceFile
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger(__name__)
-_KIND: Final = "predict"
-#: How many traces of a model are kept: each is of other shapes, or has another trace key.
-MOST_TRACES: Final = 16
 #: How often a model is loaded and predicts until all is kept.
 LEARNING_ROUNDS: Final = 2
 
@@ -50,8 +43,7 @@ def remember_predict(model: Any, entry: CacheEntry, twin: Twin, keras: Keras) ->
         _require_covered(model, twin, keras)
         with paused_collector():
             state = ModelState.of(model, keras)
-        require_concrete_functions()
-        watch(model, _PredictTraces(entry=entry, twin=twin.path, keras=keras, state=state))
+        watch(model, _Watcher(entry=entry, twin=twin.path, keras=keras, state=state))
     except (NotKeptError, BypassError) as error:
         _logger.debug("%s: predict is traced: %s", twin.path, error)
         return False
@@ -109,11 +101,11 @@ def _blank_batch(model: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _PredictTraces:
-    """The stored traces of a model's predict function.
+class _Watcher:
+    """Waits for the first `predict` of a model.
 
     Attributes:
-        entry: where they are kept.
+        entry: where its traces are kept.
         twin: the file of the model's twin.
         keras: its Keras.
         state: what it was made of when it was loaded.
@@ -126,39 +118,8 @@ class _PredictTraces:
 
     def concrete(self, model: Any, tracing: Tracing) -> Any:
         """Return the concrete function of *tracing*, without making it where that can be."""
-        try:
-            with paused_collector():
-                file = self._file(model, tracing)
-                trace = file.read()
-                if trace is not None:
-                    return self._restored(model, trace, tracing, file)
-        except NotKeptError as error:
-            _logger.debug("%s: predict is traced: %s", self.twin, error)
-            return tracing.make()
-        except Exception:  # a predict must not fail because of what could make it faster
-            _logger.warning("predict is traced; please report this", exc_info=True)
-            return tracing.make()
-        made = tracing.make()
-        if sum(1 for _ in file.path.parent.glob(f"{self.entry.name}.{_KIND}-*")) < MOST_TRACES:
-            self._keep(model, made, file)
-        return made
+        # Imported here: a load does without.
+        from fastload.traces.stored_predict import StoredPredict
 
-    def _file(self, model: Any, tracing: Tracing) -> TraceFile:
-        self.state.require_unchanged(model)
-        key = trace_key(model, self.keras, tracing)
-        return TraceFile(self.entry.flat_path(f"{_KIND}-{key}"))
-
-    def _restored(self, model: Any, trace: Trace, tracing: Tracing, file: TraceFile) -> Any:
-        function = concrete_function(trace, self.state.variables(model), tracing, file)
-        leave_marks(model, trace.marks)
-        return function
-
-    def _keep(self, model: Any, made: Any, file: TraceFile) -> None:
-        try:
-            self.state.require_unchanged(model)
-            marks = self.state.new_marks(model)
-            file.write(trace_of(made, self.state.variables(model), marks))
-        except NotKeptError as error:
-            file.refuse(str(error))
-        except Exception:  # the predict itself is fine
-            _logger.warning("the trace is not kept; please report this", exc_info=True)
+        stored = StoredPredict(self.entry, self.twin, self.keras, self.state)
+        return stored.concrete(model, tracing)

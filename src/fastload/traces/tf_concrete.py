@@ -32,17 +32,6 @@ from fastload.traces.trace_file import TraceFile
 _logger: Final = logging.getLogger(__name__)
 
 
-@functools.cache
-def require_concrete_functions() -> None:
-    """Check that TensorFlow has what `concrete_function` needs.
-
-    Raises:
-        UnsupportedRuntimeError: it has not.
-    """
-    for name in ("atomic_function", "concrete_function", "tracing_compilation", "context"):
-        FIRST_PREDICT.part(name)
-
-
 def concrete_function(
     trace: Trace, variables: Sequence[Any], tracing: Tracing, file: TraceFile
 ) -> Any:

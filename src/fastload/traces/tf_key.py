@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from types import FunctionType
 from typing import Any, Final
 
-from fastload.runtime.core.conditions import execution
+from fastload.runtime.core.eager import execution
 from fastload.runtime.core.keras import Keras, tracing_choices
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.requirements import CODE_OF_LAYERS, FIRST_PREDICT
-from fastload.traces.tf_trace import NotKeptError
+from fastload.traces.tf_model_state import NotKeptError
 from fastload.traces.tf_tracing import Tracing
 from fastload.traces.trace_file import TRACE_VERSION
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from fastload.cache.entry import KERAS3
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.requirements import FIRST_PREDICT
-from fastload.traces.tf_trace import Mark, NotKeptError
 
 _COVERED: Final = frozenset({"Functional", "Sequential"})
 _COUNTER: Final = "_predict_counter"
@@ -50,6 +49,12 @@ _PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes, ty
 #: What is compared by value; names of attributes, and keys of dicts, are noted together.
 _COMPARED: Final = frozenset({*_PLAIN, tuple})
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset)
+#: What a call leaves on a layer: the layer's place, name and value.
+Mark: TypeAlias = tuple[int, str, Any]
+
+
+class NotKeptError(Exception):
+    """A trace cannot be kept: another process could not run it, or would compute something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

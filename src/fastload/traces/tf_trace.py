@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from fastload.runtime.core.spec_codec import NotPlainError, encode
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.functions.inlining import IMPLEMENTS
 from fastload.runtime.requirements import FIRST_PREDICT
+from fastload.traces.tf_model_state import Mark, NotKeptError
 
 #: Operations with an effect that is on what the function is given: variables, iterators.
 _PLAIN_EFFECTS: Final = frozenset(
@@ -29,12 +30,6 @@ _PLAIN_EFFECTS: Final = frozenset(
         "While",
     }
 )
-#: What a call leaves on a layer: the layer's place, name and value.
-Mark: TypeAlias = tuple[int, str, Any]
-
-
-class NotKeptError(Exception):
-    """A trace cannot be kept: another process could not run it, or would compute something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

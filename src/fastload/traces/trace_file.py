@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fastload.traces.tf_trace import NotKeptError, Trace
+from fastload.traces.tf_model_state import NotKeptError
+from fastload.traces.tf_trace import Trace
 from fastload.twin.function_file import (
     StoredFunction,
     read_function,

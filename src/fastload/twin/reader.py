@@ -10,14 +10,20 @@ from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from fastload.errors import TwinCorruptError
 from fastload.twin.format import ALIGNMENT_BYTES, Header, Manifest, WeightRef
 from fastload.twin.index import Index, parse_index, read_header
-from fastload.twin.view import Contents, Tree, TwinFile
 from fastload.twin.weights import STRING, Array, decode, storage_dtype
+
+if TYPE_CHECKING:
+    from fastload.twin.view import TwinFile
+
+#: What a malformed index raises.
+_MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,7 +43,6 @@ class Twin:
     header: Header
     manifest: Manifest
     refs: Mapping[str, WeightRef]
-    _tree: Tree = field(repr=False)
     _buffer: Array = field(repr=False)
 
     @classmethod
@@ -60,13 +65,11 @@ class Twin:
         with path.open("rb", buffering=0) as file:
             header = read_header(path, file)
             buffer = _map(file) if mapped else _read(path, file, header.file_nbytes)
-        index, tree = _read_index(path, header, buffer)
+        index = _read_index(path, header, buffer)
         refs = MappingProxyType({ref.name: ref for ref in index.weights})
         documents = _Documents(path, {ref.name: ref for ref in index.documents}, buffer)
         manifest = replace(index.manifest, documents=documents)
-        return cls(
-            path=path, header=header, manifest=manifest, refs=refs, _tree=tree, _buffer=buffer
-        )
+        return cls(path=path, header=header, manifest=manifest, refs=refs, _buffer=buffer)
 
     @property
     def weights_nbytes(self) -> int:
@@ -90,9 +93,19 @@ class Twin:
 
     @property
     def root(self) -> TwinFile:
-        """The twin as h5py would show it."""
-        groups = self.manifest.groups
-        return TwinFile(Contents(tree=self._tree, attributes=groups, array=self.array))
+        """The twin as h5py would show it.
+
+        Raises:
+            TwinCorruptError: the names in its index are no tree.
+        """
+        # Imported here: predictors do without.
+        from fastload.twin.view import Contents, Tree, TwinFile
+
+        try:
+            tree = Tree.of(self.manifest, self.refs)
+        except _MALFORMED as error:
+            raise TwinCorruptError(self.path, f"its index is malformed: {error}") from error
+        return TwinFile(Contents(tree=tree, attributes=self.manifest.groups, array=self.array))
 
     def array(self, name: str) -> Array:
         """Return the values of a weight.
@@ -174,16 +187,16 @@ def _read(path: Path, file: FileIO, nbytes: int) -> Array:
     return buffer
 
 
-def _read_index(path: Path, header: Header, buffer: Array) -> tuple[Index, Tree]:
-    """Read the index and the tree of its names; check that every place is in the file."""
+def _read_index(path: Path, header: Header, buffer: Array) -> Index:
+    """Read the index, and check that every place in it is in the file."""
     data = buffer.data[header.index_offset : header.index_offset + header.index_nbytes]
     index = parse_index(path, header, data)
     try:
         for ref in (*index.weights, *index.documents):
             _check_place(ref, header.file_nbytes)
-        return index, Tree.of(index.manifest, (ref.name for ref in index.weights))
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except _MALFORMED as error:
         raise TwinCorruptError(path, f"its index is malformed: {error}") from error
+    return index
 
 
 def _check_place(ref: WeightRef, file_nbytes: int) -> None:

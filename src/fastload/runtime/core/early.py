@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from fastload.imports import deferred, expected_tensorflow, lazy_module, linking
+from fastload.imports import deferred, lazy_module, linking
 from fastload.runtime.core import eager
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.importing import make_lighter
@@ -45,7 +45,7 @@ def start(*, may_defer: bool) -> None:
 
 
 def _defer() -> None:
-    found = None if "tensorflow" in sys.modules else expected_tensorflow.expected()
+    found = None if "tensorflow" in sys.modules else linking.expected()
     if found is not None:
         make_lighter()
         deferred.defer("tensorflow", _EagerRuntime(*found), companions=_KERAS)
@@ -60,7 +60,7 @@ class _EagerRuntime:
 
     def begin(self) -> None:
         """Import it, in the order of TensorFlow's own import."""
-        expected_tensorflow.prepare_environment(self._version)
+        linking.prepare_environment(self._version)
         linking.use_the_time(self._version)
         DEFERRED_IMPORT.part("pywrap_tensorflow")
         os.environ["TF2_BEHAVIOR"] = "1"

@@ -15,10 +15,15 @@ from types import ModuleType
 from typing import Any, Final, Literal
 
 from fastload.cache.entry import KERAS2, KERAS3
-from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
+from fastload.errors import (
+    UnsupportedRequestError,
+    UnsupportedRuntimeError,
+    UnsupportedSourceError,
+)
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.importing import import_module
 from fastload.runtime.requirements import NAMES_OF_KERAS
+from fastload.source.detect import ModelSource, SourceKind
 from fastload.switch import as_stock
 
 TENSORFLOW: Final = "tensorflow"
@@ -354,3 +359,41 @@ def _initial_settings() -> Mapping[str, Any] | None:
         return None
     backend = os.environ.get("KERAS_BACKEND") or content.get("backend", "tensorflow")
     return {**_DEFAULT_SETTINGS, **content} if backend == "tensorflow" else None
+
+
+#: The suffixes that stock loaders require, by generation and kind; None where any will do.
+_SUFFIXES: Final[dict[tuple[str, SourceKind], frozenset[str] | None]] = {
+    (KERAS2, SourceKind.SAVED_MODEL): None,
+    (KERAS2, SourceKind.KERAS_HDF5): None,
+    (KERAS2, SourceKind.KERAS_ARCHIVE): frozenset({".keras"}),
+    (KERAS3, SourceKind.KERAS_HDF5): frozenset({".h5", ".hdf5"}),
+    (KERAS3, SourceKind.KERAS_ARCHIVE): frozenset({".keras"}),
+}
+
+
+def opens(generation: str, source: ModelSource) -> bool:
+    """Say whether the stock loader of a Keras opens such a source at all."""
+    try:
+        require_opens(generation, source)
+    except UnsupportedSourceError:
+        return False
+    return True
+
+
+def require_opens(generation: str, source: ModelSource) -> None:
+    """Check that the stock loader of a Keras opens such a source at all.
+
+    Args:
+        generation: `keras2` or `keras3`.
+        source: the model on disk.
+
+    Raises:
+        UnsupportedSourceError: it does not; the stock loader's own error follows.
+    """
+    if (generation, source.kind) not in _SUFFIXES:
+        raise UnsupportedSourceError("Keras 3 opens no SavedModel (use keras='tf_keras')")
+    suffixes = _SUFFIXES[generation, source.kind]
+    if suffixes is not None and source.suffix not in suffixes:
+        raise UnsupportedSourceError(
+            f"{generation} does not open a {source.kind.value} named '*{source.suffix}'"
+        )

@@ -14,8 +14,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from fastload.runtime.core import eager
-from fastload.runtime.core.conditions import program_options
-from fastload.runtime.core.eager import placed
+from fastload.runtime.core.eager import placed, program_options
 from fastload.runtime.requirements import FLAT
 
 #: A weight's name in the twin or, for what the twin has not, its values.
