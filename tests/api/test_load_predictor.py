@@ -142,6 +142,19 @@ def test_a_pickle_refers_to_the_model(dense: str, cache_root: Path) -> None:
     assert found.stdout.decode().strip() == str(np.asarray(ours(X)["y"]).tolist())
 
 
+def test_a_pickle_of_version_0_1_opens(dense: str) -> None:
+    """It names a module that has moved since."""
+    arguments = (dense, None, None, "auto", "auto", False, None, None)
+    content = b"cfastload.predicting\n_reopen\n" + pickle.dumps(arguments, protocol=0)[:-1] + b"R."
+
+    found = pickle.loads(content)
+
+    assert (
+        np.asarray(found(X)["y"]).tolist()
+        == np.asarray(fastload.load_predictor(dense)(X)["y"]).tolist()
+    )
+
+
 def test_a_pickle_of_another_model_is_refused(dense: str, tmp_path: Path) -> None:
     content = pickle.dumps(fastload.load_predictor(dense))
     shutil.rmtree(dense)

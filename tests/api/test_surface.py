@@ -13,7 +13,7 @@ import pytest
 
 import fastload
 from tests.conftest import SRC, RunPython, SavedOnce
-from tests.small_models import FORMS, KERAS3_ARCHIVE, SAVED_MODEL
+from tests.small_models import FORMS, KERAS3_ARCHIVE, SAVED_MODEL, Form
 
 BLOCKED = """
 import sys
@@ -41,6 +41,37 @@ def test_the_import_is_light(run_python: RunPython) -> None:
 
     assert heavy & set(loaded) == set()
     assert "fastload" in loaded
+
+
+#: How many modules of fastload's a hit may import, packages' docstrings aside.
+MOST_MODULES = {"load_model": 60, "load_predictor": 44, "load_saved_model": 60}
+
+
+@pytest.mark.parametrize("form", [SAVED_MODEL, KERAS3_ARCHIVE], ids=lambda form: form.id)
+@pytest.mark.parametrize("function", MOST_MODULES)
+def test_a_hit_imports_few_modules(
+    run_python: RunPython, saved_once: SavedOnce, cache_root: Path, form: Form, function: str
+) -> None:
+    """Each costs a predictor's process part of a millisecond."""
+    pytest.importorskip("tensorflow")
+    if (form, function) == (KERAS3_ARCHIVE, "load_saved_model"):
+        pytest.skip("no SavedModel")
+    program = """
+import sys, fastload
+function, path, package = sys.argv[1:]
+named = {} if function == "load_saved_model" else {"keras": package}
+getattr(fastload, function)(path, strict=True, **named)
+found = [name for name in sys.modules if name.startswith("fastload.")]
+print(fastload.last_load().outcome.value)
+print(len([name for name in found if not hasattr(sys.modules[name], "__path__")]))
+"""
+    arguments = (program, function, saved_once(form), form.package)
+    run_python(*arguments)
+
+    outcome, count = run_python(*arguments).split()
+
+    assert outcome == "hit"
+    assert int(count) <= MOST_MODULES[function]
 
 
 def test_weights_that_are_mapped_bring_nothing_of_lending(

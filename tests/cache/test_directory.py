@@ -189,7 +189,7 @@ def test_a_folder_without_the_tag_is_not_ours(cache: CacheDir) -> None:
 def test_a_hit_imports_neither_filelock_nor_platformdirs(cache: CacheDir) -> None:
     """What a hit needs of the cache is standard library."""
     code = (
-        "import sys; from fastload.cache import directory, entry, memo, mounts, stats;"
+        "import sys; from fastload.cache import directory, entry, memo, stats;"
         "from fastload.settings import Settings; from pathlib import Path;"
         "directory.CacheDir.locate(Settings(cache_dir=Path(sys.argv[1]))).trusted();"
         "print(sorted({'filelock', 'platformdirs', 'numpy', 'h5py'} & set(sys.modules)))"

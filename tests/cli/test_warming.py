@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import fastload
-from fastload.api import verify as verification
 from fastload.api.verify import verify_against_stock
 from fastload.errors import StockLoadError
+from fastload.runtime.core.sample_inputs import seeded
+from fastload.signature import TensorSpec
 from tests.small_models import KERAS2_ARCHIVE, KERAS3_ARCHIVE, SAVED_MODEL, Form
 
 from .conftest import Cli, document_of
@@ -191,18 +191,11 @@ def test_inputs_are_made_as_the_model_wants_them(
     dtype: str, shape: tuple[int | None, ...], made: tuple[int, ...]
 ) -> None:
     """One row, short open axes, small integers."""
-    spec = _Spec(dtype, shape)
-    values = verification._made_up(np.random.default_rng(0), spec)
+    spec = TensorSpec(name="x", dtype=dtype, shape=shape)
+    (values,) = seeded([spec], rows=1, open_axis=32, integers_below=3)
 
     assert values.shape == made
     assert values.dtype == (object if dtype == "string" else dtype)
-
-
-class _Spec:
-    """What a model says of an input."""
-
-    def __init__(self, dtype: str, shape: tuple[int | None, ...]) -> None:
-        self.dtype, self.shape, self.name = dtype, shape, "x"
 
 
 def test_the_json_of_warm_is_alone_on_standard_output(
