@@ -160,7 +160,7 @@ def test_a_pickle_of_another_model_is_refused(dense: str, tmp_path: Path) -> Non
     shutil.rmtree(dense)
     save_signed("loop", Path(dense))
 
-    with pytest.raises(ModelChangedError, match="another model"):
+    with pytest.raises(ModelChangedError, match="has changed since this predictor was pickled"):
         pickle.loads(content)
 
 

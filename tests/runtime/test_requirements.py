@@ -12,6 +12,8 @@ import fastload
 from fastload.errors import MissingTensorFlowError, UnsupportedRuntimeError
 from fastload.runtime import internals
 from fastload.runtime.importing import Feature, Name, Part
+from fastload.runtime.keras2 import keras2_parts
+from fastload.runtime.keras3 import keras3_loaders
 from fastload.runtime.requirements import FIRST_PREDICT, KERAS2, KERAS3
 from tests.small_models import INPUTS, SavedModel
 
@@ -176,10 +178,10 @@ def test_without_a_name_that_a_restore_needs_the_stock_loader_loads(
 ) -> None:
     pytest.importorskip("tensorflow")
     if model.form.generation == 2:
-        _keras2_layers().keras2.cache_clear()
+        keras2_parts.keras2.cache_clear()
         lacking(monkeypatch, KERAS2, "functional")
     else:
-        _keras3_loaders().keras3.cache_clear()
+        keras3_loaders.keras3.cache_clear()
         lacking(monkeypatch, KERAS3, "layer")
     fastload.load_model(model.path, keras=model.form.package)
     fastload.load_model(model.path, keras=model.form.package)
@@ -206,15 +208,3 @@ def test_without_a_name_that_a_first_predict_needs_it_is_traced(
     for each in found:
         assert (each.predict(INPUTS, verbose=0) == expected).all()
     assert not list(cache_root.glob("*.predict-*"))
-
-
-def _keras2_layers() -> ModuleType:
-    from fastload.runtime.keras2 import layers
-
-    return layers
-
-
-def _keras3_loaders() -> ModuleType:
-    from fastload.runtime.keras3 import loaders3
-
-    return loaders3

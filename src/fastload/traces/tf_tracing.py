@@ -19,6 +19,8 @@ from typing import Any, Final, Protocol
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.requirements import FIRST_PREDICT
 
+#: What a stored trace becomes a concrete function with.
+_NEEDED: Final = ("atomic_function", "concrete_function", "context")
 _CREATE: Final = "_create_concrete_function"
 _MAKER: Final = "make_predict_function"
 
@@ -65,6 +67,8 @@ def watch(model: Any, watcher: Watcher) -> None:
     Raises:
         UnsupportedRuntimeError: TensorFlow or Keras is not as expected.
     """
+    for name in _NEEDED:
+        FIRST_PREDICT.part(name)
     _patch()
     _watchers[model] = watcher
 
@@ -75,8 +79,6 @@ def _patch() -> None:
     with _lock:
         stock = getattr(module, _CREATE)
         if getattr(stock, "__module__", "") != __name__:
-            for name in ("atomic_function", "concrete_function", "context"):
-                FIRST_PREDICT.part(name)  # what a stored trace becomes a function with
             setattr(module, _CREATE, _asking(stock))
 
 
