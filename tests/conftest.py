@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -92,3 +93,9 @@ def run_python() -> RunPython:
 
 def _own_copy(form: Form, saved_once: SavedOnce, tmp_path: Path) -> SavedModel:
     return SavedModel(form=form, path=copy_model(saved_once(form), tmp_path / f"m{form.suffix}"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of garbage collections what was imported: TensorFlow is a million objects."""
+    gc.collect()
+    gc.freeze()
