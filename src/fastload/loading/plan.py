@@ -17,6 +17,7 @@ from fastload.errors import (
     UnsafeSourceError,
     UnsupportedSourceError,
 )
+from fastload.imports.collector import paused_collector
 from fastload.loading.request import ObjectsRequest, PredictorRequest, Request, require_served
 from fastload.report import PhaseClock
 from fastload.runtime.core.eager import require_plain_tensorflow
@@ -188,7 +189,7 @@ def _for_predictor(request: PredictorRequest, source: ModelSource, clock: PhaseC
     # Imported here: it brings what defers TensorFlow.
     from fastload.runtime.core import early
 
-    with clock.phase("import"):
+    with clock.phase("import"), paused_collector():
         early.start(may_defer=request.settings.defer)
         require_plain_tensorflow()
     return plan
