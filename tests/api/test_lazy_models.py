@@ -18,7 +18,14 @@ from fastload.lazy_weights.lender import Lender, array_over
 from fastload.lazy_weights.places import Wait
 from fastload.lazy_weights.residency import _known
 from tests.lazy_weights.weights import in_use
-from tests.small_models import FORMS, KERAS2_ARCHIVE, KERAS3_ARCHIVE, Form, assert_same_arrays
+from tests.small_models import (
+    FORMS,
+    KERAS2_ARCHIVE,
+    KERAS3_ARCHIVE,
+    Form,
+    assert_same_arrays,
+    by_format,
+)
 
 tf = pytest.importorskip("tensorflow")
 
@@ -150,7 +157,7 @@ def test_each_form_is_served_within_the_smallest_budget(form: Form, tmp_path: Pa
     check_budget(lazy)
 
 
-@pytest.mark.parametrize("form", ARCHIVES, ids=lambda form: form.id)
+@pytest.mark.parametrize("form", map(by_format, ARCHIVES))
 @pytest.mark.parametrize("name", BUILDERS)
 def test_each_kind_of_model_answers_the_same(name: str, form: Form, tmp_path: Path) -> None:
     """Eagerly and in a graph, batch by batch, with and without several steps at once."""

@@ -229,6 +229,7 @@ def test_a_function_that_is_not_flat_is_refused_with_a_budget(
         fastload.load_predictor(path, memory_budget=smallest_budget(path), strict=strict)
 
 
+@pytest.mark.slow
 def test_a_second_device_gets_its_weights(deep: SavedModel, run_python: RunPython) -> None:
     """Models and predictors, in a process of their own: devices are made when TensorFlow starts."""
     program = """

@@ -95,8 +95,8 @@ def test_an_optimized_function_computes_what_stock_computes(
     "asked",
     [
         "tf.config.optimizer.set_experimental_options({'remapping': False})",
-        "tf.config.optimizer.set_jit(True)",
-        "tf.config.experimental.enable_op_determinism()",
+        pytest.param("tf.config.optimizer.set_jit(True)", marks=pytest.mark.full),
+        pytest.param("tf.config.experimental.enable_op_determinism()", marks=pytest.mark.full),
     ],
 )
 def test_a_program_that_asks_for_other_optimizers_gets_them(

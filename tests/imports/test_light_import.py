@@ -201,6 +201,7 @@ print(json.dumps(seen))
 """
 
 
+@pytest.mark.slow
 def test_each_module_of_the_list_is_what_it_is_in_stock(run_python: Callable[..., str]) -> None:
     everything = light_import.DEFERRED["2.21"]
     names = [name for name in everything if name.startswith("tensorflow.")] + [

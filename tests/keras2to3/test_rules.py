@@ -81,7 +81,11 @@ def test_rules_have_names_of_their_own() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
-@pytest.mark.parametrize("suffix", MAKERS, ids=lambda suffix: suffix or "saved_model")
+@pytest.mark.parametrize(
+    "suffix",
+    ["", *(pytest.param(suffix, marks=pytest.mark.full) for suffix in MAKERS if suffix)],
+    ids=lambda suffix: suffix or "saved_model",
+)
 @pytest.mark.parametrize("name", HARD_SIGMOIDS)
 def test_a_hard_sigmoid_is_made_steeper(
     name: str, suffix: str, keras2: Any, keras3: Any, tmp_path: Path
