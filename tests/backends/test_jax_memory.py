@@ -67,4 +67,4 @@ def test_a_load_inside_of_a_transformation_is_left_to_stock(small: Path) -> None
 
     jax.jit(load)(1.0)
 
-    assert seen[0].reason == "the load is inside of a transformation of JAX's"
+    assert seen[0].reason == "the load is inside a JAX transformation"
