@@ -38,7 +38,8 @@ demo: $(VENV)/.installed  ## load a published SavedModel with stock and with fas
 test: $(VENV)/.installed  ## run the tests that go before every commit (PYTEST_ARGS="-k lazy")
 	$(BIN)/python .ci/timing.py --budget $(TEST_MINUTES) "make test" $(PYTEST) $(PYTEST_ARGS)
 
-slow: $(VENV)/.installed  ## run the tests that take minutes each
+slow: $(VENV)/.installed  ## run the tests that take long by themselves
+	$(INSTALL) --group bench
 	$(PYTEST) -m slow $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed  ## check style and formatting
@@ -59,6 +60,7 @@ docs: $(VENV)/.installed  ## run the examples in docstrings
 	$(BIN)/python -m pytest --doctest-modules src/fastload
 
 bench: $(VENV)/.installed  ## measure and write docs/benchmarks.md (BENCH_ARGS="--cases resnet50 --rounds 5")
+	$(INSTALL) --group bench
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 clean:  ## remove the environment and what the tools left

@@ -55,6 +55,8 @@ def _install_tensorflow(session: nox.Session, version: str) -> None:
     if version == NEWEST and not str(session.python).endswith(WITHOUT_TF_KERAS):
         # tf-keras asks for `tensorflow`, which would be installed over `tensorflow-cpu`.
         session.install("--no-deps", f"tf-keras=={version}.*")
+        # With matplotlib, which Keras imports where it is: `make test` is without.
+        session.install("--group", "bench")
 
 
 @nox.session

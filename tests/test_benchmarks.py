@@ -38,6 +38,7 @@ HIT = replace(
 )
 
 
+@pytest.mark.slow
 def test_a_run_over_the_tiny_case_measures_every_loader_and_writes_the_page(tmp_path: Path) -> None:
     """One round, fresh processes, equal predictions, raw lines kept, table and chart written."""
     pytest.importorskip("keras", minversion="3", reason="the tiny case is a Keras 3 model")

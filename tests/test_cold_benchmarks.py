@@ -59,6 +59,7 @@ def test_a_run_over_the_tiny_network_writes_a_row_for_each_way(tmp_path: Path, w
     assert all(page.read_text().count(f"| {way} | 1 | ") == 2 for way in ways)
 
 
+@pytest.mark.slow
 @linux_only
 def test_a_floor_of_the_tiny_network_has_every_stage(work: Path) -> None:
     """Whatever a load really does, its time is in a row, and the rows are the whole process."""

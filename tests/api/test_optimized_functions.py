@@ -115,6 +115,7 @@ def test_a_program_that_asks_for_other_optimizers_gets_them(
     assert len(list(cache_root.glob("*.flat"))) == 3
 
 
+@pytest.mark.slow
 def test_what_was_optimized_under_other_conditions_is_not_used(
     dense: str, cache_root: Path, run_python: Callable[..., str]
 ) -> None:

@@ -16,7 +16,7 @@ OTHERS = ("jax", "torch")
 SaveModel = Callable[..., Path]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def backend() -> str:
     """The backend that Keras runs on in this process."""
     name = os.environ.get("KERAS_BACKEND", "")
@@ -25,7 +25,7 @@ def backend() -> str:
     return name
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def keras(backend: str) -> Any:
     """Keras on that backend."""
     module = pytest.importorskip("keras")

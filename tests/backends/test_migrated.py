@@ -52,7 +52,7 @@ print(keras.backend.backend(), isinstance(model, keras.Model), fastload.last_loa
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the models, and a cache in which the SavedModel is."""
     if not WITH_KERAS_2.exists():
         pytest.skip("no environment with tf-keras: `make test` makes it")

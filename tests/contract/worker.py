@@ -68,9 +68,6 @@ def listening() -> Iterator[dict[str, Any]]:
 def run(request: dict[str, Any]) -> None:
     """Do every job of *request*."""
     tools = kit(request["generation"], Path(request["folder"]), Path(request["folder"]))
-    # There is a collection before each job, and what was imported is a million objects.
-    gc.collect()
-    gc.freeze()
     with Path(request["results"]).open("a", encoding="utf-8") as results:
         for job in request["jobs"]:
             print(json.dumps(do(job, tools, request["loader"])), file=results, flush=True)

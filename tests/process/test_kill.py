@@ -17,7 +17,7 @@ from fastload.twin.reader import Twin
 
 from .conftest import StartPython
 
-MOMENTS = int(os.environ.get("FASTLOAD_KILL_MOMENTS", "10"))
+MOMENTS = int(os.environ.get("FASTLOAD_KILL_MOMENTS", "5"))
 
 #: Says `ready` when all is imported, then converts, then says how that went and where the twin is.
 _CONVERT = """

@@ -8,6 +8,7 @@ TensorFlow: all they need is in the `Kit`.
 
 from __future__ import annotations
 
+import gc
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -161,4 +162,6 @@ def kit(generation: str, folder: Path, downloads: Path) -> Kit:
     framework = importlib.import_module("zoo.framework")
     keras = framework.select(generation)
     own = importlib.import_module("zoo.objects")
+    # What was imported is a million objects, which no later garbage collection need look at.
+    gc.freeze()
     return Kit(keras=keras, tf=framework.tensorflow(), own=own, folder=folder, downloads=downloads)
