@@ -12,8 +12,6 @@ import pytest
 import fastload
 from fastload.api.verify import verify_against_stock
 from fastload.errors import StockLoadError
-from fastload.runtime.core.sample_inputs import seeded
-from fastload.signature import TensorSpec
 from tests.small_models import KERAS2_ARCHIVE, KERAS3_ARCHIVE, SAVED_MODEL, Form
 
 from .conftest import Cli, document_of
@@ -175,27 +173,6 @@ def test_a_model_without_weights_yet_is_compared_without_them(
 
     assert (found.weight_count, found.is_equal, found.is_verified) == (0, True, False)
     assert found.skipped == "inputs cannot be made: the model does not say what it takes"
-
-
-@pytest.mark.parametrize(
-    ("dtype", "shape", "made"),
-    [
-        ("float32", (None, None, 3), (1, 32, 3)),
-        ("int32", (2, None), (2, 32)),
-        ("string", (None,), (1,)),
-        ("bool", (None, 5), (1, 5)),
-        ("float16", (), (1,)),
-    ],
-)
-def test_inputs_are_made_as_the_model_wants_them(
-    dtype: str, shape: tuple[int | None, ...], made: tuple[int, ...]
-) -> None:
-    """One row, short open axes, small integers."""
-    spec = TensorSpec(name="x", dtype=dtype, shape=shape)
-    (values,) = seeded([spec], rows=1, open_axis=32, integers_below=3)
-
-    assert values.shape == made
-    assert values.dtype == (object if dtype == "string" else dtype)
 
 
 def test_the_json_of_warm_is_alone_on_standard_output(

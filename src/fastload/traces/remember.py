@@ -43,7 +43,7 @@ def remember_predict(model: Any, entry: CacheEntry, twin: Twin, keras: Keras) ->
         _require_covered(model, twin, keras)
         with paused_collector():
             state = ModelState.of(model, keras)
-        watch(model, _Watcher(entry=entry, twin=twin.path, keras=keras, state=state))
+        watch(model, WatchedModel(entry=entry, twin=twin.path, keras=keras, state=state))
     except (NotKeptError, BypassError) as error:
         _logger.debug("%s: predict is traced: %s", twin.path, error)
         return False
@@ -101,8 +101,8 @@ def _blank_batch(model: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Watcher:
-    """Waits for the first `predict` of a model.
+class WatchedModel:
+    """A loaded model that has not predicted yet.
 
     Attributes:
         entry: where its traces are kept.
@@ -119,7 +119,6 @@ class _Watcher:
     def concrete(self, model: Any, tracing: Tracing) -> Any:
         """Return the concrete function of *tracing*, without making it where that can be."""
         # Imported here: a load does without.
-        from fastload.traces.stored_predict import StoredPredict
+        from fastload.traces.stored_predict import predict_function
 
-        stored = StoredPredict(self.entry, self.twin, self.keras, self.state)
-        return stored.concrete(model, tracing)
+        return predict_function(self, model, tracing)
