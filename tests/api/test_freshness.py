@@ -199,7 +199,7 @@ def test_a_source_that_is_edited_while_it_is_converted_gets_no_twin(
 SIDE_BY_SIDE = {2: (SAVED_MODEL, KERAS2_HDF5), 3: (KERAS3_HDF5, KERAS3_ARCHIVE)}
 
 
-@pytest.mark.parametrize("generation", SIDE_BY_SIDE)
+@pytest.mark.parametrize("generation", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_many_threads_load_many_models_at_once(
     generation: int, tmp_path: Path, cache_root: Path
 ) -> None:

@@ -157,7 +157,7 @@ def test_each_form_is_served_within_the_smallest_budget(form: Form, tmp_path: Pa
     check_budget(lazy)
 
 
-@pytest.mark.parametrize("form", map(by_format, ARCHIVES))
+@pytest.mark.parametrize("form", [by_format(form) for form in ARCHIVES])
 @pytest.mark.parametrize("name", BUILDERS)
 def test_each_kind_of_model_answers_the_same(name: str, form: Form, tmp_path: Path) -> None:
     """Eagerly and in a graph, batch by batch, with and without several steps at once."""

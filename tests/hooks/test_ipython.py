@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import RunPython
 
 pytest.importorskip("IPython")
+pytestmark = pytest.mark.slow
 SHELL = """
 import sys, keras, fastload
 from IPython.testing.globalipapp import start_ipython

@@ -74,6 +74,7 @@ def test_a_program_is_served(archive: Path, script: Path) -> None:
     assert "fastload: all loads: 1 hit, 0 missed, 0 left to stock" in outputs[1].stderr
 
 
+@pytest.mark.slow
 def test_a_program_is_served_where_python_reads_the_start_file(
     archive: Path, script: Path, opted_python: Path
 ) -> None:
@@ -172,6 +173,7 @@ def test_the_next_sitecustomize_runs_too(script: Path, tmp_path: Path) -> None:
     assert told.stdout == f"sitecustomize {tmp_path / 'sitecustomize.py'}\nTrue\n", told.stderr
 
 
+@pytest.mark.slow
 def test_disable_wins_and_is_told(archive: Path, script: Path) -> None:
     script.write_text(LOAD)
     done = python(script, archive, under=f"{RUN} --stats", FASTLOAD_DISABLE="1")

@@ -32,7 +32,7 @@ WITH_A_CONTEXT = (
     "from tensorflow.python.eager import context; context.context().function_call_options"
 )
 
-pytestmark = needs_deferral
+pytestmark = [needs_deferral, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,6 @@ def compare(saved_once: SavedOnce, folder: Path, programs: list[str]) -> None:
     assert [text for text, told in stock.items() if not told] == []
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
 def test_programs_print_the_same(saved_once: SavedOnce, tmp_path: Path) -> None:
     compare(saved_once, tmp_path, QUICK)

@@ -165,6 +165,7 @@ def test_what_stock_opens_is_stocks(keras2: Any, keras3: Any, tmp_path: Path) ->
     assert "Migrated" not in result.output
 
 
+@pytest.mark.slow
 @as_saved_model
 def test_a_program_that_calls_stock_gets_its_error(
     kept: tuple[Any, Path], keras3: Any, run_python: Any

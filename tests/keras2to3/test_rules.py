@@ -86,7 +86,10 @@ def test_rules_have_names_of_their_own() -> None:
     ["", *(pytest.param(suffix, marks=pytest.mark.full) for suffix in MAKERS if suffix)],
     ids=lambda suffix: suffix or "saved_model",
 )
-@pytest.mark.parametrize("name", HARD_SIGMOIDS)
+@pytest.mark.parametrize(
+    "name",
+    ["plain", *(pytest.param(n, marks=pytest.mark.slow) for n in HARD_SIGMOIDS if n != "plain")],
+)
 def test_a_hard_sigmoid_is_made_steeper(
     name: str, suffix: str, keras2: Any, keras3: Any, tmp_path: Path
 ) -> None:

@@ -28,8 +28,8 @@ _PROGRAM = Path(__file__).with_name("lazy_fuzz.py")
     ("generation", "threads"),
     [
         (2, 8),
-        (3, 1),
         (3, 8),
+        pytest.param(3, 1, marks=pytest.mark.slow),
         *(pytest.param(*each, marks=pytest.mark.full) for each in [(2, 1), (2, 2), (3, 2)]),
     ],
 )

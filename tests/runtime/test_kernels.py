@@ -86,6 +86,7 @@ def test_outside_a_rebuild_nothing_is_thrown(thrown: list[bool]) -> None:
     assert thrown == []
 
 
+@pytest.mark.slow
 def test_later_errors_read_as_ever() -> None:
     """Messages name the wrapping function: those of a mapped variable do too."""
     program = """
