@@ -160,20 +160,20 @@ def test_a_source_that_is_removed_after_its_load_is_gone(
 @contextmanager
 def edited_while_converted(path: Path, replacement: Path) -> Iterator[None]:
     """Replace a file as soon as its conversion has read it."""
-    from fastload.convert import convert as keras_model
+    from fastload.loading import build
 
-    stock = keras_model.convert
+    stock = build.convert
 
     def convert_and_edit(*arguments: Any) -> int:
         size = stock(*arguments)
         shutil.copyfile(replacement, path)
         return size
 
-    keras_model.convert = convert_and_edit
+    build.convert = convert_and_edit
     try:
         yield
     finally:
-        keras_model.convert = stock
+        build.convert = stock
 
 
 def test_a_source_that_is_edited_while_it_is_converted_gets_no_twin(
