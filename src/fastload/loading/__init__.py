@@ -3,9 +3,9 @@
 - `request`: what the caller asked (values only)
 - `plan`, `plan_keras`: which source, Keras and twin; decided by looking, nothing is done
 - `store`, `build`: the twin of a plan, opened or built
-- `restore`, `restore_model`: from the open twin to what was asked for
+- `restore`, `restore_model`, `restore_predictor`: from the open twin to what was asked for
 - `stock`: the stock loaders
-- `answer`: the stages in order, and the one fallback; `account`: the report of a load
+- `answer`: the stages in order, the one fallback, and the report of a load
 
 In: a `Request`. Out: what the stock loader would return. Nothing here imports TensorFlow or Keras,
 or knows how they are driven: `runtime` does.
