@@ -40,7 +40,7 @@ test: $(VENV)/.installed  ## run the tests that go before every commit (PYTEST_A
 
 slow: $(VENV)/.installed  ## run the tests that take long by themselves
 	$(INSTALL) --group bench
-	$(PYTEST) -m slow $(PYTEST_ARGS)
+	$(PYTEST) -m "slow and not full" $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed  ## check style and formatting
 	$(BIN)/ruff check .
