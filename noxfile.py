@@ -159,6 +159,14 @@ FULL = (
 )
 
 
+@nox.session(python=interpreter("3.11"))
+def matrix(session: nox.Session) -> None:
+    """Compare the smoke models on every version that people have: `-- --newest --cells 2.16*`."""
+    session.install("nox", "uv")
+    page = () if session.posargs else ("--newest", "--page", "docs/versions.md")
+    session.run("python", "-m", "tests.matrix", *page, *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def full(session: nox.Session) -> None:
     """Run all that is proved, on all versions, which takes hours; `-- 1` begins with part 1."""
@@ -228,11 +236,15 @@ def published(session: nox.Session) -> None:
 
 @nox.session(python=interpreter("3.11"))
 def fuzz(session: nox.Session) -> None:
-    """Give a predictor FASTLOAD_FUZZ_COUNT wrong inputs (100,000); each must be a clear error."""
+    """Open changed models and twins for 20 minutes a kind (`-- --seconds 60`), as stock does.
+
+    Then give a predictor FASTLOAD_FUZZ_COUNT wrong inputs (100,000); each must be a clear error.
+    """
     _prepare(session)
     _install_tensorflow(session, NEWEST)
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
     session.env.setdefault("FASTLOAD_FUZZ_COUNT", os.environ.get("FASTLOAD_FUZZ_COUNT", "100000"))
-    session.run("pytest", "tests/process/test_predictor_fuzz.py", *session.posargs)
+    session.run("pytest", "tests/process/test_predictor_fuzz.py")
 
 
 @nox.session(python=interpreter("3.11"))
@@ -268,6 +280,27 @@ def kill(session: nox.Session) -> None:
     _install_tensorflow(session, NEWEST)
     session.env.setdefault("FASTLOAD_KILL_MOMENTS", os.environ.get("FASTLOAD_KILL_MOMENTS", "100"))
     session.run("pytest", "tests/process", "-m", "slow or not slow", "-k", "kill", *session.posargs)
+
+
+@nox.session(python=interpreter("3.11"))
+def faults(session: nox.Session) -> None:
+    """Fork and interrupt at each step of each load, and have each call on the cache fail."""
+    _prepare(session)
+    _install_tensorflow(session, NEWEST)
+    session.env |= {"FASTLOAD_FORK_EVERY": "1", "FASTLOAD_INTERRUPT_EVERY": "1"}
+    session.env |= {"FASTLOAD_INTERRUPT_MOMENTS": "500", "FASTLOAD_FAIL_EVERY": "1"}
+    which = ("tests/process", "-k", "forks or interrupts or failing_calls")
+    session.run("pytest", *which, "--timeout", "0", *ALL, *session.posargs)
+
+
+@nox.session(python=interpreter("3.11"))
+def soak(session: nox.Session) -> None:
+    """Load, warm, prune and save over in eight processes, with faults, for an hour; `-- 600`."""
+    _prepare(session)
+    _install_tensorflow(session, NEWEST)
+    session.env["PYTHONPATH"] = f"src{os.pathsep}."
+    seconds, *processes = session.posargs or ["3600"]
+    session.run("python", "tests/process/soak.py", seconds, *(processes or ["8"]))
 
 
 @nox.session(python=interpreter("3.11"))

@@ -73,7 +73,7 @@ def compare(case: str, runs: int) -> list[str]:
         [median(one[column] for one in found[loader]) for loader in LOADERS]
         for column in COLUMNS[1:]
     )
-    name = f"{Path(model).name}, {keras}"
+    name = f"{Path(*Path(model).parts[-2:])}, {keras}"
     told = [f"{seconds:.3f}" for seconds in (*first, *later)]
     return [name, str(runs), *told[:2], f"{first[0] / first[1]:.1f}", *told[2:]]
 

@@ -198,8 +198,10 @@ def write_summary(results: Sequence[Path], page: Path) -> None:
     lines = [_SUMMARY_COLUMNS, ("---", *("---:" for _ in _SUMMARY_COLUMNS[1:]))]
     lines += [_summary_cells(case, rows) for case, rows in by_case.items()]
     table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-    where = f"{machine['CPU']}; TensorFlow {machine['tensorflow']}"
-    MARKERS.write(page, f"{table}\n\n{where}.")
+    tensorflow = machine.get("tensorflow") or machine["tensorflow-cpu"]
+    where = f"{machine['CPU']}; TensorFlow {tensorflow}"
+    commits = ", ".join(dict.fromkeys(run.machine["commit"] for run in runs))
+    MARKERS.write(page, f"{table}\n\n{where}; commit {commits}.")
 
 
 _SUMMARY_COLUMNS: Final = (

@@ -88,6 +88,9 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     value = getattr(import_module(f"fastload.{_HOME[name]}"), name)
+    if hasattr(value, "__code__"):
+        # TensorFlow's mark for what AutoGraph leaves alone, as it does with the stock loaders.
+        value.autograph_info__ = {}
     globals()[name] = value
     return value
 

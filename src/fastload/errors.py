@@ -31,7 +31,7 @@ each.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 
 class FastloadError(Exception):
@@ -45,6 +45,46 @@ class FastloadError(Exception):
     def explanation(self) -> str:
         """Say what happened, what fastload did about it and what the reader can do."""
         return ", ".join(str(argument) for argument in self.args)
+
+
+#: TensorFlow's `error_code`: cancelled, unknown, late, out of a resource, aborted, internal (a
+#: device that another process has), unavailable.
+_PASSING_CODES: Final = frozenset({1, 2, 4, 8, 10, 13, 14})
+#: Names of errors of libraries that are not imported here: PyTorch's, and one of job queues.
+_PASSING_NAMES: Final = frozenset({"OutOfMemoryError", "SoftTimeLimitExceeded"})
+
+
+def is_passing(error: BaseException, outer: BaseException | None = None) -> bool:
+    """Say whether a fault that may pass had a part in *error*, which then says nothing of a model.
+
+    Such faults are those of the system, of memory and of the stack, and interrupts. h5py raises an
+    `OSError` without a number for a damaged file.
+
+    Args:
+        error: what was raised.
+        outer: what was being handled before, as `sys.exc_info()[1]`; it had no part.
+    """
+    pending: list[BaseException | None] = [error]
+    seen = {id(None), id(outer)}
+    while pending:
+        each = pending.pop()
+        if each is None or id(each) in seen:
+            continue
+        if _may_pass(each):
+            return True
+        seen.add(id(each))
+        pending += [each.__cause__, each.__context__]
+    return False
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return type(error) is not OSError or error.errno is not None
+    if getattr(error, "error_code", None) in _PASSING_CODES:
+        return True
+    if type(error).__name__ in _PASSING_NAMES or "RESOURCE_EXHAUSTED" in str(error):
+        return True
+    return isinstance(error, (MemoryError, RecursionError)) or not isinstance(error, Exception)
 
 
 class CacheError(FastloadError):
@@ -120,12 +160,15 @@ class RestoreError(CacheError):
 
     code = "FL105"
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path, reason: str, *, is_known: bool = False) -> None:
         super().__init__(path, reason)
-        self.path, self.reason = path, reason
+        self.path, self.reason, self.is_known = path, reason, is_known
 
     def explanation(self) -> str:
-        return f"the twin {str(self.path)!r} could not be restored: {self.reason}."
+        failed = f"the twin {str(self.path)!r} could not be restored"
+        if not self.is_known:
+            return f"{failed}: {self.reason}."
+        return f"{failed} by these versions before: {self.reason}. `fastload warm` tries again."
 
 
 class BypassError(FastloadError):

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
 from fastload.flags import DEFER, flag
+from fastload.lean_dataclass import dataclass
 
 WeightsMode = Literal["auto", "mapped", "eager", "lazy"]
 

@@ -6,8 +6,9 @@ These are plain values that a twin stores as JSON, so TensorFlow is not needed t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from fastload.lean_dataclass import dataclass
 
 #: TensorFlow's name for the signature that a predictor runs by default.
 DEFAULT_SIGNATURE: Final = "serving_default"

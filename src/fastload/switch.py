@@ -7,7 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
+
+from fastload.unfinished import Change
 
 _choice: Final[ContextVar[bool | None]] = ContextVar("fastload_choice", default=None)
 _loading: Final[ContextVar[bool]] = ContextVar("fastload_loading", default=False)
@@ -21,21 +24,17 @@ def choice() -> bool | None:
 @contextmanager
 def switched(*, on: bool) -> Iterator[None]:
     """Switch fastload on or off in the block, for this thread or async task only."""
-    token = _choice.set(on)
-    try:
+    with Change(partial(_choice.set, _choice.get())):
+        _choice.set(on)
         yield
-    finally:
-        _choice.reset(token)
 
 
 @contextmanager
 def loading() -> Iterator[None]:
     """Mark the block as part of a load: calls of stock loaders in it are not served."""
-    token = _loading.set(True)
-    try:
+    with Change(partial(_loading.set, _loading.get())):
+        _loading.set(True)
         yield
-    finally:
-        _loading.reset(token)
 
 
 def as_stock(loader: Callable[..., Any]) -> Callable[..., Any]:

@@ -26,7 +26,7 @@ def tidy(cache_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lazy weights have a cache of their own and little patience, and leave nothing."""
     monkeypatch.setattr(budget_module, "PATIENCE_S", 5.0)
     counter = deliveries._Deliveries()
-    monkeypatch.setattr(deliveries, "_deliveries", lambda: counter)
+    monkeypatch.setattr(deliveries, "_deliveries", counter)
     yield
     end_threads()
     fastload.set_memory_budget(None)

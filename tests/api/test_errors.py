@@ -31,6 +31,7 @@ FIELDS = {
     "purpose": "this model",
     "limit": 1024,
     "needed": 2048,
+    "is_known": True,
 }
 
 
@@ -47,7 +48,7 @@ def make(kind: type[FastloadError]) -> FastloadError:
     if not inspect.isfunction(kind.__init__):  # Python's own constructor
         return kind("a reason")
     _, *names = inspect.signature(kind.__init__).parameters
-    return kind(*[FIELDS[name] for name in names])
+    return kind(**{name: FIELDS[name] for name in names})
 
 
 def test_each_code_is_used_once() -> None:

@@ -12,7 +12,7 @@ import pytest
 import fastload
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry, orphans, remove
-from fastload.predictor.store import read_flat
+from fastload.predictor.functions import read_flat
 from tests.signature_modules import X, save_signed
 
 tf = pytest.importorskip("tensorflow")

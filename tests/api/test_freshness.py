@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -193,6 +194,78 @@ def test_a_source_that_is_edited_while_it_is_converted_gets_no_twin(
     assert (report.outcome.value, report.code) == ("bypass", "FL201")
     assert_same_model(form.stock.models.load_model(path), loaded)
     assert not list(cache_root.glob("*.h5"))
+
+
+@contextmanager
+def written_through_a_map(path: Path) -> Iterator[Callable[[Path], None]]:
+    """Yield what gives *path* another content through a map whose pages are dirty already."""
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
+        content[:] = content[:]
+
+        def write(source: Path) -> None:
+            content[:] = source.read_bytes()
+
+        yield write
+
+
+@pytest.fixture
+def two_of_a_length(tmp_path: Path) -> tuple[Path, Path]:
+    """Two HDF5 files of the same length, with other weights."""
+    paths = tmp_path / "one.h5", tmp_path / "two.h5"
+    for seed, path in enumerate(paths):
+        model = functional_model(KERAS2_HDF5.stock, seed=seed)
+        model.save(path, include_optimizer=False)
+    assert paths[0].stat().st_size == paths[1].stat().st_size
+    return paths
+
+
+def load_hdf5(path: Path, *, strict: bool = True) -> Any:
+    return fastload.load_model(path, keras=KERAS2_HDF5.package, strict=strict)
+
+
+def test_a_model_that_is_written_through_a_map_is_loaded_anew(
+    two_of_a_length: tuple[Path, Path], cache_root: Path
+) -> None:
+    """Its stat stays the same until the system has written the pages back."""
+    path, other = two_of_a_length
+    time.sleep(0.1)
+    with written_through_a_map(path) as write:
+        time.sleep(0.1)
+        load_hdf5(path)
+        load_hdf5(path)
+        write(other)
+        loaded = load_hdf5(path)
+        stock = KERAS2_HDF5.stock.models.load_model(path)
+
+    assert outcome() == "miss"
+    assert_same_model(stock, loaded)
+
+
+def test_a_model_that_is_written_through_a_map_while_it_is_converted_gets_no_twin(
+    two_of_a_length: tuple[Path, Path], cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the digest of the one would be the weights of the other, for good."""
+    from fastload.loading import build
+
+    path, other = two_of_a_length
+    stock = build.convert
+    first = path.read_bytes()
+    with written_through_a_map(path) as write:
+        time.sleep(0.1)
+
+        def write_and_convert(*arguments: Any) -> int:
+            write(other)
+            return stock(*arguments)
+
+        monkeypatch.setattr(build, "convert", write_and_convert)
+        with pytest.raises(UnsupportedSourceError, match="was written to while it was converted"):
+            load_hdf5(path)
+    assert not list(cache_root.glob("*.h5"))
+    monkeypatch.undo()
+    monkeypatch.setenv("FASTLOAD_CACHE_DIR", str(cache_root))
+    path.write_bytes(first)
+
+    assert_same_model(KERAS2_HDF5.stock.models.load_model(path), load_hdf5(path))
 
 
 #: Without the `.keras` of Keras 2: loads of it beside loads of other kinds break in stock as well.

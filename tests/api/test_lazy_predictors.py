@@ -20,6 +20,7 @@ from fastload.lazy_weights.lender import Lender
 from fastload.lazy_weights.residency import _known
 from tests.conftest import RunPython
 from tests.contract.saved_objects import told
+from tests.lazy_weights.weights import end_readers
 from tests.signature_modules import SIGNED, save_signed
 from tests.small_models import KERAS3_ARCHIVE, SAVED_MODEL, Form, SavedModel, save
 
@@ -157,6 +158,7 @@ def test_a_closed_predictor_gives_its_room_back(deep: SavedModel) -> None:
         lazy(INPUTS)
     del lazy
     gc.collect()
+    end_readers()  # what is being read meanwhile goes when it is read
 
     assert (budget.used, budget._here) == (0, set())
 

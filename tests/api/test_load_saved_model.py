@@ -170,6 +170,37 @@ def test_nothing_is_left_when_it_is_dropped(calculator: str) -> None:
     assert kernel() is None
 
 
+@pytest.mark.parametrize("is_looked_at", [False, True], ids=["pending", "made"])
+@pytest.mark.parametrize(
+    ("function_of", "told_of_it"),
+    [
+        (lambda loaded: loaded.affine, "referencing variables which have been deleted"),
+        (lambda loaded: loaded.affine.concrete_functions[0], "5.5"),
+    ],
+    ids=["function", "concrete function"],
+)
+def test_a_function_whose_model_is_gone_does_what_stock_does(
+    function_of: Callable[[Any], Any], told_of_it: str, is_looked_at: bool, calculator: str
+) -> None:
+    """It keeps no variable alive, whether anybody looked at it before or not."""
+
+    def call(load: Callable[..., Any], **options: Any) -> Any:
+        loaded = load(calculator, **options)
+        kernel, function = weakref.ref(loaded.kernel), function_of(loaded)
+        if is_looked_at:
+            dir(function)
+        del loaded
+        gc.collect()
+        assert kernel() is None
+        return function(tf.constant(X))
+
+    stock = told(lambda: call(tf.saved_model.load))
+    ours = told(lambda: call(fastload.load_saved_model, strict=True))
+
+    assert ours == stock
+    assert told_of_it in str(ours)
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

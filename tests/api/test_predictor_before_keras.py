@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from fastload.runtime.core import keras
 from tests.conftest import RunPython
 from tests.small_models import INPUTS, SavedModel
 
-pytest.importorskip("tensorflow")
+tf = pytest.importorskip("tensorflow")
 
 PREDICT = """
 import json, sys
@@ -33,11 +34,23 @@ print(json.dumps({
 OTHER_SETTINGS = {"floatx": "float64", "epsilon": 1e-7, "image_data_format": "channels_last"}
 
 
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of caches by form: what a process learns of equal content is the same."""
+    return tmp_path_factory.mktemp("learned")
+
+
 @pytest.fixture
-def warm(model: SavedModel, cache_root: Path) -> SavedModel:
+def warm(model: SavedModel, cache_root: Path, run_python: RunPython, learned: Path) -> SavedModel:
+    """A model whose function was made in a process that had not imported Keras before."""
     if not model.form.suffix:
         pytest.skip("a SavedModel has functions of its own, which need no Keras")
-    fastload.load_predictor(model.path, keras=model.form.package, strict=True)
+    kept = learned / model.form.id
+    if kept.exists():
+        shutil.copytree(kept, cache_root)
+    else:
+        ask(run_python, model)
+        shutil.copytree(cache_root, kept)
     return model
 
 
@@ -49,8 +62,6 @@ def ask(run_python: RunPython, model: SavedModel, **environment: str) -> dict[st
 
 def test_a_hit_needs_no_keras(warm: SavedModel, run_python: RunPython) -> None:
     """The bits are those of the model's own call in a graph, traced by stock in this process."""
-    import tensorflow as tf
-
     stock = warm.load_stock()
     expected = tf.function(lambda x: stock(x, training=False))(tf.constant(INPUTS))
 
@@ -62,6 +73,71 @@ def test_a_hit_needs_no_keras(warm: SavedModel, run_python: RunPython) -> None:
         "outcome": "hit",
         "outputs": np.asarray(expected).tobytes().hex(),
     }
+
+
+def test_what_a_process_with_keras_made_is_compared_first(
+    model: SavedModel, cache_root: Path, run_python: RunPython
+) -> None:
+    """It may have changed Keras before."""
+    if not model.form.suffix:
+        pytest.skip("a SavedModel has functions of its own, which need no Keras")
+    fastload.load_predictor(model.path, keras=model.form.package, strict=True)
+
+    told = [ask(run_python, model) for _ in range(2)]
+
+    assert [each["keras"] for each in told] == [True, False]
+    assert told[0]["outputs"] == told[1]["outputs"]
+    assert len(list(cache_root.glob("*-0.json"))) == 1  # it was found to be the same
+
+
+def test_what_a_changed_keras_made_stays_there(
+    model: SavedModel, cache_root: Path, run_python: RunPython
+) -> None:
+    if not model.form.suffix:
+        pytest.skip("a SavedModel has functions of its own, which need no Keras")
+    package = model.form.package
+    change = f"import {package}\n{package}.layers.Dense.call = lambda self, inputs: inputs * 3\n"
+    changed = json.loads(run_python(change + PREDICT, model.path, package).splitlines()[-1])
+
+    told = [ask(run_python, model) for _ in range(3)]
+
+    stock = model.load_stock()
+    expected = np.asarray(tf.function(lambda x: stock(x, training=False))(INPUTS))
+    assert [each["keras"] for each in told] == [True, False, False]
+    assert {each["outputs"] for each in told} == {expected.tobytes().hex()}
+    assert changed["outputs"] == (INPUTS * np.float32(27)).tobytes().hex()
+
+
+def test_a_file_of_keras_that_was_edited_needs_keras(
+    warm: SavedModel, run_python: RunPython, tmp_path: Path, cache_root: Path
+) -> None:
+    """The version says nothing of it; the time of the file does."""
+    (kept,) = cache_root.glob("*-installed.json")
+    content = json.loads(kept.read_bytes())
+    path = next(each for each in content["files"] if each.endswith("dense.py"))
+    content["files"][path][1] -= 1  # as if it had been another one then
+    kept.chmod(0o600)
+    kept.write_text(json.dumps(content))
+
+    told = [ask(run_python, warm) for _ in range(2)]
+
+    assert [each["keras"] for each in told] == [True, False]
+
+
+def test_a_finder_that_may_change_modules_needs_keras(
+    warm: SavedModel, run_python: RunPython
+) -> None:
+    finder = """
+import sys
+class Finder:
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None
+sys.meta_path.insert(0, Finder)
+"""
+    text = run_python(finder + PREDICT, warm.path, warm.form.package)
+
+    assert json.loads(text.splitlines()[-1])["keras"] is True
 
 
 def test_other_settings_of_keras_need_keras(
@@ -123,7 +199,7 @@ class TestExpectedKeras:
         found = keras.expected_keras("keras")
 
         assert found is not None
-        assert found.choices[2:] == ("float32", "1e-07", "channels_last")
+        assert found.choices[2:] == ("float32", "1e-07", "channels_last", "float32")
 
 
 def test_the_expectation_is_what_keras_then_says(model: SavedModel, run_python: RunPython) -> None:

@@ -231,15 +231,11 @@ def test_the_log_can_be_turned_on_by_the_environment(
     saved_model: SavedModel, cache_root: Path, run_python: RunPython
 ) -> None:
     """For programs that set up no logging."""
-    program = (
-        "import sys, fastload\n"
-        "sys.stderr = sys.stdout\n"
-        "fastload.load_model(sys.argv[1], keras=sys.argv[2])"
-    )
-    package = saved_model.form.package
-    printed = run_python(program, saved_model.path, package, FASTLOAD_LOG="info")
+    program = "import sys, fastload\nsys.stderr = sys.stdout\nfastload.load_predictor(sys.argv[1])"
+    fastload.load_predictor(saved_model.path)
+    printed = run_python(program, saved_model.path, FASTLOAD_LOG="info")
 
-    assert f"fastload: {saved_model.path}: miss in " in printed
+    assert f"fastload: {saved_model.path}: hit in " in printed
 
 
 def test_a_program_that_logs_by_itself_gets_each_line_once(
@@ -250,12 +246,12 @@ def test_a_program_that_logs_by_itself_gets_each_line_once(
         "import sys, fastload, logging\n"
         "logging.basicConfig(stream=sys.stdout, format='own: %(message)s')\n"
         "sys.stderr = sys.stdout\n"
-        "fastload.load_model(sys.argv[1], keras=sys.argv[2])"
+        "fastload.load_predictor(sys.argv[1])"
     )
-    package = saved_model.form.package
-    printed = run_python(program, saved_model.path, package, FASTLOAD_LOG="info")
+    fastload.load_predictor(saved_model.path)
+    printed = run_python(program, saved_model.path, FASTLOAD_LOG="info")
 
-    assert [line[:5] for line in printed.splitlines() if ": miss in " in line] == ["own: "]
+    assert [line[:5] for line in printed.splitlines() if ": hit in " in line] == ["own: "]
 
 
 def test_a_graph_or_a_strategy_is_left_to_stock(model: SavedModel, cache_root: Path) -> None:

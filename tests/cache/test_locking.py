@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 
+import filelock
 import pytest
 
 from fastload.cache.directory import CacheDir
@@ -163,3 +165,27 @@ def test_a_folder_without_locks_is_the_fault_of_the_cache(cache: CacheDir) -> No
         entry_lock(CacheEntry(cache=cache, name="ab" * 16), 0),
     ):
         pytest.fail("nothing was locked")
+
+
+def test_a_lock_whose_release_fails_is_released(
+    entry: CacheEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be waited for until the process ends."""
+    if filelock.__version__.startswith("3.12."):
+        pytest.skip("this filelock forgets the file before it unlocks it")
+    fcntl = pytest.importorskip("fcntl")
+    stock, failed = fcntl.flock, []
+
+    def flock(descriptor: int, operation: int) -> None:
+        if operation == fcntl.LOCK_UN and not failed:
+            failed.append(operation)
+            raise OSError(errno.EIO, "Input/output error")
+        stock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with entry_lock(entry, timeout_s=1):
+        pass
+    with entry_lock(entry, timeout_s=1):
+        pass
+
+    assert failed

@@ -29,6 +29,8 @@ def layers(tmp_path: Path, cache_root: Path) -> Path:
         for layer in "abc":
             file[f"model_weights/{layer}/kernel:0"] = LARGE
             file[f"model_weights/{layer}/bias:0"] = SMALL
+            file[f"model_weights/{layer}"].attrs["weight_names"] = [b"kernel:0", b"bias:0"]
+        file["model_weights"].attrs["layer_names"] = [b"a", b"b", b"c"]
         file["optimizer_weights/m:0"] = LARGE
     return path
 

@@ -3,8 +3,8 @@
 FASTLOAD_CONTRACT_RECORD=tf28.json nox -s contract-2.8
 python -m tests.contract.served docs/versions.md tf28.json tf212.json ...
 
-Records of one environment and one Keras are of parts of the zoo (`-k`), and one column. A column of
-the page stays where no record is of it.
+Records of one environment and one Keras are of parts of the zoo (`-k`), and one row. A row of the
+page stays where no record is of it.
 """
 
 from __future__ import annotations
@@ -32,12 +32,19 @@ _FOLDERS: Final = re.compile(r"'/[^']*/")
 _FORMATS: Final = {"tf": "SavedModel", "h5": "HDF5", "keras": "`.keras`"}
 #: What computes, by its package.
 _BACKENDS: Final = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
-_KINDS: Final = tuple((function, form) for function in _FUNCTIONS for form in _FORMATS)
-_ROW: Final = "`{}`, {}"
-_BESIDE: Final = "with"
-_DIFFER: Final = "models that differ from stock's"
-#: Titles of the rows below the headings.
-_ROWS: Final = (*(_ROW.format(f, _FORMATS[form]) for f, form in _KINDS), _DIFFER)
+_KINDS: Final = tuple(
+    (function, form)
+    for function in _FUNCTIONS
+    for form in _FORMATS
+    if function != "load_saved_model" or form == "tf"
+)
+_HEADINGS: Final = (
+    "environment",
+    "with",
+    *(f"`{function}`, {_FORMATS[form]}" for function, form in _KINDS),
+    "models that differ",
+    f"times faster: {', '.join(_FORMATS.values())}",
+)
 _GOES: Final = " goes to the stock loader for these reasons:"
 #: The state in which a load tells most: the twin is there, and the process is new.
 _STATE: Final = "load in another process"
@@ -122,7 +129,9 @@ def _by_generation(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for generation in sorted({_generation(load["model"]) for load in found["loads"]}):
         loads = [load for load in found["loads"] if _generation(load["model"]) == generation]
         failed = [model for model in found["failed"] if _generation(model) == generation]
-        yield {**found, "generation": generation, "failed": failed, "loads": loads}
+        told = {"generation": generation, "failed": failed, "loads": loads}
+        times = found.get("times", {}).get(generation)
+        yield {**found, **told, **({"times": times} if times else {})}
 
 
 def _generation(model: str) -> str:
@@ -130,43 +139,41 @@ def _generation(model: str) -> str:
 
 
 def markdown(records: Sequence[Mapping[str, Any]], before: str = "") -> str:
-    """Return the tables of *records*: how much is served, and why the rest is not.
+    """Return a table of *records*, a row each: how much is served; and why the rest is not.
 
     Args:
         records: one for each environment and Keras, from `joined`.
-        before: tables that this returned, of which the environments that *records* do not tell of
-            are kept.
+        before: what this returned, of which the environments that *records* do not tell of are
+            kept.
     """
-    columns = {_heads(each): _Column(_cells(each), _reasons(each)) for each in records}
-    columns = _columns(before) | columns
-    reasons = (each.reasons for each in columns.values())
-    return "\n\n".join([_table(columns), *filter(None, reasons)])
+    told = {_heads(each): _Environment(_cells(each), _reasons(each)) for each in records}
+    environments = _environments(before) | told
+    reasons = (each.reasons for each in environments.values())
+    return "\n\n".join([_table(environments), *filter(None, reasons)])
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
+class _Environment:
     """What is told of one environment.
 
     Attributes:
-        cells: of the table, by the title of the row.
+        cells: of its row, after the two that name it.
         reasons: a block of text, or nothing.
     """
 
-    cells: Mapping[str, str]
+    cells: Sequence[str]
     reasons: str
 
 
-def _columns(text: str) -> dict[tuple[str, str], _Column]:
-    """Return the columns of *text*, by their two headings, as `markdown` wrote them."""
+def _environments(text: str) -> dict[tuple[str, str], _Environment]:
+    """Return what *text* tells, by the two cells that name it, as `markdown` wrote it."""
     table, _, below = text.partition("\n\n")
-    heads, _ruler, *others = (line[2:-2].split(" | ") for line in table.splitlines() or ("",) * 2)
+    rows = [line[2:-2].split(" | ") for line in table.splitlines()[2:]]
     told = {block.partition(_GOES)[0]: block for block in _blocks(below)}
-    columns = {}
-    for place, title in enumerate(heads[1:], start=1):
-        cells = {row[0]: row[place] for row in others}
-        beside = cells.pop(_BESIDE)
-        columns[title, beside] = _Column(cells, told.get(_named(title, beside), ""))
-    return columns
+    return {
+        (title, beside): _Environment(cells, told.get(_named(title, beside), ""))
+        for title, beside, *cells in rows
+    }
 
 
 def _blocks(text: str) -> list[str]:
@@ -175,21 +182,20 @@ def _blocks(text: str) -> list[str]:
     return ["\n\n".join(pair) for pair in zip(parts[::2], parts[1::2], strict=False)]
 
 
-def _table(columns: Mapping[tuple[str, str], _Column]) -> str:
-    titles, beside = zip(*columns, strict=True)
-    heads = (("function and format", *titles), ("---",) * (len(titles) + 1), (_BESIDE, *beside))
-    rows = [(title, *(each.cells.get(title, "") for each in columns.values())) for title in _ROWS]
-    told = [row for row in rows if any(row[1:])]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (*heads, *told))
+def _table(environments: Mapping[tuple[str, str], _Environment]) -> str:
+    rows = [(*heads, *each.cells) for heads, each in environments.items()]
+    lines = (_HEADINGS, ("---",) * len(_HEADINGS), *rows)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _cells(found: Mapping[str, Any]) -> dict[str, str]:
-    served = {_ROW.format(f, _FORMATS[form]): _cell(found, f, form) for f, form in _KINDS}
-    return served | {_DIFFER: str(len(found["failed"]))}
+def _cells(found: Mapping[str, Any]) -> list[str]:
+    served = [_cell(found, function, form) for function, form in _KINDS]
+    times = [f"{found.get('times', {}).get(form, 0) or '-'}" for form in _FORMATS]
+    return [*served, str(len(found["failed"])), ", ".join(times) if found.get("times") else ""]
 
 
 def _heads(found: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the environment's two headings: its TensorFlow, and what is beside it."""
+    """Return the two cells that name an environment: its TensorFlow, and what is beside it."""
     rest = [item for item in found["environment"].items() if item[0] not in _BACKENDS]
     return _title(found), ", ".join(f"{name} {number}" for name, number in rest)
 
@@ -241,11 +247,15 @@ def main(arguments: list[str] | None = None) -> None:
     """Write the page that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m tests.contract.served", description=__doc__)
     parser.add_argument("page", type=Path, help="a page with markers")
-    parser.add_argument("records", type=Path, nargs="+", help="JSON, in the order of the columns")
+    parser.add_argument("records", type=Path, nargs="+", help="JSON, in the order of the rows")
     asked = parser.parse_args(arguments)
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in asked.records]
-    before = MARKERS.read(asked.page)
-    MARKERS.write(asked.page, markdown(joined(records), before))
+    write(asked.page, MARKERS, asked.records)
+
+
+def write(page: Path, markers: Markers, records: Iterable[Path]) -> None:
+    """Write the table of *records* between *markers* of *page*; other rows stay."""
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in records]
+    markers.write(page, markdown(joined(told), markers.read(page)))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,7 +123,6 @@ def test_a_saved_model_without_a_config_goes_to_stock(
     """The refusal says why, is remembered, and the load gives what stock gives."""
     package = SAVED_MODEL.package
     maker(tmp_path / "m")
-    time.sleep(0.06)  # what was written this very moment is not remembered
     with pytest.raises(UnconvertibleModelError, match=reason):
         fastload.load_model(tmp_path / "m", keras=package, strict=True)
     expected = outcome_of(lambda: SAVED_MODEL.stock.models.load_model(tmp_path / "m"))

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from fastload.cli.main import commands
+from fastload.hooks import diagnosis
 from tests.conftest import SRC
 
 
@@ -25,6 +28,12 @@ def doctor(*words: str, **environment: str) -> tuple[int, Any]:
         check=False,
     )
     return done.returncode, json.loads(done.stdout)
+
+
+def doctor_here(*words: str) -> tuple[int, Any]:
+    """Return the same of this process, whose modules stay as they are."""
+    done = CliRunner().invoke(commands, ["doctor", "--json", *words])
+    return done.exit_code, json.loads(done.stdout)
 
 
 def states(document: Any) -> dict[str, str]:
@@ -77,8 +86,13 @@ def test_what_is_not_as_expected_is_a_finding(cache_root: Path, tmp_path: Path) 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="folders of POSIX")
-def test_a_cache_that_cannot_be_used_is_a_finding(tmp_path: Path) -> None:
-    status, document = doctor(FASTLOAD_CACHE_DIR=os.devnull, FASTLOAD_DEFER="0")
+def test_a_cache_that_cannot_be_used_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself: all else is well."""
+    well = diagnosis.Diagnosis(points=(), taken=(), failed=())
+    monkeypatch.setattr(diagnosis, "diagnose", lambda _: well)
+    monkeypatch.setenv("FASTLOAD_CACHE_DIR", os.devnull)
+    monkeypatch.setenv("FASTLOAD_DEFER", "0")
+    status, document = doctor_here()
 
     assert status == 1
     assert "cannot be used" in document["cache"]["fault"]
@@ -87,7 +101,7 @@ def test_a_cache_that_cannot_be_used_is_a_finding(tmp_path: Path) -> None:
 
 def test_internals_are_printed_and_nothing_else() -> None:
     """Each name that should be here is."""
-    status, document = doctor("--internals")
+    status, document = doctor_here("--internals")
     (found,) = document.values()
     context = {
         "feature": "the eager runtime",

@@ -156,6 +156,7 @@ def test_hooks_that_cannot_be_installed_do_not_fail_an_import(
     assert "fastload: off: ImportError: broken" in run_opted(program)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "how"),
     [

@@ -45,7 +45,9 @@ def label(value: Any) -> str:
         return repr(value)[:200]
     if isinstance(value, tuple | frozenset):
         inner = map(label, value)
-        return f"({', '.join(sorted(inner) if isinstance(value, frozenset) else inner)})"
+        # TensorFlow sorts the types of a union by their addresses.
+        has_no_order = isinstance(value, frozenset) or all(isinstance(each, type) for each in value)
+        return f"({', '.join(sorted(inner) if has_no_order else inner)})"
     # Nothing else is asked for a name: six's modules import when they are asked for anything.
     if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
         return f"{value.__module__}.{value.__qualname__}"

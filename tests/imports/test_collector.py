@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import fastload
 from tests.small_models import SavedModel
 
 RunPython = Callable[..., str]
@@ -43,7 +45,7 @@ def test_a_program_that_has_a_say_is_left_alone(
 
 
 def test_a_first_predict_meets_no_full_collection(
-    saved_model: SavedModel, run_python: RunPython
+    saved_model: SavedModel, cache_root: Path, run_python: RunPython
 ) -> None:
     """It is due after ten younger ones, and ten thousands of objects after the load."""
     program = (
@@ -51,5 +53,5 @@ def test_a_first_predict_meets_no_full_collection(
         "model = fastload.load_model(sys.argv[1])\n"
         "print(*gc.get_count()[1:], gc.isenabled())"
     )
-    run_python(program, saved_model.path)
+    fastload.load_model(saved_model.path)
     assert run_python(program, saved_model.path) == "0 0 True"

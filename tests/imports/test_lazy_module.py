@@ -316,4 +316,5 @@ print(sorted(set(sys.modules) - before))
 """
     names = ["collector", "lazy_module", "light_import"]
     expected = ["fastload.imports", *(f"fastload.imports.{name}" for name in names)]
+    expected.append("fastload.unfinished")
     assert run(program) == str(expected)

@@ -19,6 +19,7 @@ from tests.imports.light_and_stock import (
     printed,
     snapshot,
 )
+from tests.imports.registrations import label
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,12 @@ def listed() -> list[str]:
 def test_what_is_listed_for_this_version_is_deferred(light: Snapshot) -> None:
     """A list that no longer matches TensorFlow must fail here."""
     assert sorted(light["deferred"]) == sorted(listed())
+
+
+def test_the_order_of_addresses_is_no_difference() -> None:
+    """TensorFlow's dispatcher keeps the types of a union in that order, which no two runs share."""
+    assert label((int, str)) == label((str, int)) != label((str, bytes))
+    assert label((1, 2)) != label((2, 1))
 
 
 def test_nothing_is_registered_by_a_stock_import_alone(stock: Snapshot, light: Snapshot) -> None:

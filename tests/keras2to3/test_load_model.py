@@ -59,6 +59,17 @@ def saved(original: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
     return path_of
 
 
+@pytest.fixture(scope="module")
+def cache_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def shared(cache_of_all: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cache for tests that do not mind whether the model was migrated by this load."""
+    monkeypatch.setenv("FASTLOAD_CACHE_DIR", str(cache_of_all))
+
+
 @pytest.fixture(params=SUFFIXES, ids=lambda suffix: suffix or "saved_model")
 def kept(
     request: pytest.FixtureRequest, original: Any, saved: Callable[[str], Path]
@@ -97,7 +108,7 @@ def test_tensorflow_warns_of_nothing_that_the_program_did_not_call(
 
 @as_saved_model
 def test_it_can_be_saved_and_opened_by_stock(
-    kept: tuple[Any, Path], keras3: Any, tmp_path: Path
+    shared: None, kept: tuple[Any, Path], keras3: Any, tmp_path: Path
 ) -> None:
     _, path = kept
     model = fastload.load_model(path, keras="keras")
@@ -109,7 +120,7 @@ def test_it_can_be_saved_and_opened_by_stock(
 
 
 @as_saved_model
-def test_it_goes_on_training(kept: tuple[Any, Path], keras3: Any) -> None:
+def test_it_goes_on_training(shared: None, kept: tuple[Any, Path], keras3: Any) -> None:
     _, path = kept
     model = fastload.load_model(path, keras="keras")
     before = np.array(model(INPUTS))
@@ -121,7 +132,7 @@ def test_it_goes_on_training(kept: tuple[Any, Path], keras3: Any) -> None:
 
 
 def test_a_saved_model_keeps_the_state_of_its_optimizer(
-    original: Any, saved: Callable[[str], Path], keras3: Any
+    shared: None, original: Any, saved: Callable[[str], Path], keras3: Any
 ) -> None:
     model = fastload.load_model(saved(""), keras="keras")
 
@@ -233,7 +244,7 @@ def test_a_ported_layer_is_proved(
 
 
 @as_saved_model
-def test_info_shows_the_proof(kept: tuple[Any, Path], keras3: Any) -> None:
+def test_info_shows_the_proof(shared: None, kept: tuple[Any, Path], keras3: Any) -> None:
     _, path = kept
     fastload.load_model(path, keras="keras")
 

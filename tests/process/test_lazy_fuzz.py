@@ -22,6 +22,7 @@ MOST_SECONDS = 90
 _PROGRAM = Path(__file__).with_name("lazy_fuzz.py")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is in memory")
 @pytest.mark.timeout(60 + ROUNDS * MOST_SECONDS)
 @pytest.mark.parametrize(

@@ -41,6 +41,14 @@ def function_lengths(path: Path) -> Iterator[tuple[str, int]]:
             yield f"{path.name}:{node.name}", lines - docstring
 
 
+def test_every_lock_has_an_answer_to_forks() -> None:
+    """`unfinished.lock` makes them; a plain one stays locked in a child for good."""
+    plain = re.compile(r"\bR?Lock\(\)|\bCondition\(\)")
+    found = [path.name for path in MODULES if plain.search(path.read_text())]
+
+    assert found == ["unfinished.py"]
+
+
 def test_no_text_tells_to_install_the_other_project_of_that_name() -> None:
     """The distribution is tf-fastload."""
     texts = dict(tracked_texts())

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from fastload.runtime.core import eager
-from fastload.runtime.functions.executed_graphs import ExecutedGraph, executed_graph
+from fastload.runtime.functions.executed_graphs import executed_graph
 from fastload.runtime.functions.flat_function import FlatFunction
 
 
@@ -27,7 +27,7 @@ def flat_of(function: Callable[..., Any], *specs: Any, name: str) -> FlatFunctio
     )
 
 
-def executed_of(function: FlatFunction, *tensors: Any) -> ExecutedGraph | None:
+def executed_of(function: FlatFunction, *tensors: Any) -> Any:
     """Return what would be executed for *function* as it is."""
     config = eager.context().function_call_options.config_proto_serialized
     return executed_graph(function, tensors, config)

@@ -18,7 +18,7 @@ from fastload.lazy_weights.lender import Lender, array_over
 from fastload.lazy_weights.lending_plan import plan_of
 from fastload.lazy_weights.pages import MappedPages
 from fastload.lazy_weights.places import Wait
-from fastload.lazy_weights.tf_lazy_variables import make_lazy
+from fastload.lazy_weights.tf_lazy_variables import _LOAN, make_lazy
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.core.zero_copy import tensor_over
 from fastload.twin.format import ALIGNMENT_BYTES, WeightRef
@@ -27,6 +27,10 @@ from tests.lazy_weights.weights import end_readers
 ROWS, COLUMNS = 160, 128
 NBYTES = ROWS * COLUMNS * 4
 SOON_S = 5.0
+
+
+def is_lazy(variable: Any) -> bool:
+    return _LOAN in vars(variable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,7 @@ def end_threads() -> None:
     def leave(wait: Wait) -> Any:
         raise SystemExit
 
-    requests = deliveries._deliveries()
+    requests = deliveries._deliveries
     if requests._thread is not None and requests._thread.is_alive():
         with mock.patch.object(threading, "excepthook"):
             requests._waiting.put(deliveries._Request(read=leave, dtype=None, queue=mock.Mock()))

@@ -24,7 +24,7 @@ ERROR = MemoryBudgetError("reading 'w'", 1, 2)
 def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Deliveries of the test's own."""
     made = deliveries._Deliveries()
-    monkeypatch.setattr(deliveries, "_deliveries", lambda: made)
+    monkeypatch.setattr(deliveries, "_deliveries", made)
     yield made
     end_threads()
 

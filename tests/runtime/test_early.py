@@ -30,7 +30,7 @@ def test_only_a_version_that_was_compared_is_deferred(run_python: RunPython) -> 
         "import tensorflow",
         "early.linking.SET_FIRST = {{}}",
         "import site; site.getusersitepackages = lambda: {folder!r}",
-        "sys.path.append({folder!r})",
+        pytest.param("sys.path.append({folder!r})", marks=pytest.mark.full),
         "from fastload.imports import lazy_module; lazy_module.SUPPORTED = False",
     ],
 )

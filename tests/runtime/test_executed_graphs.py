@@ -46,7 +46,7 @@ def test_nothing_of_the_function_runs() -> None:
     found = executed_of(asked, _X)
 
     assert found is not None
-    assert "EagerPyFunc" in {node.op for node in found.optimized.node}
+    assert "EagerPyFunc" in {node.op for node in found.post_optimization_graph.node}
     assert calls == []
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from fastload.errors import MemoryBudgetError, UnsupportedRequestError
-from fastload.lazy_weights.tf_lazy_variables import is_lazy, require_lazy_variables
-from tests.runtime.lent_variables import COLUMNS, ROWS, Lent, lend_variables
+from fastload.lazy_weights.tf_lazy_variables import require_lazy_variables
+from tests.runtime.lent_variables import COLUMNS, ROWS, Lent, is_lazy, lend_variables
 
 tf = pytest.importorskip("tensorflow")
 

@@ -14,8 +14,8 @@ import pytest
 
 from fastload.errors import MemoryBudgetError
 from fastload.lazy_weights.pages import MappedPages
-from fastload.lazy_weights.tf_lazy_variables import is_lazy, make_ordinary
-from tests.runtime.lent_variables import COLUMNS, NBYTES, ROWS, Lent, lend_variables
+from fastload.lazy_weights.tf_lazy_variables import make_ordinary
+from tests.runtime.lent_variables import COLUMNS, NBYTES, ROWS, Lent, is_lazy, lend_variables
 from tests.small_models import package_of
 
 tf = pytest.importorskip("tensorflow")

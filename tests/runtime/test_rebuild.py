@@ -83,19 +83,10 @@ def test_an_error_takes_the_tap_away() -> None:
 def test_an_error_while_filling_takes_the_tap_away() -> None:
     """Initial values come from initializers of users, which may raise."""
 
-    class Variable:
-        def value(self) -> Any:
-            return rebuild.sheet.tensor((2,), tf.float32)
-
-        def assign(self, value: Any) -> None: ...
-
     def fail() -> Any:
         raise RuntimeError("no value")
 
-    import tensorflow as tf
-
-    rebuild = Rebuild()
-    rebuild.blanks.append((Variable(), fail))
+    rebuild = Rebuild(unfilled=[fail])
     with pytest.raises(RuntimeError, match="no value"), rebuilding(rebuild, [patch()]):
         pass
 

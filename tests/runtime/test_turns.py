@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from fastload.lazy_weights import budget as budget_module
-from fastload.lazy_weights.tf_lazy_variables import is_lazy
-from tests.runtime.lent_variables import COLUMNS, ROWS, Lent, lend_variables
+from tests.runtime.lent_variables import COLUMNS, ROWS, Lent, is_lazy, lend_variables
 
 tf = pytest.importorskip("tensorflow")
 

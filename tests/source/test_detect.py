@@ -12,6 +12,7 @@ import pytest
 
 from fastload.errors import FastloadError, UnsafeSourceError, UnsupportedSourceError
 from fastload.source.detect import SourceKind, detect
+from tests.source.test_fingerprint import graph_with_assets, pb_field
 
 
 def make_hdf5(path: Path, **options: int) -> Path:
@@ -34,10 +35,13 @@ def make_saved_model(folder: Path) -> Path:
         "variables/variables.index",
         "variables/variables.data-00000-of-00001",
         "assets/deep/words.txt",
+        "assets/notes.txt",
         "assets.extra/requests",
+        "variables/notes.txt",
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(name.encode())
+    (folder / "saved_model.pb").write_bytes(graph_with_assets({"assets/deep/words.txt": b""}))
     return folder
 
 
@@ -177,27 +181,76 @@ def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "saved_model.pb").touch()
     (tmp_path / "variables").mkdir()
-    os.mkfifo(tmp_path / "variables" / "pipe")
+    os.mkfifo(tmp_path / "variables" / "variables.index")
 
     with pytest.raises(UnsupportedSourceError, match="neither a file nor a folder"):
         detect(tmp_path / "pipe")
-    with pytest.raises(UnsupportedSourceError, match=r"'variables/pipe' in .* not a regular file"):
+    with pytest.raises(UnsupportedSourceError, match=r"'variables/variables.index' in .* not a"):
         detect(tmp_path)
 
 
-def test_a_folder_that_contains_itself_is_refused(tmp_path: Path) -> None:
-    """Two such links would double the walk at each level."""
-    make_saved_model(tmp_path)
-    (tmp_path / "assets" / "again").symlink_to(tmp_path / "assets")
+def test_of_a_folder_only_what_the_graph_lists_is_looked_at(tmp_path: Path) -> None:
+    """Whatever lies beside it, and wherever a link leads: stock opens files by name. (#18)"""
+    elsewhere = tmp_path / "elsewhere"
+    model = make_saved_model(tmp_path / "model")
+    (model / "assets").rename(elsewhere)
+    (model / "assets").symlink_to(elsewhere)
+    (elsewhere / "again").symlink_to(elsewhere)
+    (elsewhere / "gone").symlink_to(tmp_path / "nowhere")
+    for name in ("film.mp4", "deep/film.mp4"):
+        (elsewhere / name).write_bytes(b"")
+        os.truncate(elsewhere / name, 2**40)
+    names = [file.name for file in detect(model).files if file.name.startswith("assets")]
 
-    with pytest.raises(UnsafeSourceError, match="reached twice"):
+    assert names == ["assets/deep/words.txt"]
+
+
+def test_assets_that_an_old_graph_lists_are_found(tmp_path: Path) -> None:
+    """Before 1.9 TensorFlow listed them in a collection."""
+    asset = pb_field(1, pb_field(1, b"type.googleapis.com/x") + pb_field(2, pb_field(2, b"old")))
+    collection = pb_field(1, b"saved_model_assets") + pb_field(2, pb_field(5, asset))
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "old").touch()
+    (tmp_path / "saved_model.pb").write_bytes(pb_field(2, pb_field(4, collection)))
+
+    assert [file.name for file in detect(tmp_path).files] == ["assets/old", "saved_model.pb"]
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b"])
+def test_an_asset_outside_of_the_model_is_refused(tmp_path: Path, name: str) -> None:
+    """Its content would shape the model without being part of its digest."""
+    make_saved_model(tmp_path)
+    graph = graph_with_assets({f"assets/{name}": b""})
+    (tmp_path / "saved_model.pb").write_bytes(graph)
+
+    with pytest.raises(UnsafeSourceError, match="lies outside of"):
+        detect(tmp_path)
+
+
+def test_large_assets_are_left_to_stock(tmp_path: Path) -> None:
+    """A graph may list what no function reads; hashing it would take longer than the load."""
+    make_saved_model(tmp_path)
+    os.truncate(tmp_path / "assets" / "deep" / "words.txt", 2**40)
+
+    with pytest.raises(UnsupportedSourceError, match="has assets of over 1,073,741,824 bytes"):
+        detect(tmp_path)
+
+
+def test_a_crowded_checkpoint_is_left_to_stock(tmp_path: Path) -> None:
+    """Its files are looked for in the whole folder, at every load."""
+    make_saved_model(tmp_path)
+    for index in range(10_000):
+        (tmp_path / "variables" / str(index)).touch()
+
+    with pytest.raises(UnsupportedSourceError, match="has over 10,000 entries"):
         detect(tmp_path)
 
 
 def test_a_dangling_link_is_refused(tmp_path: Path) -> None:
     """A model with a missing part belongs to stock, which names it."""
     make_saved_model(tmp_path)
-    (tmp_path / "variables" / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "variables" / "variables.index").unlink()
+    (tmp_path / "variables" / "variables.index").symlink_to(tmp_path / "nowhere")
 
     with pytest.raises(FastloadError, match="cannot be read: No such file"):
         detect(tmp_path)

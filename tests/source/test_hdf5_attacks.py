@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from fastload.errors import UnsafeSourceError
-from fastload.source.hdf5 import read_hdf5
+from fastload.errors import UnconvertibleModelError, UnsafeSourceError
+from fastload.source.hdf5 import read_hdf5, read_state
 
 MIB = 2**20
 
@@ -101,7 +101,7 @@ def test_an_attack_is_refused(
     with h5py.File(path, "w") as file:
         attack(file)
 
-    with pytest.raises(UnsafeSourceError, match=message), read_hdf5(path):
+    with pytest.raises(UnsafeSourceError, match=message), read_state(path, b""):
         pass
 
 
@@ -116,10 +116,74 @@ def test_many_references_to_one_long_string_are_refused(path: Path) -> None:
     path.write_bytes(content)
 
     with (
-        read_hdf5(path) as source,
+        read_state(path, b"") as source,
         pytest.raises(UnsafeSourceError, match="'w' are longer than the HDF5 file"),
     ):
         dict(source.stream())
+
+
+def model_file(path: Path) -> h5py.File:
+    """Open a new legacy file with one weight, `model_weights/a/w`."""
+    file = h5py.File(path, "w", libver="latest")
+    file.attrs["model_config"] = "{}"
+    file["model_weights/a/w"] = np.ones(2)
+    file["model_weights"].attrs["layer_names"] = np.array([b"a"])
+    file["model_weights/a"].attrs["weight_names"] = np.array([b"w"])
+    return file
+
+
+def soft_link_to_a_weight(file: h5py.File) -> None:
+    file["real"] = file["model_weights/a/w"]
+    del file["model_weights/a/w"]
+    file["model_weights/a/w"] = h5py.SoftLink("/real")
+
+
+def soft_link_to_a_layer(file: h5py.File) -> None:
+    file.move("model_weights/a", "real")
+    file["model_weights/a"] = h5py.SoftLink("/real")
+
+
+def layer_twice(file: h5py.File) -> None:
+    file["model_weights/b"] = file["model_weights/a"]
+    file["model_weights"].attrs["layer_names"] = np.array([b"a", b"b"])
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (soft_link_to_a_weight, "'model_weights/a/w' in the HDF5 file is a soft link"),
+        (soft_link_to_a_layer, "'model_weights/a' in the HDF5 file is a soft link"),
+        (layer_twice, "the group 'model_weights/b' in the HDF5 file is 'model_weights/a' again"),
+    ],
+)
+def test_an_attack_on_what_keras_reads_is_refused(
+    path: Path, attack: Callable[[h5py.File], None], message: str
+) -> None:
+    """In a legacy file, on the way to what it names."""
+    with model_file(path) as file:
+        attack(file)
+
+    with pytest.raises(UnsafeSourceError, match=message), read_hdf5(path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["/model_weights/a/w", "../a/w", "x//w", "./w", ""])
+def test_an_odd_name_is_left_to_stock(path: Path, name: str) -> None:
+    """Versions of Keras and of HDF5 differ in what they make of it."""
+    with model_file(path) as file:
+        file["model_weights/a"].attrs["weight_names"] = np.array([name.encode() or b"\0"])
+
+    with pytest.raises(UnconvertibleModelError, match="lists no plain names"), read_hdf5(path):
+        pass
+
+
+def test_a_path_that_never_ends_is_refused(path: Path) -> None:
+    """Each part of it would be a call."""
+    with model_file(path) as file:
+        file["model_weights/a"].attrs["weight_names"] = np.array([b"/".join([b"a"] * 10_000)])
+
+    with pytest.raises(UnsafeSourceError, match="nested over 256 deep"), read_hdf5(path):
+        pass
 
 
 def test_a_file_that_is_a_zip_archive_too_is_refused(path: Path) -> None:

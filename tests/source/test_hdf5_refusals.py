@@ -11,7 +11,7 @@ import pytest
 from h5py import h5d, h5p, h5s, h5t, h5z
 
 from fastload.errors import BypassError, UnconvertibleModelError
-from fastload.source.hdf5 import read_hdf5
+from fastload.source.hdf5 import read_state
 
 MIB = 2**20
 
@@ -36,6 +36,10 @@ def opaque(file: h5py.File) -> None:
     file["w"] = np.zeros(2, "V2")
 
 
+def false_mark(file: h5py.File) -> None:
+    file.create_dataset("w", data=np.ones(2, "f4")).attrs["dtype"] = "bfloat16"
+
+
 def enumeration(file: h5py.File) -> None:
     file.create_dataset("w", data=[1], dtype=h5py.enum_dtype({"A": 1}))
 
@@ -53,11 +57,11 @@ def bare_datatype(file: h5py.File) -> None:
 
 
 def numbers_attribute(file: h5py.File) -> None:
-    file.attrs["numbers"] = [1.0, 2.0]
+    file.create_group("vars").attrs["name"] = [1.0, 2.0]
 
 
 def mixed_empty_attribute(file: h5py.File) -> None:
-    file.attrs["nothing"] = h5py.Empty("f4")
+    file.create_group("vars").attrs["name"] = h5py.Empty("f4")
 
 
 @pytest.mark.parametrize(
@@ -66,12 +70,13 @@ def mixed_empty_attribute(file: h5py.File) -> None:
         (unknown_filter, "'w' in the HDF5 file needs the HDF5 filter 32100"),
         (compound, "'w' in the HDF5 file has the type"),
         (opaque, r"'w' in the HDF5 file has the type \|V2"),
+        (false_mark, "'w' in the HDF5 file is marked as bfloat16"),
         (enumeration, "'w' in the HDF5 file has the type uint8"),
         (ragged, "'w' in the HDF5 file has the type object"),
         (no_shape, "'w' in the HDF5 file has no shape"),
-        (bare_datatype, "'w' in the HDF5 file is a bare datatype"),
-        (numbers_attribute, "the attribute 'numbers' of '/' in the HDF5 file is neither text"),
-        (mixed_empty_attribute, "the attribute 'nothing' of '/' in the HDF5 file is neither"),
+        (bare_datatype, "'w' in the HDF5 file is no dataset"),
+        (numbers_attribute, "the attribute 'name' of 'vars' in the HDF5 file is neither text"),
+        (mixed_empty_attribute, "the attribute 'name' of 'vars' in the HDF5 file is neither"),
     ],
 )
 def test_what_keras_never_writes_is_left_to_stock(
@@ -81,7 +86,7 @@ def test_what_keras_never_writes_is_left_to_stock(
     with h5py.File(path, "w") as file:
         oddity(file)
 
-    with pytest.raises(UnconvertibleModelError, match=message), read_hdf5(path):
+    with pytest.raises(UnconvertibleModelError, match=message), read_state(path, b""):
         pass
 
 
@@ -94,7 +99,7 @@ def small_file(path: Path) -> bytes:
 
 
 def read_all(content: bytes) -> None:
-    with read_hdf5(io.BytesIO(content)) as source:
+    with read_state(io.BytesIO(content), b"") as source:
         dict(source.stream())
 
 
@@ -127,5 +132,5 @@ def test_an_error_of_the_caller_passes_untouched(path: Path) -> None:
     """Only what reading raises means a bypass."""
     small_file(path)
 
-    with pytest.raises(ValueError, match="mine"), read_hdf5(path):
+    with pytest.raises(ValueError, match="mine"), read_state(path, b""):
         raise ValueError("mine")

@@ -149,6 +149,11 @@ FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no text": (lambda c: c["weights"][0].__setitem__(3, "64"), "its index is malformed"),
     "unknown field": (lambda c: c.update(extra=1), "its index is malformed"),
     "groups": (lambda c: c.update(groups=[1]), "its index is malformed"),
+    "name": (lambda c: c["documents"][0].__setitem__(0, {}), "its index is malformed"),
+    "names": (lambda c: c["weights"][0].__setitem__(0, 3), "its index is malformed"),
+    "object name": (lambda c: c["object_names"].update(a=[]), "its index is malformed"),
+    "versions": (lambda c: c.update(versions=["3"]), "its index is malformed"),
+    "generation": (lambda c: c.update(flavour=None), "its index is malformed"),
     "link": (lambda c: c["links"].update(x="nowhere"), "its index is malformed"),
 }
 

@@ -3,3 +3,6 @@
 In: what a caller passes. Out: a model, an object, a predictor or a report. Nothing here knows
 twins, TensorFlow or Keras: `loading` does the work.
 """
+
+# Before the rest, so that a process that is forked while another thread imports it has an answer.
+import fastload.unfinished  # noqa: F401

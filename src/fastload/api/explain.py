@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastload.cache.publish import cache_faults, is_there
 from fastload.errors import BypassError, CacheError
 from fastload.loading.plan import Identity
 from fastload.loading.plan_keras import identity_for_keras
@@ -47,8 +48,9 @@ def explain(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> Exp
             `TF_USE_LEGACY_KERAS`.
 
     Returns:
-        The expected outcome. A `miss` may still turn into a bypass: what cannot be converted is
-        found by trying, and remembered.
+        The expected outcome. It may still turn into a bypass: a `miss` where the model cannot be
+        converted, a `hit` where this Keras fails over the twin. Both are found by trying, and
+        remembered.
 
     Example:
         >>> import fastload
@@ -81,8 +83,9 @@ def explain(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> Exp
 
 
 def _has_twin(identity: Identity) -> bool:
-    try:
-        require_section(Twin.open(identity.entry.path), identity.section)
-    except FileNotFoundError:
+    path = identity.entry.path
+    if not is_there(path):
         return False
+    with cache_faults(path.parent):
+        require_section(Twin.open(path), identity.section)
     return True

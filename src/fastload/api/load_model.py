@@ -92,13 +92,8 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
         settings=settings,
     )
     if device is not None:
-        _require_device(request)
+        from fastload.runtime.functions.flat_function import require_device
+
+        require_tensorflow(keras_of(keras), "device=")
+        require_device(device)
     return answer(request, clock)
-
-
-def _require_device(request: Request) -> None:
-    """Check that there is such a device: TensorFlow would use another one without a word."""
-    from fastload.runtime.functions.flat_function import require_device
-
-    require_tensorflow(keras_of(request.keras), "device=")
-    require_device(request.device)

@@ -9,7 +9,6 @@ from fastload.flags import DEFER, DISABLE, flag
 from fastload.imports import linking
 
 if TYPE_CHECKING:
-    from fastload.loading.request import PredictorRequest
     from fastload.predictor.predictor import Predictor
     from fastload.runtime.core.keras import KerasChoice
     from fastload.settings import WeightsMode
@@ -83,15 +82,10 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
         settings=settings,
     )
     if device is not None:
-        _require_device(request)
+        from fastload.runtime.core import early
+        from fastload.runtime.functions.flat_function import require_device
+
+        early.start(may_defer=settings.defer and not settings.disabled)
+        require_device(device)
     predictor: Predictor = answer(request, clock)
     return predictor
-
-
-def _require_device(request: PredictorRequest) -> None:
-    """Check that there is such a device: TensorFlow would use another one without a word."""
-    from fastload.runtime.core import early
-    from fastload.runtime.functions.flat_function import require_device
-
-    early.start(may_defer=request.settings.defer and not request.settings.disabled)
-    require_device(request.device)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import KERAS2, KERAS3
 from fastload.errors import BypassError, CacheError
+from fastload.keras2to3.rules.untrusted import called_by_name
+from fastload.loading.failures import forget
 from fastload.loading.plan import Plan, identify
 from fastload.loading.plan_keras import identity_for_keras, is_file_of_keras2
 from fastload.loading.request import Request, current_settings
@@ -18,6 +20,7 @@ from fastload.loading.store import Opened, open_plan
 from fastload.predictor.functions import SavedFunctions
 from fastload.predictor.keras_functions import keras_function
 from fastload.report import LoadReport, PhaseClock
+from fastload.runtime.core.installed_code import modules_before
 from fastload.runtime.core.keras import Keras, keras_of, require_plain_moment, require_tensorflow
 from fastload.runtime.functions.flat_function import NotFlatError
 from fastload.source.detect import ModelSource, SourceKind, detect
@@ -75,10 +78,11 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
     request = Request(filepath=path, keras=keras, settings=current_settings())
     with clock.phase("detect"):
         source = detect(path)
+    before = modules_before()
     with clock.phase("import"):
         loader = keras_of(keras)
     warmed = _build(request, source, loader, clock)
-    _learn(warmed, loader, clock)
+    _learn(warmed, loader, before, clock)
     opened, refused = warmed.model or warmed.functions, warmed.refused
     return LoadReport(
         path=str(path),
@@ -97,7 +101,7 @@ def _build(request: Request, source: ModelSource, keras: Keras, clock: PhaseCloc
     try:
         with clock.phase("identify"):
             identity = identity_for_keras(request, source, keras.generation)
-        model = open_plan(Plan(request=request, identity=identity, keras=keras), clock)
+        model = _opened(Plan(request=request, identity=identity, keras=keras), clock)
     except BypassError as error:
         if source.kind is not SourceKind.SAVED_MODEL:
             raise
@@ -105,9 +109,16 @@ def _build(request: Request, source: ModelSource, keras: Keras, clock: PhaseCloc
     if not identity.is_migrated:
         model = _migrated(model, clock) or model
     elif source.kind is SourceKind.SAVED_MODEL:
-        functions = open_plan(_plan_for_functions(request, source), clock)
+        functions = _opened(_plan_for_functions(request, source), clock)
         return _Warmed(functions=functions, model=model)
     return _Warmed(functions=model, model=model)
+
+
+def _opened(plan: Plan, clock: PhaseClock) -> Opened:
+    """Open the twin, or build it; what a load failed to make of it is tried again."""
+    opened = open_plan(plan, clock)
+    forget(opened.plan)
+    return opened
 
 
 def _functions_alone(
@@ -115,7 +126,7 @@ def _functions_alone(
 ) -> _Warmed:
     """Build the twin of a SavedModel that serves no Keras model, for the reason *refused*."""
     try:
-        functions = open_plan(_plan_for_functions(request, source), clock)
+        functions = _opened(_plan_for_functions(request, source), clock)
     except BypassError:
         raise refused from None
     return _Warmed(functions=functions, model=None, refused=refused)
@@ -136,13 +147,13 @@ def _migrated(model: Opened, clock: PhaseClock) -> Opened | None:
         rebuild(model, compiled=True)
     except (CacheError, BypassError):
         try:
-            return open_plan(replace(plan, identity=plan.identity.migrated()), clock)
+            return _opened(replace(plan, identity=plan.identity.migrated()), clock)
         except BypassError as error:
             _logger.info("%s is not a Keras 3 model: %s", plan.request.filepath, error)
     return None
 
 
-def _learn(warmed: _Warmed, keras: Keras, clock: PhaseClock) -> None:
+def _learn(warmed: _Warmed, keras: Keras, before: frozenset[str] | None, clock: PhaseClock) -> None:
     """Make all that is kept beside the twins, as far as this process can."""
     if warmed.model is not None:
         with clock.phase("specs"):
@@ -150,7 +161,7 @@ def _learn(warmed: _Warmed, keras: Keras, clock: PhaseClock) -> None:
         with clock.phase("predict"):
             _learn_predict(warmed.model)
     with clock.phase("functions"):
-        _make_functions(warmed.functions, keras)
+        _make_functions(warmed.functions, keras, before)
 
 
 def _learn_specs(model: Opened) -> None:
@@ -165,17 +176,29 @@ def _learn_specs(model: Opened) -> None:
 
 def _learn_predict(model: Opened) -> None:
     """Have the model predict one row, so that the first `predict` of later loads is fast."""
+    path = model.plan.request.filepath
     try:
         require_plain_moment(keras_in(model))
         for _ in range(LEARNING_ROUNDS):
             made = rebuild(model, compiled=False)
+            if (named := _called_by_name(made, keras_in(model))) is not None:
+                _logger.info("%s does not predict here: it has %s", path, named)
+                return
             if not learn_predict(made, model.plan.identity.entry, model.twin, keras_in(model)):
                 return
     except Exception:  # whatever a model raises when it predicts: the twin is there
-        _logger.info("%s does not predict here", model.plan.request.filepath, exc_info=True)
+        _logger.info("%s does not predict here", path, exc_info=True)
 
 
-def _make_functions(opened: Opened, keras: Keras) -> None:
+def _called_by_name(model: Any, keras: Keras) -> str | None:
+    """Return what *model* would call because its file names it: a load runs none of that.
+
+    Layers of Keras 3 call nothing that is not Keras's own.
+    """
+    return called_by_name(model.get_config()) if keras.generation == KERAS2 else None
+
+
+def _make_functions(opened: Opened, keras: Keras, before: frozenset[str] | None) -> None:
     """Make the functions that predictors need, where the model has any."""
     identity, twin = opened.plan.identity, opened.twin
     try:
@@ -183,7 +206,12 @@ def _make_functions(opened: Opened, keras: Keras) -> None:
         require_plain_moment(keras)
         if identity.source.kind is not SourceKind.SAVED_MODEL:
             keras_function(
-                identity.entry, twin, keras, lambda: rebuild(opened, compiled=False), None
+                identity.entry,
+                twin,
+                keras,
+                lambda: rebuild(opened, compiled=False),
+                None,
+                before=before,
             )
         elif SIGNATURES in twin.manifest.documents:
             _make_saved_functions(opened)
@@ -199,6 +227,6 @@ def _make_saved_functions(opened: Opened) -> None:
     )
     for name in functions.signatures:
         try:
-            functions.make(name)
+            functions.flat(name)
         except NotFlatError as error:
             _logger.info("%s: %r keeps its variables: %s", path, name, error)

@@ -17,12 +17,12 @@ import os
 import re
 import stat
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fastload.cache.publish import replacing, writing_to
+from fastload.cache.publish import cache_faults, replacing
 from fastload.errors import CacheUnwritableError
+from fastload.lean_dataclass import dataclass
 from fastload.settings import Settings
 
 _TAG_NAME: Final = "CACHEDIR.TAG"
@@ -50,14 +50,16 @@ class CacheDir:
             settings: those with `cache_dir`; None there means the platform's cache folder.
 
         Raises:
-            CacheUnwritableError: no folder is set and this user has no home folder.
+            CacheUnwritableError: no folder is set and this user has no home folder, or the folder
+                is a relative path and the working folder is gone.
 
         Example:
             >>> CacheDir.locate(Settings(cache_dir=Path("/srv/twins"))).root.name
             'twins'
         """
         folder = settings.cache_dir or _platform_folder()
-        return cls(root=folder.absolute())
+        with cache_faults(folder):  # the working folder may be gone
+            return cls(root=folder.absolute())
 
     @property
     def memo_dir(self) -> Path:
@@ -81,13 +83,13 @@ class CacheDir:
             CacheUnwritableError: it cannot be created, or it exists and is not to be trusted, or it
                 holds files of other programs, which the tag would exclude from backups.
         """
-        with writing_to(self.root):
+        with cache_faults(self.root):
             self.root.parent.mkdir(parents=True, exist_ok=True)
             self.root.mkdir(mode=0o700, exist_ok=True)
         self._require_trust()
         if not self.is_ours():
             self._claim()
-        with writing_to(self.root):
+        with cache_faults(self.root):
             for folder in (self.memo_dir, self.lock_dir, self.stats_dir):
                 folder.mkdir(mode=0o700, exist_ok=True)
 
@@ -121,13 +123,13 @@ class CacheDir:
     def _claim(self) -> None:
         # Listed before the second look for the tag: another process that claims the folder writes
         # the tag before any other file.
-        with writing_to(self.root):
+        with cache_faults(self.root):
             names = [path.name for path in self.root.iterdir()]
         if self.is_ours():
             return
         if any(name == _TAG_NAME or not name.startswith(_TAG_NAME) for name in names):
             raise CacheUnwritableError(self.root, "it holds files that are not fastload's")
-        with replacing(self.root / _TAG_NAME) as partial:
+        with cache_faults(self.root), replacing(self.root / _TAG_NAME) as partial:
             partial.write_bytes(_TAG)
 
     def _require_trust(self) -> None:

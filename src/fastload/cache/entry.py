@@ -11,12 +11,12 @@ import os
 import re
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.publish import is_partial, writing_to
+from fastload.cache.publish import cache_faults, is_partial
+from fastload.lean_dataclass import dataclass
 
 #: How exactly the last use is known. A hit then writes at most once an hour, which is exact enough
 #: for eviction.
@@ -92,6 +92,15 @@ class CacheEntry:
     def flat_path(self, kind: str) -> Path:
         """Return the path of a flat function, which was made after the twin was written."""
         return self.cache.root / f"{self.name}.{kind}.flat"
+
+    def count_flat(self, prefix: str = "") -> int:
+        """Return how many flat functions are kept whose kind begins with *prefix*.
+
+        Raises:
+            CacheUnwritableError: the folder cannot be listed.
+        """
+        with cache_faults(self.cache.root):
+            return sum(1 for _ in self.cache.root.glob(f"{self.name}.{prefix}*.flat"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +186,7 @@ def remove(entry: CacheEntry) -> bool:
             because it is mapped).
     """
     entry.cache.require_ours()
-    with writing_to(entry.cache.root):
+    with cache_faults(entry.cache.root):
         found = entry.path.exists()
         entry.path.unlink(missing_ok=True)
         for path in entry.cache.root.glob(f"{entry.name}.*"):
@@ -189,7 +198,7 @@ def remove(entry: CacheEntry) -> bool:
 def _files(cache: CacheDir) -> dict[str, os.stat_result]:
     """Return the stat of every regular file in the folder; fastload makes no links."""
     found: dict[str, os.stat_result] = {}
-    with writing_to(cache.root), suppress(FileNotFoundError), os.scandir(cache.root) as listing:
+    with cache_faults(cache.root), suppress(FileNotFoundError), os.scandir(cache.root) as listing:
         for item in listing:
             with suppress(FileNotFoundError):
                 if item.is_file(follow_symlinks=False):

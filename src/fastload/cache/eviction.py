@@ -19,7 +19,7 @@ from typing import Final
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry, StoredTwin, entries, orphans, remove
 from fastload.cache.memo import orphan_memos
-from fastload.cache.publish import is_stale_partial, writing_to
+from fastload.cache.publish import cache_faults, is_stale_partial
 from fastload.errors import CacheUnwritableError
 
 _logger: Final = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ def prune(
 def stale_partials(cache: CacheDir) -> tuple[Path, ...]:
     """List the partial files that no process is going to finish."""
     now_s = time.time()
-    with writing_to(cache.root):
+    with cache_faults(cache.root):
         files = [
             file
             for folder in (cache.root, cache.memo_dir)
@@ -171,7 +171,7 @@ def _try_remove(entry: CacheEntry) -> bool:
 
 
 def _unlink_all(cache: CacheDir, files: Iterable[Path]) -> None:
-    with writing_to(cache.root):
+    with cache_faults(cache.root):
         for file in files:
             file.unlink(missing_ok=True)
 

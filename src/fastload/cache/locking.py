@@ -32,7 +32,7 @@ def entry_lock(entry: CacheEntry, timeout_s: float) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     # A new lock object for each call: a shared one would admit a second thread.
-    lock = FileLock(entry.lock_path)
+    lock = FileLock(entry.lock_path, mode=0o600)
     try:
         lock.acquire(timeout=timeout_s)
     except Timeout:
@@ -43,4 +43,7 @@ def entry_lock(entry: CacheEntry, timeout_s: float) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        try:
+            lock.release()
+        except OSError:  # once more: a lock that this process keeps is waited for by all others
+            lock.release()

@@ -1,8 +1,11 @@
 """Memos: the content digest of a path, so that a hit finds its twin without reading the model.
 
-A memo has the digest of a source and the stat of each of its files. While all stats are the same,
-so is the content: any edit, replacement, copy or `touch` changes at least one. A memo also has the
-reason why a conversion failed, so that a model that cannot be converted is not tried on each load.
+A memo has the digest of a source, the stat of each of its files, and what tells their file system
+from another one in its place. While all of that is the same, so is the content: any edit,
+replacement, copy or `touch` changes at least one. It does not hold for files that had changed just
+before they were hashed; the memo says so. A memo also has the reason why a conversion failed, so
+that a model that cannot be converted is not tried on each load; that holds for the same content,
+whatever the stats.
 """
 
 from __future__ import annotations
@@ -12,17 +15,18 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.publish import replacing
+from fastload.cache.publish import publish
 from fastload.errors import CacheUnwritableError
+from fastload.lean_dataclass import dataclass
 from fastload.source.detect import FileStat, Fingerprint
 
-_VERSION: Final = 1
+#: Raised when a memo means something else; older ones are not believed.
+_VERSION: Final = 2
 _logger: Final = logging.getLogger(__name__)
 
 
@@ -31,20 +35,22 @@ class Memo:
     """What is remembered of a source.
 
     Attributes:
-        digest: hex digest of its content.
-        refusal: code and reason if the same converter could not convert it, or None.
+        digest: hex digest of its content then.
+        refusal: code and reason if the same converter could not convert that content, or None.
+        is_current: whether that is its content now, by its stats.
     """
 
     digest: str
     refusal: tuple[str, str] | None = None
+    is_current: bool = True
 
 
 def recall(
     cache: CacheDir, path: Path, files: Sequence[FileStat], *, converter: str
 ) -> Memo | None:
-    """Return what is remembered of the model at *path*, if the model is unchanged.
+    """Return what is remembered of the model at *path*.
 
-    Takes one `lstat` and one small read: 0.02 ms for a SavedModel of five files.
+    Takes one `lstat`, one small read and one `statvfs`: 0.02 ms for a SavedModel of five files.
 
     Args:
         cache: the folder.
@@ -54,17 +60,17 @@ def recall(
             another converter does not count.
 
     Returns:
-        None if there is no memo, if any file was added, removed or changed, if the memo is damaged,
-        or if the folder is not to be trusted.
+        None if there is no memo, if it is damaged, or if the folder is not to be trusted.
     """
-    if not cache.trusted():
-        return None
-    document = _read(_memo_path(cache, path))
-    same = document.get("path") == os.fspath(path) and document.get("files") == _rows(files)
+    document = _document(cache, path)
     digest = document.get("digest")
-    if document.get("version") != _VERSION or not same or not isinstance(digest, str):
+    if not isinstance(digest, str):
         return None
-    return Memo(digest=digest, refusal=_refusal(document, converter))
+    return Memo(
+        digest=digest,
+        refusal=_refusal(document, converter),
+        is_current=_is_current(document, path, files),
+    )
 
 
 def remember(
@@ -82,24 +88,27 @@ def remember(
     Args:
         cache: the folder; it is created if it does not exist.
         path: absolute path of the source.
-        fingerprint: its digest and stats; one that is not settled is not remembered.
+        fingerprint: its digest and stats.
         converter: as for `recall`.
-        refusal: code and reason, if it cannot be converted.
+        refusal: code and reason, if it cannot be converted; by default, what is remembered of the
+            same content.
     """
-    if not fingerprint.settled:
-        return
+    old = _document(cache, path)
+    known = old.get("refusal") if old.get("digest") == fingerprint.digest else None
     document = {
         "version": _VERSION,
         "path": os.fspath(path),
         "files": _rows(fingerprint.files),
+        "volumes": volumes_of(path, fingerprint.files),
+        "settled": fingerprint.settled,
         "digest": fingerprint.digest,
-        "refusal": None if refusal is None else [*refusal, converter],
+        "refusal": known if refusal is None else [*refusal, converter],
     }
+    if document == old:
+        return
     try:
         cache.ensure()
-        # Not synced to the disk: a damaged memo is ignored.
-        with replacing(_memo_path(cache, path), durable=False) as partial:
-            partial.write_text(json.dumps(document), encoding="utf-8")
+        publish(_memo_path(cache, path), json.dumps(document).encode())
     except CacheUnwritableError as error:
         _logger.info("the next load of %s will read the whole model: %s", path, error)
 
@@ -125,6 +134,22 @@ def orphan_memos(cache: CacheDir) -> tuple[Path, ...]:
     """List the memos that are damaged or whose source no longer exists."""
     files = sorted(cache.memo_dir.glob("*.json"))
     return tuple(file for file in files if not _describes_a_file(_read(file)))
+
+
+def _document(cache: CacheDir, path: Path) -> dict[str, Any]:
+    """Return the memo of *path*; an empty one if there is none that can be believed."""
+    document = _read(_memo_path(cache, path)) if cache.trusted() else {}
+    is_ours = document.get("version") == _VERSION and document.get("path") == os.fspath(path)
+    return document if is_ours else {}
+
+
+def _is_current(document: dict[str, Any], path: Path, files: Sequence[FileStat]) -> bool:
+    """Say whether the model at *path*, whose files are *files*, is what *document* tells of."""
+    return (
+        document.get("settled") is True
+        and document.get("files") == _rows(files)
+        and document.get("volumes") == volumes_of(path, files)
+    )
 
 
 def _describes_a_file(document: dict[str, Any]) -> bool:
@@ -159,3 +184,43 @@ def _refusal(document: dict[str, Any], converter: str) -> tuple[str, str] | None
             return code, reason
         case _:
             return None
+
+
+def volumes_of(path: Path, files: Sequence[FileStat]) -> dict[str, str]:
+    """Return what tells each file system of a source from others mounted in its place, by device.
+
+    Device numbers are used again; on images that were built with equal times, so is every stat.
+    Takes a system call for each; where one is read-only, two small reads more.
+
+    Args:
+        path: the source.
+        files: its files.
+    """
+    names = {file.device: file.name for file in files}
+    return {str(device): _volume(device, path / name) for device, name in names.items()}
+
+
+def _volume(device: int, path: Path) -> str:
+    """Return what can be told; an empty string where the system tells nothing."""
+    # Windows has none, and there device numbers are serial numbers of volumes.
+    if not hasattr(os, "statvfs"):
+        return ""
+    try:
+        status = os.statvfs(path)
+    except OSError:
+        return ""
+    if not status.f_flag & os.ST_RDONLY:
+        return str(status.f_fsid)
+    # Written elsewhere, with whatever times: only the same attachment of the same disk will do.
+    disk = f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"
+    attachment = _text(f"{disk}/diskseq") or _text(f"{disk}/../diskseq")
+    numbers = (status.f_fsid, status.f_blocks, status.f_files)
+    return " ".join([*map(str, numbers), attachment, _text("/proc/sys/kernel/random/boot_id")])
+
+
+def _text(path: str) -> str:
+    """Return the content of a small file of the kernel's; empty where there is none."""
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

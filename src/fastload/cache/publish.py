@@ -32,8 +32,11 @@ _STORAGE_FAULTS: Final = frozenset(
 
 
 @contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
+def cache_faults(folder: Path) -> Iterator[None]:
     """Turn any `OSError` in the block into the cache's own error.
+
+    Whatever a load reads or writes in the cache, it does in such a block: no state of the cache may
+    fail it.
 
     Args:
         folder: the cache folder that the message names.
@@ -45,6 +48,30 @@ def writing_to(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CacheUnwritableError(folder, error.strerror or str(error)) from error
+
+
+def is_there(path: Path) -> bool:
+    """Return whether there is something at *path*, a file of the cache.
+
+    Raises:
+        CacheUnwritableError: that cannot be told.
+    """
+    with cache_faults(path.parent):
+        try:
+            path.stat()
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def publish(path: Path, content: bytes) -> None:
+    """Write a small file that is checked when it is read; a power cut may leave it empty.
+
+    Raises:
+        CacheUnwritableError: it could not be written.
+    """
+    with cache_faults(path.parent), replacing(path, durable=False) as partial:
+        partial.write_bytes(content)
 
 
 @contextmanager
@@ -123,7 +150,7 @@ def is_stale_partial(path: Path, *, now_s: float) -> bool:
 
 def _create(partial: Path) -> None:
     """Create the partial file, so that an unwritable folder is noticed before the work starts."""
-    with writing_to(partial.parent):
+    with cache_faults(partial.parent):
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
@@ -131,7 +158,8 @@ def _require_room(folder: Path, needed_bytes: int) -> None:
     if needed_bytes:
         import shutil  # Imported here because a hit writes nothing.
 
-        free_bytes = shutil.disk_usage(folder).free
+        with cache_faults(folder):
+            free_bytes = shutil.disk_usage(folder).free
         if free_bytes < needed_bytes:
             reason = f"{needed_bytes:,} bytes are needed and {free_bytes:,} are free"
             raise CacheUnwritableError(folder, reason)
@@ -149,7 +177,7 @@ def _storage_faults(folder: Path) -> Iterator[None]:
 
 
 def _publish(partial: Path, path: Path, *, durable: bool) -> None:
-    with writing_to(path.parent):
+    with cache_faults(path.parent):
         if durable:
             _sync(partial, os.O_RDWR)
         # Windows can neither replace nor remove a read-only file, nor sync a folder.

@@ -17,14 +17,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
-from fastload.cache.publish import replacing, writing_to
+from fastload.cache.publish import cache_faults, publish
 from fastload.errors import CacheUnwritableError
+from fastload.lean_dataclass import dataclass
 from fastload.report import LoadReport, Outcome
 
 #: Some file systems split larger writes.
@@ -130,7 +131,7 @@ def read(cache: CacheDir, run: str | None = None) -> Statistics:
     Raises:
         CacheUnwritableError: the statistics exist but cannot be read.
     """
-    with writing_to(cache.root):
+    with cache_faults(cache.root):
         parsed = [_parse(line) for line in _raw_lines(cache)]
     lines = [line for line in parsed if line is not None and run in (None, line.run)]
     by_path: dict[str, list[_Line]] = {}
@@ -154,7 +155,7 @@ def reset(cache: CacheDir) -> None:
     if not cache.root.exists():
         return
     cache.require_ours()
-    with writing_to(cache.root):
+    with cache_faults(cache.root):
         for log in _logs(cache):
             log.unlink(missing_ok=True)
 
@@ -276,8 +277,7 @@ def note_stock_seconds(entry: CacheEntry, seconds: float) -> None:
         seconds: wall time, with TensorFlow and Keras already imported.
     """
     try:
-        with replacing(_stock_path(entry), durable=False) as partial:
-            partial.write_text(json.dumps({"seconds": round(seconds, 6)}), encoding="ascii")
+        publish(_stock_path(entry), json.dumps({"seconds": round(seconds, 6)}).encode("ascii"))
     except CacheUnwritableError as error:
         _logger.info("the time of the stock loader is not kept: %s", error)
 

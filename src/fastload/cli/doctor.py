@@ -7,6 +7,8 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,11 +16,11 @@ import click
 
 import fastload
 from fastload.cache.directory import is_network_filesystem
-from fastload.cli.internals import report_internals
 from fastload.cli.options import as_json
 from fastload.cli.output import facts, say, shown_size, table
 from fastload.cli.run import find_pth
 from fastload.cli.selection import located_cache
+from fastload.cli.versions import about_versions, facts_of_versions
 from fastload.errors import CacheError
 from fastload.flags import DEFER, DISABLE, LAZY_IMPORT, OPT_IN, flag
 from fastload.imports.linking import expected
@@ -37,6 +39,7 @@ _DISTRIBUTIONS: Final = (
     "numpy",
     "wrapt",
 )
+_STATE_WIDTH: Final = 20
 
 
 @click.command()
@@ -50,12 +53,13 @@ _DISTRIBUTIONS: Final = (
 def doctor(modules: Sequence[str], *, internals: bool, as_json: bool) -> None:
     """Say what works here, and which names in MODULEs a late `install()` would not reach."""
     if internals:
-        sys.exit(0 if report_internals(as_json=as_json) else 1)
+        sys.exit(0 if _report_internals(as_json=as_json) else 1)
     from fastload.hooks.diagnosis import diagnose
 
     document = _surroundings()  # before the hooks change the environment
     found = diagnose(modules)
     document |= _hooks(found)
+    document["versions"] = about_versions(document["distributions"])
     say(document, _text(document), as_json=as_json)
     sys.exit(0 if found.is_well and document["cache"]["fault"] is None else 1)
 
@@ -139,6 +143,7 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "fastload", f"{document['fastload']} in {Path(fastload.__file__).parent}"
     yield "Python", document["python"]
     yield from document["distributions"].items()
+    yield from facts_of_versions(document["versions"])
     yield "FASTLOAD", _opted(opt_in)
     yield "Start file", str(opt_in["pth"] or "none: use `fastload run`, or fastload.install()")
     yield "FASTLOAD_DEFER", _deferred(document["deferral"])
@@ -160,3 +165,43 @@ def _deferred(deferral: Mapping[str, Any]) -> str:
     if not deferral["is_known"]:
         return "no effect: works only with TensorFlow 2.15 and 2.21 without plug-ins"
     return "on: predictors import only the part of TensorFlow that they need"
+
+
+def _report_internals(*, as_json: bool) -> bool:
+    """Print each private name as found or missing, and say whether none is missing."""
+    found = _private_names()
+    missing = [each for each in found if each["state"] == "missing"]
+    say({"internals": found}, _names_text(found, len(missing)), as_json=as_json)
+    return not missing
+
+
+def _private_names() -> Sequence[Mapping[str, Any]]:
+    from fastload.runtime.internals import examine, rows
+
+    return [
+        {
+            "feature": row.feature.what,
+            "module": row.module,
+            "name": row.name.path,
+            "parameters": row.name.parameters,
+            "versions": row.versions,
+            "is_needed": row.name.is_needed,
+            "state": examine(row).value,
+        }
+        for row in rows()
+    ]
+
+
+def _names_text(found: Sequence[Mapping[str, Any]], missing: int) -> Iterator[str]:
+    for feature, rows in groupby(found, itemgetter("feature")):
+        yield f"\n{feature}"
+        for row in rows:
+            yield f"  {row['state']:<{_STATE_WIDTH}}{_shown_name(row)}"
+    yield f"\n{missing} of {len(found)} names are missing that should be here"
+
+
+def _shown_name(row: Mapping[str, Any]) -> str:
+    name = f"{row['module']}.{row['name']}".rstrip(".")
+    parameters = f"[{', '.join(row['parameters'])}]" if row["parameters"] else ""
+    needed = "" if row["is_needed"] else "(can do without)"
+    return "  ".join(filter(None, (f"{name}{parameters}", row["versions"], needed)))

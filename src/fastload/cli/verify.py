@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,31 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from fastload.cache.directory import CacheDir
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """What was found when all of a twin was read.
-
-    Attributes:
-        twin: the file.
-        damaged: weights whose bytes do not match their digests.
-        fault: why the twin cannot be read, as in a JSON document, or None.
-        is_damaged: its bytes are not those that were written. A twin of another format version
-            counts as not damaged, but was not checked either.
-        removed: it was removed.
-    """
-
-    twin: StoredTwin
-    damaged: tuple[str, ...] = ()
-    fault: Mapping[str, str] | None = None
-    is_damaged: bool = False
-    removed: bool = False
-
-    @property
-    def is_intact(self) -> bool:
-        """True if all of it was read, and every byte is as it was written."""
-        return not self.is_damaged and self.fault is None
 
 
 @click.command()
@@ -67,25 +41,31 @@ def verify(
     cache = located_cache()
     chosen = entries(cache) if everything else selected(cache, words)
     checked = [_checked(cache, twin, removing=removing) for twin in chosen]
-    document = {"cache": cache.root, "entries": [_document(each) for each in checked]}
+    document = {"cache": cache.root, "entries": checked}
     say(document, _text(checked), as_json=as_json)
-    context.exit(0 if all(each.is_intact for each in checked) else 1)
+    context.exit(0 if all(each["intact"] for each in checked) else 1)
 
 
-def _checked(cache: CacheDir, twin: StoredTwin, *, removing: bool) -> Checked:
-    """Check one twin; remove it if it is damaged and *removing* is set."""
+def _checked(cache: CacheDir, twin: StoredTwin, *, removing: bool) -> dict[str, Any]:
+    """Check one twin, and remove it if it is damaged and *removing* is set; return what JSON
+    output has of it.
+    """
     damaged, fault, is_damaged = _read(twin)
-    return Checked(
-        twin=twin,
-        damaged=damaged,
-        fault=fault,
-        is_damaged=is_damaged,
-        removed=is_damaged and removing and remove(entry_of(cache, twin)),
-    )
+    return {
+        "name": twin.name,
+        "twin": twin.path,
+        "intact": fault is None and not is_damaged,
+        "damaged": list(damaged),
+        "fault": fault,
+        "removed": is_damaged and removing and remove(entry_of(cache, twin)),
+    }
 
 
 def _read(twin: StoredTwin) -> tuple[tuple[str, ...], Mapping[str, str] | None, bool]:
-    """Return the damaged weights of a twin, why it cannot be read, and whether it is damaged."""
+    """Return the damaged weights of a twin, why it cannot be read, and whether it is damaged.
+
+    A twin of another format version counts as not damaged, but was not checked either.
+    """
     # Imported here: this brings numpy.
     from fastload.twin.reader import Twin
 
@@ -99,29 +79,16 @@ def _read(twin: StoredTwin) -> tuple[tuple[str, ...], Mapping[str, str] | None, 
     return damaged, None, bool(damaged)
 
 
-def _document(checked: Checked) -> dict[str, Any]:
-    return {
-        "name": checked.twin.name,
-        "twin": checked.twin.path,
-        "intact": checked.is_intact,
-        "damaged": list(checked.damaged),
-        "fault": checked.fault,
-        "removed": checked.removed,
-    }
-
-
-def _text(checked: Sequence[Checked]) -> Iterator[str]:
+def _text(checked: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for each in checked:
-        yield f"{each.twin.name[:SHOWN_DIGITS]}: {_verdict(each)}"
+        yield f"{each['name'][:SHOWN_DIGITS]}: {_verdict(each)}"
     if not checked:
         yield "Nothing to check"
 
 
-def _verdict(checked: Checked) -> str:
-    if checked.is_intact:
+def _verdict(checked: Mapping[str, Any]) -> str:
+    if checked["intact"]:
         return "intact"
-    if checked.fault is not None:
-        found = line_of(checked.fault)
-    else:
-        found = f"damaged: {', '.join(checked.damaged)}"
-    return f"{found}; removed" if checked.removed else found
+    fault = checked["fault"]
+    found = line_of(fault) if fault else f"damaged: {', '.join(checked['damaged'])}"
+    return f"{found}; removed" if checked["removed"] else found

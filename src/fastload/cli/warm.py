@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -28,34 +28,18 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from fastload.api.verify import Verification
-    from fastload.report import LoadReport
     from fastload.runtime.core.keras import KerasChoice
 
 _SHOWN_DIFFERENCES: Final = 5
+#: What JSON output has of a load report, and what the report calls it.
+_OF_THE_REPORT: Final = {
+    "outcome": "outcome",
+    "twin": "twin",
+    "weights_bytes": "size_bytes",
+    "seconds": "seconds",
+    "reason": "reason",
+}
 _logger: Final = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Warmed:
-    """What was done for one path.
-
-    Attributes:
-        path: as it was given.
-        report: the report of `fastload.warm`, or None if it failed.
-        verification: how the twin compares with stock, if that was asked for.
-        fault: why there is no twin, or no comparison, as in a JSON document; or None.
-    """
-
-    path: str
-    report: LoadReport | None = None
-    verification: Verification | None = None
-    fault: Mapping[str, str] | None = None
-
-    @property
-    def is_fine(self) -> bool:
-        """True if there is a twin and nothing that was compared differs."""
-        return self.fault is None and (self.verification is None or self.verification.is_equal)
 
 
 @click.command()
@@ -75,9 +59,9 @@ def warm(
     """Write the twin of the model at each PATH, so that no later load has to."""
     with redirect_stdout(sys.stderr):
         warmed = [_warmed(path, keras, verify=verify) for path in _with_progress(paths)]
-    document = {"models": [_document(each) for each in warmed]}
+    document = {"models": warmed}
     say(document, _text(warmed), as_json=as_json)
-    context.exit(0 if all(each.is_fine for each in warmed) else 1)
+    context.exit(0 if all(map(_is_fine, warmed)) else 1)
 
 
 def _with_progress(paths: Sequence[str]) -> Iterator[str]:
@@ -99,88 +83,72 @@ def _with_progress(paths: Sequence[str]) -> Iterator[str]:
             bar.advance(task)
 
 
-def _warmed(path: str, keras: KerasChoice, *, verify: bool) -> Warmed:
-    """Write the twin of one model; an error is recorded, and does not keep others from theirs."""
+def _warmed(path: str, keras: KerasChoice, *, verify: bool) -> dict[str, Any]:
+    """Write the twin of one model; return what JSON output has of it.
+
+    An error is recorded, and does not keep other models from theirs.
+    """
     import fastload
 
-    report = None
+    report = verification = fault = None
     try:
         report = fastload.warm(path, keras=keras)
         verification = _verified(path, keras) if verify else None
-    except FastloadError as error:
-        return Warmed(path=path, report=report, fault=described(error))
     except Exception as error:  # Keras may raise anything
-        _logger.debug("%s cannot be warmed", path, exc_info=True)
-        return Warmed(path=path, report=report, fault=described(error))
-    return Warmed(path=path, report=report, verification=verification)
+        if not isinstance(error, FastloadError):
+            _logger.debug("%s cannot be warmed", path, exc_info=True)
+        fault = described(error)
+    told = {key: getattr(report, name, None) for key, name in _OF_THE_REPORT.items()}
+    return {"path": path, **told, "verification": verification, "error": fault}
 
 
-def _verified(path: str, keras: KerasChoice) -> Verification:
+def _verified(path: str, keras: KerasChoice) -> dict[str, Any]:
     from fastload.api.verify import verify_against_stock
 
-    return verify_against_stock(path, keras=keras)
+    found = verify_against_stock(path, keras=keras)
+    return {"equal": found.is_equal, "verified": found.is_verified, **asdict(found)}
 
 
-def _document(warmed: Warmed) -> dict[str, Any]:
-    report, verification = warmed.report, warmed.verification
-    return {
-        "path": warmed.path,
-        "outcome": report.outcome if report else None,
-        "twin": report.twin if report else None,
-        "weights_bytes": report.size_bytes if report else None,
-        "seconds": report.seconds if report else None,
-        "reason": report.reason if report else None,
-        "verification": _verification_document(verification) if verification else None,
-        "error": warmed.fault,
-    }
+def _is_fine(warmed: Mapping[str, Any]) -> bool:
+    """Say whether there is a twin and nothing that was compared differs."""
+    verification = warmed["verification"]
+    return warmed["error"] is None and (verification is None or verification["equal"])
 
 
-def _verification_document(verification: Verification) -> dict[str, Any]:
-    return {
-        "equal": verification.is_equal,
-        "verified": verification.is_verified,
-        **asdict(verification),
-    }
-
-
-def _text(warmed: Iterable[Warmed]) -> Iterator[Text | str]:
+def _text(warmed: Iterable[Mapping[str, Any]]) -> Iterator[Text | str]:
     from rich.text import Text
 
     for each in warmed:
-        yield Text(f"{each.path}: {_verdict(each)}", style="" if each.is_fine else "red")
-        if each.verification is not None:
-            yield from (f"    {line}" for line in _comparison(each.verification))
+        yield Text(f"{each['path']}: {_verdict(each)}", style="" if _is_fine(each) else "red")
+        if each["verification"] is not None:
+            yield from (f"    {line}" for line in _comparison(each["verification"]))
 
 
-def _verdict(warmed: Warmed) -> str:
-    if warmed.fault is not None:
-        return line_of(warmed.fault)
-    report = warmed.report
-    if report is None:
-        return "nothing was done"
-    done = "written" if report.outcome.value == "miss" else "was there already"
-    size = shown_size(report.size_bytes)
-    note = f"; {report.reason}" if report.reason else ""
-    return f"twin {done} ({size} of weights, {shown_seconds(report.seconds)}){note}"
+def _verdict(warmed: Mapping[str, Any]) -> str:
+    if warmed["error"] is not None:
+        return line_of(warmed["error"])
+    done = "written" if warmed["outcome"].value == "miss" else "was there already"
+    weights = f"{shown_size(warmed['weights_bytes'])} of weights"
+    note = f"; {warmed['reason']}" if warmed["reason"] else ""
+    return f"twin {done} ({weights}, {shown_seconds(warmed['seconds'])}){note}"
 
 
-def _comparison(verification: Verification) -> Iterator[str]:
+def _comparison(verification: Mapping[str, Any]) -> Iterator[str]:
     """Yield the result of the comparison with stock, line by line."""
-    differences = (*verification.weight_differences, *verification.output_differences)
-    if not verification.weight_differences:
-        yield f"{counted(verification.weight_count, 'weight')} equal to stock's, bit for bit"
-    if verification.skipped is not None:
-        yield f"outputs not compared: {verification.skipped}"
-    elif not verification.output_differences:
-        outputs = counted(verification.outputs_compared, "output")
-        yield f"{outputs} equal to stock's on seeded inputs"
+    weights, outputs = verification["weight_differences"], verification["output_differences"]
+    if not weights:
+        yield f"{counted(verification['weight_count'], 'weight')} equal to stock's, bit for bit"
+    if verification["skipped"] is not None:
+        yield f"outputs not compared: {verification['skipped']}"
+    elif not outputs:
+        compared = counted(verification["outputs_compared"], "output")
+        yield f"{compared} equal to stock's on seeded inputs"
+    differences = (*weights, *outputs)
     yield from (f"DIFFERS: {each}" for each in differences[:_SHOWN_DIFFERENCES])
     if len(differences) > _SHOWN_DIFFERENCES:
         yield f"and {len(differences) - _SHOWN_DIFFERENCES} more differences"
-    if not verification.compiled:
+    if not verification["compiled"]:
         yield "both loaded with compile=False, because the stock loader cannot compile this model"
-    ratio = verification.stock_seconds / max(verification.hit_seconds, 1e-6)
-    yield (
-        f"stock {shown_seconds(verification.stock_seconds)}, "
-        f"hit {shown_seconds(verification.hit_seconds)}: {ratio:.1f} times faster"
-    )
+    stock, hit = verification["stock_seconds"], verification["hit_seconds"]
+    ratio = stock / max(hit, 1e-6)
+    yield f"stock {shown_seconds(stock)}, hit {shown_seconds(hit)}: {ratio:.1f} times faster"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Final
 
+from fastload.source.detect import Fingerprint, ModelSource
 from fastload.twin.format import Manifest, WeightSpec
 
 
@@ -43,15 +45,25 @@ class Section:
     weights: Mapping[str, WeightSpec]
 
 
-def versions(*distributions: str) -> dict[str, str]:
-    """Return the versions of Python, fastload and *distributions*, for the record in a twin."""
-    found = {"python": platform.python_version()}
-    for name in ("tf-fastload", *distributions):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+def manifest_of(
+    source: ModelSource, fingerprint: Fingerprint, generation: str, **content: Any
+) -> Manifest:
+    """Return the manifest of the twin of *source*; *content* is what it holds besides."""
+    return Manifest(
+        source_kind=source.kind.value,
+        source_digest=fingerprint.digest,
+        generation=generation,
+        versions=dict(_versions()),
+        **content,
+    )
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    """Yield what reads and writes the twin, with its version, for the record."""
+    yield "python", platform.python_version()
+    for name in ("tf-fastload", "tensorflow", "tensorflow-cpu", "tf-keras", "keras"):
+        with suppress(metadata.PackageNotFoundError):
+            yield name, metadata.version(name)
 
 
 #: Configuration keys under which Keras stores the bare name of a function or class.
@@ -66,22 +78,25 @@ _NAMING_KEYS: Final = (
 )
 
 
-def object_names(config: object, user: str) -> dict[str, str]:
-    """Return each class or function name in *config*, with the first layer that uses it.
+#: Keras 3 takes an operation from the module that the file names.
+_OPERATIONS: Final = ["keras", "src", "ops"]
+
+
+def object_names(*configs: object, user: str = "the model") -> dict[str, str]:
+    """Return each class or function name in *configs*, with the first layer that uses it.
 
     Args:
-        config: a decoded Keras configuration.
+        *configs: decoded Keras configurations.
         user: the user to name for names outside any layer.
 
     Example:
-        >>> object_names(
-        ...     {"class_name": "Dense", "config": {"name": "d", "activation": "swish"}}, "the model"
-        ... )
+        >>> object_names({"class_name": "Dense", "config": {"name": "d", "activation": "swish"}})
         {'Dense': 'd', 'swish': 'd'}
     """
     found: dict[str, str] = {}
-    for name, by in _names(config, user):
-        found.setdefault(name, by)
+    for config in configs:
+        for name, by in _names(config, user):
+            found.setdefault(name, by)
     return found
 
 
@@ -99,6 +114,8 @@ def _names(config: object, user: str) -> Iterator[tuple[str, str]]:
 
 
 def _own_names(config: Mapping[str, Any]) -> Iterator[str]:
+    if str(config.get("module")).split(".")[:3] == _OPERATIONS:
+        return
     for key in ("class_name", "registered_name"):
         if isinstance(config.get(key), str):
             yield config[key]
@@ -106,7 +123,7 @@ def _own_names(config: Mapping[str, Any]) -> Iterator[str]:
         yield config["config"]
     for key, value in config.items():
         if key.endswith(_NAMING_KEYS):
-            yield from (name for name in _strings(value))
+            yield from _strings(value)
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-from fastload.convert.conversion import Conversion
 from fastload.convert.from_archive import converting_archive
 from fastload.convert.from_hdf5 import converting_hdf5
 from fastload.convert.from_saved_model import convert_saved_model
@@ -32,19 +30,11 @@ def convert(
     Raises:
         BypassError: the source cannot be converted; the message says why.
     """
-    with _converting(source, fingerprint, generation, section) as conversion:
-        return write_twin(path, conversion.manifest, conversion.specs, conversion.stream())
-
-
-@contextmanager
-def _converting(
-    source: ModelSource, fingerprint: Fingerprint, generation: str, section: str
-) -> Iterator[Conversion]:
-    if source.kind is SourceKind.SAVED_MODEL:
-        yield convert_saved_model(source, fingerprint, generation, section)
-    elif source.kind is SourceKind.KERAS_HDF5:
-        with converting_hdf5(source, fingerprint, generation) as conversion:
-            yield conversion
-    else:
-        with converting_archive(source, fingerprint, generation) as conversion:
-            yield conversion
+    with ExitStack() as files:
+        if source.kind is SourceKind.SAVED_MODEL:
+            found = convert_saved_model(source, fingerprint, generation, section)
+        else:
+            is_hdf5 = source.kind is SourceKind.KERAS_HDF5
+            converting = converting_hdf5 if is_hdf5 else converting_archive
+            found = files.enter_context(converting(source, fingerprint, generation))
+        return write_twin(path, found.manifest, found.specs, found.stream())

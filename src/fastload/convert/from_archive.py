@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from fastload.convert.conversion import Conversion, object_names, versions
+from fastload.cache.entry import KERAS2
+from fastload.convert.conversion import Conversion, manifest_of, object_names
 from fastload.errors import UnconvertibleModelError
 from fastload.source.detect import Fingerprint, ModelSource
 from fastload.source.hdf5 import HDF5Source
 from fastload.source.keras_archive import read_keras_archive
-from fastload.twin.format import STATE, Manifest, WeightSpec
+from fastload.twin.format import STATE, WeightSpec
 
+#: A variable, wherever it is: Keras looks for a group of this name on the way to it.
+_VARIABLE: Final = re.compile(r"(.+/)?vars/.+")
 #: A variable that its layer holds itself, under the name that Keras gives it.
 _NUMBERED: Final = re.compile(r"layers/[^/]+/vars/\d+")
 
@@ -35,18 +38,18 @@ def converting_archive(
     with read_keras_archive(source.path) as archive:
         config = _decoded(archive.config)
         state = archive.weights
+        _require_variables(state, generation)
         documents = {"config.json": archive.config, "metadata.json": archive.metadata}
         yield Conversion(
-            manifest=Manifest(
-                source_kind=source.kind.value,
-                source_digest=fingerprint.digest,
-                generation=generation,
+            manifest=manifest_of(
+                source,
+                fingerprint,
+                generation,
                 groups=_legacy_groups(config, state) | _moved(state.groups),
                 documents=documents
                 | {f"assets/{name}": content for name, content in archive.assets.items()},
                 links=_moved(state.links, values=True) | _legacy_links(config, state),
-                object_names=object_names(config, "the model"),
-                versions=versions("tensorflow", "tensorflow-cpu", "tf-keras", "keras"),
+                object_names=object_names(config),
             ),
             specs=[
                 WeightSpec(name=f"{STATE}/{s.name}", dtype=s.dtype, shape=s.shape)
@@ -54,6 +57,21 @@ def converting_archive(
             ],
             stream=lambda: ((f"{STATE}/{name}", value) for name, value in state.stream()),
         )
+
+
+def _require_variables(state: HDF5Source, generation: str) -> None:
+    """Check that weights are where Keras keeps them: it fails at a dataset in the place of a group.
+
+    Raises:
+        UnconvertibleModelError: they are not.
+    """
+    elsewhere = [each.name for each in state.specs if not _VARIABLE.fullmatch(each.name)]
+    if elsewhere:
+        raise UnconvertibleModelError(
+            f"{elsewhere[0]!r} in the HDF5 file is no variable of Keras's"
+        )
+    if generation == KERAS2 and "vars" not in state.groups:
+        raise UnconvertibleModelError("the HDF5 file has no variables of the model's own")
 
 
 def _decoded(config: bytes) -> dict[str, Any]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fastload.convert.conversion import Conversion, object_names, versions
+from fastload.convert.conversion import Conversion, manifest_of, object_names
 from fastload.errors import UnconvertibleModelError
 from fastload.source.detect import Fingerprint, ModelSource
 from fastload.source.hdf5 import read_hdf5
-from fastload.twin.format import Manifest
 
 
 @contextmanager
@@ -31,26 +30,19 @@ def converting_hdf5(
                 "the HDF5 file holds no model, only weights or other data"
             )
         yield Conversion(
-            manifest=Manifest(
-                source_kind=source.kind.value,
-                source_digest=fingerprint.digest,
-                generation=generation,
+            manifest=manifest_of(
+                source,
+                fingerprint,
+                generation,
                 groups=file.groups,
                 links=file.links,
-                object_names=_object_names(root),
-                versions=versions("tensorflow", "tensorflow-cpu", "tf-keras", "keras"),
+                object_names=object_names(
+                    *(_decoded(root.get(each)) for each in ("model_config", "training_config"))
+                ),
             ),
             specs=file.specs,
             stream=file.stream,
         )
-
-
-def _object_names(root: Mapping[str, Any]) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for attribute in ("model_config", "training_config"):
-        for name, user in object_names(_decoded(root.get(attribute)), "the model").items():
-            names.setdefault(name, user)
-    return names
 
 
 def _decoded(text: Any) -> Any:

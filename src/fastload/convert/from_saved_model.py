@@ -7,12 +7,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fastload.convert.conversion import Conversion, Section, versions
+from fastload.convert.conversion import Conversion, Section, manifest_of
 from fastload.convert.function_section import function_section
 from fastload.convert.keras_section import keras_section
 from fastload.convert.session_section import serving_graph, session_section
 from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph, parse_saved_model
+from fastload.runtime.saved_model.library_check import require_loadable
 from fastload.source.detect import Fingerprint, ModelSource
 from fastload.source.saved_model_parts import has_objects, read_saved_model
 from fastload.twin.format import (
@@ -20,7 +21,6 @@ from fastload.twin.format import (
     KERAS_SECTION,
     PREDICTION_SECTION,
     REFUSALS,
-    Manifest,
     WeightSpec,
 )
 
@@ -44,6 +44,7 @@ def convert_saved_model(
     """
     if not has_objects(source.path / "saved_model.pb"):
         return _convert_session_graph(source, fingerprint, generation, wanted)
+    _require_whole(source)
     parts = read_saved_model(source.path / "saved_model.pb")
     graph = parse_object_graph(parts.object_graph)
     checkpoint = Checkpoint(source.path / "variables" / "variables")
@@ -61,18 +62,28 @@ def convert_saved_model(
         raise refusals[wanted]
     weights = {**keras.weights, **functions.weights}
     return Conversion(
-        manifest=Manifest(
-            source_kind=source.kind.value,
-            source_digest=fingerprint.digest,
-            generation=generation,
+        manifest=manifest_of(
+            source,
+            fingerprint,
+            generation,
             groups=keras.groups,
             documents={**keras.documents, **functions.documents, **_refusal_document(refusals)},
             object_names=keras.object_names,
-            versions=versions("tensorflow", "tensorflow-cpu", "tf-keras", "keras"),
         ),
         specs=list(weights.values()),
         stream=functools.partial(_stream, checkpoint, weights),
     )
+
+
+def _require_whole(source: ModelSource) -> None:
+    """Check all of the file: stock loaders read it whole, and a twin serves without the rest.
+
+    Raises:
+        UnconvertibleModelError: it is damaged.
+        UnsupportedRuntimeError: TensorFlow lacks an operation here.
+    """
+    saved_model = parse_saved_model((source.path / "saved_model.pb").read_bytes())
+    require_loadable(saved_model.meta_graphs[0])
 
 
 def _convert_session_graph(
@@ -86,12 +97,8 @@ def _convert_session_graph(
     section = session_section(source.path, serving_graph(saved_model))
     missing = _refusal_document({KERAS_SECTION: refused, FUNCTION_SECTION: refused})
     return Conversion(
-        manifest=Manifest(
-            source_kind=source.kind.value,
-            source_digest=fingerprint.digest,
-            generation=generation,
-            documents={**section.documents, **missing},
-            versions=versions("tensorflow", "tensorflow-cpu"),
+        manifest=manifest_of(
+            source, fingerprint, generation, documents={**section.documents, **missing}
         ),
         specs=list(section.weights.values()),
         stream=lambda: _stream(

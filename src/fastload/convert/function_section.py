@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from fastload.convert.conversion import Section
 from fastload.convert.keras_section import saved_config
-from fastload.convert.object_graph import CheckpointKeys, checkpoint_keys
+from fastload.convert.object_graph import CheckpointKeys, checkpoint_keys, require_same_objects
 from fastload.convert.signature_specs import signature_specs
 from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph
@@ -51,28 +51,30 @@ def function_section(
     """
     if (source.path / _DEBUG_INFO).exists():
         raise UnconvertibleModelError("the SavedModel holds debugging information")
+    require_same_objects(graph, checkpoint.object_graph())
     found = checkpoint_keys(graph, checkpoint.object_graph())
     keys = _variable_keys(graph, found)
     weights = {key: known.get(key) or _spec(key, checkpoint) for key in keys.values()}
     functions = read_functions(source.path / "saved_model.pb", _constants(graph))
     names = {node: weights[key].name for node, key in keys.items()}
+    described = signature_specs(graph, saved_config(source.path, graph))
+    signatures = {name: signature.to_json() for name, signature in described.items()}
     return Section(
         documents={
             SAVED_OBJECTS: functions.objects,
             FUNCTIONS: functions.library,
             FUNCTION_INDEX: json.dumps(functions.functions).encode(),
             SAVED_VARIABLES: json.dumps(names).encode(),
-            SIGNATURES: _signatures(source.path, graph),
+            SIGNATURES: json.dumps(signatures).encode(),
             SIGNATURE_NODES: json.dumps({} if found.other else _signature_nodes(graph)).encode(),
-            **_other_state(found.other.values()),
+            **(
+                {OTHER_STATE: json.dumps(list(found.other.values())).encode()}
+                if found.other
+                else {}
+            ),
         },
         weights=weights,
     )
-
-
-def _other_state(other_keys: Iterable[str]) -> dict[str, bytes]:
-    keys = list(other_keys)
-    return {OTHER_STATE: json.dumps(keys).encode()} if keys else {}
 
 
 def saved_signatures(folder: Path) -> dict[str, Signature]:
@@ -83,11 +85,6 @@ def saved_signatures(folder: Path) -> dict[str, Signature]:
     """
     graph = parse_object_graph(read_saved_model(folder / "saved_model.pb").object_graph)
     return signature_specs(graph, saved_config(folder, graph))
-
-
-def _signatures(folder: Path, graph: Any) -> bytes:
-    found = signature_specs(graph, saved_config(folder, graph))
-    return json.dumps({name: signature.to_json() for name, signature in found.items()}).encode()
 
 
 def _variable_keys(graph: Any, keys: CheckpointKeys) -> Mapping[int, str]:

@@ -17,6 +17,7 @@ from fastload.convert.object_graph import (
     checkpoint_keys,
     children,
     prune,
+    require_same_objects,
 )
 from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import Checkpoint, keras_metadata, saved_model_message
@@ -59,6 +60,7 @@ def keras_section(
             "the model has no config (a subclassed model, or no Keras model at all)"
         )
     pruned = prune(graph, frozenset(metadata), _networks(metadata))
+    require_same_objects(graph, checkpoint.object_graph())
     keys = checkpoint_keys(pruned.graph, checkpoint.object_graph())
     _require_plain_state(keys, pruned.graph)
     layout = _Layout.of(graph, metadata, pruned.new_ids)
@@ -123,6 +125,7 @@ class _Layout:
 
     layer_names: tuple[str, ...]
     by_layer: Mapping[str, tuple[int, ...]]
+    layer_of: Mapping[int, str]
 
     @classmethod
     def of(
@@ -135,14 +138,16 @@ class _Layout:
             for n in layers
             if n in metadata
         }
-        return cls(layer_names=tuple(names), by_layer=order)
+        layer_of: dict[int, str] = {}
+        for layer, nodes in order.items():
+            for node in nodes:
+                layer_of.setdefault(node, layer)
+        return cls(layer_names=tuple(names), by_layer=order, layer_of=layer_of)
 
     def place(self, node: int, name: str) -> str:
         """Return the path in the twin for variable *node* called *name*."""
-        for layer, nodes in self.by_layer.items():
-            if node in nodes:
-                return f"model_weights/{layer}/{name}"
-        return f"other_variables/{node}"
+        layer = self.layer_of.get(node)
+        return f"other_variables/{node}" if layer is None else f"model_weights/{layer}/{name}"
 
     def groups(
         self, root: Mapping[str, Any], variables: Mapping[int, _SavedVariable]
@@ -256,6 +261,5 @@ def _renumbered(messages: Any, pruned: PrunedGraph) -> Any:
 def _object_names(metadata: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:
     names: dict[str, str] = {}
     for node in metadata.values():
-        for name, user in object_names(node, str(node.get("name", "the model"))).items():
-            names.setdefault(name, user)
+        names = object_names(node, user=str(node.get("name", "the model"))) | names
     return names

@@ -58,7 +58,7 @@ def prune(graph: Any, keras_nodes: frozenset[int], networks: frozenset[int]) -> 
     """
     for node in networks:
         _require_no_own_losses(graph, node)
-    order, edges = _reachable(graph, _Roles.of(graph, keras_nodes))
+    order, edges = _reachable(graph, keras_nodes)
     new_ids = {old: new for new, old in enumerate(order)}
     pruned = type(graph)()
     for old in order:
@@ -66,25 +66,15 @@ def prune(graph: Any, keras_nodes: frozenset[int], networks: frozenset[int]) -> 
     return PrunedGraph(graph=pruned, new_ids=new_ids)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Roles:
-    """Which nodes are Keras objects, and which are their `keras_api`s."""
-
-    keras: frozenset[int]
-    keras_api: frozenset[int]
-
-    @classmethod
-    def of(cls, graph: Any, keras: frozenset[int]) -> _Roles:
-        found = (children(graph, node).get(KERAS_API) for node in keras)
-        return cls(keras=keras, keras_api=frozenset(n for n in found if n is not None))
-
-
-def _reachable(graph: Any, roles: _Roles) -> tuple[list[int], dict[int, list[tuple[str, int]]]]:
+def _reachable(
+    graph: Any, keras: frozenset[int]
+) -> tuple[list[int], dict[int, list[tuple[str, int]]]]:
     order: list[int] = [0]
+    apis = {children(graph, node).get(KERAS_API) for node in keras}
     edges: dict[int, list[tuple[str, int]]] = {}
     seen = {0}
     for node in order:  # grows while it is walked
-        edges[node] = list(_kept_children(graph, node, roles))
+        edges[node] = list(_kept_children(graph, node, keras, apis))
         slots = [slot.slot_variable_node_id for slot in graph.nodes[node].slot_variables]
         for child in (*(child for _, child in edges[node]), *slots):
             if child not in seen:
@@ -93,7 +83,9 @@ def _reachable(graph: Any, roles: _Roles) -> tuple[list[int], dict[int, list[tup
     return order, edges
 
 
-def _kept_children(graph: Any, node: int, roles: _Roles) -> Iterator[tuple[str, int]]:
+def _kept_children(
+    graph: Any, node: int, keras: frozenset[int], apis: set[int | None]
+) -> Iterator[tuple[str, int]]:
     for child in graph.nodes[node].children:
         name, kind = child.local_name, graph.nodes[child.node_id].WhichOneof("kind")
         if name == _FILL and kind in _FUNCTION_KINDS:
@@ -102,11 +94,11 @@ def _kept_children(graph: Any, node: int, roles: _Roles) -> Iterator[tuple[str, 
             )
         if kind in _FUNCTION_KINDS or (node == 0 and name == _SIGNATURES):
             continue
-        if node in roles.keras_api and name not in LIVE_KERAS_API:
+        if node in apis and name not in LIVE_KERAS_API:
             continue
-        if node in roles.keras and name in _ENDPOINT_LISTS:
+        if node in keras and name in _ENDPOINT_LISTS:
             continue
-        if node not in roles.keras or name != KERAS_API or _is_live(graph, child.node_id):
+        if node not in keras or name != KERAS_API or _is_live(graph, child.node_id):
             yield name, child.node_id
 
 
@@ -177,6 +169,41 @@ def checkpoint_keys(graph: Any, checkpoint: Any) -> CheckpointKeys:
             else:
                 other[node] = attribute.checkpoint_key
     return CheckpointKeys(variables=variables, other=other)
+
+
+def require_same_objects(graph: Any, checkpoint: Any) -> None:
+    """Check that *graph* has all children of objects that *checkpoint* has; arguments as above.
+
+    A child without values may be left out: constants that functions capture are in the checkpoint
+    alone.
+
+    Raises:
+        UnconvertibleModelError: it lacks some, and stock would miss values.
+    """
+    valued: frozenset[int] | None = None
+    for node, saved in _matched(graph, checkpoint):
+        found = children(checkpoint, saved)
+        lacking = found.keys() - children(graph, node).keys()
+        if lacking and valued is None:
+            valued = _valued(checkpoint)
+        if missed := sorted(name for name in lacking if found[name] in (valued or ())):
+            reason = f"an object lacks {missed[0]!r}, which the checkpoint has"
+            raise UnconvertibleModelError(f"saved_model.pb is damaged: {reason}")
+
+
+def _valued(checkpoint: Any) -> frozenset[int]:
+    """Return the nodes with values, and those that lead to one."""
+    parents: dict[int, list[int]] = {}
+    for number, node in enumerate(checkpoint.nodes):
+        for child in node.children:
+            parents.setdefault(child.node_id, []).append(number)
+    waiting = [number for number, node in enumerate(checkpoint.nodes) if node.attributes]
+    seen = set(waiting)
+    for number in waiting:  # grows while it is walked
+        new = [each for each in parents.get(number, ()) if each not in seen]
+        seen.update(new)
+        waiting += new
+    return frozenset(seen)
 
 
 def _matched(graph: Any, checkpoint: Any) -> Iterator[tuple[int, int]]:

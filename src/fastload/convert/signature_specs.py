@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.saved_model.session_graph import spec_of
 from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec, map_structure
 
 #: The names of the function that a Keras model's signature was made from: in Keras 2, and in
@@ -61,16 +61,10 @@ def signature_nodes(graph: Any) -> Iterator[tuple[str, int]]:
 
 def _specs(fields: Mapping[str, Any]) -> dict[str, TensorSpec]:
     return {
-        name: _spec(name, value.tensor_spec_value)
+        name: spec_of(name, value.tensor_spec_value.dtype, value.tensor_spec_value.shape)
         for name, value in sorted(fields.items())
         if value.WhichOneof("kind") == "tensor_spec_value"
     }
-
-
-def _spec(name: str, tensor: Any) -> TensorSpec:
-    dtype: str = tensorflow().dtypes.as_dtype(tensor.dtype).name
-    sizes = tuple(size.size if size.size >= 0 else None for size in tensor.shape.dim)
-    return TensorSpec(name=name, dtype=dtype, shape=None if tensor.shape.unknown_rank else sizes)
 
 
 def _call_signature(graph: Any) -> tuple[Any, Any] | None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from fastload import switch
+from fastload import switch, unfinished
 from fastload.flags import DISABLE, LAZY_IMPORT, OPT_IN, flag
 from fastload.hooks import patching
 from fastload.imports import light_import
 
-_lock: Final = threading.RLock()
+_lock: Final = unfinished.lock()
 _installed = False
 _scopes = 0
 _environment_before: str | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -17,11 +16,12 @@ from typing import Any, ClassVar, Final
 
 import wrapt
 
+from fastload import unfinished
 from fastload.hooks.patch_points import NAMES, PACKAGES, POINTS, PatchPoint
 from fastload.hooks.serving import answer_call
 
 _logger: Final = logging.getLogger("fastload")
-_lock: Final = threading.RLock()
+_lock: Final = unfinished.lock()
 _watched: Final[set[str]] = set()
 _stands: Final[dict[PatchPoint, StandIn]] = {}
 _in_place = False
@@ -76,13 +76,18 @@ def put_in_place(is_on: Callable[[], bool]) -> None:
     with _lock:
         if _in_place:  # modules that are imported later get the stand-ins from the patched ones
             return
-        _in_place = True
         for point in POINTS:
             _make(point, is_on)
-        _rebind({id(stand.__wrapped__): stand for stand in _stands.values()}, _public_modules())
+        public = (
+            (module, namespace)
+            for module, namespace in _loaded_modules()
+            if str(namespace.get("__name__")).partition(".")[0] in PACKAGES
+        )
+        _rebind({id(stand.__wrapped__): stand for stand in _stands.values()}, public)
         for module in {point.module for point in POINTS} - _watched:
-            _watched.add(module)
             wrapt.register_post_import_hook(lambda module: _imported(module, is_on), module)
+            _watched.add(module)
+        _in_place = True  # only now: where the above is interrupted, it is done again
 
 
 def take_out() -> None:
@@ -168,12 +173,6 @@ def _rebind(
             replacement = replacements.get(id(namespace[name]))
             if replacement is not None:
                 setattr(module, name, replacement)
-
-
-def _public_modules() -> Iterator[tuple[ModuleType, dict[str, Any]]]:
-    for module, namespace in _loaded_modules():
-        if str(namespace.get("__name__")).partition(".")[0] in PACKAGES:
-            yield module, namespace
 
 
 def _loaded_modules() -> Iterator[tuple[ModuleType, dict[str, Any]]]:

@@ -1,18 +1,21 @@
 """How calls of stock loaders are answered, by the patched function's own parameters.
 
-Each function here takes the stock function and the arguments of one call, and returns how to serve
-the call, or None if the stock function has to answer it. Calls with arguments that the stock
-function does not take go to the stock function as well, which raises the error.
+Each function here takes the stock function and the arguments of one call, and returns the request
+that the call is, or None if the stock function has to answer it. Calls with arguments that the
+stock function does not take go to the stock function as well, which raises the error.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-#: Takes the stock function and its bound arguments, returns what serves the call.
-Stand = Callable[[Callable[..., Any], Mapping[str, Any]], Callable[[], Any] | None]
+if TYPE_CHECKING:
+    from fastload.loading.request import ObjectsRequest, Request
+
+#: Takes the stock function and its bound arguments, returns what is requested.
+Stand = Callable[[Callable[..., Any], Mapping[str, Any]], "Request | ObjectsRequest | None"]
 
 _ARCHIVE: Final = (".keras",)
 _HDF5: Final = (".h5", ".hdf5")
@@ -28,79 +31,69 @@ def answer_call(
         arguments = _bound(stock, args, kwargs)
     except TypeError:
         return stock(*args, **kwargs)
-    serve = stand(stock, arguments)
-    return stock(*args, **kwargs) if serve is None else serve()
+    from fastload.report import PhaseClock
+
+    clock = PhaseClock()
+    request = stand(stock, arguments)
+    if request is None:
+        return stock(*args, **kwargs)
+    from fastload.loading.answer import answer
+
+    found = answer(request, clock)
+    return {"root": found} if stand is parts else found
 
 
-def model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any]:
+def model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request:
     """Serve a call of `load_model`."""
+    from fastload.loading.request import Request, current_settings
+    from fastload.settings import weights_choice
 
-    def serve() -> Any:
-        from fastload.loading.answer import answer
-        from fastload.loading.request import Request, current_settings
-        from fastload.report import PhaseClock
-        from fastload.settings import weights_choice
-
-        clock = PhaseClock()
-        settings = current_settings()
-        weights, budget = weights_choice(settings, None, None)
-        request = Request(
-            **{name: value for name, value in arguments.items() if name in _OURS},
-            stock_only={name: value for name, value in arguments.items() if name not in _OURS},
-            keras=_package(stock),
-            weights=weights,
-            memory_budget=budget,
-            strict=settings.strict,
-            settings=settings,
-            stock=stock,
-        )
-        return answer(request, clock)
-
-    return serve
+    settings = current_settings()
+    weights, budget = weights_choice(settings, None, None)
+    return Request(
+        **{name: value for name, value in arguments.items() if name in _OURS},
+        stock_only={name: value for name, value in arguments.items() if name not in _OURS},
+        keras=_package(stock),
+        weights=weights,
+        memory_budget=budget,
+        strict=settings.strict,
+        settings=settings,
+        stock=stock,
+    )
 
 
-def keras_archive(
-    stock: Callable[..., Any], arguments: Mapping[str, Any]
-) -> Callable[[], Any] | None:
+def keras_archive(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | None:
     """Serve a call of the function that `load_model` calls for `.keras` archives."""
     return model(stock, arguments) if _ends(arguments, _ARCHIVE) else None
 
 
-def hdf5(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any] | None:
+def hdf5(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | None:
     """Serve a call of the function that `load_model` calls for `.h5` files."""
     return model(stock, arguments) if _ends(arguments, _HDF5) else None
 
 
-def legacy(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any] | None:
+def legacy(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | None:
     """Serve a call of the function that Keras 2 calls for SavedModels and HDF5 of any name."""
     return None if _ends(arguments, _ARCHIVE) else model(stock, arguments)
 
 
-def saved_model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any]:
+def saved_model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> ObjectsRequest:
     """Serve a call of `tf.saved_model.load`."""
+    from fastload.loading.request import ObjectsRequest, current_settings
 
-    def serve() -> Any:
-        from fastload.loading.answer import answer
-        from fastload.loading.request import ObjectsRequest, current_settings
-        from fastload.report import PhaseClock
-
-        clock = PhaseClock()
-        settings = current_settings()
-        request = ObjectsRequest(
-            filepath=arguments["export_dir"],
-            tags=arguments.get("tags"),
-            options=arguments.get("options"),
-            weights=settings.weights,
-            strict=settings.strict,
-            settings=settings,
-            stock=stock,
-        )
-        return answer(request, clock)
-
-    return serve
+    settings = current_settings()
+    return ObjectsRequest(
+        filepath=arguments["export_dir"],
+        tags=arguments.get("tags"),
+        options=arguments.get("options"),
+        weights=settings.weights,
+        strict=settings.strict,
+        settings=settings,
+        stock=stock,
+    )
 
 
-def parts(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any] | None:
+def parts(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> ObjectsRequest | None:
     """Serve a call of the function that `tf.saved_model.load` calls, if it asks for everything."""
     if not arguments.keys() <= _WHOLE or arguments.get("filters") is not None:
         return None
@@ -108,8 +101,7 @@ def parts(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[
     def whole(*_: Any) -> Any:
         return stock(**arguments)["root"]
 
-    serve = saved_model(whole, arguments)
-    return lambda: {"root": serve()}
+    return saved_model(whole, arguments)
 
 
 def _bound(

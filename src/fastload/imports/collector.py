@@ -1,5 +1,7 @@
 """Work without automatic garbage collections; `gc` is imported when it is needed only."""
 
+from fastload.unfinished import Change
+
 TYPE_CHECKING = False  # what `typing` has under this name, without the import
 if TYPE_CHECKING:
     from types import TracebackType
@@ -23,8 +25,10 @@ class paused_collector:  # noqa: N801 - a context manager, named as one that a f
     def __enter__(self) -> None:
         import gc
 
-        self._was_enabled = gc.isenabled()
-        gc.disable()
+        self._pause = Change(gc.enable) if gc.isenabled() else None
+        if self._pause is not None:
+            self._pause.__enter__()
+            gc.disable()
 
     def __exit__(
         self,
@@ -33,14 +37,15 @@ class paused_collector:  # noqa: N801 - a context manager, named as one that a f
         traceback: "TracebackType | None",
     ) -> None:
         global _is_owed  # noqa: PLW0603 - the process has one collector
-        import gc
 
-        if not self._was_enabled:
+        if self._pause is None:
             return
-        if self._makes_old:
-            _make_old()
-            _is_owed = True
-        gc.enable()
+        try:
+            if self._makes_old:
+                _make_old()
+                _is_owed = True
+        finally:
+            self._pause.__exit__()
 
 
 def settle() -> None:
@@ -69,5 +74,7 @@ def _make_old() -> None:
     # What a program has frozen must stay so. It cannot freeze less than all there is, some
     # thousands; the few hundred of Python 3.12 are its own.
     if gc.get_freeze_count() < _LEAST_OF_A_PROGRAM:
-        gc.freeze()
-        gc.unfreeze()
+        try:
+            gc.freeze()
+        finally:
+            gc.unfreeze()

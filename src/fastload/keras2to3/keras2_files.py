@@ -13,6 +13,7 @@ from fastload.errors import MigrationError, UnconvertibleModelError
 from fastload.keras2to3.rules.configs import migrated
 from fastload.keras2to3.rules.graph import is_network, is_sequential, layer_configs
 from fastload.keras2to3.rules.rule import Record
+from fastload.keras2to3.rules.untrusted import require_no_bytecode
 from fastload.keras2to3.tf_compilation import compile_migrated
 from fastload.keras2to3.tf_file_weights import (
     Held,
@@ -47,9 +48,8 @@ def model_of_hdf5(path: Path, keras: Any, resolve: Resolve, record: Record) -> A
     """
     with read_hdf5(path) as file:
         item = hdf5_config(file)
-        model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(
-            migrated(item, record)
-        )
+        require_no_bytecode(item)
+        model = ModelBuilder(keras, resolve(object_names(item))).build(migrated(item, record))
         _require_built(model)
         groups = _weight_names(file)
         targets = targets_of_groups(model, groups)
@@ -64,9 +64,8 @@ def model_of_archive(path: Path, keras: Any, resolve: Resolve, record: Record) -
     """Return the Keras 3 model of a `.keras` archive of Keras 2; as `model_of_hdf5`."""
     with read_keras_archive(path) as archive:
         item = _with_vocabularies(json.loads(archive.config), archive)
-        model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(
-            migrated(item, record)
-        )
+        require_no_bytecode(item)
+        model = ModelBuilder(keras, resolve(object_names(item))).build(migrated(item, record))
         _build_as_saved(model, item)
         _require_built(model)
         names = [spec.name for spec in archive.weights.specs]
@@ -85,10 +84,18 @@ def keras_version(source: ModelSource) -> str:
     """
     if source.kind is SourceKind.KERAS_ARCHIVE:
         with read_keras_archive(source.path) as archive:
-            found = json.loads(archive.metadata or b"{}")
-        return str(found.get("keras_version", "")) if isinstance(found, dict) else ""
+            return _version_in(archive.metadata)
     with read_hdf5(source.path) as file:
         return _text(file.groups[""].get("keras_version", ""))
+
+
+def _version_in(metadata: bytes) -> str:
+    """Return the version that `metadata.json` names; stock reads none, so it may be anything."""
+    try:
+        found = json.loads(metadata or b"{}")
+    except (ValueError, RecursionError):
+        return ""
+    return str(found.get("keras_version", "")) if isinstance(found, dict) else ""
 
 
 def hdf5_config(file: HDF5Source) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from fastload.keras2to3.lookup_tables import Tables, with_vocabularies, with_voc
 from fastload.keras2to3.rules.configs import migrated
 from fastload.keras2to3.rules.graph import layer_configs
 from fastload.keras2to3.rules.rule import Record
+from fastload.keras2to3.rules.untrusted import require_no_bytecode
 from fastload.keras2to3.tf_compilation import OptimizerState, compile_migrated
 from fastload.keras2to3.tf_models import ModelBuilder
 from fastload.keras2to3.tf_saved_model_weights import SavedVariables, WeightAssignment
 from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph
-from fastload.source.saved_model_parts import read_saved_model
+from fastload.source.saved_model_parts import read_asset_names, read_saved_model
 
 #: What Keras 2 writes in place of the configuration of an object that has none.
 _NO_CONFIG: Final = "layer was saved without config"
@@ -40,6 +41,7 @@ def model_of_saved_model(path: Path, keras: Any, resolve: Resolve, record: Recor
     """
     graph = parse_object_graph(read_saved_model(path / "saved_model.pb").object_graph)
     metadata = saved_metadata(path, graph)
+    require_no_bytecode(list(metadata.values()))
     root = metadata.get(0)
     if root is None:
         raise MigrationError("the SavedModel", "it holds no Keras model")
@@ -48,12 +50,11 @@ def model_of_saved_model(path: Path, keras: Any, resolve: Resolve, record: Recor
     checkpoint = Checkpoint(path / "variables" / "variables")
     keys = checkpoint_keys(graph, checkpoint.object_graph())
     item = {"class_name": root["class_name"], "config": root["config"]}
-    item = with_vocabulary_files(item, path / "assets")
+    assets = {name: path / "assets" / name for name in read_asset_names(path / "saved_model.pb")}
+    item = with_vocabulary_files(item, assets)
     tables = Tables(path=path, graph=graph, keys=keys, checkpoint=checkpoint)
     item = with_vocabularies(item, metadata, tables)
-    model = ModelBuilder(keras, resolve(object_names(item, "the model"))).build(
-        migrated(item, record)
-    )
+    model = ModelBuilder(keras, resolve(object_names(item))).build(migrated(item, record))
     names = {node: str(found.get("name")) for node, found in metadata.items()}
     saved = SavedVariables(keys=keys.variables, checkpoint=checkpoint)
     weights = WeightAssignment(graph, names, saved)

@@ -100,13 +100,18 @@ def with_vocabularies(item: Any, metadata: Mapping[int, Any], tables: Tables) ->
     return _filled(item, {name: each for name, each in learnt.items() if each})
 
 
-def with_vocabulary_files(item: Any, assets: Path) -> Any:
-    """Return *item* with the content of each vocabulary file, from the SavedModel's own copy."""
+def with_vocabulary_files(item: Any, assets: Mapping[str, Path]) -> Any:
+    """Return *item* with the content of each vocabulary file, from the SavedModel's own copy.
+
+    Args:
+        item: the configuration.
+        assets: the files that the SavedModel lists, by name.
+    """
     if isinstance(item, Mapping):
         found = {key: with_vocabulary_files(each, assets) for key, each in item.items()}
-        name = found.get("vocabulary")
-        if isinstance(name, str):
-            found["vocabulary"] = _words_of(assets / PurePosixPath(name).name)
+        path = assets.get(PurePosixPath(str(found.get("vocabulary"))).name)
+        if isinstance(found.get("vocabulary"), str) and path is not None:
+            found["vocabulary"] = _words_of(path)
         return found
     return [with_vocabulary_files(each, assets) for each in item] if _is_list(item) else item
 

@@ -9,16 +9,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fastload.cache.directory import CacheDir
+from fastload.cache.entry import CacheEntry, entry_name
+from fastload.convert.convert import convert
 from fastload.convert.from_archive import converting_archive
 from fastload.errors import MigrationError, MissingTensorFlowError
 from fastload.keras2to3.keras2_files import Resolve, model_of_archive, model_of_hdf5
 from fastload.keras2to3.keras2_saved_models import model_of_saved_model
-from fastload.keras2to3.proof import Proof, prove_against_function, prove_against_model
+from fastload.keras2to3.proof import (
+    Proof,
+    prove_against_function,
+    prove_against_model,
+    reason_not_to_open,
+)
 from fastload.keras2to3.rules.rule import Record
 from fastload.runtime.core.global_state import undone
 from fastload.runtime.core.keras import TENSORFLOW, TORCH, Keras, keras_of
+from fastload.runtime.core.restore_request import RestoreRequest
+from fastload.runtime.restore_keras import restore_keras_model
 from fastload.source.detect import Fingerprint, ModelSource, SourceKind, detect
-from fastload.twin.format import MIGRATION
+from fastload.twin.format import FORMAT_VERSION, KERAS_SECTION, MIGRATION
+from fastload.twin.reader import Twin
 from fastload.twin.writer import write_twin
 
 _MAKERS = {
@@ -58,7 +69,7 @@ def migrate(path: Path, order: Order) -> None:
     keras = order.keras
     with undone(keras), _on_cpu(keras), tempfile.TemporaryDirectory() as folder:
         model = _MAKERS[source.kind](source.path, keras.module, order.resolve, record)
-        proof = _proved(source, model, keras)
+        proof = _proved(order, model, Path(folder))
         archive = Path(folder, "model.keras")
         _save(model, archive)
         document = {
@@ -80,21 +91,50 @@ def _on_cpu(keras: Keras) -> AbstractContextManager[Any]:
     return nullcontext() if keras.backend == TORCH else keras.module.device("cpu:0")
 
 
-def _proved(source: ModelSource, model: Any, keras: Keras) -> Proof:
-    if source.kind is SourceKind.SAVED_MODEL:
-        proof = prove_against_function(source.path, model, keras)
-        if proof.unproved is None:
-            return proof
+def _proved(order: Order, model: Any, folder: Path) -> Proof:
+    source, keras = order.source, order.keras
+    if source.kind is not SourceKind.SAVED_MODEL:
+        return _proved_by_model(order, model, folder)
+    by_function = prove_against_function(source.path, model, keras)
+    if by_function.unproved is None:
+        return by_function
+    by_model = _proved_by_model(order, model, folder)
+    if by_model.unproved is None:
+        return by_model
+    return replace(by_model, unproved=f"{by_function.unproved}; {by_model.unproved}")
+
+
+def _proved_by_model(order: Order, model: Any, folder: Path) -> Proof:
+    source, keras = order.source, order.keras
     if keras.backend != TENSORFLOW:
         # For one comparison, TensorFlow would take over the GPUs that this process uses.
         return Proof(unproved=f"Keras runs on {keras.backend}, and tf-keras on TensorFlow alone")
+    if reason := reason_not_to_open(source):
+        return Proof(unproved=reason)
     try:
-        original = keras_of("tf_keras").load_model(str(source.path), compile=False)
+        original = _original(order, keras_of("tf_keras"), folder)
     except MissingTensorFlowError:
         return Proof(unproved="tf-keras, for the comparison, is not installed")
     except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to compare with
         return Proof(unproved=f"tf-keras does not open it ({type(error).__name__})")
     return prove_against_model(original, model)
+
+
+def _original(order: Order, keras2: Keras, folder: Path) -> Any:
+    """Return the Keras 2 model, by its configuration and weights alone.
+
+    tf-keras would make a SavedModel's layers from functions in the file where it does not know the
+    class, and run those that fill its tables. A twin has no functions.
+    """
+    if order.source.kind is not SourceKind.SAVED_MODEL:
+        return keras2.load_model(str(order.source.path), compile=False)
+    name = entry_name(order.fingerprint.digest, keras2.generation, FORMAT_VERSION)
+    entry = CacheEntry(cache=CacheDir(root=folder), name=name)
+    convert(entry.path, order.source, order.fingerprint, keras2.generation, KERAS_SECTION)
+    request = RestoreRequest(
+        filepath=str(order.source.path), custom_objects={}, compile=False, safe_mode=True
+    )
+    return restore_keras_model(Twin.open(entry.path), keras2, request, entry)
 
 
 def _save(model: Any, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,15 +10,27 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.convert.keras_section import saved_config
+from fastload.convert.keras_section import saved_config, saved_metadata
 from fastload.convert.signature_specs import signature_specs
 from fastload.errors import MigrationError
 from fastload.keras2to3.difference import TOLERANCES, Difference, difference
-from fastload.keras2to3.tf_array_functions import Function, array_call, graph_call, serving_function
+from fastload.keras2to3.keras2_files import hdf5_config
+from fastload.keras2to3.reachable import unknown_operations
+from fastload.keras2to3.rules.untrusted import called_by_name
+from fastload.keras2to3.tf_array_functions import (
+    Function,
+    TooSlowError,
+    array_call,
+    graph_call,
+    serving_function,
+)
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.sample_inputs import probes
-from fastload.runtime.core.tensorflow import parse_object_graph, tensorflow
-from fastload.signature import DEFAULT_SIGNATURE, TensorSpec
+from fastload.runtime.core.tensorflow import parse_object_graph, parse_saved_model, tensorflow
+from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
+from fastload.source.detect import ModelSource, SourceKind
+from fastload.source.hdf5 import read_hdf5
+from fastload.source.keras_archive import read_keras_archive
 from fastload.source.saved_model_parts import read_saved_model
 
 #: The dtype whose tolerance is stated where a migration is refused.
@@ -59,10 +72,21 @@ def prove_against_function(path: Path, model: Any, keras: Keras) -> Proof:
     Raises:
         MigrationError: they differ by more than the tolerance; the message has the figure.
     """
-    graph = parse_object_graph(read_saved_model(path / "saved_model.pb").object_graph)
+    meta_graph = parse_saved_model((path / "saved_model.pb").read_bytes()).meta_graphs[0]
+    graph = meta_graph.object_graph_def
     signature = signature_specs(graph, saved_config(path, graph)).get(DEFAULT_SIGNATURE)
     if signature is None:
         return Proof(unproved="the SavedModel has no serving function")
+    if unknown := unknown_operations(meta_graph):
+        names = ", ".join(unknown[:3])
+        return Proof(unproved=f"the original is not run: it holds operations of {names}")
+    try:
+        return _against_function(path, signature, model, keras)
+    except TooSlowError as error:
+        return Proof(unproved=str(error))
+
+
+def _against_function(path: Path, signature: Signature, model: Any, keras: Keras) -> Proof:
     order = signature.order or tuple(sorted(signature.inputs))
     names = list(signature.outputs)
     if signature.structure is not None:
@@ -71,6 +95,27 @@ def prove_against_function(path: Path, model: Any, keras: Keras) -> Proof:
     with serving_function(path, DEFAULT_SIGNATURE, order, names) as reference:
         against = "the SavedModel's serving function"
         return _compared(against, reference, model, array_call(model, keras), specs)
+
+
+def reason_not_to_open(source: ModelSource) -> str | None:
+    """Return what tf-keras would call or read to open *source*; None if nothing.
+
+    Raises:
+        BypassError: the source is damaged or unsafe.
+    """
+    called = called_by_name(_configs(source))
+    return called and f"to open the original, tf-keras would use {called}, which only it names"
+
+
+def _configs(source: ModelSource) -> Any:
+    if source.kind is SourceKind.SAVED_MODEL:
+        parts = read_saved_model(source.path / "saved_model.pb")
+        return list(saved_metadata(source.path, parse_object_graph(parts.object_graph)).values())
+    if source.kind is SourceKind.KERAS_ARCHIVE:
+        with read_keras_archive(source.path) as archive:
+            return json.loads(archive.config)
+    with read_hdf5(source.path) as file:
+        return hdf5_config(file)
 
 
 def prove_against_model(original: Any, model: Any) -> Proof:
@@ -142,6 +187,8 @@ def _first_accepted(
     for values in probes(specs):
         try:
             results = reference(values)
+        except tensorflow().errors.DeadlineExceededError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, other inputs may be accepted
             reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
             continue

@@ -15,8 +15,15 @@ from fastload.runtime.requirements import MIGRATION
 
 _SERVING: Final = "serve"
 
+#: A run is ended after so many seconds: a file may hold a loop without an end.
+LONGEST_RUN_S: Final = 120
+
 #: Takes arrays in the order of the inputs; returns arrays in the order of the outputs.
 Function = Callable[[Sequence[Any]], list[Any]]
+
+
+class TooSlowError(Exception):
+    """A function did not end in time."""
 
 
 @contextmanager
@@ -33,10 +40,14 @@ def serving_function(
         signature: the name of the function.
         inputs: the names of its inputs, in the order of the arrays.
         outputs: the names of its outputs, in the order of the results.
+
+    Raises:
+        TooSlowError: a run of it did not end in time.
     """
     v1 = tensorflow().compat.v1
     graph = tensorflow().Graph()
-    session = v1.Session(graph=graph, config=v1.ConfigProto(device_count={"GPU": 0}))
+    config = v1.ConfigProto(device_count={"GPU": 0}, operation_timeout_in_ms=LONGEST_RUN_S * 1000)
+    session = v1.Session(graph=graph, config=config)
     try:
         with graph.as_default():  # no longer than this: other threads run eagerly
             meta_graph = _opened(session, path)
@@ -44,6 +55,8 @@ def serving_function(
         feeds = [definition.inputs[name].name for name in inputs]
         fetches = [definition.outputs[name].name for name in outputs]
         yield lambda values: list(session.run(fetches, dict(zip(feeds, values, strict=True))))
+    except tensorflow().errors.DeadlineExceededError as error:
+        raise TooSlowError(f"the original ran for more than {LONGEST_RUN_S} s") from error
     finally:
         session.close()
 
@@ -69,12 +82,17 @@ def graph_call(model: Any) -> Function:
     """Return *model*, on TensorFlow, as a function that runs in a graph, as `predict` does."""
     tf, structure = tensorflow(), _structure(model)
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    @tf.function  # type: ignore[untyped-decorator]
     def run(values: Any) -> Any:
         inputs = tf.nest.pack_sequence_as(structure, values) if structure is not None else values[0]
         return tf.nest.flatten(model(inputs, training=False))
 
-    return lambda values: [np.asarray(each) for each in run([tf.constant(v) for v in values])]
+    def call(values: Sequence[Any]) -> list[Any]:
+        tensors = [tf.constant(value) for value in values]
+        # Called by itself, it would have TensorFlow warn of functions that are traced again.
+        return [np.asarray(each) for each in run.get_concrete_function(tensors)(tensors)]
+
+    return call
 
 
 def _by_operations(model: Any, in_use: Keras) -> Function:

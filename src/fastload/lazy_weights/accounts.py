@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, Final
 
 from fastload.lazy_weights.budget import Budget
 from fastload.lazy_weights.lender import Lender, ReadAhead
 from fastload.lazy_weights.lending_plan import LazyWeight, Plan
-from fastload.lazy_weights.pages import Unwatchable
-from fastload.lazy_weights.places import Counts, NeedOrder, Place, Shelf, Wait
+from fastload.lazy_weights.pages import Piece
+from fastload.lazy_weights.places import NeedOrder, Place, Shelf, Wait
 
 _MIB: Final = 2**20
 #: Rows of a table; of a model with more layers it has the largest.
@@ -87,7 +87,7 @@ class Residency:
 def residency_of(lender: Lender) -> Residency:
     """Return what the weights of *lender* take in memory now."""
     with lender.budget.changed:
-        counts, layers = lender.shelf.counts, _layers(lender)
+        layers = _layers(lender)
         return Residency(
             is_lazy=True,
             budget_bytes=lender.budget.limit,
@@ -96,7 +96,7 @@ def residency_of(lender: Lender) -> Residency:
             kept_bytes=sum(layer.owned_bytes for layer in layers),
             resident_bytes=sum(layer.resident_bytes for layer in layers),
             layers=layers,
-            **_events(counts),
+            **asdict(lender.shelf.counts),
         )
 
 
@@ -117,11 +117,6 @@ def residency_of_whole(plan: Plan, limit: int) -> Residency:
         resident_bytes=total,
         layers=layers,
     )
-
-
-def _events(counts: Counts) -> dict[str, int]:
-    names = ("loans", "hits", "stalls", "reads", "bytes_read", "evictions")
-    return {name: getattr(counts, name) for name in names}
 
 
 def _layers(lender: Lender) -> tuple[LayerResidency, ...]:
@@ -239,18 +234,16 @@ class _NoPages:
     """Stands for a file; its pieces are empty."""
 
     def piece(self, _: LazyWeight) -> _NoPiece:
-        """Return a piece."""
         return _NoPiece()
 
     def advise(self, _: LazyWeight) -> None:
-        """Do nothing."""
+        pass
 
     def content(self, _: LazyWeight) -> bytes:
-        """Return nothing."""
         return b""
 
 
-class _NoPiece(Unwatchable):
+class _NoPiece(Piece):
     is_ready = True
 
     def read(self) -> None:

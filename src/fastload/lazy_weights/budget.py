@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from fastload import unfinished
 from fastload.errors import MemoryBudgetError
 from fastload.lazy_weights.pages import Piece
 from fastload.lazy_weights.places import Place, Shelf, Wait
@@ -42,7 +43,7 @@ class Budget:
         self.used = 0
         self.high_water = 0
         #: Notified when a weight was returned or read; its lock guards everything here.
-        self.changed = threading.Condition(threading.RLock())
+        self.changed = threading.Condition(unfinished.lock())
         self._here: set[Place] = set()
         self._borrowers: Counter[int] = Counter()
         self._suspended: list[Place] = []
@@ -114,7 +115,7 @@ class Budget:
             OSError: the file cannot be read.
         """
         with self.changed:
-            if place.piece is not None:
+            if place.piece is not None or place.is_forgotten:  # its model may be gone by now
                 return True
             after, nbytes = self._needed_after(place), place.weight.nbytes
             if self._suspended or not self._make_room(nbytes, after):
@@ -179,7 +180,7 @@ class Budget:
     def _suspend_all(self) -> None:
         """Take away the room of all lent weights, none of which is in use."""
         for place in [each for each in self._here if each.loans and not each.is_suspended]:
-            self._leave(place)
+            self.used -= place.weight.nbytes
             place.is_suspended = True
             self._suspended.append(place)
 
@@ -189,7 +190,7 @@ class Budget:
             if self._make_room(place.weight.nbytes):
                 self._suspended.remove(place)
                 place.is_suspended = False
-                self._take(place)
+                self._use(place.weight.nbytes)
 
     def _get_ready(self, place: Place, piece: Piece, *, is_new: bool) -> None:
         """Read the weight, or wait for the thread that does; it is lent to this thread."""
@@ -239,7 +240,7 @@ class Budget:
         else:
             self._suspended.remove(place)
             place.is_suspended = False
-        self._take(place)
+        self._use(place.weight.nbytes)
         return is_new
 
     def _make_room(self, nbytes: int, after: tuple[bool, int] = (False, -1)) -> bool:
@@ -272,20 +273,10 @@ class Budget:
         if place.is_suspended:
             self._suspended.remove(place)
         else:
-            self._leave(place)
+            self.used -= place.weight.nbytes
         self._here.discard(place)
         place.piece, place.is_held, place.is_suspended = None, False, False
         piece.close()
-
-    def _take(self, place: Place) -> None:
-        counts = place.shelf.counts
-        counts.resident += place.weight.nbytes
-        counts.high_water = max(counts.high_water, counts.resident)
-        self._use(place.weight.nbytes)
-
-    def _leave(self, place: Place) -> None:
-        place.shelf.counts.resident -= place.weight.nbytes
-        self.used -= place.weight.nbytes
 
     def _use(self, nbytes: int) -> None:
         self.used += nbytes
@@ -410,7 +401,7 @@ def _is_touched(place: Place) -> bool:
     return place.piece is not None and place.piece.is_touched()
 
 
-_lock = threading.Lock()
+_lock = unfinished.lock()
 _shared: Budget | None = None
 
 

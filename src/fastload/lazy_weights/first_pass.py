@@ -7,11 +7,11 @@ terminal, but neither a hidden cursor nor a stream that is redirected.
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from fastload import unfinished
 from fastload.lazy_weights.budget import Budget
 from fastload.lazy_weights.lender import Lender
 from fastload.lazy_weights.lending_plan import LazyWeight, Plan
@@ -58,7 +58,7 @@ class FirstPass:
         self._first = self._latest = ""
         self._now, self._due_s = now, 0.0
         self._bar: Progress | None = None
-        self._lock = threading.Lock()
+        self._lock = unfinished.lock()
 
     def goes_on(self, name: str) -> bool:
         """Note that a weight was lent, show it if that is due, and say whether the pass goes on.

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fastload import unfinished
 from fastload.lazy_weights.budget import Budget
 from fastload.lazy_weights.lending_plan import LazyWeight, Plan
 from fastload.lazy_weights.pages import Pages
@@ -140,7 +141,7 @@ class ReadAhead:
         self._budget = weakref.ref(budget)
         self._window = min(_WINDOW_BYTES, budget.limit // _BUDGET_PARTS)
         self._wakes: SimpleQueue[bool] = SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = unfinished.lock()
         self._thread: threading.Thread | None = None
         weakref.finalize(budget, self._wakes.put, False).atexit = False
 

@@ -105,7 +105,7 @@ def plan_of(refs: Iterable[WeightRef]) -> Plan:
         refs: the weights of the twin in its order, which is that of the model's layers. Those of no
             layer are left out.
     """
-    return _divided(ref for ref in refs if ref.name.startswith(_ROOTS))
+    return plan_of_functions(ref for ref in refs if ref.name.startswith(_ROOTS))
 
 
 def plan_of_functions(refs: Iterable[WeightRef]) -> Plan:
@@ -114,10 +114,6 @@ def plan_of_functions(refs: Iterable[WeightRef]) -> Plan:
     Args:
         refs: the weights of the twin.
     """
-    return _divided(refs)
-
-
-def _divided(refs: Iterable[WeightRef]) -> Plan:
     weights = [LazyWeight(ref=ref, layer=layer_of(ref.name)) for ref in refs if _is_needed(ref)]
     return Plan(
         lent=tuple(weight for weight in weights if _can_be_lent(weight.ref)),

@@ -14,7 +14,6 @@ import functools
 import mmap
 import os
 import sys
-import threading
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from fastload import unfinished
 from fastload.lazy_weights.lending_plan import LazyWeight
 
 #: One entry of 64 bits per page; see Documentation/admin-guide/mm/pagemap.rst in the kernel's
@@ -66,12 +66,15 @@ def _entries(address: int, nbytes: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
 _MADV_POPULATE_READ: Final = 22
 
 
-class Piece(Protocol):
-    """Memory for the bytes of one weight."""
+class Piece:
+    """Memory for the bytes of one weight; of most kinds the system does not report the pages."""
+
+    __slots__ = ()
 
     @property
     def is_ready(self) -> bool:
         """Whether the bytes are there."""
+        raise NotImplementedError
 
     def read(self) -> None:
         """Read all of it; may take as long as the disk does.
@@ -79,25 +82,31 @@ class Piece(Protocol):
         Raises:
             OSError: the file cannot be read.
         """
+        raise NotImplementedError
 
     def owner(self) -> Any:
         """Return a new object with the buffer interface; the bytes are in use while it lives."""
+        raise NotImplementedError
 
     @property
     def can_be_watched(self) -> bool:
         """Whether its pages can be dropped while it is lent, and watched afterwards."""
+        return False
 
     def drop_pages(self) -> None:
         """Drop its pages while it is lent; they are read again when they are touched."""
+        raise NotImplementedError
 
     def is_touched(self) -> bool:
-        """Say whether any page of it is in memory."""
+        """Say whether any page of it is in memory: if that is not known, it may be in use."""
+        return True
 
     def was_written(self) -> bool:
-        """Say whether it was written, so that it differs from the file."""
+        """Say whether it was written, so that it differs from the file, as far as that is known."""
+        return False
 
     def close(self) -> None:
-        """Free its memory; no owner is in use any more."""
+        """Free its memory, if its last reference does not; no owner is in use any more."""
 
 
 class Pages(Protocol):
@@ -133,14 +142,13 @@ class _OpenFile:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)
-        self._lock = threading.Lock()
+        self._lock = unfinished.lock()
         weakref.finalize(self, self._file.close).atexit = False
 
     def head(self, nbytes: int) -> bytes:
         """Return the first bytes of the file."""
-        with self._lock:
-            self._file.seek(0)
-            return self._file.read(nbytes)
+        head = memoryview(bytearray(nbytes))
+        return bytes(head[: self._read(head, 0)])
 
     def advise(self, weight: LazyWeight) -> None:
         """Have the system read *weight* from disk soon, into the page cache."""
@@ -156,13 +164,20 @@ class _OpenFile:
 
     def read_into(self, memory: memoryview, weight: LazyWeight) -> None:
         """Read the bytes of *weight* into *memory*."""
+        offset = weight.ref.offset
+        while memory:
+            count = self._read(memory, offset)
+            if not count:
+                raise OSError(f"the file ended within {weight.name!r}")
+            memory, offset = memory[count:], offset + count
+
+    def _read(self, memory: memoryview, offset: int) -> int:
+        """Read into *memory* what is at *offset*; return how many bytes that is."""
+        if hasattr(os, "preadv"):  # a process that was forked shares the place in the file
+            return os.preadv(self._file.fileno(), [memory], offset)
         with self._lock:
-            self._file.seek(weight.ref.offset)
-            while memory:
-                count = self._file.readinto(memory)
-                if not count:
-                    raise OSError(f"the file ended within {weight.name!r}")
-                memory = memory[count:]
+            self._file.seek(offset)
+            return self._file.readinto(memory)
 
 
 class MappedPages(_OpenFile):
@@ -182,7 +197,7 @@ class MappedPages(_OpenFile):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Mapping:
+class _Mapping(Piece):
     address: int
     nbytes: int
     is_ready: bool = True
@@ -221,31 +236,8 @@ class ReadPages(_OpenFile):
         return _Buffer(file=self, weight=weight, memory=mmap.mmap(-1, weight.nbytes))
 
 
-class Unwatchable:
-    """Memory whose pages the system does not report."""
-
-    __slots__ = ()
-
-    @property
-    def can_be_watched(self) -> bool:
-        """Whether its pages can be dropped while it is lent: no."""
-        return False
-
-    def drop_pages(self) -> None:
-        """Not possible."""
-        raise NotImplementedError
-
-    def is_touched(self) -> bool:
-        """Return True: it may be in use."""
-        return True
-
-    def was_written(self) -> bool:
-        """Return False: a write would go unnoticed."""
-        return False
-
-
 @dataclass(slots=True, kw_only=True)
-class _Buffer(Unwatchable):
+class _Buffer(Piece):
     file: ReadPages
     weight: LazyWeight
     memory: mmap.mmap
@@ -259,9 +251,6 @@ class _Buffer(Unwatchable):
 
     def owner(self) -> Any:
         return (ctypes.c_ubyte * len(self.memory)).from_buffer(self.memory)
-
-    def close(self) -> None:
-        return None  # freed with its last reference
 
 
 @functools.cache

@@ -101,8 +101,6 @@ class Counts:
         reads: how often a weight was read into memory.
         bytes_read: their bytes.
         evictions: how often one was dropped to make room.
-        resident: bytes in memory now.
-        high_water: the most that they ever were.
     """
 
     loans: int = 0
@@ -111,8 +109,6 @@ class Counts:
     reads: int = 0
     bytes_read: int = 0
     evictions: int = 0
-    resident: int = 0
-    high_water: int = 0
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

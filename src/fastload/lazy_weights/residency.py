@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,14 +62,12 @@ class Terms:
             device: the device that weights are lent on.
             progress: show the first round over them.
         """
-        if memory_budget is not None:
-            return cls(limit=memory_budget, device=device, progress=progress)
-        shared = shared_budget()
-        if shared is not None:
-            return cls(limit=shared.limit, shared=shared, device=device, progress=progress)
-        left = available_bytes()
-        limit = 2**63 if left is None else int(left * (1 - _LEFT_FOR_ACTIVATIONS))
-        return cls(limit=limit, device=device, progress=progress)
+        shared = shared_budget() if memory_budget is None else None
+        limit = memory_budget if shared is None else shared.limit
+        if limit is None:
+            left = available_bytes()
+            limit = 2**63 if left is None else int(left * (1 - _LEFT_FOR_ACTIVATIONS))
+        return cls(limit=limit, shared=shared, device=device, progress=progress)
 
 
 def require_budget(twin: Twin, terms: Terms) -> None:
@@ -189,7 +189,8 @@ def _pages(twin: Twin, *, mapped: bool) -> Pages:
         pages = pages_of(twin.path, mapped=mapped)
         head = pages.head(USER_BLOCK_BYTES)
     if head != twin.header.to_bytes():
-        raise RestoreError(twin.path, "it was replaced while it was restored")
+        passing = OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        raise RestoreError(twin.path, "it was replaced while it was restored") from passing
     return pages
 
 

@@ -21,7 +21,6 @@ them.
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 import threading
@@ -33,6 +32,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Final
 
+from fastload import unfinished
 from fastload.errors import MemoryBudgetError
 from fastload.lazy_weights.places import Wait
 from fastload.runtime.core.tensorflow import tensorflow
@@ -115,23 +115,13 @@ def delivered(read: Read, inputs: Sequence[Any], dtype: Any, shape: Any) -> Any:
     """
 
     def ask(*_: Any) -> Any:
-        return _deliveries().request(read, dtype)
+        return _deliveries.request(read, dtype)
 
     tf = tensorflow()
     with tf.device(_HOST):
         reference = tf.py_function(ask, inputs, tf.resource)
-        (values,) = _operations().queue_dequeue_v2(reference, [dtype])
+        (values,) = LAZY.part("gen_data_flow_ops").queue_dequeue_v2(reference, [dtype])
         return tf.ensure_shape(values, shape)
-
-
-@functools.cache
-def _operations() -> Any:
-    return LAZY.part("gen_data_flow_ops")
-
-
-@functools.cache
-def _deliveries() -> _Deliveries:
-    return _Deliveries()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -165,7 +155,7 @@ class _Deliveries:
     """Requests and deliveries of tensors, in the order of the requests."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = unfinished.lock()
         self._waiting: SimpleQueue[_Request] = SimpleQueue()
         self._undelivered = 0
         #: Keeps the queues alive: TensorFlow deletes a queue with its Python object.
@@ -186,7 +176,8 @@ class _Deliveries:
         except MemoryBudgetError:
             pass
         except BaseException:
-            self._forget()
+            with self._lock:
+                self._undelivered -= 1
             raise
         self._start()
         self._waiting.put(request)
@@ -228,10 +219,6 @@ class _Deliveries:
             self._undelivered -= 1
             self._delivered.append(request)
 
-    def _forget(self) -> None:
-        with self._lock:
-            self._undelivered -= 1
-
     def _drop_stale(self) -> bool:
         """Drop deliveries to calls that failed; say whether there were any."""
         with self._lock:
@@ -246,6 +233,9 @@ class _Deliveries:
                 name = "fastload deliveries"
                 self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
                 self._thread.start()
+
+
+_deliveries: Final = _Deliveries()
 
 
 def _wrong_shape(dtype: Any) -> Any:

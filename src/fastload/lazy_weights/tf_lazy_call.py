@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fastload.lazy_weights.lender import Lender
@@ -14,7 +12,7 @@ from fastload.lazy_weights.tf_graph_reads import delivered, took_turn, turn_in
 from fastload.lazy_weights.tf_lent_tensors import lent_tensor
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.tensorflow import tensorflow
-from fastload.runtime.functions.flat_function import FlatFunction, registered
+from fastload.runtime.functions.flat_function import FlatFunction, parsed, registered
 from fastload.runtime.functions.inlining import shape_of_argument
 from fastload.runtime.requirements import LAZY
 
@@ -50,14 +48,17 @@ class LazyFlatCall:
 
 def _traced(function: FlatFunction, weights: Sequence[Any], lender: weakref.ref[Lender]) -> Any:
     tf = tensorflow()
-    definition = _parsed(function.definitions[-1])
+    definition = parsed(function.definitions[-1])
     _remove_waits(definition, len(function.arguments))
     specs = [
         tf.TensorSpec(tf.TensorShape(shape_of_argument(definition, index)), argument.type)
         for index, argument in enumerate(definition.signature.input_arg)
     ]
+    graph, names = LAZY.part("function_def_to_graph").function_def_to_graph_def(definition)
+    graph.library.function.extend(map(parsed, function.definitions[:-1]))
+    arguments = [each.name for each in definition.signature.input_arg]
+    results = [names[definition.ret[each.name]] for each in definition.signature.output_arg]
     count = len(function.arguments)
-    nodes = _nodes_of(function, definition)
 
     def run(*inputs: Any) -> Any:
         values = list(weights)
@@ -65,7 +66,10 @@ def _traced(function: FlatFunction, weights: Sequence[Any], lender: weakref.ref[
             if values[index] is None:
                 spec = specs[count + index]
                 values[index] = _requested(lender, str(function.captures[index]), spec)
-        return _imported(nodes, [*inputs, *values])
+        around = tf.compat.v1.get_default_graph()
+        given = dict(zip(arguments, map(around.capture, [*inputs, *values]), strict=True))
+        # Not called: a call would wait for all arguments at once.
+        return tf.import_graph_def(graph, given, results, name="")
 
     traced = tf.function(run, input_signature=specs[:count], autograph=False)
     return traced.get_concrete_function()
@@ -87,54 +91,6 @@ def _requested(lender: weakref.ref[Lender], name: str, spec: Any) -> Any:
         values = delivered(read, turn.data, spec.dtype, spec.shape)
     took_turn(graph, values.op)
     return values
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Nodes:
-    """A function as a graph.
-
-    Attributes:
-        graph: a `GraphDef`; the function's arguments are nodes of it.
-        arguments: the names of these nodes.
-        results: the names of its result tensors.
-    """
-
-    graph: Any
-    arguments: list[str]
-    results: list[str]
-
-
-def _nodes_of(function: FlatFunction, definition: Any) -> _Nodes:
-    signature = definition.signature
-    graph, names = _conversion().function_def_to_graph_def(definition)
-    graph.library.function.extend(map(_parsed, function.definitions[:-1]))
-    return _Nodes(
-        graph=graph,
-        arguments=[each.name for each in signature.input_arg],
-        results=[names[definition.ret[each.name]] for each in signature.output_arg],
-    )
-
-
-def _imported(nodes: _Nodes, values: Sequence[Any]) -> Any:
-    """Import *nodes* into the current graph; return their results.
-
-    A call of the function would wait for all arguments at once.
-    """
-    tf = tensorflow()
-    around = tf.compat.v1.get_default_graph()
-    inputs = dict(zip(nodes.arguments, map(around.capture, values), strict=True))
-    return tf.import_graph_def(nodes.graph, inputs, nodes.results, name="")
-
-
-@functools.cache
-def _conversion() -> Any:
-    return LAZY.part("function_def_to_graph")
-
-
-def _parsed(content: bytes) -> Any:
-    from tensorflow.core.framework import function_pb2
-
-    return function_pb2.FunctionDef.FromString(content)
 
 
 def _remove_waits(definition: Any, count: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from fastload.lazy_weights.lender import Lender
 from fastload.lazy_weights.lending_plan import SMALL_BYTES
 from fastload.lazy_weights.pages import was_written
-from fastload.lazy_weights.tf_lazy_variables import is_plain, make_lazy, own_memory
+from fastload.lazy_weights.tf_lazy_variables import fill, is_plain, make_lazy
 from fastload.runtime.core.zero_copy import address_of, has_dlpack
 from fastload.twin.reader import Twin
 
@@ -48,7 +48,7 @@ def lend_weights(variables: Mapping[str, Any], lender: Lender, near: Lender | No
     """Make variables lazy, and copy kept weights to memory of their own."""
     for weight in lender.plan.kept:
         if weight.name in variables:
-            own_memory(variables[weight.name], lender.content(weight))
+            fill(variables[weight.name].handle, lender.content(weight))
     for weight in lender.plan.lent:
         if weight.name in variables:
             make_lazy(variables[weight.name], lender, weight.name, near)

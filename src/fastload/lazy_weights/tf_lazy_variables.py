@@ -20,15 +20,15 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType, ModuleType
-from typing import Any, Final
+from types import FrameType
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from fastload import unfinished
 from fastload.errors import FastloadError, UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.lazy_weights.lender import Lender
 from fastload.lazy_weights.lending_plan import LazyWeight
@@ -60,16 +60,10 @@ class _Loan:
     near: Lender | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parts:
-    """The modules of TensorFlow that are used here.
+class _Parts(NamedTuple):
+    """TensorFlow's resource variables, and what records operations for gradients."""
 
-    Attributes:
-        variables: resource variables.
-        tape: records operations for gradients.
-    """
-
-    variables: ModuleType
+    variables: Any
     tape: Any
 
 
@@ -77,7 +71,7 @@ class _Parts:
 def _parts() -> _Parts:
     variables, tape = LAZY.part("variables"), LAZY.part("record")
     tensorflow().RegisterGradient(_GRADIENT)(_gradient_of_read)
-    return _Parts(variables=variables, tape=tape)
+    return _Parts(variables, tape)
 
 
 def _gradient_of_read(operation: Any, gradient: Any) -> list[Any]:
@@ -113,7 +107,7 @@ def make_ordinary(variable: Any) -> None:
         if loan is None:  # another thread was faster
             return
         array = loan.lender.own(loan.name)
-        _fill(loan.handle, array)
+        fill(loan.handle, array)
         # In this order: another thread may be inside any method of the lazy variable.
         vars(variable)["_handle"] = loan.handle
         variable.__class__ = type(variable).__bases__[1]
@@ -123,12 +117,8 @@ def make_ordinary(variable: Any) -> None:
                 lender.forget(loan.name)
 
 
-def own_memory(variable: Any, array: np.ndarray[Any, Any]) -> None:
-    """Assign a copy of *array* to *variable*, in TensorFlow's memory."""
-    _fill(variable.handle, array)
-
-
-def _fill(handle: Any, array: np.ndarray[Any, Any]) -> None:
+def fill(handle: Any, array: np.ndarray[Any, Any]) -> None:
+    """Assign a copy of *array*, in TensorFlow's memory, to the variable of *handle*."""
     operations = _parts().variables.gen_resource_variable_ops
     with tensorflow().init_scope():
         operations.assign_variable_op(handle, tensorflow().constant(array))
@@ -140,17 +130,12 @@ def _true_handle(variable: Any) -> Any:
     return vars(variable)["_handle"] if loan is None else loan.handle
 
 
-def is_lazy(variable: Any) -> bool:
-    """Say whether *variable* is lazy."""
-    return _LOAN in vars(variable)
-
-
 def is_plain(variable: Any) -> bool:
     """Say whether *variable* is nothing but a handle, so that it can become lazy."""
     return type(variable).__name__ in {"ResourceVariable", "UninitializedVariable"}
 
 
-_lock: Final = threading.RLock()
+_lock: Final = unfinished.lock()
 #: Functions of TensorFlow that use a handle as an identity, and neither read nor write.
 _WATCHERS: Final = frozenset(
     {"variable_accessed", "watch_variable", "watch", "_handle_or_self"}  # gradients

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastload.lazy_weights.lender import Lender, array_over, as_array
 from fastload.lazy_weights.lending_plan import LazyWeight
-from fastload.lazy_weights.pages import Pages, Unwatchable
+from fastload.lazy_weights.pages import Pages, Piece
 from fastload.lazy_weights.places import Wait
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.tensorflow import tensorflow
@@ -41,7 +41,7 @@ class DevicePages:
 
 
 @dataclass(slots=True, kw_only=True)
-class DeviceCopy(Unwatchable):
+class DeviceCopy(Piece):
     """A weight on a device.
 
     Attributes:

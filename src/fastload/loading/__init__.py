@@ -3,7 +3,8 @@
 - `request`: what the caller asked (values only)
 - `plan`, `plan_keras`: which source, Keras and twin; decided by looking, nothing is done
 - `store`, `build`: the twin of a plan, opened or built
-- `restore`, `restore_model`, `restore_predictor`: from the open twin to what was asked for
+- `restore`, `restore_model`, `restore_predictor`: from the open twin to what was asked for;
+  `failures` remembers what cannot be made of it by these versions
 - `stock`: the stock loaders
 - `answer`: the stages in order, the one fallback, and the report of a load
 

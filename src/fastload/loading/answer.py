@@ -7,6 +7,7 @@ report (`_account`).
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import replace
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from fastload.errors import (
     RestoreError,
     UnresolvedObjectError,
     UnsupportedSourceError,
+    is_passing,
 )
 from fastload.imports.collector import settle
 from fastload.loading.plan import decide
@@ -31,6 +33,7 @@ from fastload.loading.store import Opened, open_plan
 from fastload.report import LoadReport, Outcome, PhaseClock, record
 from fastload.switch import loading
 from fastload.twin.reader import Twin
+from fastload.unfinished import undone_if_interrupted
 
 _logger: Final = logging.getLogger("fastload")
 _warned: Final[set[tuple[str, str]]] = set()
@@ -47,7 +50,7 @@ def answer(request: Request, clock: PhaseClock) -> Any:
         FastloadError: why the twin cannot serve it, where the stock loader must not.
         Exception: whatever the stock loader raises.
     """
-    with loading():
+    with undone_if_interrupted(), loading():
         loaded = _from_twin_or_reason(request, clock)
         if isinstance(loaded, FastloadError):
             reason = loaded
@@ -90,6 +93,7 @@ def _from_twin_or_reason(request: Request, clock: PhaseClock) -> Loaded | Fastlo
 
     It is returned, not handled here: what the stock loader raises would seem to follow from it.
     """
+    outer = sys.exc_info()[1]
     try:
         return load_from_twin(request, clock)
     except (CacheError, BypassError) as error:
@@ -97,6 +101,7 @@ def _from_twin_or_reason(request: Request, clock: PhaseClock) -> Loaded | Fastlo
             return error
         # That Keras refuses the twin of a file says that it would refuse the file.
         is_refused = isinstance(error, (RestoreError, UnsupportedSourceError))
+        is_refused = is_refused and not is_passing(error, outer)
         migrated = _migrated(request, clock, error) if is_refused else None
         if migrated is None:
             raise
@@ -115,11 +120,13 @@ def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> A
     # Imported here, as below: a hit does without.
     from fastload.loading.stock import load_stock
 
+    outer = sys.exc_info()[1]
     try:
         with clock.phase("stock"):
             return load_stock(request)
     except Exception as stock_error:
-        migrated = _migrated(request, clock, stock_error)
+        is_refused = not is_passing(stock_error, outer)
+        migrated = _migrated(request, clock, stock_error) if is_refused else None
         if migrated is not None:
             return migrated
         account_bypass(request, clock, reason)
@@ -157,10 +164,12 @@ def _add_note(error: Exception, reason: FastloadError) -> None:
 def _warn(request: Request, reason: FastloadError) -> None:
     """Log a fault of the cache as a warning, once; the report has every other reason.
 
-    Where the stock loader fails as well, the file is at fault, and its error says all.
+    Where the stock loader fails as well, the file is at fault, and its error says all. A failure
+    that is known from an earlier load was told then.
     """
     key = (str(request.filepath), reason.code)
-    if isinstance(reason, CacheError) and key not in _warned:
+    is_known = isinstance(reason, RestoreError) and reason.is_known
+    if isinstance(reason, CacheError) and not is_known and key not in _warned:
         _logger.warning("%s is loaded by the stock loader: %s", request.filepath, reason)
         _warned.add(key)
 

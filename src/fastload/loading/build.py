@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +13,22 @@ from fastload import registry
 from fastload.cache.eviction import evict
 from fastload.cache.locking import entry_lock
 from fastload.cache.memo import remember
-from fastload.cache.publish import replacing
+from fastload.cache.publish import is_there, replacing
 from fastload.convert.convert import convert
 from fastload.errors import (
+    BypassError,
     FastloadError,
     UnconvertibleModelError,
     UnsafeSourceError,
     UnsupportedSourceError,
+    is_passing,
 )
 from fastload.loading.plan import Identity, Plan
 from fastload.report import Outcome
 from fastload.runtime.core.keras import Keras, is_known
+from fastload.runtime.restore_keras import require_loader
 from fastload.source.detect import detect
+from fastload.source.fingerprint import fingerprint
 
 _logger: Final = logging.getLogger("fastload")
 
@@ -36,12 +41,15 @@ def build(plan: Plan) -> Outcome:
 
     Raises:
         CacheError: the cache cannot be written, or the lock was not free in time.
-        BypassError: the source cannot be converted or migrated; that is remembered.
+        BypassError: the source cannot be converted or migrated, and what follows from its bytes is
+            remembered; or this Keras could not be run over the twin.
     """
     entry, settings = plan.identity.entry, plan.request.settings
+    if isinstance(plan.keras, Keras):
+        require_loader(plan.keras, plan.identity.source.kind)
     entry.cache.ensure()
     with entry_lock(entry, settings.lock_timeout_s):
-        if entry.path.exists():
+        if is_there(entry.path):
             return Outcome.HIT
         _write(plan)
     evict(entry.cache, settings.cache_max_size_bytes, keep={entry.name})
@@ -52,21 +60,21 @@ def _write(plan: Plan) -> None:
     """Write the twin beside its place, then move it there; remember what cannot be converted."""
     identity = plan.identity
     needed = sum(file.size for file in identity.source.files)
+    outer = sys.exc_info()[1]
     try:
         with replacing(identity.entry.path, needed_bytes=needed) as partial:
             _migrate(plan, partial) if identity.is_migrated else _convert(identity, partial)
             _require_unchanged(identity)
     except (UnconvertibleModelError, UnsafeSourceError) as error:
-        remember(
-            identity.entry.cache,
-            identity.source.path,
-            identity.content,
-            converter=identity.converter,
-            refusal=(error.code, error.explanation()),
-        )
+        if not is_passing(error, outer):
+            _require_unchanged(identity)
+            _remember(identity, error)
         raise
     except FastloadError:
         raise
+    except (OSError, MemoryError, RecursionError) as error:  # the next load may be spared it
+        reason = f"{str(identity.source.path)!r} cannot be converted now: {error}"
+        raise UnsupportedSourceError(reason) from error
     except Exception as error:  # a model that nobody foresaw must not fail where stock loads it
         _logger.warning(
             "%s could not be converted; please report this", identity.source.path, exc_info=True
@@ -74,6 +82,16 @@ def _write(plan: Plan) -> None:
         raise UnconvertibleModelError(
             f"the conversion failed: {type(error).__name__}: {error}"
         ) from error
+
+
+def _remember(identity: Identity, error: BypassError) -> None:
+    remember(
+        identity.entry.cache,
+        identity.source.path,
+        identity.content,
+        converter=identity.converter,
+        refusal=(error.code, error.explanation()),
+    )
 
 
 def _convert(identity: Identity, path: Path) -> None:
@@ -110,7 +128,13 @@ class _Objects:
 
 
 def _require_unchanged(identity: Identity) -> None:
-    """Check that what was converted is what was hashed."""
-    path = identity.source.path
-    if detect(path).files != identity.source.files:
-        raise UnsupportedSourceError(f"{str(path)!r} was written to while it was converted")
+    """Check that what was converted is what was hashed.
+
+    Files that changed just before may have changed since without a trace, and are hashed again.
+    """
+    source, content = detect(identity.source.path), identity.content
+    is_same = source.files == identity.source.files and (
+        content.settled or fingerprint(source).digest == content.digest
+    )
+    if not is_same:
+        raise UnsupportedSourceError(f"{str(source.path)!r} was written to while it was converted")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import fastload
@@ -18,6 +18,7 @@ from fastload.errors import (
     UnsupportedSourceError,
 )
 from fastload.imports.collector import paused_collector
+from fastload.lean_dataclass import dataclass
 from fastload.loading.request import ObjectsRequest, PredictorRequest, Request, require_served
 from fastload.report import PhaseClock
 from fastload.runtime.core.eager import require_plain_tensorflow
@@ -66,9 +67,14 @@ class Identity:
         """Whether the twin is one of a Keras 3 model that was made of a Keras 2 one."""
         return self.section == MIGRATED_SECTION
 
-    def migrated(self) -> Identity:
-        """Return the identity of the Keras 3 model that is made of this Keras 2 source."""
-        name = entry_name(self.content.digest, MIGRATED, FORMAT_VERSION)
+    def migrated(self, *, ports: int | None = None) -> Identity:
+        """Return the identity of the Keras 3 model that is made of this Keras 2 source.
+
+        Args:
+            ports: what stands for its custom classes, where they are others than at first.
+        """
+        generation = MIGRATED if ports is None else f"{MIGRATED}-{ports:08x}"
+        name = entry_name(self.content.digest, generation, FORMAT_VERSION)
         return replace(self, section=MIGRATED_SECTION, entry=replace(self.entry, name=name))
 
 
@@ -81,11 +87,13 @@ class Plan:
         identity: which model, and which twin of it.
         keras: the Keras that makes the model; what it is expected to be, while nothing imported it;
             None where no model is made.
+        modules_before: which modules were imported when Keras was not; None if it was.
     """
 
     request: Request
     identity: Identity
     keras: Keras | ExpectedKeras | None = None
+    modules_before: frozenset[str] | None = None
 
     @property
     def custom_objects(self) -> Mapping[str, Any]:
@@ -134,15 +142,15 @@ def identify(
     """
     converter = _converter(generation, section)
     memo = recall(cache, source.path, source.files, converter=converter)
-    if memo is not None and memo.refusal is not None:
-        raise refusal(*memo.refusal)
-    if memo is None:
+    if memo is not None and memo.is_current:
+        content = Fingerprint(digest=memo.digest, files=source.files, settled=True)
+    else:
         from fastload.source.fingerprint import fingerprint  # a hit does without
 
         content = fingerprint(source)
         remember(cache, source.path, content, converter=converter)
-    else:
-        content = Fingerprint(digest=memo.digest, files=source.files, settled=True)
+    if memo is not None and memo.refusal is not None and memo.digest == content.digest:
+        raise refusal(*memo.refusal)
     entry = CacheEntry(cache=cache, name=entry_name(content.digest, generation, FORMAT_VERSION))
     return Identity(
         source=source, content=content, generation=generation, section=section, entry=entry

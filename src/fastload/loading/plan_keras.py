@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import KERAS3
+from fastload.cache.publish import cache_faults, is_there
 from fastload.errors import MigrationError
 from fastload.loading.plan import Identity, Plan, identify, migration_record
 from fastload.loading.request import ObjectsRequest, PredictorRequest, Request
@@ -32,6 +33,7 @@ def plan_with_keras(request: Request, source: ModelSource, clock: PhaseClock) ->
         BypassError: it is the stock loader's; the message says why.
         MissingTensorFlowError: the Keras asked for is not installed.
     """
+    before = _modules_before() if isinstance(request, PredictorRequest) else None
     with clock.phase("import"):
         keras = keras_of(request.keras)
         if isinstance(request, PredictorRequest):
@@ -41,7 +43,14 @@ def plan_with_keras(request: Request, source: ModelSource, clock: PhaseClock) ->
             require_parameter(keras, "safe_mode")
     with clock.phase("identify"):
         identity = identity_for_keras(request, source, keras.generation)
-    return Plan(request=request, identity=identity, keras=keras)
+    return Plan(request=request, identity=identity, keras=keras, modules_before=before)
+
+
+def _modules_before() -> frozenset[str] | None:
+    # Imported here: models do without.
+    from fastload.runtime.core.installed_code import modules_before
+
+    return modules_before()
 
 
 def plan_without_keras(request: Request, source: ModelSource, clock: PhaseClock) -> Plan | None:
@@ -54,7 +63,7 @@ def plan_without_keras(request: Request, source: ModelSource, clock: PhaseClock)
         return None
     with clock.phase("identify"):
         identity = identify(CacheDir.locate(request.settings), source, expected.name)
-    if not identity.entry.path.exists():
+    if not is_there(identity.entry.path):
         return None
     return Plan(request=request, identity=identity, keras=expected)
 
@@ -70,7 +79,7 @@ def plan_after_refusal(request: Request, refusal: Exception) -> Plan | None:
         CacheError, BypassError: the file cannot be read.
         MissingTensorFlowError: the Keras asked for is not installed.
     """
-    if isinstance(request, ObjectsRequest) or isinstance(refusal, (MemoryError, MigrationError)):
+    if isinstance(request, ObjectsRequest) or isinstance(refusal, MigrationError):
         return None
     keras = keras_of(request.keras)
     if not _may_migrate(request, keras.generation):
@@ -95,7 +104,8 @@ def identity_for_keras(request: Request, source: ModelSource, generation: str) -
         BypassError: the stock loader would not open it, or it was found unconvertible before.
     """
     may_migrate = _may_migrate(request, generation) and not _has_functions(request, source)
-    if not may_migrate:
+    # An archive may be an HDF5 file as well, which stock would open under another name.
+    if not may_migrate or source.kind is SourceKind.KERAS_ARCHIVE:
         require_opens(generation, source)
     identity = identify(CacheDir.locate(request.settings), source, generation)
     if may_migrate and _is_refused_by_stock(identity, compiled=request.compile):
@@ -139,6 +149,8 @@ def _is_refused_by_stock(identity: Identity, *, compiled: bool) -> bool:
     if identity.source.kind is SourceKind.SAVED_MODEL:
         return True
     path = identity.migrated().entry.path
-    if compiled or not path.exists():
-        return path.exists()
-    return bool(migration_record(Twin.open(path))["refused_uncompiled"])
+    has_migrated = is_there(path)
+    if compiled or not has_migrated:
+        return has_migrated
+    with cache_faults(path.parent):
+        return bool(migration_record(Twin.open(path))["refused_uncompiled"])

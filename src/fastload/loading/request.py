@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload import switch
 from fastload.errors import UnsupportedRequestError
+from fastload.lean_dataclass import dataclass
 from fastload.settings import Settings, WeightsMode
 
 if TYPE_CHECKING:

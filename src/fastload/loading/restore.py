@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from fastload.lean_dataclass import dataclass
 from fastload.loading.plan import migration_record
 from fastload.loading.request import ObjectsRequest, PredictorRequest
-from fastload.loading.store import Opened, dropping_corrupt
+from fastload.loading.store import Opened, dropping_corrupt, tried_once
 from fastload.report import Outcome, PhaseClock
 from fastload.twin.reader import Twin
-
-if TYPE_CHECKING:  # imported where they are used: most loads do without
-    pass
 
 _logger: Final = logging.getLogger("fastload")
 
@@ -45,7 +42,7 @@ def restore(opened: Opened, clock: PhaseClock) -> Loaded | None:
         MemoryBudgetError: the budget is smaller than the model's largest layer.
     """
     request, model = opened.plan.request, None
-    with clock.phase("restore"), dropping_corrupt(opened.plan.identity.entry):
+    with clock.phase("restore"), dropping_corrupt(opened.plan.identity.entry), tried_once(opened):
         reason = _unproved(opened)
         # Imported here, as below: each kind of load does without the modules of the others.
         if isinstance(request, ObjectsRequest):
@@ -53,6 +50,7 @@ def restore(opened: Opened, clock: PhaseClock) -> Loaded | None:
 
             path = os.fspath(request.filepath)
             model = restore_saved_model(opened.twin, path, request.tags)
+            _hide_frames()
         elif isinstance(request, PredictorRequest):
             from fastload.loading.restore_predictor import restore_predictor
 
@@ -65,7 +63,14 @@ def restore(opened: Opened, clock: PhaseClock) -> Loaded | None:
             from fastload.loading.restore_model import restore_model
 
             model = restore_model(opened)
+            _hide_frames()
     return Loaded(model=model, outcome=opened.outcome, twin=opened.twin, reason=reason)
+
+
+def _hide_frames() -> None:
+    from fastload.runtime.core.tracebacks import hide_frames
+
+    hide_frames()
 
 
 def _unproved(opened: Opened) -> str | None:

@@ -63,15 +63,13 @@ def rebuild(opened: Opened, *, compiled: bool) -> Any:
         compile=compiled,
         safe_mode=request.safe_mode,
     )
-    version = keras.version.replace(".", "_")
-    specs = plan.identity.entry.side_path(f"calls-{keras.package}-{version}")
     # Lazy weights are made on the host, and lent to the device.
     device = None if request.weights == "lazy" else request.device
     try:
         with placed(device):
-            return restore_keras_model(twin, keras, order, specs)
-    except (RestoreError, UnresolvedObjectError):
-        require_resolved(twin, keras, order.custom_objects)  # a missing class explains the rest
+            return restore_keras_model(twin, keras, order, plan.identity.entry)
+    except (RestoreError, UnresolvedObjectError) as error:
+        require_resolved(twin, keras, order.custom_objects, str(error))
         raise
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload.errors import BypassError, CacheError
 from fastload.imports.collector import paused_collector
+from fastload.lean_dataclass import dataclass
 from fastload.loading.request import PredictorRequest
 from fastload.loading.store import Opened
 from fastload.predictor.functions import SavedFunctions
+from fastload.predictor.keras_functions import kept_keras_function, keras_function
 from fastload.predictor.predictor import Predictor, Run, predictor_over
 from fastload.twin.reader import Twin
 
@@ -43,7 +44,6 @@ def restore_predictor(
 def _of_keras_model(
     opened: Opened, request: PredictorRequest
 ) -> tuple[Predictor, str | None] | None:
-    from fastload.predictor.keras_functions import kept_keras_function, keras_function
     from fastload.runtime.core.keras import ExpectedKeras
 
     weights = _Weights.of(request, opened.twin)
@@ -64,6 +64,7 @@ def _of_keras_model(
             lambda: rebuild(opened, compiled=False),
             request.device,
             weights.lender,
+            opened.plan.modules_before,
         )
     reference = request.reference(identity.content.digest)
     predictor = predictor_over(reference, {signature.name: signature}, lambda _: run)

@@ -10,7 +10,7 @@ from fastload import registry
 from fastload.errors import UnconvertibleModelError
 from fastload.loading.request import ObjectsRequest, PredictorRequest, Request
 from fastload.predictor.predictor import Predictor, predictor_over
-from fastload.runtime.core.eager import placed
+from fastload.runtime.core.eager import placed, runtime
 from fastload.runtime.core.keras import keras_of, require_tensorflow
 from fastload.runtime.core.tensorflow import load_saved_model
 from fastload.runtime.functions.flat_function import ConcreteCall
@@ -49,15 +49,21 @@ def _arguments(request: Request) -> dict[str, Any]:
 
 
 def _predictor(request: PredictorRequest) -> Predictor:
-    """Return a predictor over what the stock loader returns."""
+    """Return a predictor over what the stock loader returns.
+
+    Raises:
+        UnsupportedRuntimeError: TensorFlow lacks what every call of a predictor needs.
+    """
     path = Path(request.filepath)
     if path.is_dir() or not (path.suffix or path.exists()):
         from fastload.convert.session_section import serving_tags
 
+        runtime()
         loaded = load_saved_model(request.filepath, serving_tags(path))
         return _over_objects(request, loaded)
     keras = keras_of(request.keras)
     require_tensorflow(keras, "a predictor")
+    runtime()
     objects = registry.custom_objects or None
     return _over_model(request, keras.load_model(request.filepath, custom_objects=objects))
 

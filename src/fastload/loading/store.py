@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fastload.cache.directory import is_network_filesystem
 from fastload.cache.entry import CacheEntry, mark_used
-from fastload.errors import CacheUnwritableError, TwinCorruptError
+from fastload.cache.publish import cache_faults, is_there
+from fastload.errors import RestoreError, TwinCorruptError, is_passing
+from fastload.lean_dataclass import dataclass
 from fastload.loading.plan import Plan, migration_record, refusal
 from fastload.loading.request import Request
 from fastload.report import Outcome, PhaseClock
@@ -20,6 +22,8 @@ from fastload.twin.format import REFUSALS
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger("fastload")
+#: The kind of the side entry that `failures` keeps.
+FAILURES: Final = "failures"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +49,23 @@ def open_plan(plan: Plan, clock: PhaseClock) -> Opened:
         BypassError: the source cannot be converted, or migrated, to what is wanted.
     """
     entry = plan.identity.entry
-    with clock.phase("twin"), _cache_faults(entry), dropping_corrupt(entry):
+    with clock.phase("twin"), cache_faults(entry.cache.root), dropping_corrupt(entry):
         if not entry.cache.trusted():
             entry.cache.ensure()
         opened = _open_or_build(plan)
         require_section(opened.twin, plan.identity.section)
-    return opened
+    other = _for_other_ports(opened)
+    return opened if other is None else open_plan(other, clock)
+
+
+def _for_other_ports(opened: Opened) -> Plan | None:
+    """Return what to do for a migrated model whose ports are not those it was proved with."""
+    if not opened.plan.identity.is_migrated:
+        return None
+    # Imported here: most loads do without.
+    from fastload.loading.ports import plan_for_other_ports
+
+    return plan_for_other_ports(opened)
 
 
 @contextmanager
@@ -61,6 +76,29 @@ def dropping_corrupt(entry: CacheEntry) -> Iterator[None]:
     except TwinCorruptError:
         with suppress(OSError):
             entry.path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def tried_once(opened: Opened) -> Iterator[None]:
+    """Raise what the block raised in an earlier load like this one; remember what it raises now.
+
+    Raises:
+        RestoreError: what the block raised then.
+    """
+    # Imported where something failed: a hit does without.
+    if is_there(opened.plan.identity.entry.side_path(FAILURES)):
+        from fastload.loading.failures import raise_known
+
+        raise_known(opened)
+    outer = sys.exc_info()[1]
+    try:
+        yield
+    except RestoreError as error:
+        from fastload.loading.failures import remember
+
+        if not is_passing(error, outer):
+            remember(opened, error)
         raise
 
 
@@ -77,29 +115,18 @@ def require_section(twin: Twin, section: str) -> None:
             raise refusal(*refusals[section])
 
 
-@contextmanager
-def _cache_faults(entry: CacheEntry) -> Iterator[None]:
-    """Raise an error of the file system in the block as a fault of the cache."""
-    try:
-        yield
-    except OSError as error:
-        reason = f"{entry.path.name}: {error.strerror or error}"
-        raise CacheUnwritableError(entry.cache.root, reason) from error
-
-
 def _open_or_build(plan: Plan) -> Opened:
     entry = plan.identity.entry
     mapped = _is_mapped(plan.request, entry.cache.root)
-    try:
-        twin, outcome = Twin.open(entry.path, mapped=mapped), Outcome.HIT
-    except FileNotFoundError:
-        # Imported here: a hit writes nothing.
-        from fastload.loading.build import build
-
-        outcome = build(plan)
+    with suppress(FileNotFoundError):
         twin = Twin.open(entry.path, mapped=mapped)
-    else:
         mark_used(entry)
+        return Opened(plan=plan, twin=twin, outcome=Outcome.HIT)
+    # Imported here: a hit writes nothing.
+    from fastload.loading.build import build
+
+    outcome = build(plan)
+    twin = Twin.open(entry.path, mapped=mapped)
     if outcome is Outcome.MISS and plan.identity.is_migrated:
         _logger.info("%s is a Keras 3 model now: %s", plan.request.filepath, _proof_of(twin))
     return Opened(plan=plan, twin=twin, outcome=outcome)

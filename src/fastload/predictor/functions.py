@@ -1,25 +1,35 @@
 """The functions of a model, from its twin: flat where that can be, TensorFlow's own where not.
 
-A flat function is made once, by the first predictor that needs it, and kept beside the twin.
+A flat function is made once, by the first predictor that needs it, and kept beside the twin that
+has its weights.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload.cache.entry import CacheEntry
+from fastload.cache.publish import is_there
 from fastload.errors import (
+    BypassError,
+    CacheError,
     UnconvertibleModelError,
     UnsupportedRequestError,
+    UnsupportedRuntimeError,
+    is_passing,
 )
+from fastload.lean_dataclass import dataclass
 from fastload.predictor.predictor import Run
-from fastload.predictor.store import FlatEntry
-from fastload.runtime.core.eager import has_accelerators
+from fastload.runtime.core import eager
 from fastload.runtime.core.zero_copy import tensor_over
 from fastload.runtime.functions.flat_function import (
     ConcreteCall,
@@ -30,12 +40,26 @@ from fastload.runtime.functions.flat_function import (
 )
 from fastload.signature import Signature
 from fastload.twin.format import SESSION_GRAPH, SIGNATURES
+from fastload.twin.function_file import (
+    StoredFunction,
+    discard,
+    read_function,
+    write_function,
+    write_refusal,
+)
 from fastload.twin.reader import Twin
 
 if TYPE_CHECKING:  # what a load without lazy weights does without is imported where it is used
     from fastload.lazy_weights.lender import Lender
+    from fastload.runtime.functions.flattening import Capturing
 
 _logger: Final = logging.getLogger(__name__)
+#: How many files with functions a twin has at most before none is added for being faster.
+_MOST_KEPT: Final = 64
+#: TensorFlow puts whole functions into its errors.
+_LONGEST_REASON: Final = 500
+#: Raised when what is stored changes, or how functions are made flat: older files are not found.
+FLAT_VERSION: Final = 4
 
 
 @dataclass(kw_only=True)
@@ -73,7 +97,7 @@ class SavedFunctions:
             BypassError: TensorFlow cannot be driven as expected.
         """
         try:
-            return self._flat(name)
+            return self.flat(name)
         except NotFlatError as error:
             if SESSION_GRAPH in self.twin.manifest.documents:  # which has no objects
                 raise UnconvertibleModelError(str(error)) from error
@@ -88,27 +112,23 @@ class SavedFunctions:
             self._objects = restore_saved_model(self.twin, self.path, None)
         return ConcreteCall(self._objects.signatures[name], self._objects, self.device)
 
-    def _flat(self, name: str) -> Run:
-        flat = FlatEntry(entry=self.entry, signature=name)
-        make = functools.partial(self._plain, flat)
-        return bound(flat, make, self.twin, self.device, self.lender)[1]
-
-    def make(self, name: str) -> None:
-        """Have the flat function of the signature called *name* made, if it never was.
+    def flat(self, name: str) -> Run:
+        """Return what runs the flat function of the signature called *name*, made if it never was.
 
         Raises:
             NotFlatError: it cannot be made flat.
             BypassError: TensorFlow is not as expected.
         """
-        self._flat(name)
+        flat = FlatEntry(entry=self.entry, signature=name)
+        make = functools.partial(self._plain, flat)
+        return bound(flat, make, self.twin, self.device, self.lender)[1]
 
     def _plain(self, entry: FlatEntry) -> tuple[FlatFunction, Signature]:
         kept = entry.read(self.twin)
         if kept is not None:
             return kept
         # Imported here: a hit does without.
-        from fastload.predictor.saved_signature import saved_function
-        from fastload.predictor.session_signature import session_function
+        from fastload.predictor.saved_signature import saved_function, session_function
 
         signature = self.signatures[entry.signature]
         is_session = SESSION_GRAPH in self.twin.manifest.documents
@@ -138,7 +158,7 @@ def bound(
         flat, signature = kept
         return signature, FlatCall(flat, _tensors(flat, twin), None, lambda: make()[0])
     plain, signature = make()
-    if plain.varies and has_accelerators():
+    if plain.varies and eager.has_accelerators():
         raise NotFlatError("what it computes depends on the device")
     if lender is not None:
         return signature, _lazy(plain, twin, lender, device)
@@ -169,3 +189,186 @@ def _kept(value: Value, twin: Twin, lender: Lender) -> Any:
         return None
     weight = lender.plan.weight(value)
     return tensor_over(twin.array(value) if weight is None else lender.content(weight))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlatEntry:
+    """Where a flat function is kept: by model, function and TensorFlow.
+
+    Attributes:
+        entry: the twin that has its weights.
+        signature: the name of the function.
+        keras: the Keras that traced it, with its choices; empty for a function of the file.
+    """
+
+    entry: CacheEntry
+    signature: str
+    keras: str = ""
+
+    @property
+    def key(self) -> str:
+        """What no other function has: 24 hexadecimal digits."""
+        parts = (self.entry.name, self.signature, self.keras, *self._versions)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+    @property
+    def _versions(self) -> tuple[str, str]:
+        return eager.version(), str(FLAT_VERSION)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.entry.flat_path(self.key)
+
+    @property
+    def optimized_path(self) -> Path | None:
+        """The file of the function as it is optimized here and now; None if it must not be."""
+        try:
+            here = eager.conditions()
+        except UnsupportedRuntimeError as error:
+            _logger.info("nothing is optimized: %s", error)
+            return None
+        if here is None:
+            return None
+        key = hashlib.sha256(f"{self.key}\n{here}".encode()).hexdigest()[:24]
+        return self.entry.flat_path(key)
+
+    def read(self, twin: Twin) -> tuple[FlatFunction, Signature] | None:
+        """Read the function.
+
+        Args:
+            twin: what has its weights.
+
+        Returns:
+            The function, and what it takes and gives; None if it has to be made.
+
+        Raises:
+            NotFlatError: it was found that it cannot be made.
+        """
+        return _read(self.path, twin)
+
+    def read_optimized(self, twin: Twin) -> tuple[FlatFunction, Signature] | None:
+        """Read the function as it was optimized; None if it was not, or cannot be, here and now."""
+        path = self.optimized_path
+        try:
+            return None if path is None else _read(path, twin)
+        except NotFlatError:
+            return None
+
+    def optimize(
+        self, flat: FlatFunction, signature: Signature, weights: Sequence[Any]
+    ) -> FlatFunction | None:
+        """Have the function optimized and keep that; None if it cannot be, now or ever."""
+        path = self.optimized_path
+        if path is None or not self._may_keep(path):
+            return None
+        # Imported here: a hit does without.
+        from fastload.runtime.functions.optimizing import optimized
+
+        outer = sys.exc_info()[1]
+        try:
+            found = optimized(flat, signature, weights)
+        except NotFlatError as error:
+            reason = str(error)
+        except (UnsupportedRuntimeError, MemoryError) as error:
+            _logger.info("%s is not optimized: %s", self.path, error)
+            return None
+        except Exception as error:  # no load fails for what only makes it faster
+            if is_passing(error, outer):
+                _logger.info("%s is not optimized now: %s", self.path, error)
+                return None
+            _logger.warning("%s is not optimized; please report this", self.path, exc_info=True)
+            reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+        else:
+            if found is not None:
+                write_flat(path, found, signature)
+            return found
+        write_refusal(path, reason)
+        return None
+
+    def _may_keep(self, path: Path) -> bool:
+        """Say whether the cache takes one more, at *path*; conditions may differ with every run."""
+        try:
+            is_full = is_there(path) or self.entry.count_flat() >= _MOST_KEPT
+        except CacheError as error:
+            _logger.info("%s is not optimized: %s", self.path, error)
+            return False
+        return not is_full and os.access(self.entry.cache.root, os.W_OK)
+
+    def make(self, function: Callable[[], Capturing], signature: Signature) -> FlatFunction:
+        """Make the function, and keep it.
+
+        Raises:
+            NotFlatError: it cannot be made; that is kept too.
+            BypassError: TensorFlow is not as expected.
+        """
+        # Imported here: a hit does without.
+        from fastload.runtime.functions.flattening import flatten
+
+        outer = sys.exc_info()[1]
+        try:
+            flat = flatten(function(), f"fastload_{self.key}")
+        except NotFlatError as error:
+            reason = str(error)
+            write_refusal(self.path, reason)
+            raise
+        except (BypassError, CacheError, MemoryError):
+            raise
+        except Exception as error:  # a graph that nobody foresaw has another way to be run
+            reason = f"{type(error).__name__}: {error}"
+            if is_passing(error, outer):
+                raise NotFlatError(reason) from error
+            _logger.warning("%s cannot be made flat; please report this", self.path, exc_info=True)
+            write_refusal(self.path, reason)
+            raise NotFlatError(reason) from error
+        write_flat(self.path, flat, signature)
+        return flat
+
+
+def _read(path: Path, twin: Twin) -> tuple[FlatFunction, Signature] | None:
+    found = read_flat(path)
+    if found is None or all(
+        each in twin.refs for each in found[0].captures if isinstance(each, str)
+    ):
+        return found
+    discard(path)  # it is of a twin that named its weights otherwise
+    return None
+
+
+def write_flat(path: Path, flat: FlatFunction, signature: Signature) -> None:
+    """Publish *flat*, which serves *signature*, at *path*."""
+    description = {
+        "name": flat.name,
+        "arguments": flat.arguments,
+        "results": flat.results,
+        "varies": flat.varies,
+        "is_optimized": flat.is_optimized,
+        "signature": {"name": signature.name, **signature.to_json()},
+    }
+    stored = StoredFunction(
+        definitions=flat.definitions, captures=flat.captures, description=description
+    )
+    write_function(path, stored)
+
+
+def read_flat(path: Path) -> tuple[FlatFunction, Signature] | None:
+    """Read what `write_flat` wrote; None if it has to be made.
+
+    Raises:
+        NotFlatError: the file says that the function cannot be made flat.
+    """
+    stored = read_function(path, NotFlatError)
+    if stored is None:
+        return None
+    told = stored.description
+    signature = told["signature"]
+    flat = FlatFunction(
+        name=told["name"],
+        arguments=tuple(told["arguments"]),
+        results=tuple(told["results"]),
+        captures=stored.captures,
+        definitions=stored.definitions,
+        varies=told["varies"],
+        is_optimized=told["is_optimized"],
+    )
+    return flat, Signature.of_json(signature["name"], signature)

@@ -1,4 +1,4 @@
-"""Inputs of a predictor, checked against its signature before anything runs.
+"""Inputs of a predictor, checked against its signature before anything runs, and cut into batches.
 
 TensorFlow runs a flat function without looking at shapes: a wrong rank would end the process inside
 a kernel.
@@ -6,14 +6,17 @@ a kernel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 
 from fastload.runtime.core import eager
 from fastload.signature import Signature, TensorSpec, shown_shape
 from fastload.twin.format import dtype_of
+
+#: Rows that Keras predicts at a time where it is not told.
+DEFAULT_BATCH_SIZE: Final = 32
 
 
 def named_inputs(signature: Signature, given: Any, named: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,6 +69,33 @@ def array_of(signature: Signature, spec: TensorSpec, value: Any) -> Any:
     """
     tensor = _checked_tensor(signature, spec, value)
     return _array(signature, spec, value) if tensor is None else tensor
+
+
+def batches(
+    signature: Signature, arrays: Mapping[str, Any], batch_size: int | None
+) -> Iterator[dict[str, Any]]:
+    """Cut inputs into batches.
+
+    Args:
+        signature: what the function takes.
+        arrays: the inputs by name, all with the same number of rows.
+        batch_size: rows at a time; None for as many as the signature fixes, or 32.
+
+    Raises:
+        ValueError: an input has no rows, or they have different numbers of rows.
+    """
+    if not arrays:
+        yield {}
+        return
+    rows = _rows(arrays)
+    size = batch_size or _fixed_rows(signature) or DEFAULT_BATCH_SIZE
+    for start in range(0, rows, size):
+        yield {name: array[start : start + size] for name, array in arrays.items()}
+
+
+def joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    """Join the outputs of batches, by name."""
+    return {name: _join([np.asarray(part[name]) for part in parts]) for name in parts[0]}
 
 
 def _by_name(signature: Signature, given: Any) -> Mapping[str, Any]:
@@ -172,3 +202,28 @@ def _shown(signature: Signature) -> str:
 
 def _listed(names: Any) -> str:
     return ", ".join(repr(name) for name in sorted(names, key=str)) or "no inputs"
+
+
+def _join(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    if len(arrays) == 1:
+        return arrays[0]
+    return np.concatenate(arrays) if arrays[0].ndim else np.stack(arrays)
+
+
+def _rows(arrays: Mapping[str, Any]) -> int:
+    counts = {name: array.shape[0] if len(array.shape) else None for name, array in arrays.items()}
+    distinct = set(counts.values())
+    if None in distinct:
+        raise ValueError(f"predict() takes rows, but an input is a scalar: {counts}")
+    if len(distinct) > 1:
+        raise ValueError(f"the inputs have different numbers of rows: {counts}")
+    rows = distinct.pop()
+    if not rows:
+        raise ValueError("predict() was given no rows")
+    return int(rows)
+
+
+def _fixed_rows(signature: Signature) -> int | None:
+    """Return the number of rows that the signature fixes, if it does."""
+    firsts = [spec.shape[0] for spec in signature.inputs.values() if spec.shape]
+    return next((size for size in firsts if size), None)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import fastload
+from fastload import unfinished
 from fastload.errors import ModelChangedError, NoSuchSignatureError
-from fastload.predictor.inputs import array_of, named_inputs, tensor_of
+from fastload.lean_dataclass import dataclass
+from fastload.predictor.inputs import array_of, batches, joined, named_inputs, tensor_of
 from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec, map_structure
 
 if TYPE_CHECKING:
@@ -49,16 +50,10 @@ def reopened(reference: Reference) -> Predictor:
     Raises:
         ModelChangedError: another model is at its path now.
     """
-    predictor = fastload.load_predictor(
-        reference.path,
-        reference.signature,
-        device=reference.device,
-        keras=reference.keras,
-        weights=reference.weights,
-        memory_budget=reference.memory_budget,
-        strict=reference.strict,
-    )
-    if reference.digest not in (None, predictor.digest):
+    call = asdict(reference)
+    digest = call.pop("digest")
+    predictor = fastload.load_predictor(**call)
+    if digest not in (None, predictor.digest):
         raise ModelChangedError(reference.path)
     return predictor
 
@@ -101,9 +96,6 @@ class SignatureFunction:
         Returns:
             Numpy arrays by name.
         """
-        # Imported here: single calls do without.
-        from fastload.predictor.batches import batches, joined
-
         run, signature = self._run(), self._signature
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size={batch_size!r} is no positive number of rows")
@@ -133,7 +125,7 @@ class Signatures(Mapping[str, SignatureFunction]):
     ) -> None:
         self._signatures, self._get_ready = signatures, get_ready
         self._ready: dict[str, Run] | None = {}
-        self._lock = threading.Lock()
+        self._lock = unfinished.lock()
 
     def ready(self, name: str) -> Run:
         """Return what runs the function of that *name*.

@@ -1,4 +1,4 @@
-"""A signature of a SavedModel, from its twin, as a function that can be made flat."""
+"""A signature of a SavedModel, of either TensorFlow, as a function that can be made flat."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastload.convert.signature_specs import signature_nodes
-from fastload.runtime.core.tensorflow import parse_saved_model, tensorflow
+from fastload.runtime.core.tensorflow import parse_meta_graph, parse_saved_model, tensorflow
 from fastload.runtime.functions.flat_function import NotFlatError
 from fastload.runtime.functions.flattening import Capture, Capturing
 from fastload.runtime.functions.inlining import inlined, reached
 from fastload.runtime.functions.weight_readers import Weight
+from fastload.runtime.saved_model.session_graph import cut_out, feeds, variables_of
 from fastload.signature import Signature
 from fastload.twin.format import (
     FUNCTION_INDEX,
     FUNCTIONS,
     SAVED_OBJECTS,
     SAVED_VARIABLES,
+    SESSION_GRAPH,
+    SESSION_VARIABLES,
 )
 from fastload.twin.reader import Twin
 
@@ -88,3 +91,35 @@ def _variable(twin: Twin, name: str, variable: Any) -> Capture:
 
 def _article(kind: str) -> str:
     return "a table or another resource" if kind == "resource" else f"an object ({kind})"
+
+
+def session_function(twin: Twin, signature: Signature) -> Capturing:
+    """Return the graph of *signature* with the variables that it uses.
+
+    Args:
+        twin: a twin of a SavedModel that TensorFlow 1 wrote.
+        signature: which of its signatures.
+
+    Raises:
+        NotFlatError: the graph lacks a node.
+    """
+    meta_graph = parse_meta_graph(twin.document(SESSION_GRAPH))
+    names: Mapping[str, str] = json.loads(twin.document(SESSION_VARIABLES))
+    definition = meta_graph.signature_def[signature.name]
+    variables = variables_of(meta_graph.graph_def.node)
+    graph, used = cut_out(meta_graph.graph_def, definition, variables)
+    return Capturing(
+        graph=graph,
+        arguments=tuple(feeds(definition)),
+        results=tuple(sorted(signature.outputs)),
+        captures=tuple(
+            _capture(twin, names[node], is_handle=variables[node].is_handle) for node in used
+        ),
+        is_session=True,
+    )
+
+
+def _capture(twin: Twin, name: str, *, is_handle: bool) -> Capture:
+    ref = twin.refs[name]
+    dtype: int = tensorflow().as_dtype(ref.dtype).as_datatype_enum
+    return Capture(value=name, weight=Weight(dtype=dtype, shape=ref.shape) if is_handle else None)

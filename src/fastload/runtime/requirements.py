@@ -49,7 +49,7 @@ EAGER: Final = _feature(
     context=_tf(
         "eager.context",
         "context executing_eagerly Context.add_function_def Context.remove_function "
-        "Context.function_call_options",
+        "Context.function_call_options Context.ensure_initialized",
     ),
     execute=_tf("eager.execute", "execute"),
     dlpack=_tf("dlpack.dlpack", "from_dlpack"),
@@ -69,7 +69,9 @@ EAGER: Final = _feature(
 #: What is looked at besides, where it is imported.
 BESIDE: Final = _feature(
     "what depends on the moment",
-    tensor=_tf("framework.tensor framework.ops", "Tensor Tensor.OVERLOADABLE_OPERATORS"),
+    # TensorFlow 2.13 has both modules, and the class in the second.
+    tensor=_tf("framework.tensor", "?Tensor.OVERLOADABLE_OPERATORS", since="2.14"),
+    ops=_tf("framework.ops", "?Tensor.OVERLOADABLE_OPERATORS<2.14"),
     variables=_tf("ops.variables", "Variable"),
     # They say whether a strategy is active: the second up to TensorFlow 2.12.
     distribute_lib=_tf("distribute.distribute_lib", "?has_strategy>=2.13"),
@@ -85,6 +87,16 @@ DEFERRED_IMPORT: Final = _feature(
     pywrap_tensorflow=_tf("pywrap_tensorflow"),
     tf2=_tf("tf2", "enable"),
     load_library=_tf("framework.load_library", "load_library"),
+)
+TRACEBACKS: Final = _feature(
+    "cutting frames of fastload's from tracebacks",
+    tensorflow=_tf("util.traceback_utils", "?_EXCLUDED_PATHS"),
+    keras=_of("keras.src.utils.traceback_utils keras.utils.traceback_utils", "?_EXCLUDED_PATHS"),
+    tf_keras=_of(
+        "tf_keras.src.utils.traceback_utils keras.src.utils.traceback_utils "
+        "keras.utils.traceback_utils",
+        "?_EXCLUDED_PATHS",
+    ),
 )
 MESSAGES: Final = _feature(
     "reading a SavedModel",
@@ -114,6 +126,21 @@ KERNELS: Final = _feature(
         "?run_eager_op_as_function_enabled",
     ),
     pywrap_tfe=_tf("pywrap_tfe", "?TFE_ContextSetRunEagerOpAsFunction>=2.12"),
+)
+BLANKS: Final = _feature(
+    "variables that start blank",
+    ops=_tf("framework.ops", "get_default_graph Graph._variable_creator_stack"),
+    variables=_tf(
+        "ops.resource_variable_ops",
+        "BaseResourceVariable.handle BaseResourceVariable()._handle BaseResourceVariable.assign",
+    ),
+    functions=_tf(
+        "eager.polymorphic_function.concrete_function "
+        "eager.polymorphic_function.monomorphic_function eager.function",
+        "ConcreteFunction.captured_inputs",
+    ),
+    # They take a variable's handle for no more than a name.
+    optimizer_of_keras2=_keras2("optimizers.optimizer", "?Optimizer._var_key", since="2.15"),
 )
 NESTS: Final = _feature(
     "packing lists and tuples",
@@ -145,6 +172,10 @@ KERAS2: Final = _feature(
     base_layer_utils=_keras2("engine.base_layer_utils", "make_variable"),
     keras_tensor=_keras2("engine.keras_tensor", "KerasTensor"),
     functional=_keras2("engine.functional", "connect_ancillary_layers"),
+    initializers=_keras2(
+        "initializers.initializers initializers.initializers_v2",
+        "Initializer Initializer.__call__",
+    ),
     tf_inspect=_keras2("utils.tf_inspect", "getfullargspec"),
     legacy_save=_keras2("saving.legacy.save saving.save", "load_model tf.io.gfile"),
 )
@@ -174,11 +205,13 @@ KERAS2_SEEDS: Final = _feature(
         "backend",
         "RandomGenerator.make_legacy_seed ?RandomGenerator._maybe_init "
         "?RandomGenerator()._rng_type>=2.12 ?RandomGenerator()._generator "
+        "?RandomGenerator()._seed "
         "?RandomGenerator()._built",
     ),
     initializers=_keras2(
         "initializers.initializers initializers.initializers_v2",
-        "?RandomNormal()._random_generator",
+        "?RandomNormal()._random_generator ?RandomNormal._warn_reuse>=2.12 "
+        "?RandomNormal()._used>=2.12",
     ),
 )
 OUTPUT_SPECS: Final = _feature(
@@ -186,10 +219,11 @@ OUTPUT_SPECS: Final = _feature(
     base_layer=_keras2(
         "engine.base_layer",
         "Layer._infer_output_signature Layer._maybe_build Layer._set_save_spec "
-        "Layer._flatten_layers Layer._name_scope ?Layer()._called>=2.16 "
+        "Layer._flatten_layers Layer._name_scope ?Layer()._called>=2.20 "
         "?Layer()._saved_model_inputs_spec ?Layer()._saved_model_arg_spec "
         "?Layer()._activity_regularizer ?Layer()._keras_mask",
     ),
+    base_layer_utils=_keras2("engine.base_layer_utils", "call_context"),
     training=_keras2("engine.training", "?Model._set_inputs"),
     keras_tensor=_keras2(
         "engine.keras_tensor",
@@ -204,52 +238,63 @@ NAMES_OF_KERAS: Final = _feature(
     losses=_of("keras.src.losses", "?ALL_OBJECTS_DICT"),
     metrics=_of("keras.src.metrics", "?ALL_OBJECTS_DICT"),
     distribution_lib=_of("keras.src.distribution.distribution_lib"),
-    config=_of("keras.src.backend.config", "backend ?is_nnx_enabled"),
+    config=_of("keras.src.backend.config", "backend ?is_nnx_enabled>=3.11"),
 )
 KERAS3: Final = _feature(
     "restoring Keras 3 models",
+    saving_api=_of("keras.src.saving.saving_api", "load_model legacy_h5_format"),
     legacy_h5_format=_of(
         "keras.src.legacy.saving.legacy_h5_format",
-        "load_model_from_hdf5 h5py np ?json_utils.decode ?json_utils.tf ?safe_get_h5_group "
-        "?safe_get_h5_dataset",
+        "load_model_from_hdf5 h5py np ?json_utils.decode ?json_utils.tf ?safe_get_h5_group>=3.14 "
+        "?safe_get_h5_dataset>=3.14",
     ),
     saving_lib=_of(
         "keras.src.saving.saving_lib",
-        "H5IOStore _load_state _load_model_from_fileobj get_attr_skipset zipfile "
-        "?is_memory_sufficient ?_safe_zip_read ?_reject_zip_bomb ?_ZIP_MEMBER_BOMB_FLOOR_BYTES "
-        "?_ZIP_EXTRACT_BOMB_FLOOR_BYTES ?_ZIP_MEMBER_MAX_EXPANSION ?_H5_DATASET_BOMB_FLOOR_BYTES "
-        "?_H5_DATASET_MAX_EXPANSION",
+        "load_model H5IOStore zipfile ?file_utils.File ?get_attr_skipset>=3.6 "
+        "?_load_model_from_fileobj>=3.2 "
+        "?is_memory_sufficient>=3.5 ?_safe_zip_read>=3.15 ?_reject_zip_bomb>=3.15 "
+        "?_ZIP_MEMBER_BOMB_FLOOR_BYTES>=3.15 ?_ZIP_MEMBER_MAX_EXPANSION>=3.15 "
+        "?_ZIP_EXTRACT_BOMB_FLOOR_BYTES>=3.15<3.16 ?_ZIP_CUMULATIVE_BOMB_FLOOR_BYTES>=3.16 "
+        "?_H5_DATASET_BOMB_FLOOR_BYTES>=3.15 ?_H5_DATASET_MAX_EXPANSION>=3.15",
     ),
     global_state=_of("keras.src.backend.common.global_state", "get_global_attribute"),
     config=_of("keras.src.backend.config", "backend"),
     initializer=_of("keras.src.initializers.initializer", "Initializer"),
-    layer=_of("keras.src.layers.layer", "Layer ?Layer._initialize_tracker ?Layer()._tracker"),
+    layer=_of("keras.src.layers.layer", "Layer ?Layer._initialize_tracker>=3.2 ?Layer()._tracker"),
+)
+_CORE_ON_TENSORFLOW: Final = (
+    "keras.src.backend.tensorflow.ops.core keras.src.backend.tensorflow.core"
 )
 KERAS3_TENSORFLOW: Final = _feature(
     "Keras 3 on TensorFlow",
     on="tensorflow",
-    core=_of(
-        "keras.src.backend.tensorflow.ops.core keras.src.backend.tensorflow.core",
-        "Variable._initialize_with_initializer Variable._direct_assign Variable()._value "
-        "Variable()._shape Variable()._dtype",
+    core=_of(_CORE_ON_TENSORFLOW, "Variable"),
+    creation=_of(
+        _CORE_ON_TENSORFLOW,
+        "?Variable._initialize_with_initializer>=3.5 Variable()._value Variable()._initializer",
     ),
+    assignment=_of(_CORE_ON_TENSORFLOW, "Variable._direct_assign Variable()._value"),
     layer=_of("keras.src.backend.tensorflow.layer", "TFLayer()._tracked"),
+    # Blank variables are not read by it.
+    optimizer=_of("keras.src.backend.tensorflow.optimizer", "?TFOptimizer._var_key"),
 )
 KERAS3_JAX: Final = _feature(
     "Keras 3 on JAX",
     on="jax",
     core=_of(
         "keras.src.backend.jax.ops.core keras.src.backend.jax.core",
-        "Variable._initialize_with_initializer Variable()._layout Variable()._value "
+        "?Variable._initialize_with_initializer>=3.13 Variable()._layout Variable()._value "
         "Variable()._shape Variable()._dtype",
     ),
     jax=_of("jax._src.core", "trace_state_clean"),
 )
+_CORE_ON_TORCH: Final = "keras.src.backend.torch.ops.core keras.src.backend.torch.core"
 KERAS3_TORCH: Final = _feature(
     "Keras 3 on PyTorch",
     on="torch",
-    core=_of(
-        "keras.src.backend.torch.ops.core keras.src.backend.torch.core",
+    core=_of(_CORE_ON_TORCH, "Variable"),
+    sharing=_of(
+        _CORE_ON_TORCH,
         "Variable._initialize_with_initializer Variable._convert_to_tensor "
         "Variable._direct_assign TORCH_DTYPES convert_to_tensor device_scope get_device "
         "to_torch_dtype Variable()._value Variable()._shape Variable()._dtype",
@@ -281,15 +326,15 @@ OBJECTS: Final = _feature(
         "tensorflow.python.eager.polymorphic_function.saved_model_utils "
         "tensorflow.python.eager.function_saved_model_utils",
         "restore_captures",
-        since="2.10",
+        since="2.9",
     ),
     # What gives functions their captures and their signatures before.
     load_of_2_8=_tf(
         "saved_model.load",
         "Loader._get_tensor_from_node Loader()._restored_concrete_functions",
-        before="2.10",
+        before="2.9",
     ),
-    load_of_2_12=_tf("saved_model.load", "_WrapperFunction._set_function_spec", before="2.15"),
+    load_of_2_12=_tf("saved_model.load", "_WrapperFunction._set_function_spec", before="2.14"),
     functions=_tf(
         "saved_model.function_deserialization",
         "load_function_def_library[library,saved_object_graph,load_shared_name_suffix,"
@@ -297,10 +342,15 @@ OBJECTS: Final = _feature(
         "RestoredFunction setup_bare_concrete_function recreate_function "
         "custom_gradient.generate_name _deserialize_function_spec_as_nonmethod "
         "_list_function_deps _sort_function_defs _restore_gradient_functions "
-        "?_fix_fdef_in_place>=2.10 ?_fix_fdef<2.10 ?set_preinitialized_function_spec>=2.15",
+        "?_fix_fdef_in_place>=2.9 ?_fix_fdef<2.9 ?set_preinitialized_function_spec>=2.15 "
+        "?nested_structure_coder.decode_proto>=2.10",
     ),
     ops=_tf("framework.ops", "Graph uid"),
     op_def_registry=_tf("framework.op_def_registry", "get"),
+    variables=_tf(
+        "ops.resource_variable_ops",
+        "UninitializedVariable BaseResourceVariable.handle BaseResourceVariable()._handle",
+    ),
     trackable=_tf("trackable.base training.tracking.base", "Trackable._maybe_initialize_trackable"),
     context=_tf("eager.context", "context Context.device_name"),
 )
@@ -350,13 +400,23 @@ EXECUTED_GRAPHS: Final = _feature(
     errors_impl=_tf("framework.errors_impl", "CancelledError"),
     cancellation=_tf("eager.cancellation", "CancellationManager.start_cancel"),
 )
+MODES: Final = _feature(
+    "comparing what is traced",
+    context=_tf("eager.context", "context Context.op_callbacks Context.device_name"),
+    ops=_tf(
+        "framework.ops",
+        "?is_auto_dtype_conversion_enabled>=2.15 ?is_numpy_style_type_promotion>=2.15",
+    ),
+    control_flow_util=_tf("ops.control_flow_util", "?ENABLE_CONTROL_FLOW_V2"),
+    config=_tf("framework.config", "is_op_determinism_enabled"),
+)
 FIRST_PREDICT: Final = _feature(
     "a stored first predict",
     context=_tf(
         "eager.context",
         "context Context.add_function_def Context.remove_function Context.call_function "
         "Context.get_function_def Context.get_graph_debug_info Context.function_call_options "
-        "Context.device_name FunctionCallOptions.executor_type "
+        "FunctionCallOptions.executor_type "
         "FunctionCallOptions.config_proto_serialized",
         since="2.15",
     ),
@@ -386,12 +446,6 @@ FIRST_PREDICT: Final = _feature(
         since="2.15",
     ),
     summary_ops_v2=_tf("ops.summary_ops_v2", "_current_trace_context"),
-    ops=_tf(
-        "framework.ops",
-        "?is_auto_dtype_conversion_enabled>=2.15 ?is_numpy_style_type_promotion>=2.15",
-    ),
-    control_flow_util=_tf("ops.control_flow_util", "?ENABLE_CONTROL_FLOW_V2"),
-    config=_tf("framework.config", "is_op_determinism_enabled"),
     op_def_registry=_tf("framework.op_def_registry", "get"),
     func_graph=_tf(
         "framework.func_graph",
@@ -412,8 +466,8 @@ FIRST_PREDICT: Final = _feature(
     ),
     base_layer_of_keras2=_keras2(
         "engine.base_layer",
-        "?Layer()._called>=2.16 Layer()._obj_reference_counts_dict Layer()._saved_model_arg_spec "
-        "Layer()._saved_model_inputs_spec",
+        "?Layer()._called>=2.20 Layer()._obj_reference_counts_dict Layer()._saved_model_arg_spec "
+        "Layer()._saved_model_inputs_spec ?Layer()._thread_local",
     ),
     load_of_keras2=_keras2(
         "saving.legacy.saved_model.load saving.saved_model.load",
@@ -423,40 +477,51 @@ FIRST_PREDICT: Final = _feature(
         "keras.src.models.model",
         "Model.make_predict_function Model._flatten_layers Model.weights Model()._jit_compile",
     ),
+    trainer_of_keras3=_of(
+        "keras.src.trainers.trainer", "?Trainer()._compiled_trainable_state>=3.15<3.16"
+    ),
     layer_of_keras3=_of(
         "keras.src.layers.layer",
-        "Layer()._called Layer()._parent_path Layer()._path",
+        "Layer()._called ?Layer()._parent_path>=3.2 ?Layer()._path>=3.4",
     ),
     dropout_of_keras3=_of(
         "keras.src.layers.rnn.dropout_rnn_cell",
         "DropoutRNNCell()._dropout_mask DropoutRNNCell()._recurrent_dropout_mask",
     ),
 )
-#: Modules whose functions are called in a layer's, in either Keras.
-CODE_OF_LAYERS: Final = {
-    "keras2": Feature(
-        "the key of a stored first predict",
-        {name: _of(f"{{keras}}.src.{name}", since="2.15") for name in ("activations", "backend")},
+#: Names of what is filled while code runs and only saves time, and of counters: no trace depends on
+#: what they hold.
+OF_CACHES: Final = _feature(
+    "comparing code",
+    context=_tf("eager.context", "?_device_parsing_cache ?_tensor_caches_map"),
+    device=_tf("framework.device", "?_cached_mergers ?_string_merge_cache"),
+    device_spec=_tf(
+        "framework.device_spec", "?_STRING_TO_COMPONENTS_CACHE ?_COMPONENTS_TO_STRING_CACHE"
     ),
-    "keras3": Feature(
-        "the key of a stored first predict",
-        {
-            name: _of(" ".join(f"keras.src.{place}" for place in places.split()))
-            for name, places in {
-                "activations": "activations",
-                "activations.activations": "activations.activations",
-                "backend": "backend",
-                "core": "backend.tensorflow.ops.core backend.tensorflow.core",
-                "math": "backend.tensorflow.ops.math backend.tensorflow.math",
-                "nn": "backend.tensorflow.ops.nn backend.tensorflow.nn",
-                "numpy": "backend.tensorflow.ops.numpy backend.tensorflow.numpy",
-                "ops.nn": "ops.nn",
-                "ops.numpy": "ops.numpy",
-            }.items()
-        },
-        backend="tensorflow",
+    backprop=_tf("eager.backprop", "?_op_attr_type_cache"),
+    np_dtypes=_tf("ops.numpy_ops.np_dtypes", "?_cached_np_dtypes"),
+    dispatch=_tf("util.dispatch", "?_is_instance_checker_cache"),
+    conversion=_tf("autograph.impl.conversion", "?_ALLOWLIST_CACHE"),
+    flags=_of("tensorflow.core.config.flags", "?FLAGS", since="2.15"),
+    atomic_function=_tf(
+        "eager.polymorphic_function.atomic_function", "?RUNTIME_FUNCTION_REFS", since="2.15"
     ),
-}
+    ag_ctx=_tf("autograph.core.ag_ctx", "?stacks"),
+    autograph=_tf("autograph.impl.api", "?_TRANSPILER"),
+    inspect_utils=_tf("autograph.pyct.inspect_utils", "?_BUILTIN_FUNCTION_IDS>=2.15"),
+    backend=_keras2("backend", "?_GRAPH"),
+    distribute_lib=_tf("distribute.distribute_lib", "?_defaults>=2.15"),
+    ops=_tf("framework.ops", "?_default_graph_stack"),
+    op_def_registry=_tf("framework.op_def_registry", "?_cache"),
+    tensor_conversion_registry=_tf(
+        "framework.tensor_conversion_registry", "?_tensor_conversion_func_cache"
+    ),
+    weak_tensor_ops=_tf("ops.weak_tensor_ops", "?tensor_oper", since="2.15"),
+    tf_stack=_tf(
+        "util.tf_stack",
+        "?_source_filter_stacks ?_source_mapper_stacks ?StackTraceTransform._stack_dict",
+    ),
+)
 
 # --- lazy weights ---------------------------------------------------------------------------------
 
@@ -506,8 +571,5 @@ MIGRATION: Final = _feature(
 )
 
 FEATURES: Final = tuple(
-    feature
-    for found in list(vars().values())
-    for feature in (found.values() if found is CODE_OF_LAYERS else [found])
-    if isinstance(feature, Feature)
+    feature for feature in list(vars().values()) if isinstance(feature, Feature)
 )

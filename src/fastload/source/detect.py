@@ -9,12 +9,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from fastload.errors import UnsafeSourceError, UnsupportedSourceError
+from fastload.lean_dataclass import dataclass
 
 HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE: Final = b"PK\x03\x04"
@@ -23,7 +23,13 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _SAVED_MODEL: Final = "saved_model.pb"
 #: Read by stock loaders if it exists; `fingerprint.pb`, `debug` and `assets.extra` have no effect.
 _OPTIONAL_FILES: Final = ("keras_metadata.pb",)
-_FOLDERS: Final = ("variables", "assets")
+_VARIABLES: Final = "variables"
+#: An index and its shards, or the one file of the checkpoints before them.
+_CHECKPOINT: Final = re.compile(r"variables(\.index|\.data-\d{5}-of-\d{5})?")
+_ASSETS: Final = "assets"
+#: Stock loaders open the files that they know by name: what else lies there is not even counted.
+_MOST_ENTRIES: Final = 10_000
+_MOST_ASSET_BYTES: Final = 2**30
 _OTHER_FOLDERS: Final = {
     "saved_model.pbtxt": "a SavedModel in text form",
     "saved_model.cpb": "a SavedModel in chunked form",
@@ -45,7 +51,8 @@ def detect(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ModelSo
     Raises:
         UnsupportedSourceError: it is not a local path, does not exist, cannot be read, or has a
             format that fastload does not convert.
-        UnsafeSourceError: symbolic links make a folder of the model contain itself.
+        UnsafeSourceError: an asset lies outside of the model.
+        UnconvertibleModelError: a `saved_model.pb` with assets beside it is damaged.
 
     Example:
         >>> detect("gs://bucket/model")
@@ -120,49 +127,52 @@ def _files(path: Path, kind: SourceKind) -> Iterator[FileStat]:
     if kind is not SourceKind.SAVED_MODEL:
         yield _stat_file(path, "")
         return
-    names = [_SAVED_MODEL]
+    names = [_SAVED_MODEL, *_shard_names(path), *_asset_names(path)]
     names += [name for name in _OPTIONAL_FILES if (path / name).exists()]
-    for folder in _FOLDERS:
-        names += _names_under(path, folder)
+    asset_bytes = 0
     for name in sorted(names):
-        yield _stat_file(path, name)
+        file = _stat_file(path, name)
+        asset_bytes += file.size if name.startswith(_ASSETS) else 0
+        if asset_bytes > _MOST_ASSET_BYTES:
+            raise UnsupportedSourceError(f"'{path}' has assets of over {_MOST_ASSET_BYTES:,} bytes")
+        yield file
 
 
-def _names_under(root: Path, folder: str) -> Iterator[str]:
-    """Yield the path, relative to *root*, of every file below *folder*."""
-    seen: set[tuple[int, int]] = set()
-    pending = [folder] if (root / folder).is_dir() else []
-    while pending:
-        name = pending.pop()
-        _refuse_loop((root / name).stat(), seen, name)
-        with os.scandir(root / name) as entries:
-            for entry in entries:
-                child = f"{name}/{entry.name}"
-                if entry.is_dir():
-                    pending.append(child)
-                else:
-                    yield child
+def _shard_names(root: Path) -> Iterator[str]:
+    """Yield the names of the checkpoint's files."""
+    if not (root / _VARIABLES).is_dir():
+        return
+    with os.scandir(root / _VARIABLES) as entries:
+        for count, entry in enumerate(entries):
+            if count >= _MOST_ENTRIES:
+                raise UnsupportedSourceError(f"'{root / _VARIABLES}' has over {count:,} entries")
+            if _CHECKPOINT.fullmatch(entry.name):
+                yield f"{_VARIABLES}/{entry.name}"
 
 
-def _refuse_loop(status: os.stat_result, seen: set[tuple[int, int]], name: str) -> None:
-    identity = (status.st_dev, status.st_ino)
-    if identity in seen:
-        raise UnsafeSourceError(f"the folder {name!r} is reached twice through symbolic links")
-    seen.add(identity)
+def _asset_names(root: Path) -> Iterator[str]:
+    """Yield the names of the assets that the graph lists and the folder has."""
+    folder = root / _ASSETS
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        if next(entries, None) is None:
+            return
+    # Imported here: most SavedModels have no assets.
+    from fastload.source.saved_model_parts import read_asset_names
+
+    for name in read_asset_names(root / _SAVED_MODEL):
+        if not {"", ".", ".."}.isdisjoint(name.split("/")):
+            raise UnsafeSourceError(f"the asset {name!r} lies outside of '{folder}'")
+        if (folder / name).exists():
+            yield f"{_ASSETS}/{name}"
 
 
 def _stat_file(root: Path, name: str) -> FileStat:
     status = (root / name).stat()
     if not stat.S_ISREG(status.st_mode):
         raise UnsupportedSourceError(f"{name!r} in '{root}' is not a regular file")
-    return FileStat(
-        name=name,
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        ctime_ns=status.st_ctime_ns,
-        inode=status.st_ino,
-        device=status.st_dev,
-    )
+    return FileStat.of(name, status)
 
 
 class SourceKind(str, Enum):
@@ -189,6 +199,18 @@ class FileStat:
     inode: int
     device: int
 
+    @classmethod
+    def of(cls, name: str, status: os.stat_result) -> FileStat:
+        """Return what *status* says of the file called *name*."""
+        return cls(
+            name=name,
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            ctime_ns=status.st_ctime_ns,
+            inode=status.st_ino,
+            device=status.st_dev,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSource:
@@ -214,9 +236,9 @@ class Fingerprint:
 
     Attributes:
         digest: hex SHA-256 over the kind and over name and content of every file.
-        files: the stats of the files when they were read; equal stats mean equal content.
-        settled: False if a file changed so recently that a later change may leave its stat as it
-            is; then it must not be remembered.
+        files: the stats of the files when they were read.
+        settled: whether equal stats mean equal content; False if a file changed so recently that a
+            later change may leave its stat as it is.
     """
 
     digest: str

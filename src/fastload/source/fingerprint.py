@@ -16,10 +16,10 @@ _SCHEME: Final = b"fastload source 1"
 _BLOCK_BYTES: Final = 2**20
 #: Below this a thread costs more than it saves.
 _BIG_FILE_BYTES: Final = 8 * 2**20
-#: Kernels stamp files with the time of the last timer tick, 1 to 10 ms ago; the rest is margin.
-_FINE_TICK_NS: Final = 50_000_000
-#: FAT and some network file systems keep whole or even seconds only.
-_COARSE_TICK_NS: Final = 2_000_000_000
+#: A page that was written through a memory map is written again without a trace until the system
+#: has written it back, by default after 35 seconds. The ticks of clocks, up to two seconds, are
+#: below that.
+WRITE_BACK_NS: Final = 60_000_000_000
 _ATTEMPTS: Final = 2
 
 
@@ -44,61 +44,66 @@ def fingerprint(source: ModelSource) -> Fingerprint:
         started_ns = time.time_ns()
         digest = _digest(source)
         now = detect(source.path)
-        if now.files == source.files and now.kind is source.kind:
+        if digest is not None and now.files == source.files and now.kind is source.kind:
             settled = all(_is_settled(file, started_ns) for file in source.files)
             return Fingerprint(digest=digest, files=source.files, settled=settled)
         source = now
     raise UnsupportedSourceError(f"'{source.path}' is being written to")
 
 
-def _digest(source: ModelSource) -> str:
-    """Hash kind, names, sizes and contents; every variable part is preceded by its length."""
+def _digest(source: ModelSource) -> str | None:
+    """Hash kind, names, sizes and contents; every variable part is preceded by its length.
+
+    Returns:
+        None if a file changed meanwhile.
+    """
     whole = hashlib.sha256(_SCHEME + source.kind.value.encode() + b"\0")
     for file, content in zip(source.files, _content_digests(source), strict=True):
+        if content is None:
+            return None
         name = os.fsencode(file.name)
         whole.update(len(name).to_bytes(8, "little") + name)
         whole.update(file.size.to_bytes(8, "little") + content)
     return whole.hexdigest()
 
 
-def _content_digests(source: ModelSource) -> Sequence[bytes]:
+def _content_digests(source: ModelSource) -> Sequence[bytes | None]:
     """Hash each file; big ones in two threads, as hashing releases the GIL."""
     paths = [source.path / file.name for file in source.files]
     big = [file for file in source.files if file.size >= _BIG_FILE_BYTES]
     try:
         if len(big) <= 1:
-            return [_hash_file(path) for path in paths]
+            return [_hash_file(path, file) for path, file in zip(paths, source.files, strict=True)]
         # Most models are one big file, and this import takes longer than a small model's digest.
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(max_workers=2) as pool:
-            return list(pool.map(_hash_file, paths))
+            return list(pool.map(_hash_file, paths, source.files))
     except OSError as error:
         raise UnsupportedSourceError(f"'{source.path}' cannot be read: {error}") from error
 
 
-def _hash_file(path: Path) -> bytes:
+def _hash_file(path: Path, expected: FileStat) -> bytes | None:
+    """Hash the file at *path*; None if it is, or becomes, another than *expected*."""
     digest = hashlib.sha256()
     block = memoryview(bytearray(_BLOCK_BYTES))
     with path.open("rb", buffering=0) as file:
+        # Of the open file: another one may have been at its path just now.
+        before = os.fstat(file.fileno())
         while count := file.readinto(block):
             digest.update(block[:count])
-    return digest.digest()
+        after = os.fstat(file.fileno())
+    is_same = all(FileStat.of(expected.name, each) == expected for each in (before, after))
+    return digest.digest() if is_same else None
 
 
 def _is_settled(file: FileStat, read_ns: int) -> bool:
     """Say whether an edit after *read_ns* must change a time of *file*.
 
-    An edit within the tick of the last change leaves the same times. The change time comes from the
-    file system's own clock: if it is ahead of ours, the clocks disagree and it proves nothing. A
-    modification time far ahead is harmless: it was set explicitly (as archivers do), and an edit
-    resets it.
+    The change time comes from the file system's own clock: if it is ahead of ours, the clocks
+    disagree and it proves nothing. A modification time far ahead is harmless: it was set explicitly
+    (as archivers do), and an edit resets it.
     """
-    changed_long_ago = read_ns - file.ctime_ns > _tick_ns(file.ctime_ns)
-    modified_at_other_time = abs(read_ns - file.mtime_ns) > _tick_ns(file.mtime_ns)
+    changed_long_ago = read_ns - file.ctime_ns > WRITE_BACK_NS
+    modified_at_other_time = abs(read_ns - file.mtime_ns) > WRITE_BACK_NS
     return changed_long_ago and modified_at_other_time
-
-
-def _tick_ns(stamp_ns: int) -> int:
-    """Return how long the file system may keep stamping files with *stamp_ns*."""
-    return _FINE_TICK_NS if stamp_ns % 1_000_000_000 else _COARSE_TICK_NS

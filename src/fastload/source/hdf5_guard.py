@@ -10,9 +10,12 @@ from typing import Any, Final
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5l, h5s, h5z
+from h5py import h5d, h5g, h5l, h5s, h5z
 
 from fastload.errors import UnconvertibleModelError, UnsafeSourceError
+from fastload.source.hdf5_attributes import read_attributes
+from fastload.source.hdf5_budget import Budget
+from fastload.source.hdf5_chunks import check_filters, chunk_count
 from fastload.source.limits import HDF5_EXPANSION, is_bomb
 
 _LINKS: Final = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "an external link"}
@@ -51,20 +54,26 @@ def check_link(group: h5g.GroupID, name: bytes, path: str) -> None:
     if kind != h5l.TYPE_HARD:
         what = _LINKS.get(kind, "a user-defined link")
         raise UnsafeSourceError(f"{path!r} in the HDF5 file is {what}")
+    check_depth(path)
+
+
+def check_depth(path: str) -> None:
+    """Reject a path through too many groups.
+
+    Raises:
+        UnsafeSourceError: it is.
+    """
     if path.count("/") > _MAX_DEPTH:
         raise UnsafeSourceError(f"groups in the HDF5 file are nested over {_MAX_DEPTH} deep")
 
 
-def check_storage(dataset: h5d.DatasetID, path: str, file_bytes: int) -> int:
+def check_storage(dataset: h5d.DatasetID, path: str, budget: Budget) -> None:
     """Reject a dataset whose bytes are stored elsewhere, or are far fewer than it declares.
 
     Args:
         dataset: the dataset; its data stays unread.
         path: its path in the file, for messages.
-        file_bytes: size of the whole file.
-
-    Returns:
-        Bytes that reading it takes, as the file declares them.
+        budget: what may still be read of the file.
 
     Raises:
         UnsafeSourceError: external or virtual storage, or a shape bomb.
@@ -80,12 +89,14 @@ def check_storage(dataset: h5d.DatasetID, path: str, file_bytes: int) -> int:
     _check_filters(layout, path)
     declared = _declared_bytes(dataset, layout)
     # A contiguous dataset states its own size as stored, whatever the file really has.
-    if is_bomb(declared, min(dataset.get_storage_size(), file_bytes), expansion=HDF5_EXPANSION):
+    stored = min(dataset.get_storage_size(), budget.file_bytes)
+    if is_bomb(declared, stored, expansion=HDF5_EXPANSION):
         raise UnsafeSourceError(
             f"{path!r} in the HDF5 file declares {declared:,} bytes"
-            f" but stores {dataset.get_storage_size():,} in a file of {file_bytes:,}"
+            f" but stores {stored:,} in a file of {budget.file_bytes:,}"
         )
-    return declared
+    budget.take_values(declared)
+    budget.take_chunks(chunk_count(dataset, layout))
 
 
 def _check_filters(layout: Any, path: str) -> None:
@@ -93,6 +104,7 @@ def _check_filters(layout: Any, path: str) -> None:
         code = layout.get_filter(index)[0]
         if code not in _FILTERS or not h5z.filter_avail(code):
             raise UnconvertibleModelError(f"{path!r} in the HDF5 file needs the HDF5 filter {code}")
+    check_filters(layout, path)
 
 
 def _declared_bytes(dataset: h5d.DatasetID, layout: Any) -> int:
@@ -102,12 +114,13 @@ def _declared_bytes(dataset: h5d.DatasetID, layout: Any) -> int:
     return max(math.prod(map(int, dataset.shape)), math.prod(map(int, chunk))) * itemsize
 
 
-def dtype_name(dataset: h5d.DatasetID, path: str) -> str:
+def dtype_name(dataset: h5d.DatasetID, path: str, budget: Budget) -> str:
     """Return the name of a dataset's dtype: a numpy name, `bfloat16` or `string`.
 
     Args:
         dataset: the dataset.
         path: its path in the file, for messages.
+        budget: what may still be read of the file.
 
     Raises:
         UnsafeSourceError: it holds references to other objects.
@@ -117,17 +130,12 @@ def dtype_name(dataset: h5d.DatasetID, path: str) -> str:
     if h5py.check_ref_dtype(dtype) is not None:
         raise UnsafeSourceError(f"{path!r} in the HDF5 file holds references")
     if h5py.check_string_dtype(dtype) is not None:
+        budget.take_strings(math.prod(dataset.shape))
         return "string"
-    if _is_bfloat16(dataset):
-        return "bfloat16"
+    if read_attributes(dataset, path, ["dtype"], budget).get("dtype") == "bfloat16":
+        if dtype == _TWO_OPAQUE_BYTES:
+            return "bfloat16"  # as Keras 3 stores it
+        raise UnconvertibleModelError(f"{path!r} in the HDF5 file is marked as bfloat16")
     if dtype.metadata is not None or dtype.name not in _NUMERIC:
         raise UnconvertibleModelError(f"{path!r} in the HDF5 file has the type {dtype}")
     return str(dtype.name)
-
-
-def _is_bfloat16(dataset: h5d.DatasetID) -> bool:
-    """Say whether a dataset is bfloat16: Keras 3 stores two opaque bytes and an attribute."""
-    if dataset.dtype != _TWO_OPAQUE_BYTES:
-        return False
-    marked = h5a.exists(dataset, b"dtype") and h5py.Dataset(dataset).attrs["dtype"]
-    return bool(marked == "bfloat16")

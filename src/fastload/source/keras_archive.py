@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -11,22 +12,26 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from fastload.errors import UnconvertibleModelError, UnsafeSourceError, UnsupportedSourceError
-from fastload.source.detect import HDF5_SIGNATURE, signature_offsets
-from fastload.source.hdf5 import HDF5Source, read_hdf5
-from fastload.source.limits import ZIP_EXPANSION, is_bomb
+from fastload.source.hdf5 import HDF5Source, read_state
+from fastload.source.limits import BOMB_FLOOR_BYTES, MOST_ASSETS, ZIP_EXPANSION
 
 _CONFIG: Final = "config.json"
 _METADATA: Final = "metadata.json"
 _WEIGHTS: Final = "model.weights.h5"
 _ASSETS: Final = "assets/"
 _OTHER_WEIGHTS: Final = {"model.weights.npz": "as npz", "model.weights.json": "in shards"}
+_MEMBERS: Final = frozenset({_CONFIG, _METADATA, _WEIGHTS})
+_MOST_FOLDERS: Final = 256
+#: With so many members, Keras opens no asset store.
+_WITHOUT_ASSETS: Final = 3
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _ENCRYPTED_FLAGS: Final = 0x1 | 0x40
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -71,18 +76,17 @@ def read_keras_archive(path: str | os.PathLike[str]) -> Iterator[KerasArchive]:
     Raises:
         UnsupportedSourceError: a zip archive that is not Keras's.
         UnsafeSourceError: a member escapes the archive, is a link, a bomb, encrypted or duplicate;
-            the archive is an HDF5 file as well; or `read_hdf5` rejects the weights.
+            or `read_state` rejects the weights.
         UnconvertibleModelError: it is damaged, or its weights are not one HDF5 file.
     """
     with ExitStack() as stack:
         with _translated():
             file = stack.enter_context(Path(path).open("rb"))
-            _refuse_hdf5(file)
             archive = stack.enter_context(zipfile.ZipFile(file))
             members = _checked(archive.infolist())
             config, metadata, assets = _documents(archive, members)
             weights = _weights_file(archive, file, members[_WEIGHTS], stack)
-        content = stack.enter_context(read_hdf5(weights))
+        content = stack.enter_context(read_state(weights, config))
         yield KerasArchive(config=config, metadata=metadata, assets=assets, weights=content)
 
 
@@ -104,14 +108,6 @@ def _translated() -> Iterator[None]:
         raise UnconvertibleModelError(f"the zip archive cannot be read: {error}") from error
 
 
-def _refuse_hdf5(file: BinaryIO) -> None:
-    """Reject a file that stock loaders would read as HDF5 under another suffix."""
-    for offset in signature_offsets(file.seek(0, io.SEEK_END)):
-        file.seek(offset)
-        if file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
-            raise UnsafeSourceError("the zip archive is an HDF5 file as well")
-
-
 def _checked(members: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     """Check the members, and that they make up a Keras archive; return them by name."""
     by_name: dict[str, zipfile.ZipInfo] = {}
@@ -120,6 +116,7 @@ def _checked(members: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         if member.filename in by_name:
             raise UnsafeSourceError(f"the zip archive has {member.filename!r} twice")
         by_name[member.filename] = member
+    _check_sizes(members)
     if _CONFIG not in by_name:
         raise UnsupportedSourceError(f"the zip archive has no {_CONFIG}")
     for name, form in _OTHER_WEIGHTS.items():
@@ -127,7 +124,48 @@ def _checked(members: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
             raise UnconvertibleModelError(f"the zip archive keeps its weights {form}")
     if _WEIGHTS not in by_name:
         raise UnsupportedSourceError(f"the zip archive has no {_WEIGHTS}")
+    _check_assets(by_name)
     return by_name
+
+
+def _check_sizes(members: Sequence[zipfile.ZipInfo]) -> None:
+    """Reject members that unpack to far more than they store, taken together."""
+    swelling = [each for each in members if each.file_size > ZIP_EXPANSION * each.compress_size]
+    declared = sum(each.file_size for each in swelling)
+    if declared > BOMB_FLOOR_BYTES:
+        stored = sum(each.compress_size for each in swelling)
+        names = ", ".join(repr(each.orig_filename) for each in swelling[:3])
+        raise UnsafeSourceError(
+            f"{names} in the zip archive: {declared:,} bytes declared, but {stored:,} stored"
+        )
+
+
+def _check_assets(names: Collection[str]) -> None:
+    """Reject members of which a twin would not keep what Keras sees.
+
+    Keras opens an asset store where there are over three members, whatever they are called: it
+    unpacks all of them, and has a layer load its assets where it finds a folder for it.
+    """
+    files = {name for name in names if not name.endswith("/")}
+    others = [name for name in names if name not in _MEMBERS and not name.startswith(_ASSETS)]
+    if others or (len(names) > _WITHOUT_ASSETS) != (len(files | _MEMBERS) > _WITHOUT_ASSETS):
+        raise UnconvertibleModelError("the zip archive has members that Keras does not write")
+    in_order = sorted(name for name in names if name.startswith(_ASSETS))
+    for name, following in pairwise([*in_order, ""]):
+        if name.endswith("/") and not following.startswith(name):
+            raise UnconvertibleModelError(f"{name!r} in the zip archive is an empty folder")
+        if name.count("/") > _MOST_FOLDERS or not files.isdisjoint(_folders(name)):
+            raise UnconvertibleModelError(f"{name!r} in the zip archive lies in a file")
+
+
+def _folders(name: str) -> Iterator[str]:
+    """Yield the names under which a file would be in the way of the member *name*."""
+    parts = name.split("/")
+    return ("/".join(parts[:count]) for count in range(1, len(parts)))
+
+
+def _asset_files(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(_ASSETS) and not name.endswith("/")]
 
 
 def _check_member(member: zipfile.ZipInfo) -> None:
@@ -139,10 +177,6 @@ def _check_member(member: zipfile.ZipInfo) -> None:
         raise UnsafeSourceError(f"{what} is a symbolic link")
     if member.flag_bits & _ENCRYPTED_FLAGS:
         raise UnsafeSourceError(f"{what} is encrypted")
-    if is_bomb(member.file_size, member.compress_size, expansion=ZIP_EXPANSION):
-        raise UnsafeSourceError(
-            f"{what} declares {member.file_size:,} bytes but stores {member.compress_size:,}"
-        )
     if member.compress_type == zipfile.ZIP_STORED and member.file_size != member.compress_size:
         raise UnsafeSourceError(f"{what} states two sizes")
     if member.compress_type not in _METHODS:
@@ -160,7 +194,9 @@ def _documents(
     archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]
 ) -> tuple[bytes, bytes, dict[str, bytes]]:
     """Read configuration, metadata and assets."""
-    assets = [name for name in members if name.startswith(_ASSETS) and not name.endswith("/")]
+    assets = _asset_files(members)
+    if len(assets) > MOST_ASSETS:
+        raise UnconvertibleModelError(f"the zip archive has {len(assets):,} assets")
     total = sum(members[name].file_size for name in [_CONFIG, *assets])
     total += members[_METADATA].file_size if _METADATA in members else 0
     if total > _MAX_DOCUMENT_BYTES:
@@ -236,7 +272,7 @@ class ByteRange(io.RawIOBase):
         while filled < len(wanted):
             count = self._whole.readinto(wanted[filled:])  # type: ignore[attr-defined]  # BinaryIO lacks it
             if not count:
-                raise OSError("the file was cut short while it was read")
+                raise OSError(errno.EIO, "the file was cut short while it was read")
             filled += count
         self._position += filled
         return filled

@@ -1,4 +1,4 @@
-"""Limits of what a file may unpack to, for HDF5 and zip."""
+"""Limits of what a file may unpack to, for HDF5 and zip, and of the work that it may cause."""
 
 from __future__ import annotations
 
@@ -8,10 +8,23 @@ from typing import Final
 BOMB_FLOOR_BYTES: Final = 64 * 2**20
 #: HDF5 files hold zero-filled and compressed weights; real ones stay far below this ratio.
 HDF5_EXPANSION: Final = 1000
+#: All weights of a file together, which a conversion writes even where stock reads none of them.
+HDF5_TOTAL_EXPANSION: Final = 20
 #: Keras stores zip members uncompressed, and rejects a higher ratio itself.
 ZIP_EXPANSION: Final = 100
-#: Floor of the check of all datasets of a file together, each of which may look harmless.
-HDF5_TOTAL_FLOOR_BYTES: Final = 4 * 2**30
+#: Keras variables are numbers; each string is read by itself.
+MOST_STRINGS: Final = 1024
+#: Keras writes an asset or two for each layer with a vocabulary.
+MOST_ASSETS: Final = 1024
+
+_FEW_OBJECTS: Final = 2048
+#: A layer, initializer or policy in a configuration, at most: a layer's group and weights, and the
+#: optimizer's copies of those.
+_OBJECTS_OF_A_CLASS: Final = 16
+#: Converting an object takes about as long as reading so many bytes, which stock does as well.
+_BYTES_OF_AN_OBJECT: Final = 2**16
+_FEW_CHUNKS: Final = 2**16
+_BYTES_OF_A_CHUNK: Final = 256
 
 
 def is_bomb(
@@ -32,3 +45,28 @@ def is_bomb(
         False
     """
     return declared_bytes > floor_bytes and declared_bytes > expansion * stored_bytes
+
+
+def most_objects(file_bytes: int, config: bytes) -> int:
+    """Return how many groups and datasets the HDF5 file of a model may have.
+
+    Args:
+        file_bytes: size of the file.
+        config: the configuration of the model, as JSON.
+
+    Example:
+        >>> most_objects(2**20, b'{"class_name": "Dense"}')
+        2080
+    """
+    described = config.count(b'"class_name"')
+    return _FEW_OBJECTS + _OBJECTS_OF_A_CLASS * described + file_bytes // _BYTES_OF_AN_OBJECT
+
+
+def most_chunks(file_bytes: int) -> int:
+    """Return into how many chunks the datasets of an HDF5 file of *file_bytes* may be cut.
+
+    Example:
+        >>> most_chunks(2**20)
+        69632
+    """
+    return _FEW_CHUNKS + file_bytes // _BYTES_OF_A_CHUNK

@@ -23,8 +23,17 @@ from fastload.errors import UnconvertibleModelError
 _META_GRAPHS: Final = 2
 _META_INFO: Final = 1
 _GRAPH: Final = 2
+_COLLECTION: Final = 4
 _ASSET: Final = 6
 _OBJECT_GRAPH: Final = 7
+# AssetFileDef; CollectionDef and its parts, in which TensorFlow listed assets before 1.9.
+_ASSET_NAME: Final = 2
+_KEY: Final = 1
+_VALUE: Final = 2
+_ANY_LIST: Final = 5
+_ANY: Final = 1
+_ANY_VALUE: Final = 2
+_ASSETS_KEY: Final = "saved_model_assets"
 # GraphDef, NodeDef, FunctionDefLibrary, FunctionDef, OpDef.
 _NODE: Final = 1
 _LIBRARY: Final = 2
@@ -86,6 +95,32 @@ def has_objects(path: Path) -> bool:
     with _opened(path) as view:
         graphs = _grouped(view, (0, len(view))).get(_META_GRAPHS, [])
         return len(graphs) == 1 and _OBJECT_GRAPH in _grouped(view, graphs[0])
+
+
+def read_asset_names(path: Path) -> list[str]:
+    """Return the names of the assets of the `saved_model.pb` at *path*, sorted.
+
+    Raises:
+        UnconvertibleModelError: it is damaged.
+    """
+    with _opened(path) as view:
+        names = set()
+        for graph in _grouped(view, (0, len(view))).get(_META_GRAPHS, []):
+            fields = _grouped(view, graph)
+            for asset in [*fields.get(_ASSET, []), *_collected_assets(view, fields)]:
+                names.add(_text(view, _last(_grouped(view, asset), _ASSET_NAME)))
+        return sorted(names)
+
+
+def _collected_assets(
+    view: memoryview, fields: Mapping[int, list[tuple[int, int]]]
+) -> Iterator[tuple[int, int]]:
+    for entry in fields.get(_COLLECTION, []):
+        parts = _grouped(view, entry)
+        if _text(view, _last(parts, _KEY)) == _ASSETS_KEY:
+            values = _grouped(view, _last(_grouped(view, _last(parts, _VALUE)), _ANY_LIST))
+            for each in values.get(_ANY, []):
+                yield _last(_grouped(view, each), _ANY_VALUE)
 
 
 def read_saved_model(path: Path) -> SavedModelParts:

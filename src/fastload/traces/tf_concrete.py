@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fastload import unfinished
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core import eager
 from fastload.runtime.core.materialize import materialized_on_access
@@ -116,7 +116,7 @@ class _TraceRuntime:
         self._tracing = tracing
         self._file: TraceFile | None = None if trace.is_prepared else file
         self._traced: Any = None
-        self._lock = threading.RLock()
+        self._lock = unfinished.lock()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)

@@ -42,9 +42,12 @@ _BOOKS: Final = frozenset(
         "_self_unconditional_deferred_dependencies",
         "_self_unconditional_dependency_names",
         "_serialized_attributes",
+        "_thread_local",
         "_tracked",
     }
 )
+#: What says nothing about what a model computes: names, which Keras may count, among it.
+NO_STATE: Final = _BOOKS | _OF_PREDICT | {"_compiled_trainable_state", "_name", "name"}
 _PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes, type})
 #: What is compared by value; names of attributes, and keys of dicts, are noted together.
 _COMPARED: Final = frozenset({*_PLAIN, tuple})
@@ -95,6 +98,10 @@ class ModelState:
         now = _note(model, self.keras)
         if len(self.note) != len(now) or not all(map(_are_same, self.note, now)):
             raise NotKeptError("the model is not what it was when it was loaded")
+
+    def parts(self, model: Any) -> list[Any]:
+        """Return the objects that *model* consists of: its layers and itself."""
+        return list(model._flatten_layers())
 
     def variables(self, model: Any) -> list[Any]:
         """Return TensorFlow's own variables of *model*, in an order that is always the same.

@@ -9,13 +9,13 @@ that are watched, the one step in which TensorFlow runs the model's Python code 
 from __future__ import annotations
 
 import functools
-import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any, Final, Protocol
 
+from fastload import unfinished
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.requirements import FIRST_PREDICT
 
@@ -58,7 +58,7 @@ class Watcher(Protocol):
 
 
 _watchers: Final[weakref.WeakKeyDictionary[Any, Watcher]] = weakref.WeakKeyDictionary()
-_lock: Final = threading.Lock()
+_lock: Final = unfinished.lock()
 
 
 def watch(model: Any, watcher: Watcher) -> None:
@@ -78,11 +78,12 @@ def _patch() -> None:
     module = FIRST_PREDICT.part("tracing_compilation")
     with _lock:
         stock = getattr(module, _CREATE)
-        if getattr(stock, "__module__", "") != __name__:
+        if getattr(stock, "__code__", None) not in _codes_in(_asking.__code__):
             setattr(module, _CREATE, _asking(stock))
 
 
 def _asking(stock: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(stock)  # so that it stands for stock's where code is compared
     def create(function_type: Any, type_context: Any, func_graph: Any, tracing_options: Any) -> Any:
         make = functools.partial(stock, function_type, type_context, func_graph, tracing_options)
         model = _model_of(tracing_options)

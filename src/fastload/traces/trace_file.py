@@ -16,7 +16,7 @@ from fastload.twin.function_file import (
 )
 
 #: Raised when what is stored changes: older files are not found.
-TRACE_VERSION: Final = 2
+TRACE_VERSION: Final = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,10 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from fastload.lean_dataclass import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,13 +10,13 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
 from fastload.cache.publish import replacing
 from fastload.errors import CacheError
+from fastload.lean_dataclass import dataclass
 from fastload.twin.format import Manifest, WeightSpec
 from fastload.twin.reader import Twin
 from fastload.twin.weights import Array, dtype_name

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import h5py
@@ -131,11 +132,14 @@ def opened(layout: SparseFile, mode: str, alignment: int = ALIGNMENT_BYTES) -> I
     Yields:
         The open file; it is closed afterwards.
     """
-    options: dict[str, Any] = {"userblock_size": USER_BLOCK_BYTES} if mode == "w" else {}
+    options: dict[str, Any] = {}
+    if mode == "w":
+        # By default HDF5 searches all gaps that the alignment left for room for the next object.
+        options = {"userblock_size": USER_BLOCK_BYTES, "fs_strategy": "aggregate"}
     with h5py.File(
         layout,
         mode,
-        libver=("earliest", "v110"),  # what every HDF5 since 2016 reads
+        libver=("earliest", "v110"),  # what every HDF5 since 1.10.1 (2017) reads
         alignment_threshold=alignment if alignment > ALIGNMENT_BYTES else 1,
         alignment_interval=alignment,
         **options,
@@ -144,10 +148,12 @@ def opened(layout: SparseFile, mode: str, alignment: int = ALIGNMENT_BYTES) -> I
 
 
 def create_group(file: File, path: str, attributes: Mapping[str, AttributeValue]) -> None:
-    """Create the group at *path* (`""` is the root) with *attributes*."""
-    group = file.require_group(path) if path else file
-    for name, value in attributes.items():
-        _set_attribute(group.attrs, name, value)
+    """Create the group at *path* (`""` is the root) with *attributes*, after its parent."""
+    created = h5py.h5g.create(file.id, path.encode(), _link_properties()) if path else file.id
+    if attributes:
+        manager = h5py.AttributeManager(h5py.Group(created) if path else file)
+        for name, value in attributes.items():
+            _set_attribute(manager, name, value)
 
 
 def create_dataset(file: File, spec: WeightSpec) -> int:
@@ -187,18 +193,31 @@ def _create_contiguous(
     """Create a contiguous dataset with its space allocated; HDF5 has no file offset for any
     other.
     """
+    space = h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
+    kind = h5py.h5t.py_create(dtype, logical=True)
+    made = h5py.h5d.create(
+        file.id, path.encode(), kind, space, _contiguous(), lcpl=_link_properties()
+    )
+    return h5py.Dataset(made)
+
+
+@cache
+def _contiguous() -> Any:
+    """Return the properties of a dataset that has its place from the start, unfilled."""
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     creation.set_layout(h5py.h5d.CONTIGUOUS)
     creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     creation.set_obj_track_times(False)
+    return creation
+
+
+@cache
+def _link_properties() -> Any:
     linking = h5py.h5p.create(h5py.h5p.LINK_CREATE)
     linking.set_create_intermediate_group(True)
     linking.set_char_encoding(h5py.h5t.CSET_UTF8)
-    space = h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
-    kind = h5py.h5t.py_create(dtype, logical=True)
-    made = h5py.h5d.create(file.id, path.encode(), kind, space, creation, lcpl=linking)
-    return h5py.Dataset(made)
+    return linking
 
 
 def _offset(dataset: h5py.Dataset) -> int:

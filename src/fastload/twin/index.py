@@ -10,12 +10,12 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
 from fastload.errors import TwinCorruptError, TwinVersionError
+from fastload.lean_dataclass import dataclass
 from fastload.twin.format import (
     FORMAT_VERSION,
     USER_BLOCK_BYTES,
@@ -80,6 +80,7 @@ class Index:
             attributes.update((name, _plain(value)) for name, value in attributes.items())
         generation = content.pop(_GENERATION)
         manifest = Manifest(generation=generation, groups=groups, **content)
+        _require_texts(manifest)
         return cls(manifest=manifest, weights=weights, documents=documents)
 
 
@@ -96,13 +97,31 @@ def _row(ref: WeightRef) -> list[Any]:
     return [ref.name, ref.dtype, list(ref.shape), ref.offset, ref.nbytes, ref.sha256]
 
 
+#: Of the values of a row.
+_KINDS: Final = (str, str, list, int, int, str)
+
+
 def _refs(rows: Iterable[list[Any]]) -> tuple[WeightRef, ...]:
+    """Return what a list of rows says of weights; somebody else may have written it."""
+    rows = list(rows)
+    for row in rows:
+        if tuple(map(type, row)) != _KINDS or any(type(each) is not int for each in row[2]):
+            raise TypeError(f"{row!r:.80} is not about a weight")
     return tuple(
         WeightRef(
             name=name, dtype=dtype, shape=tuple(shape), offset=offset, nbytes=nbytes, sha256=sha256
         )
         for name, dtype, shape, offset, nbytes, sha256 in rows
     )
+
+
+def _require_texts(manifest: Manifest) -> None:
+    """Check that there are strings where there should be."""
+    mappings = (manifest.links, manifest.object_names, manifest.versions)
+    texts = [manifest.source_kind, manifest.source_digest, manifest.generation]
+    for text in (*texts, *(text for mapping in mappings for text in mapping.values())):
+        if type(text) is not str:
+            raise TypeError(f"{text!r:.80} is no string")
 
 
 def _attributes(path: str, attributes: Mapping[str, AttributeValue]) -> dict[str, Any]:

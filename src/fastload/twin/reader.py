@@ -6,7 +6,7 @@ import hashlib
 import math
 import mmap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from io import FileIO
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fastload.errors import TwinCorruptError
+from fastload.lean_dataclass import dataclass
 from fastload.twin.format import ALIGNMENT_BYTES, Header, Manifest, WeightRef
 from fastload.twin.index import Index, parse_index, read_header
 from fastload.twin.weights import STRING, Array, decode, storage_dtype

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from fastload.twin import hdf5_layout as hdf5
 from fastload.twin.format import (
@@ -25,6 +26,9 @@ from fastload.twin.hdf5_layout import SparseFile
 from fastload.twin.index import Index, plain_groups
 from fastload.twin.view import Tree, require_valid
 from fastload.twin.weights import STRING, Array, dtype_name, encode, encode_strings, stored_nbytes
+
+#: Hashing it takes less time than handing it to the other thread.
+_SMALL_BYTES: Final = 2**16
 
 
 def write_twin(
@@ -86,7 +90,7 @@ def _lay_out(
     small = [spec for spec in placed if stored_nbytes(spec) < PAGE_BYTES]
     large = [spec for spec in placed if stored_nbytes(spec) >= PAGE_BYTES]
     with hdf5.opened(layout, "w") as file:
-        for group in tree.children:
+        for group in sorted(tree.children):  # parents first
             hdf5.create_group(file, group, manifest.groups.get(group, {}))
         offsets = {spec.name: hdf5.create_dataset(file, spec) for spec in small}
     # Alignment is a property of the open file, not of the dataset: pages need a second opening.
@@ -136,6 +140,10 @@ def _write_weight(
     digest = hashlib.sha256()
     file.seek(offset)
     for piece in encode(array):
+        if piece.nbytes < _SMALL_BYTES:
+            digest.update(piece)
+            _write_all(file, piece)
+            continue
         hashed = hashing.submit(digest.update, piece)
         _write_all(file, piece)
         hashed.result()

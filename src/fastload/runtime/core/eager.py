@@ -11,11 +11,11 @@ import os
 import platform
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from fastload.errors import UnsupportedRequestError
+from fastload.lean_dataclass import dataclass
 from fastload.runtime.requirements import BESIDE, EAGER, FLAT
 
 
@@ -66,6 +66,11 @@ def runtime() -> EagerRuntime:
 def context() -> Any:
     """Return TensorFlow's context of this process."""
     return runtime().context.context()
+
+
+def start_runtime() -> None:
+    """Start TensorFlow's runtime, as the first operation of a process does."""
+    context().ensure_initialized()
 
 
 def version() -> str:
@@ -143,7 +148,8 @@ def is_variable(value: Any) -> bool:
 @functools.cache
 def tensor_class() -> Any:
     """Return `tf.Tensor`."""
-    return BESIDE.part("tensor").Tensor
+    found = getattr(BESIDE.optional("tensor"), "Tensor", None)
+    return BESIDE.part("ops").Tensor if found is None else found
 
 
 def copied(tensor: Any) -> Any:
@@ -192,13 +198,17 @@ def execution() -> str:
         UnsupportedRuntimeError: TensorFlow lacks an interface that is needed for it.
     """
     FLAT.part("context")
-    variables = {
+    machine = (_processor(), _cores(), len(logical_devices()))
+    return repr((version(), has_onednn(), machine, program_options(), environment()))
+
+
+def environment() -> dict[str, str]:
+    """Return the variables of the environment that TensorFlow may read."""
+    return {
         name: value
         for name, value in sorted(os.environ.items())
         if name.startswith(_PREFIXES) and not name.startswith(_IGNORED)
     }
-    machine = (_processor(), _cores(), len(logical_devices()))
-    return repr((version(), has_onednn(), machine, program_options(), variables))
 
 
 def has_accelerators() -> bool:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from fastload import unfinished
 from fastload.imports import deferred, lazy_module, linking
 from fastload.runtime.core import eager
 from fastload.runtime.core.tensorflow import tensorflow
@@ -24,7 +24,7 @@ from fastload.runtime.requirements import DEFERRED_IMPORT
 _KERNELS: Final = "core/kernels"
 _KERAS: Final = ("keras", "tf_keras")
 
-_lock: Final = threading.Lock()
+_lock: Final = unfinished.lock()
 
 
 def start(*, may_defer: bool) -> None:

@@ -22,7 +22,8 @@ from fastload.runtime.core.keras import TENSORFLOW, TORCH, Keras
 from fastload.runtime.importing import import_module
 from fastload.runtime.requirements import STATE
 
-_KERAS3_NAMES: Final = "object_name_uids"
+#: By which Keras 3 keeps its counters of automatic names.
+KERAS3_NAMES: Final = "object_name_uids"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +39,24 @@ class Live:
     write: Callable[[Any], None]
 
 
-@contextmanager
-def undone_on_failure(keras: Keras) -> Iterator[None]:
-    """Reset name counters and generators if the block raises."""
-    before = _snapshot(keras)
-    try:
-        yield
-    except BaseException:
-        _put_back(before)
-        raise
+class undone_on_failure:  # noqa: N801 - a context manager, named as one that a function makes
+    """Reset name counters and generators if the block raises.
+
+    It is no generator: one that is interrupted as it begins would end when it is collected.
+
+    Args:
+        keras: whose counters and generators.
+    """
+
+    def __init__(self, keras: Keras) -> None:
+        self._keras = keras
+
+    def __enter__(self) -> None:
+        self._before = _snapshot(self._keras)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            _put_back(self._before)
 
 
 @contextmanager
@@ -151,10 +161,10 @@ def _unless_none(write: Callable[[Any], None]) -> Callable[[Any], None]:
 def _keras3_names(global_state: Any) -> Live:
     # The counters are thread-local, and do not exist before the first name.
     def read() -> Any:
-        return copy.copy(global_state.get_global_attribute(_KERAS3_NAMES, default=None))
+        return copy.copy(global_state.get_global_attribute(KERAS3_NAMES, default=None))
 
     def write(counters: Any) -> None:
-        global_state.set_global_attribute(_KERAS3_NAMES, copy.copy(counters))
+        global_state.set_global_attribute(KERAS3_NAMES, copy.copy(counters))
 
     return Live(read=read, write=write)
 

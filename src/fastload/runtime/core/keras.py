@@ -22,7 +22,7 @@ from fastload.errors import (
 )
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.importing import import_module
-from fastload.runtime.requirements import NAMES_OF_KERAS
+from fastload.runtime.requirements import NAMES_OF_KERAS, STATE
 from fastload.source.detect import ModelSource, SourceKind
 from fastload.switch import as_stock
 
@@ -242,7 +242,16 @@ def tracing_choices(keras: Keras) -> tuple[str, ...]:
     """Return what a model's function depends on besides the model: the Keras and its settings."""
     backend = keras.module.backend
     settings = (backend.floatx(), backend.epsilon(), backend.image_data_format())
-    return (keras.package, keras.version, *map(str, settings))
+    return (keras.package, keras.version, *map(str, settings), _policy_name(keras))
+
+
+def _policy_name(keras: Keras) -> str:
+    """Return the name of the global dtype policy, which is made at its first use, not here."""
+    if keras.generation == KERAS2:
+        return str(keras.module.mixed_precision.global_policy().name)
+    state = STATE.part("keras3")
+    policy = state.get_global_attribute("dtype_policy", None)
+    return str(keras.module.backend.floatx() if policy is None else policy.name)
 
 
 def is_known(keras: Keras, name: str) -> bool:
@@ -260,16 +269,19 @@ def is_builtin(keras: Keras, name: str) -> bool:
     A function written into the file (`Lambda`) is not.
     """
     registered = keras.module.utils.get_registered_object(name)
-    if registered is not None and _root(registered) not in _KERAS_PACKAGES:
+    if registered is not None and not _is_own(keras, name, registered):
         return False
     return name not in ("Lambda", "__lambda__") and is_known(keras, name)
 
 
-def _root(kind: Any) -> str:
-    return str(getattr(kind, "__module__", "")).partition(".")[0]
-
-
-_KERAS_PACKAGES: Final = frozenset({"keras", "tf_keras"})
+def _is_own(keras: Keras, name: str, registered: Any) -> bool:
+    """Say whether what is registered under *name* is what Keras itself calls so."""
+    bare = name.rpartition(">")[2]
+    own = [getattr(part, bare) for part in _parts(keras) if hasattr(part, bare)]
+    if own:
+        return any(each is registered for each in own)
+    root = str(getattr(registered, "__module__", "")).partition(".")[0]
+    return root == keras.package and getattr(registered, "__name__", "") == bare
 
 
 def _is_shorthand(keras: Keras, name: str) -> bool:
@@ -290,12 +302,12 @@ _INTERNAL: Final = frozenset(
 )
 _PARTS: Final = (
     *("layers", "models", "activations", "initializers", "regularizers", "constraints"),
-    *("losses", "metrics", "optimizers"),
+    *("losses", "metrics", "optimizers", "dtype_policies"),
 )
 
 
 def _parts(keras: Keras) -> list[Any]:
-    parts = [getattr(keras.module, name) for name in _PARTS]
+    parts = [getattr(keras.module, name) for name in _PARTS if hasattr(keras.module, name)]
     return [*parts, keras.module.optimizers.schedules]
 
 
@@ -339,7 +351,12 @@ def expected_keras(choice: KerasChoice) -> ExpectedKeras | None:
         return None
     return ExpectedKeras(
         name=expected_generation(choice, os.environ),
-        choices=(package, version, *(str(settings[name]) for name in _DEFAULT_SETTINGS)),
+        choices=(
+            package,
+            version,
+            *(str(settings[name]) for name in _DEFAULT_SETTINGS),
+            str(settings["floatx"]),  # the global dtype policy, until a program sets one
+        ),
     )
 
 

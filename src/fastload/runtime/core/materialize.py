@@ -9,9 +9,11 @@ is called accesses the object's state first.
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, SupportsIndex
+
+from fastload import unfinished
+from fastload.unfinished import Change
 
 _MATERIALIZE: Final = "_fastload_materialize"
 _AFTER: Final = "_fastload_after"
@@ -19,7 +21,7 @@ _IN_WORK: Final = "_fastload_in_work"
 #: On the class of an object that is not materialized.
 _FINAL: Final = "_fastload_final"
 #: One lock for all: materializing one object may materialize others.
-_lock: Final = threading.RLock()
+_lock: Final = unfinished.lock()
 _true_class: Final[Any] = vars(object)["__class__"]
 
 
@@ -139,17 +141,20 @@ def _materialized(instance: Any) -> Any:
         state, final = _true_dict(instance), _final_class(instance)
         if type(instance) is final or state.get(_IN_WORK):
             return final
-        before = dict(state)
-        materialize, actions = state.pop(_MATERIALIZE), state.pop(_AFTER, [])
-        state[_IN_WORK] = True
-        try:
+        with Change(functools.partial(_start_again, instance, dict(state))):
+            state[_IN_WORK] = True
+            materialize, actions = state.pop(_MATERIALIZE), state.pop(_AFTER, [])
             materialize(instance)
             for action in actions:
                 action()
-        except BaseException:
-            state.clear()
-            state.update(before)
-            raise
-        del state[_IN_WORK]
-        _true_class.__set__(instance, final)
+            del state[_IN_WORK]
+            _true_class.__set__(instance, final)
         return final
+
+
+def _start_again(instance: Any, before: Mapping[str, Any]) -> None:
+    """Give *instance* back the state that it had *before*, unless it has its own by now."""
+    if type(instance) is not _final_class(instance):
+        state = _true_dict(instance)
+        state.clear()
+        state.update(before)

@@ -8,14 +8,18 @@ patch is removed when the last rebuild ends.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
+from fastload import unfinished
+from fastload.errors import UnsupportedRuntimeError
+from fastload.runtime.core.blank_variables import fill
 from fastload.runtime.core.zero_copy import BlankSheet
+from fastload.unfinished import Change
 
 
 @dataclass(slots=True)
@@ -24,34 +28,34 @@ class Rebuild:
 
     Attributes:
         sheet: where blank variables lie.
-        blanks: every blank variable, with what returns its stock initial value.
-        filled: ids of variables that are known to have their weights.
+        blanks: every variable of TensorFlow that started blank.
         zeros: what blank variables hold on backends other than TensorFlow.
         lent: tensors over the twin, by address, where each goes to one variable only.
         unfilled: on these backends, what gives a variable without weights its initial value.
         spec_cache: recorded output specs of layer calls; None where all calls are traced.
         argspecs: signatures of functions that Keras inspected.
+        may_be_read: code of a program takes part. On TensorFlow blank variables notice reads;
+            elsewhere there are none then.
         wrapping: switches the wrapping of kernels; None until the first operation, see
             `bookkeeping`.
     """
 
     sheet: BlankSheet = field(default_factory=BlankSheet)
-    blanks: list[tuple[Any, Callable[[], Any]]] = field(default_factory=list)
-    filled: set[int] = field(default_factory=set)
+    blanks: list[Any] = field(default_factory=list)
     zeros: dict[Any, Any] = field(default_factory=dict)
     lent: dict[int, Any] = field(default_factory=dict)
     unfilled: list[Callable[[], None]] = field(default_factory=list)
     spec_cache: Any = None
     argspecs: dict[Any, Any] = field(default_factory=dict)
+    may_be_read: bool = False
     wrapping: Callable[[bool], None] | None = None
 
     def fill_forgotten(self) -> None:
         """Give every variable that got no weights the initial value that stock gives it."""
-        for variable, initial_value in self.blanks:
-            if id(variable) not in self.filled and self.sheet.holds(variable.value()):
-                variable.assign(initial_value())
-        for fill in self.unfilled:
-            fill()
+        for variable in self.blanks:
+            fill(variable)
+        for fill_one in self.unfilled:
+            fill_one()
 
 
 _current: ContextVar[Rebuild | None] = ContextVar("fastload_rebuild", default=None)
@@ -77,45 +81,67 @@ class Patch:
     make: Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-_lock = threading.Lock()
-_users: dict[tuple[int, str], int] = {}
+def available(*short_cuts: Callable[[], Sequence[Patch]]) -> list[Patch]:
+    """Return the patches of those *short_cuts* whose private names this version has."""
+    found: list[Patch] = []
+    for short_cut in short_cuts:
+        with suppress(UnsupportedRuntimeError):
+            found += short_cut()
+    return found
+
+
+_lock = unfinished.lock()
+#: By holder and name: the rebuilds that run with a patch, and what it replaced.
+_users: dict[tuple[int, str], set[int]] = {}
 _stock: dict[tuple[int, str], Any] = {}
 
 
 @contextmanager
 def rebuilding(rebuild: Rebuild, patches: Sequence[Patch]) -> Iterator[None]:
     """Run the block as *rebuild*, with *patches* in place; fill what is still blank at the end."""
-    with ExitStack() as opened:
+    take_out = partial(_take_out, rebuild, patches)
+    with Change(take_out), Change(partial(_current.set, _current.get())):
         for patch in patches:
-            _open(patch)
-            opened.callback(_close, patch)
-        token = _current.set(rebuild)
-        opened.callback(_current.reset, token)
+            _put_in_place(rebuild, patch)
+        _current.set(rebuild)
         yield
         rebuild.fill_forgotten()
 
 
-def _open(patch: Patch) -> None:
+def _put_in_place(rebuild: Rebuild, patch: Patch) -> None:
     key = (id(patch.holder), patch.name)
     with _lock:
-        if not _users.get(key):
-            _stock[key] = vars(patch.holder)[patch.name]
-            setattr(patch.holder, patch.name, patch.make(_stock[key]))
-        _users[key] = _users.get(key, 0) + 1
+        _users.setdefault(key, set()).add(id(rebuild))
+        if key not in _stock:
+            stock = vars(patch.holder)[patch.name]
+            made = patch.make(stock)
+            _stock[key] = stock
+            setattr(patch.holder, patch.name, made)
 
 
-def _close(patch: Patch) -> None:
-    key = (id(patch.holder), patch.name)
+def _take_out(rebuild: Rebuild, patches: Sequence[Patch]) -> None:
+    """Put back what no other rebuild needs replaced, whatever was replaced so far."""
     with _lock:
-        _users[key] -= 1
-        if not _users[key]:
-            setattr(patch.holder, patch.name, _stock.pop(key))
+        for patch in patches:
+            key = (id(patch.holder), patch.name)
+            users = _users.get(key, set())
+            users.discard(id(rebuild))
+            if not users and key in _stock:
+                setattr(patch.holder, patch.name, _stock[key])
+                del _stock[key]
 
 
-_KERAS: Final = "keras."
+#: What Keras's initializers hold besides numbers.
+_STATE: Final = frozenset({"_random_generator", "_used"})
+_AXES: Final = frozenset({"input_axes", "output_axes"})
+#: Checked when the initializer is made.
+_WORDS: Final = frozenset({"mode", "distribution"})
+_LARGEST_SEED: Final = 2**31
+#: Those that need a matrix.
+_OF_MATRICES: Final = ("Identity", "Orthogonal", "STFT")
 
 
-def can_come_later(initializer: Any, base: type[Any]) -> bool:
+def can_come_later(initializer: Any, base: type[Any], shape: Sequence[int], dtype: str) -> bool:
     """Say whether *initializer* returns the same value when called later, without side effects.
 
     Keras's own do if their seed is a number: they draw from a state of their own each time. One
@@ -124,9 +150,50 @@ def can_come_later(initializer: Any, base: type[Any]) -> bool:
     Args:
         initializer: the initializer of a variable.
         base: Keras's base class of initializers.
+        shape: the variable's shape.
+        dtype: the name of the variable's dtype.
     """
-    return (
-        isinstance(initializer, base)
-        and type(initializer).__module__.startswith(_KERAS)
-        and isinstance(getattr(initializer, "seed", 0), int)
-    )
+    is_seeded = isinstance(getattr(initializer, "seed", 0), int)
+    return is_seeded and is_own(initializer, base) and is_sound(initializer, shape, dtype)
+
+
+def is_sound(initializer: Any, shape: Sequence[int], dtype: str) -> bool:
+    """Say whether one of Keras's initializers makes a value for sure: one that fails, fails now.
+
+    A configuration may have given it anything.
+    """
+    values = vars(initializer)
+    if "seed" in values and "float" not in dtype:
+        return False
+    if type(initializer).__name__.startswith(_OF_MATRICES) and not _is_matrix(shape):
+        return False
+    return all(_is_sound(name, value) for name, value in values.items())
+
+
+def _is_matrix(shape: Sequence[int]) -> bool:
+    return len(shape) == 2 and all(shape)  # noqa: PLR2004
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    if name in _STATE or name in _WORDS or (name in _AXES and value is None):
+        return True
+    if name.endswith("seed"):
+        return value is None or (type(value) is int and 0 <= value < _LARGEST_SEED)
+    return type(value) in (int, float, bool) and abs(value) < _LARGEST_SEED
+
+
+def is_own(initializer: Any, base: type[Any]) -> bool:
+    """Say whether *initializer* is of a class of Keras's, which nobody has changed."""
+    kind: Any = type(initializer)
+    is_known = isinstance(initializer, base) and is_within(kind.__module__, base)
+    return is_known and is_code_of(kind.__call__, base)
+
+
+def is_code_of(function: Any, base: type[Any]) -> bool:
+    """Say whether *function* was written in the package of *base*; a wrapper was not."""
+    return is_within(getattr(function, "__globals__", {}).get("__name__", ""), base)
+
+
+def is_within(module: str, base: type[Any]) -> bool:
+    """Say whether *module* is in the package of *base*."""
+    return module.partition(".")[0] == base.__module__.partition(".")[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastload import registry
 from fastload.errors import UnresolvedObjectError
-from fastload.runtime.core.keras import Keras, is_builtin, is_known
+from fastload.runtime.core.keras import TENSORFLOW, Keras, is_builtin, is_known
 from fastload.twin.format import LAYER_CLASSES
 from fastload.twin.reader import Twin
 
@@ -44,6 +44,29 @@ def custom_objects(twin: Twin, keras: Keras, given: Mapping[str, Any] | None) ->
     return found | own
 
 
+def program_objects(twin: Twin, keras: Keras, given: Mapping[str, Any] | None) -> list[Any]:
+    """Return the custom classes and functions that the model's configuration names.
+
+    Those that a program registered with Keras are among them.
+
+    Args:
+        twin: the twin.
+        keras: the Keras that restores the model.
+        given: `custom_objects=` of the call.
+    """
+    own = custom_objects(twin, keras, given)
+    bare = {name.rpartition(">")[2]: each for name, each in own.items()}
+    found = (_object_of_program(name, keras, bare) for name in twin.manifest.object_names)
+    return [each for each in found if each is not None]
+
+
+def _object_of_program(name: str, keras: Keras, own: Mapping[str, Any]) -> Any:
+    found = own.get(name.rpartition(">")[2])
+    if found is not None or is_builtin(keras, name):
+        return found
+    return keras.module.utils.get_registered_object(name)
+
+
 def require_layer_classes(twin: Twin, keras: Keras, objects: Mapping[str, Any]) -> None:
     """Check, before anything is built, that every layer class of a SavedModel can be resolved.
 
@@ -57,14 +80,21 @@ def require_layer_classes(twin: Twin, keras: Keras, objects: Mapping[str, Any]) 
             raise UnresolvedObjectError(name, f"layer {layer!r}")
 
 
-def require_resolved(twin: Twin, keras: Keras, objects: Mapping[str, Any]) -> None:
-    """Check that every name in the model's configuration can be resolved.
+def require_resolved(twin: Twin, keras: Keras, objects: Mapping[str, Any], message: str) -> None:
+    """Check that an error does not come from a name in the configuration that cannot be resolved.
+
+    Args:
+        twin: the twin.
+        keras: the Keras that failed to restore it.
+        objects: the custom objects that it was given.
+        message: what it said, which names the class that it misses.
 
     Raises:
-        UnresolvedObjectError: one cannot; the error names the layer that uses it.
+        UnresolvedObjectError: it does; the error names the layer that uses it.
     """
     for name, user in twin.manifest.object_names.items():
-        if name not in objects and not is_known(keras, name):
+        is_missed = name.rpartition(">")[2] in message
+        if is_missed and name not in objects and not is_known(keras, name):
             raise UnresolvedObjectError(name, user)
 
 
@@ -72,3 +102,12 @@ def uses_only_builtins(twin: Twin, keras: Keras) -> bool:
     """Say whether every class and function of the model's configuration is Keras's own."""
     given = custom_objects(twin, keras, None)
     return not given and all(is_builtin(keras, name) for name in twin.manifest.object_names)
+
+
+def runs_only_keras(twin: Twin, keras: Keras, request: RestoreRequest) -> bool:
+    """Say whether a restore runs no code but Keras's; not asked on TensorFlow, where it is no."""
+    return (
+        keras.backend != TENSORFLOW
+        and not request.custom_objects
+        and uses_only_builtins(twin, keras)
+    )

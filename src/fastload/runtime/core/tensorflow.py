@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import functools
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastload.errors import UnconvertibleModelError
+from fastload.errors import UnconvertibleModelError, UnsupportedSourceError
 from fastload.runtime.importing import import_module
 from fastload.runtime.requirements import MESSAGES
 from fastload.switch import as_stock
@@ -97,11 +100,8 @@ class Checkpoint:
     """
 
     def __init__(self, prefix: Path) -> None:
-        tf = tensorflow()
-        try:
-            self._reader = tf.train.load_checkpoint(str(prefix))
-        except (tf.errors.OpError, ValueError) as error:
-            raise UnconvertibleModelError(f"the checkpoint cannot be read: {error}") from error
+        with _translated("the checkpoint"):
+            self._reader = tensorflow().train.load_checkpoint(str(prefix))
         self._dtypes: Mapping[str, Any] = self._reader.get_variable_to_dtype_map()
 
     def object_graph(self) -> Any:
@@ -136,15 +136,32 @@ class Checkpoint:
         """Return the tensor at *key* as a numpy array.
 
         Raises:
-            UnconvertibleModelError: its bytes do not match their checksum.
+            UnconvertibleModelError: it is damaged.
         """
         value = self._get(key)
         # The reader returns a scalar string as bare bytes.
         return np.array(value, dtype=object) if isinstance(value, bytes) else value
 
     def _get(self, key: str) -> Any:
-        tf = tensorflow()
-        try:
+        with _translated(f"tensor {key!r}"):
             return self._reader.get_tensor(key)
-        except tf.errors.OpError as error:
-            raise UnconvertibleModelError(f"tensor {key!r} cannot be read: {error}") from error
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Translate what the checkpoint reader raises; of cut files, that is Python's `IndexError`.
+
+    Raises:
+        UnsupportedSourceError: the system failed to read the file.
+        UnconvertibleModelError: the file is damaged.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = f"{what} cannot be read: {error}"
+        # TensorFlow has no number for what the system said, only its words at the end.
+        if str(error).rpartition("; ")[2] in map(os.strerror, errno.errorcode):
+            raise UnsupportedSourceError(reason) from error
+        raise UnconvertibleModelError(reason) from error

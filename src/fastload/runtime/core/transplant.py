@@ -76,11 +76,12 @@ def _undecorated(value: object) -> object:
 
 
 def _is_transparent(value: object) -> bool:
-    if not hasattr(value, "__wrapped__"):
-        return False
+    # Asked by class first: a module that waits to be imported may fail at any question.
     if type(value).__module__.startswith("fastload."):
-        return True
-    return str(getattr(value, "__globals__", {}).get("__name__")).startswith(_LIBRARIES)
+        return hasattr(value, "__wrapped__")
+    if type(value) is not FunctionType or not hasattr(value, "__wrapped__"):
+        return False
+    return str(value.__globals__.get("__name__")).startswith(_LIBRARIES)
 
 
 def _rebound(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final
 
 import numpy as np
 
+from fastload.runtime.core.transplant import Overlay
 from fastload.runtime.core.zero_copy import MappedArray
 from fastload.twin.format import MIGRATION, STATE
 from fastload.twin.reader import Twin
@@ -17,26 +19,32 @@ from fastload.twin.view import TwinGroup
 WEIGHTS_MEMBER: Final = "model.weights.h5"
 
 
-@final
-class TwinArchive:
-    """The part of `zipfile.ZipFile` that the loaders use.
+_ASSETS: Final = "assets/"
+
+
+def has_assets(twin: Twin) -> bool:
+    """Say whether the archive that *twin* was made from holds more than a model and its weights."""
+    return any(name.startswith(_ASSETS) for name in twin.manifest.documents)
+
+
+class TwinArchive(zipfile.ZipFile):
+    """A zip archive as far as the loaders use one. Keras 3.12 and later ask for its class.
 
     The weights member is listed but empty: the store reads the twin.
     """
 
-    def __init__(self, twin: Twin) -> None:
-        self._twin = twin
+    _twin: Twin
 
     def namelist(self) -> list[str]:
         """Return the names of the members, as many as the source archive had."""
         documents = (name for name in self._twin.manifest.documents if name != MIGRATION)
         return [*documents, WEIGHTS_MEMBER]
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: Any, *_: Any) -> bytes:
         """Return the content of member *name*."""
         return b"" if name == WEIGHTS_MEMBER else self._twin.document(name)
 
-    def open(self, name: str, mode: str = "r") -> io.BytesIO:
+    def open(self, name: Any, *_: Any, **__: Any) -> Any:
         """Return member *name* as a file."""
         return io.BytesIO(self.read(name))
 
@@ -44,12 +52,12 @@ class TwinArchive:
         """Return an empty list: sizes were checked when the source was read."""
         return []
 
-    def extractall(self, path: Any = None, members: Any = None) -> None:
+    def extractall(self, path: Any = None, *_: Any, **__: Any) -> None:
         """Write the assets to the folder *path*; their names were checked when the source was
         read.
         """
         for name in self._twin.manifest.documents:
-            if name.startswith("assets/"):
+            if name.startswith(_ASSETS):
                 target = Path(path or ".", name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(self._twin.document(name))
@@ -57,11 +65,15 @@ class TwinArchive:
     def close(self) -> None:
         """Do nothing: the twin outlives its views."""
 
-    def __enter__(self) -> TwinArchive:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        return None
+def zip_module(twin: Twin) -> Any:
+    """Return `zipfile` with a `ZipFile` that reads *twin*, whatever file it is given."""
+
+    class ArchiveOfTwin(TwinArchive):
+        def __init__(self, *_: Any, **__: Any) -> None:
+            self._twin = twin
+
+    return Overlay(zipfile, {"ZipFile": ArchiveOfTwin})
 
 
 def twin_store(stock: type[Any], twin: Twin) -> type[Any]:

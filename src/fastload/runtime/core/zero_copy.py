@@ -8,7 +8,6 @@ are mapped copy-on-write, so a model can never change the file.
 from __future__ import annotations
 
 import ctypes
-import functools
 import math
 import mmap
 from typing import Any, Final
@@ -17,7 +16,6 @@ import numpy as np
 
 from fastload.runtime.core import eager
 from fastload.runtime.core.tensorflow import tensorflow
-from fastload.runtime.requirements import ASSIGNMENT
 from fastload.twin.format import ALIGNMENT_BYTES
 
 
@@ -126,31 +124,6 @@ def has_dlpack(dtype: np.dtype[Any]) -> bool:
     return is_numpys_own or dtype.name in _EXTENSION_CARRIERS
 
 
-#: Variables that are nothing but a handle; wrappers define assignment in their own ways.
-_PLAIN_VARIABLES = frozenset({"ResourceVariable", "UninitializedVariable"})
-
-
-def assign(variable: Any, value: Any) -> None:
-    """Assign a tensor to a TensorFlow variable; to a plain one by the operation alone.
-
-    Raises:
-        ValueError: their shapes differ.
-    """
-    if type(variable).__name__ in _PLAIN_VARIABLES and _agree(variable, value):
-        _operations().assign_variable_op(variable.handle, value)
-    else:
-        variable.assign(value)
-
-
-@functools.cache
-def _operations() -> Any:
-    return ASSIGNMENT.part("operations")
-
-
-def _agree(variable: Any, value: Any) -> bool:
-    return bool(variable.dtype == value.dtype) and bool(variable.shape == value.shape)
-
-
 class BlankSheet:
     """Zeros for variables that will get their weights shortly: anonymous mappings that they share.
 
@@ -179,13 +152,6 @@ class BlankSheet:
         if nbytes > self._sheets[-1].size:
             self._sheets.append(_sheet(nbytes))
         return self._sheets[-1][:nbytes].view(dtype).reshape(shape)
-
-    def holds(self, tensor: Any) -> bool:
-        """Say whether *tensor* still lies on a sheet: its variable never got its weights."""
-        address = np.asarray(tensor).ctypes.data
-        return any(
-            sheet.ctypes.data <= address < sheet.ctypes.data + sheet.size for sheet in self._sheets
-        )
 
 
 def _sheet(nbytes: int) -> np.ndarray[Any, Any]:

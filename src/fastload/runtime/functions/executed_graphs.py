@@ -8,15 +8,15 @@ whole process: so a program that collects graphs itself is left alone.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
+from fastload import unfinished
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core import eager
-from fastload.runtime.functions.flat_function import FlatFunction, registration
+from fastload.runtime.functions.flat_function import FlatFunction, parsed, registration
 from fastload.runtime.functions.inlining import function_names
 from fastload.runtime.requirements import BESIDE, EXECUTED_GRAPHS
 
@@ -26,27 +26,15 @@ _logger: Final = logging.getLogger(__name__)
 NOTES: Final = frozenset(
     {"_XlaHasReferenceVars", "_class", "_user_specified_name", "_xla_inferred_shapes"}
 )
-_lock: Final = threading.Lock()
+_lock: Final = unfinished.lock()
 _numbers: Final = count()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutedGraph:
-    """What TensorFlow makes of a function before it runs it.
-
-    Attributes:
-        optimized: the graph as the optimizers leave it.
-        partitions: the graphs that are executed, one for each device.
-    """
-
-    optimized: Any
-    partitions: tuple[Any, ...]
-
-
-def executed_graph(
-    function: FlatFunction, tensors: Sequence[Any], config: bytes
-) -> ExecutedGraph | None:
+def executed_graph(function: FlatFunction, tensors: Sequence[Any], config: bytes) -> Any:
     """Return what TensorFlow would execute for *function*; None if it cannot be asked now.
+
+    It is a `RunMetadata.FunctionGraphs`: its `post_optimization_graph` is the graph as the
+    optimizers leave it, its `partition_graphs` are executed, one on each device.
 
     Args:
         function: the function; nothing of it is run.
@@ -60,24 +48,23 @@ def executed_graph(
         found = _collected(_renamed(function), tensors, config) if _may_collect() else ()
     if len(found) != 1 or not _is_of(function, found[0]):
         return None  # another thread's functions are among them
-    optimized, partitions = found[0].post_optimization_graph, found[0].partition_graphs
-    return ExecutedGraph(optimized=optimized, partitions=tuple(partitions))
+    return found[0]
 
 
-def difference(one: ExecutedGraph, other: ExecutedGraph, names: Mapping[str, str]) -> str | None:
+def difference(one: Any, other: Any, names: Mapping[str, str]) -> str | None:
     """Say where *other* executes anything else than *one*; None where it does not.
 
     What may differ is through how many `Identity`s values are passed on, which arguments are there
     that nothing uses, and control dependencies on arguments, which are there from the start.
 
     Args:
-        one: what is executed for a function.
+        one: what is executed for a function, from `executed_graph`.
         other: what is executed for another.
         names: what functions that *one* calls are called in *other*.
     """
-    if len(one.partitions) != len(other.partitions):
+    if len(one.partition_graphs) != len(other.partition_graphs):
         return "the number of devices"
-    for mine, its in zip(one.partitions, other.partitions, strict=True):
+    for mine, its in zip(one.partition_graphs, other.partition_graphs, strict=True):
         wanted, found = _anatomy(mine, names), _anatomy(its, {})
         differing = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
         if differing:
@@ -104,8 +91,8 @@ def _may_collect() -> bool:
 
 def _collected(function: FlatFunction, tensors: Sequence[Any], config: bytes) -> Sequence[Any]:
     context = eager.context()
-    context.enable_graph_collection()
     try:
+        context.enable_graph_collection()
         _call_cancelled(function, tensors, config)
         found: Sequence[Any] = context.export_run_metadata().function_graphs
     finally:
@@ -137,7 +124,7 @@ def _call_cancelled(function: FlatFunction, tensors: Sequence[Any], config: byte
 def _renamed(function: FlatFunction) -> FlatFunction:
     """Return *function* under a name under which it never ran: graphs are made the first time."""
     name = f"{function.name}_asked_{next(_numbers)}"
-    definition = _message(function.definitions[-1])
+    definition = parsed(function.definitions[-1])
     definition.signature.name = name
     definitions = (*function.definitions[:-1], definition.SerializeToString())
     return replace(function, name=name, definitions=definitions)
@@ -158,7 +145,7 @@ def _probe() -> FlatFunction:
 
 def _is_of(function: FlatFunction, graphs: Any) -> bool:
     """Say whether *graphs* are those of *function*, and of nothing besides."""
-    definition = _message(function.definitions[-1])
+    definition = parsed(function.definitions[-1])
     before, after = graphs.pre_optimization_graph, graphs.post_optimization_graph
     found = {node.name: node for node in before.node}
     ends = len(definition.signature.input_arg) + len(definition.signature.output_arg)
@@ -174,10 +161,6 @@ def _is_of(function: FlatFunction, graphs: Any) -> bool:
             for node in definition.node_def
         )
     )
-
-
-def _message(content: bytes) -> Any:
-    return eager.runtime().function_pb2.FunctionDef.FromString(content)
 
 
 def _anatomy(graph: Any, functions: Mapping[str, str]) -> dict[str, Any]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from fastload import unfinished
+from fastload.lean_dataclass import dataclass
 from fastload.runtime.core import eager
 from fastload.runtime.core.eager import placed, program_options
 from fastload.runtime.requirements import FLAT
@@ -89,7 +89,7 @@ class FlatCall:
         self.weights = list(weights)
         self._plain = plain
         self._asked = program_options() if function.is_optimized else None
-        self._lock = threading.Lock()
+        self._lock = unfinished.lock()
         registered(function, self)
 
     def __call__(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -149,8 +149,13 @@ class ConcreteCall:
         return found
 
 
+def parsed(definition: bytes) -> Any:
+    """Return a serialized `FunctionDef` as a message."""
+    return eager.runtime().function_pb2.FunctionDef.FromString(definition)
+
+
 _users: Final[Counter[str]] = Counter()
-_lock: Final = threading.RLock()
+_lock: Final = unfinished.lock()
 
 
 def registered(function: FlatFunction, owner: Any) -> None:
@@ -171,24 +176,21 @@ def registration(function: FlatFunction) -> Iterator[None]:
 
 def _register(function: FlatFunction) -> None:
     """Register *function*, and those that it calls, unless they are registered."""
-    context, function_pb2 = eager.context(), eager.runtime().function_pb2
     with _lock:
-        _users[function.name] += 1
-        if _users[function.name] == 1:
+        if not _users[function.name]:
             for content in function.definitions:
-                context.add_function_def(function_pb2.FunctionDef.FromString(content))
+                eager.context().add_function_def(parsed(content))
+        _users[function.name] += 1  # only now: where the above is interrupted, it is done again
 
 
 def _unregister(function: FlatFunction) -> None:
     """Remove *function*, and those that it calls, when its last user is gone."""
-    context, function_pb2 = eager.context(), eager.runtime().function_pb2
     with _lock:
         _users[function.name] -= 1
         if not _users[function.name]:
             del _users[function.name]
             for content in function.definitions:
-                definition = function_pb2.FunctionDef.FromString(content)
-                context.remove_function(definition.signature.name)
+                eager.context().remove_function(parsed(content).signature.name)
 
 
 def require_device(device: str | None) -> None:

@@ -12,10 +12,7 @@ from typing import Any
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.functions.flat_function import FlatFunction, Value
 from fastload.runtime.functions.fusions import require_no_fragile_fusion
-from fastload.runtime.functions.inlining import (
-    has_implementations,
-    rename_functions,
-)
+from fastload.runtime.functions.inlining import has_implementations, rename_functions
 from fastload.runtime.functions.weight_arguments import with_weights_as_arguments
 from fastload.runtime.functions.weight_readers import Weight
 from fastload.runtime.requirements import FLAT
@@ -75,7 +72,6 @@ def flatten(function: Capturing, name: str) -> FlatFunction:
     graph = with_weights_as_arguments(function.graph, weights)
     require_no_fragile_fusion(graph)
     rename_functions(graph, name)
-    total = first + len(function.captures)
     return FlatFunction(
         name=name,
         arguments=function.arguments,
@@ -83,39 +79,28 @@ def flatten(function: Capturing, name: str) -> FlatFunction:
         captures=tuple(capture.value for capture in function.captures),
         definitions=(
             *(each.SerializeToString() for each in graph.library.function),
-            function_of(
-                graph, name, (total, len(function.results)), is_session=function.is_session
-            ),
+            _definition(graph, name, function),
         ),
         varies=has_implementations(graph),
     )
 
 
-def function_of(
-    graph: Any, name: str, counts: tuple[int, int], *, is_session: bool = False
-) -> bytes:
-    """Return the `FunctionDef` that *graph* is the body of, checked by TensorFlow.
-
-    Args:
-        graph: a `GraphDef`.
-        name: what to call it.
-        counts: of its arguments and results.
-        is_session: as in `Capturing`.
-    """
+def _definition(graph: Any, name: str, function: Capturing) -> bytes:
+    """Return the `FunctionDef` called *name* that *graph* is the body of, checked by TensorFlow."""
     tf = tensorflow()
-    arguments, results = counts
     placeholders = {node.name: node for node in graph.node if node.op == "Placeholder"}
-    specs = [_spec(placeholders[f"argument_{index}"]) for index in range(arguments)]
+    count = len(function.arguments) + len(function.captures)
+    specs = [_spec(placeholders[f"argument_{index}"]) for index in range(count)]
 
     def body(*tensors: Any) -> Any:
         return tf.graph_util.import_graph_def(
             graph,
             input_map={f"argument_{index}": tensor for index, tensor in enumerate(tensors)},
-            return_elements=[f"result_{index}:0" for index in range(results)],
+            return_elements=[f"result_{index}:0" for index in range(len(function.results))],
             name="",
         )
 
-    if is_session:  # `tf.function` would order the old kind of loops, which breaks them
+    if function.is_session:  # `tf.function` would order the old kind of loops, which breaks them
         made = tf.compat.v1.wrap_function(body, specs)
     else:
         made = tf.function(body, input_signature=specs, autograph=False).get_concrete_function()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from fastload.runtime.functions.flat_function import NotFlatError
@@ -37,20 +37,14 @@ def passed_on(node: Any, given: Handles, returned: Callable[[str, Handles], Hand
         start, attributes = CALLS[node.op]
         arguments = {index - start: weight for index, weight in given.items()}
         found = [
-            returned(name, arguments)
+            returned(function.name, arguments)
             for attribute in attributes
-            for name in _names(node.attr[attribute])
+            for function in function_names(node.attr[attribute])
         ]
         if any(each != found[0] for each in found):
             raise NotFlatError(f"the branches of {node.name!r} give different variables")
         return found[0] if found else {}
     return {}
-
-
-def _names(attribute: Any) -> list[str]:
-    if attribute.WhichOneof("value") == "func":
-        return [attribute.func.name]
-    return [function.name for function in attribute.list.func]
 
 
 def rewrite_call(
@@ -68,8 +62,7 @@ def rewrite_call(
     arguments = {index - start: weight for index, weight in given.items()}
     if min(arguments) < 0:
         raise NotFlatError(f"{node.op} takes a variable for a condition")
-    for attribute in attributes:
-        _rename(node.attr[attribute], lambda name: copy(name, arguments))
+    _rename(node, attributes, arguments, copy)
     _retype(node.attr["Tin"], arguments)
     _retype(node.attr["Tout"], results)
     _reshape(node, results)
@@ -77,15 +70,17 @@ def rewrite_call(
 
 def rewrite_loop(node: Any, given: Handles, copy: Callable[[str, Handles], str]) -> None:
     """Have *node*, a loop, carry weights where it carried handles; see `rewrite_call`."""
-    for attribute in ("cond", "body"):
-        _rename(node.attr[attribute], lambda name: copy(name, given))
+    _rename(node, ("cond", "body"), given, copy)
     _retype(node.attr["T"], given)
     _reshape(node, given)
 
 
-def _rename(attribute: Any, rename: Callable[[str], str]) -> None:
-    for named in function_names(attribute):
-        named.name = rename(named.name)
+def _rename(
+    node: Any, attributes: Iterable[str], given: Handles, copy: Callable[[str, Handles], str]
+) -> None:
+    for attribute in attributes:
+        for called in function_names(node.attr[attribute]):
+            called.name = copy(called.name, given)
 
 
 def _retype(attribute: Any, found: Handles) -> None:

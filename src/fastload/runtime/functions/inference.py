@@ -50,7 +50,7 @@ def inference_of(model: Any) -> Inference:
     found: list[Any] = []
 
     def serve(*tensors: Any) -> Any:
-        packed = tf.nest.pack_sequence_as(input_structure(model), tensors)
+        packed = tf.nest.pack_sequence_as(_input_structure(model), tensors)
         result = model(packed, training=False)
         leaves = tf.nest.flatten(result)
         names = _output_names(model, len(leaves))
@@ -135,7 +135,7 @@ def _input_specs(model: Any) -> list[TensorSpec]:
     return [_spec(name, tensor) for name, tensor in zip(names, inputs, strict=True)]
 
 
-def input_structure(model: Any) -> Any:
+def _input_structure(model: Any) -> Any:
     """Return the model's inputs in the structure in which it takes them."""
     try:
         return model.input

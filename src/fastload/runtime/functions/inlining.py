@@ -96,6 +96,18 @@ def function_names(attribute: Any) -> Iterator[Any]:
         yield from attribute.list.func
 
 
+def operation_called(name: str) -> Any:
+    """Return the `OpDef` of an operation; None if TensorFlow has none."""
+    operation: Any = FLAT.part("op_def_registry").get(name)
+    return operation
+
+
+def has_state(operation: str) -> bool:
+    """Say whether an operation is stateful to TensorFlow; what nobody knows may be."""
+    definition = operation_called(operation)
+    return definition is None or bool(definition.is_stateful)
+
+
 def has_implementations(graph: Any) -> bool:
     """Say whether what a function of *graph* computes depends on the device that it runs on."""
     return any(IMPLEMENTS in function.attr for function in graph.library.function)
@@ -159,7 +171,7 @@ def _calling(definitions: Iterable[Any], name: str) -> Any:
         identity.input.append(f"call:{index}")
         identity.attr["T"].type = result.type
     call.attr["Tout"].list.SetInParent()
-    graph.versions.producer = _graph_version()
+    graph.versions.producer = FLAT.part("versions").GRAPH_DEF_VERSION
     return graph
 
 
@@ -188,20 +200,12 @@ def _optimized(graph: Any) -> Any:
     meta_graph = meta_graph_pb2.MetaGraphDef()
     meta_graph.graph_def.CopyFrom(graph)
     # What is in this collection is kept.
-    meta_graph.collection_def["train_op"].node_list.value.extend(_ends(graph))
+    ends = (node.name for node in graph.node if node.op in ("Placeholder", "Identity"))
+    meta_graph.collection_def["train_op"].node_list.value.extend(ends)
     return optimizer.OptimizeGraph(config_proto=config, metagraph=meta_graph)
-
-
-def _ends(graph: Any) -> Sequence[str]:
-    return [node.name for node in graph.node if node.op in ("Placeholder", "Identity")]
 
 
 def _rename_attribute(node: Any, name: str, new: str) -> None:
     if name in node.attr:
         node.attr[new].CopyFrom(node.attr[name])
         del node.attr[name]
-
-
-def _graph_version() -> int:
-    version: int = FLAT.part("versions").GRAPH_DEF_VERSION
-    return version

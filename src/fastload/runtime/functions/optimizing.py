@@ -18,9 +18,19 @@ from fastload.runtime.core import eager
 from fastload.runtime.core.sample_inputs import blank
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.functions.executed_graphs import NOTES, difference, executed_graph
-from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError, without_optimizers
-from fastload.runtime.functions.inlining import called_by, reached, rename_functions
-from fastload.runtime.requirements import FLAT
+from fastload.runtime.functions.flat_function import (
+    FlatFunction,
+    NotFlatError,
+    parsed,
+    without_optimizers,
+)
+from fastload.runtime.functions.inlining import (
+    called_by,
+    has_state,
+    operation_called,
+    reached,
+    rename_functions,
+)
 from fastload.signature import Signature, TensorSpec
 
 #: Has state to TensorFlow, so that it is run for its error.
@@ -82,7 +92,7 @@ def optimized_definition(definition: Any, tensors: Sequence[Any], config: bytes)
     found = _optimized(FlatFunction.of_definition(definition), tensors, config)
     if found is None:
         raise NotFlatError("TensorFlow cannot be asked for its graph now")
-    *called, own = map(_message, found.definitions)
+    *called, own = map(parsed, found.definitions)
     if called or any(node.op in _TAKEN_APART for node in own.node_def):
         raise NotFlatError("what it calls has loops or branches")
     if _effects(own.node_def) != _effects(definition.node_def):
@@ -97,7 +107,7 @@ def _optimized(
     wanted = executed_graph(function, tensors, config)
     if wanted is None:
         return None
-    graph, name = wanted.optimized, f"{function.name}_optimized"
+    graph, name = wanted.post_optimization_graph, f"{function.name}_optimized"
     called = _called(graph)
     del graph.library.function[:]
     graph.library.function.extend(called)
@@ -120,7 +130,7 @@ def _optimized(
 
 def _require_computation(content: bytes) -> None:
     """Check that a function does nothing but to compute, with operations of TensorFlow's own."""
-    for node in _message(content).node_def:
+    for node in parsed(content).node_def:
         if _calls(node):
             continue  # those functions are looked at themselves
         if _has_state(node.op) or node.op in _FILES or "Dataset" in node.op:
@@ -131,7 +141,7 @@ def _require_computation(content: bytes) -> None:
 
 def _require_no_state(content: bytes) -> None:
     """Check that a function that the optimizers left does nothing but to compute."""
-    for node in _message(content).node_def:
+    for node in parsed(content).node_def:
         if not _calls(node) and _has_state(node.op):
             raise NotFlatError(f"it does more than to compute, once optimized: {node.op}")
 
@@ -141,9 +151,8 @@ def _calls(node: Any) -> bool:
 
 
 def _has_state(operation: str) -> bool:
-    """Say whether an operation does more than to compute; what nobody knows may."""
-    definition = _operation(operation)
-    return operation != _CHECK and (definition is None or bool(definition.is_stateful))
+    """Say whether an operation does more than to compute."""
+    return operation != _CHECK and has_state(operation)
 
 
 def _effects(nodes: Iterable[Any]) -> list[tuple[str, str]]:
@@ -153,13 +162,6 @@ def _effects(nodes: Iterable[Any]) -> list[tuple[str, str]]:
         for node in nodes
         if node.op == _CHECK or (node.op != "ReadVariableOp" and _has_state(node.op))
     )
-
-
-def _operation(name: str) -> Any:
-    """Return the `OpDef` of an operation; None if TensorFlow has none."""
-    registry = FLAT.part("op_def_registry")
-    operation: Any = registry.get(name)
-    return operation
 
 
 def _called(graph: Any) -> list[Any]:
@@ -180,7 +182,7 @@ def _with_body(content: bytes, graph: Any, name: str) -> Any:
     Raises:
         NotFlatError: *graph* is not so.
     """
-    plain, made = _message(content), _message(content)
+    plain, made = parsed(content), parsed(content)
     made.signature.name = name
     for field in ("node_def", "ret", "control_ret"):
         made.ClearField(field)
@@ -239,7 +241,7 @@ class _Outputs:
 
 def _output(node: Any, place: int) -> str:
     """Return the name of an output of *node*, and its place among those of that name."""
-    operation = _operation(node.op)
+    operation = operation_called(node.op)
     for output in operation.output_arg if operation is not None else ():
         count = 1
         if output.number_attr:
@@ -250,10 +252,6 @@ def _output(node: Any, place: int) -> str:
             return f"{output.name}:{place}"
         place -= count
     raise NotFlatError(f"{node.op} has no such output")
-
-
-def _message(content: bytes) -> Any:
-    return eager.runtime().function_pb2.FunctionDef.FromString(content)
 
 
 def _value(spec: TensorSpec) -> Any:

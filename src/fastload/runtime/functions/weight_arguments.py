@@ -8,7 +8,6 @@ copied for it.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,9 +20,8 @@ from fastload.runtime.functions.handle_flow import (
     rewrite_call,
     rewrite_loop,
 )
-from fastload.runtime.functions.inlining import called_by, nodes_of
+from fastload.runtime.functions.inlining import called_by, has_state, nodes_of, reached
 from fastload.runtime.functions.weight_readers import Handles, Weight, read_weight
-from fastload.runtime.requirements import FLAT
 
 
 def with_weights_as_arguments(graph: Any, weights: Mapping[str, Weight]) -> Any:
@@ -207,14 +205,9 @@ class _Library:
 
     def keep_reached(self, graph: Any) -> None:
         """Remove the functions that nothing calls any more."""
-        kept: set[str] = set()
-        waiting = [name for node in graph.node for name in called_by(node)]
-        while waiting:
-            name = waiting.pop()
-            if name in self._functions and name not in kept:
-                kept.add(name)
-                nodes = self._functions[name].node_def
-                waiting += [called for node in nodes for called in called_by(node)]
+        called = [name for node in graph.node for name in called_by(node)]
+        found = reached(self._functions.__getitem__, self._functions, called)
+        kept = {function.signature.name for function in found}
         functions = [self._functions[name] for name in self._functions if name in kept]
         del graph.library.gradient[:]
         copies = [type(each).FromString(each.SerializeToString()) for each in functions]
@@ -240,12 +233,5 @@ _ALLOWED: Final = frozenset({*CALLS, *LOOPS, "Placeholder", "Assert"})
 
 def _require_stateless(graph: Any) -> None:
     for operation in sorted({node.op for node in nodes_of(graph)} - _ALLOWED):
-        if _is_stateful(operation):
+        if has_state(operation):
             raise NotFlatError(f"it uses {operation}, which has state or an effect")
-
-
-@functools.cache
-def _is_stateful(operation: str) -> bool:
-    registry = FLAT.part("op_def_registry")
-    definition = registry.get(operation)
-    return definition is None or bool(definition.is_stateful)

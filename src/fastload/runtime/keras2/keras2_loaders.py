@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, Final, final
 
-from fastload.runtime.core.bookkeeping import attribute_patch, kernel_patches, nest_patches
-from fastload.runtime.core.rebuild import Patch, Rebuild, current_rebuild, rebuilding
+from fastload.errors import UnsupportedRuntimeError
+from fastload.runtime.core.blank_variables import assign, require_blanks
+from fastload.runtime.core.bookkeeping import (
+    attribute_patch,
+    capture_patch,
+    kernel_patches,
+    nest_patches,
+)
+from fastload.runtime.core.rebuild import Patch, Rebuild, available, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.runtime.core.tensorflow import parse_saved_model
 from fastload.runtime.core.transplant import Overlay, transplant
-from fastload.runtime.core.twin_archive import TwinArchive, twin_store
-from fastload.runtime.core.zero_copy import assign, tensor_over
+from fastload.runtime.core.twin_archive import has_assets, twin_store, zip_module
+from fastload.runtime.core.zero_copy import tensor_over
 from fastload.runtime.keras2.keras2_parts import (
     Keras2,
     keras2,
@@ -55,10 +63,27 @@ def restore_keras2(
         return _RESTORES[kind](parts, twin, request)
 
 
+def require_keras2_loader(package: str, kind: SourceKind) -> None:
+    """Check that the Keras 2 called *package* has what a restore of twins of *kind* drives.
+
+    Raises:
+        UnsupportedRuntimeError: it lacks a module or a name.
+    """
+    keras2(package)
+    feature, part = _LOADERS[kind]
+    feature.part(part, package)
+
+
+_LOADERS: Final = {
+    SourceKind.SAVED_MODEL: (KERAS2_SAVED_MODEL, "load"),
+    SourceKind.KERAS_HDF5: (KERAS2_HDF5, "hdf5_format"),
+    SourceKind.KERAS_ARCHIVE: (KERAS2_ARCHIVE, "saving_lib"),
+}
+
+
 def _patches(parts: Keras2) -> list[Patch]:
     """Return the patches of a Keras 2 rebuild."""
     return [
-        Patch(parts.base_layer_utils, "make_variable", patched_make_variable),
         Patch(
             parts.base_layer.Layer,
             "_infer_output_signature",
@@ -67,10 +92,15 @@ def _patches(parts: Keras2) -> list[Patch]:
         Patch(parts.backend, "learning_phase", patched_learning_phase),
         Patch(parts.functional, "connect_ancillary_layers", patched_connect_ancillary_layers),
         Patch(parts.tf_inspect, "getfullargspec", patched_getfullargspec),
-        *kernel_patches(),
-        *nest_patches(),
+        *available(functools.partial(_blank_patches, parts), kernel_patches, nest_patches),
         *filter(None, [attribute_patch(parts.base_layer.Layer)]),
     ]
+
+
+def _blank_patches(parts: Keras2) -> list[Patch]:
+    require_blanks()
+    make = functools.partial(patched_make_variable, parts.initializers.Initializer)
+    return [Patch(parts.base_layer_utils, "make_variable", make), capture_patch()]
 
 
 def _restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
@@ -124,14 +154,20 @@ def _dispatch(
 
 
 def _restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
-    """Run the `.keras` loader over *twin*."""
+    """Run the `.keras` loader over *twin*.
+
+    Raises:
+        UnsupportedRuntimeError: stock fails to unpack it: from Python 3.12 on, `zipfile` reads past
+            the end of a file that TensorFlow opened.
+    """
+    if sys.version_info >= (3, 12) and has_assets(twin):
+        raise UnsupportedRuntimeError("Keras 2 cannot unpack assets on this Python")
     stock = KERAS2_ARCHIVE.part("saving_lib", parts.package)
-    archive = TwinArchive(twin)
     load_model = transplant(
         stock,
         {
             "tf": Overlay(stock.tf, {"io.gfile.GFile": lambda path, mode: _Document(b"")}),
-            "zipfile": SimpleNamespace(ZipFile=lambda *_: archive),
+            "zipfile": zip_module(twin),
             "H5IOStore": twin_store(stock.H5IOStore, twin),
         },
     )["load_model"]
@@ -145,12 +181,9 @@ def _restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
 
 def _batch_set_value(pairs: Any) -> None:
     """Assign as `backend.batch_set_value` does in eager mode; copy only where the dtypes differ."""
-    rebuild = current_rebuild()
     for variable, value in pairs:
         dtype = variable.dtype.base_dtype.as_numpy_dtype
         assign(variable, tensor_over(value.astype(dtype, copy=False)))
-        if rebuild is not None:
-            rebuild.filled.add(id(variable))
 
 
 @final

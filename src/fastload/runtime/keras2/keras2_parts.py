@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
-from fastload.runtime.core.rebuild import Rebuild, current_rebuild
+from fastload.runtime.core.blank_variables import can_be_blank, make_blank
+from fastload.runtime.core.rebuild import Rebuild, current_rebuild, is_code_of, is_own, is_sound
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.core.zero_copy import BlankSheet
 from fastload.runtime.requirements import KERAS2, KERAS2_SEEDS, OUTPUT_SPECS
@@ -25,8 +27,8 @@ class Keras2:
         saved_model_load: the SavedModel loader.
         hdf5_format: the legacy HDF5 loader.
         saving_lib: the `.keras` loader, or None before it existed.
-        backend, base_layer, base_layer_utils, keras_tensor, functional, tf_inspect: Keras's
-            modules.
+        backend, base_layer, base_layer_utils, keras_tensor, functional, tf_inspect, initializers:
+            Keras's modules.
     """
 
     package: str
@@ -37,6 +39,7 @@ class Keras2:
     keras_tensor: ModuleType
     functional: ModuleType
     tf_inspect: ModuleType
+    initializers: ModuleType
 
 
 @functools.cache
@@ -51,59 +54,96 @@ def keras2(package: str) -> Keras2:
     return Keras2(package=package, **{name: KERAS2.part(name, package) for name in names})
 
 
-def patched_make_variable(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """Create variables blank in a rebuild, where they can wait for their weights."""
+def patched_make_variable(base: type[Any], stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Create variables blank in a rebuild, where they can wait for their weights.
+
+    Args:
+        base: Keras's base class of initializers.
+        stock: Keras's function.
+    """
 
     @functools.wraps(stock)
     def make_variable(
         name: str, shape: Any = None, dtype: Any = None, initializer: Any = None, **kwargs: Any
     ) -> Any:
         rebuild = current_rebuild()
-        if rebuild is None or not _can_wait(initializer, shape, dtype, kwargs):
+        can_wait = rebuild is not None and _can_wait(shape, dtype, kwargs)
+        late = _late(initializer, base, shape, dtype) if can_wait else None
+        if rebuild is None or late is None:
             return stock(name, shape=shape, dtype=dtype, initializer=initializer, **kwargs)
-        blank = functools.partial(_blank, rebuild, initializer)
+        blank = functools.partial(_blank, rebuild)
         variable = stock(name, shape=shape, dtype=dtype, initializer=blank, **kwargs)
-        rebuild.blanks.append((variable, _initial_value(initializer, variable)))
+        make_blank(variable, functools.partial(late, variable.shape, dtype=variable.dtype))
+        rebuild.blanks.append(variable)
         return variable
 
     return make_variable
 
 
-def _can_wait(initializer: Any, shape: Any, dtype: Any, kwargs: Mapping[str, Any]) -> bool:
+def _can_wait(shape: Any, dtype: Any, kwargs: Mapping[str, Any]) -> bool:
     return (
-        callable(initializer)
-        and tensorflow().TensorShape(shape).is_fully_defined()
+        tensorflow().TensorShape(shape).is_fully_defined()
         and kwargs.get("layout") is None
         and dtype is not None
         and BlankSheet.fits(tensorflow().as_dtype(dtype))
+        and can_be_blank()
     )
 
 
-def _blank(rebuild: Rebuild, initializer: Any, shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
+def _blank(rebuild: Rebuild, shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
     tf = tensorflow()
-    _draw_seed(initializer)
     return rebuild.sheet.tensor(tuple(tf.TensorShape(shape).as_list()), tf.as_dtype(dtype))
 
 
-def _draw_seed(initializer: Any) -> None:
-    """Draw a seed as the stock initializer would, so that later objects get theirs."""
+def _late(initializer: Any, base: type[Any], shape: Any, dtype: Any) -> Any:
+    """Draw, and warn, as the stock initializer would now; return one that makes its value later.
+
+    None where that is impossible: it is a program's, or advances a generator that others draw from,
+    or may fail.
+    """
+    tf = tensorflow()
+    sizes, dtype = tf.TensorShape(shape).as_list(), tf.as_dtype(dtype).name
+    if not is_own(initializer, base):
+        return initializer if _is_forget_bias(initializer, base, sizes, dtype) else None
+    if not is_sound(initializer, sizes, dtype):
+        return None
     generator = getattr(initializer, "_random_generator", None)
-    if generator is None or not hasattr(generator, "_maybe_init"):
-        return
+    if generator is None:
+        return initializer
     generator._maybe_init()
-    # Stateful initializers of Keras 2.8 draw TensorFlow's seeds.
     is_stateless = getattr(generator, "_rng_type", None) == "stateless"
-    if not is_stateless and getattr(generator, "_generator", None) is None:
-        KERAS2_SEEDS.check(generator, "RandomGenerator")
-        KERAS2_SEEDS.part("random_seed").get_seed(generator.make_legacy_seed())
+    if not is_stateless and getattr(generator, "_generator", None) is not None:
+        return None
+    if hasattr(initializer, "_warn_reuse"):
+        initializer._warn_reuse()
+    drawn = generator if is_stateless else _drawn(generator)
+    return functools.partial(_initial_value, initializer, drawn)
 
 
-def _initial_value(initializer: Any, variable: Any) -> Callable[[], Any]:
-    def initial_value() -> Any:
-        made = initializer() if isinstance(initializer, type) else initializer
-        return made(variable.shape, dtype=variable.dtype)
+def _initial_value(initializer: Any, generator: Any, shape: Any, dtype: Any) -> Any:
+    """Return the value of *initializer*, which has warned already, with the seed in *generator*."""
+    initializer = copy.copy(initializer)
+    initializer._random_generator, initializer._used = generator, False
+    return initializer(shape, dtype=dtype)
 
-    return initial_value
+
+def _is_forget_bias(initializer: Any, base: type[Any], shape: Any, dtype: Any) -> bool:
+    """Say whether it is the function of Keras's LSTMs for biases, and draws nothing."""
+    code = getattr(initializer, "__code__", None)
+    if getattr(code, "co_freevars", None) != ("self",) or not is_code_of(initializer, base):
+        return False
+    other = getattr(initializer.__closure__[0].cell_contents, "bias_initializer", None)
+    is_drawn = hasattr(other, "_random_generator")
+    return is_own(other, base) and not is_drawn and is_sound(other, shape, dtype)
+
+
+def _drawn(generator: Any) -> Any:
+    """Draw TensorFlow's seeds, as stateful initializers of Keras 2.8 do; return them for later."""
+    KERAS2_SEEDS.check(generator, "RandomGenerator")
+    _, seed = KERAS2_SEEDS.part("random_seed").get_seed(generator.make_legacy_seed())
+    generator = copy.copy(generator)
+    generator._seed = seed
+    return generator
 
 
 def patched_connect_ancillary_layers(stock: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,9 +9,15 @@ for the same layer on inputs with the same specs. All other calls are traced.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from types import FunctionType
 from typing import Any, Final
 
+from fastload.runtime.core.code_facts import PLAIN
+from fastload.runtime.core.code_record import Ran, recording
 from fastload.runtime.core.rebuild import current_rebuild
 from fastload.runtime.core.spec_codec import NotPlainError, decode, decode_spec, encode, encode_spec
 from fastload.runtime.core.tensorflow import tensorflow
@@ -35,6 +41,11 @@ class SpecCache:
     def __init__(self, recorded: Mapping[str, Any]) -> None:
         self._calls: dict[str, Any] = dict(recorded)
         self._known = len(self._calls)
+        self._kinds: set[str] = set()
+        #: What ran in the calls that this rebuild recorded.
+        self.ran = Ran(is_known=True)
+        #: How long the calls took that this rebuild recorded, in seconds.
+        self.seconds = 0.0
         #: How often this rebuild's traces have read the learning phase.
         self.phase_reads = 0
 
@@ -45,8 +56,8 @@ class SpecCache:
 
     @property
     def grew(self) -> bool:
-        """Whether this rebuild recorded further calls."""
-        return len(self._calls) > self._known
+        """Whether this rebuild recorded calls, where none were known."""
+        return bool(self._calls) and not self._known
 
     def recall(self, key: str) -> Any:
         """Return the call recorded under *key*, or None."""
@@ -55,6 +66,20 @@ class SpecCache:
     def learn(self, key: str, call: Any) -> None:
         """Record *call* under *key*."""
         self._calls[key] = call
+
+    @contextmanager
+    def tracing(self, kind: str) -> Iterator[None]:
+        """Note how long the block takes and, if it is the first call of its *kind*, what runs."""
+        start = time.perf_counter()
+        if kind in self._kinds or self._known:
+            yield
+        else:
+            self._kinds.add(kind)
+            with recording() as ran:
+                yield
+            self.ran.codes |= ran.codes
+            self.ran.is_known &= ran.is_known
+        self.seconds += time.perf_counter() - start
 
 
 def patched_infer_output_signature(parts: Keras2, stock: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,7 +128,8 @@ def _infer(
         layer._set_save_spec(inputs, args, kwargs)
         return _replay(parts, layer, recorded)
     before, reads = _state(layer), spec_cache.phase_reads
-    outputs = stock(layer, *arguments)
+    with spec_cache.tracing(_kind(layer, arguments)) if key else nullcontext():
+        outputs = stock(layer, *arguments)
     if key and (call := _recording(parts, layer, before, outputs)) is not None:
         spec_cache.learn(key, {**call, "asks_for_phase": spec_cache.phase_reads > reads})
     return outputs
@@ -121,7 +147,50 @@ def _key(parts: Keras2, layer: Any, arguments: Any) -> str | None:
         ]
     except NotPlainError:
         return None
-    return f"{type(layer).__name__}:{layer.name}:{layer._name_scope()}:{leaves}"
+    made_of = [_made_of(inner) for inner in layer._flatten_layers()]
+    return f"{type(layer).__name__}:{layer.name}:{layer._name_scope()}:{made_of}:{leaves}"
+
+
+def _made_of(layer: Any) -> str:
+    """Return what the code of *layer* reads of it: what its config said, or a program set."""
+    values = [f"{name}={_text(value)}" for name, value in _attributes(layer)]
+    return f"{layer.compute_dtype} {zlib.crc32(' '.join(values).encode()):08x}"
+
+
+def _attributes(layer: Any) -> Iterator[tuple[str, Any]]:
+    for name, value in vars(layer).items():
+        is_plain = type(value) in PLAIN or isinstance(value, FunctionType)
+        if (is_plain or type(value) is tuple) and name not in _CALL_MARKS:
+            yield name, value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, FunctionType):
+        return f"{value.__module__}.{value.__qualname__}"
+    if type(value) is tuple:
+        return str([each for each in value if type(each) in PLAIN])
+    return repr(value)
+
+
+def _kind(layer: Any, arguments: Any) -> str:
+    """Return what the calls have in common that run the same code: all but names and sizes."""
+    values = [
+        f"{name}={_small(value)}"
+        for inner in layer._flatten_layers()
+        for name, value in _attributes(inner)
+        if not isinstance(value, str) or "name" not in name
+    ]
+    shapes = [
+        f"{[_small(size) for size in leaf.shape]} {leaf.dtype}"
+        for leaf in tensorflow().nest.flatten(arguments)
+        if getattr(getattr(leaf, "shape", None), "rank", None) is not None
+    ]
+    return f"{type(layer).__name__} {values} {shapes}"
+
+
+def _small(value: Any) -> Any:
+    """Return a number as zero, one or many."""
+    return min(value, 2) if type(value) in (int, float) else _text(value)
 
 
 def _is_own(parts: Keras2, layer: Any) -> bool:
@@ -134,10 +203,19 @@ def _is_plain(parts: Keras2, layer: Any) -> bool:
         layer.built
         and _is_own(parts, layer)
         and getattr(layer, "_activity_regularizer", None) is None
+        and not any(_is_foreign(parts, value) for value in vars(layer).values())
         and "call" not in vars(layer)
         and type(layer).__name__ not in _OPAQUE
         and not _has_yet_to_seed(layer)
     )
+
+
+def _is_foreign(parts: Keras2, value: Any) -> bool:
+    """Say whether *value* is a function of the program's, which may give anything."""
+    if not callable(value):
+        return False
+    module = str(getattr(value, "__module__", None) or type(value).__module__)
+    return module.partition(".")[0] not in (parts.package, "builtins", "numpy", "tensorflow")
 
 
 def _has_yet_to_seed(layer: Any) -> bool:

@@ -11,13 +11,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.errors import UnsupportedRequestError
+from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.runtime.core.bookkeeping import attribute_patch
+from fastload.runtime.core.global_state import KERAS3_NAMES
 from fastload.runtime.core.keras import TENSORFLOW, backend_of
 from fastload.runtime.core.rebuild import Patch, Rebuild, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.runtime.core.transplant import Overlay, transplant
-from fastload.runtime.core.twin_archive import TwinArchive, twin_store
+from fastload.runtime.core.twin_archive import twin_store, zip_module
 from fastload.runtime.core.zero_copy import MappedArray
 from fastload.runtime.requirements import KERAS3, KERAS3_JAX, KERAS3_TENSORFLOW, KERAS3_TORCH
 from fastload.source.detect import SourceKind
@@ -31,6 +32,7 @@ class Keras3:
     """The modules and classes of Keras 3 that a restore uses.
 
     Attributes:
+        saving_api: what `load_model` is, for each format.
         legacy_h5_format: the legacy HDF5 loader.
         saving_lib: the `.keras` loader.
         global_state: the counters behind automatic names.
@@ -40,6 +42,7 @@ class Keras3:
         layer: the base class of its layers.
     """
 
+    saving_api: ModuleType
     legacy_h5_format: ModuleType
     saving_lib: ModuleType
     global_state: ModuleType
@@ -54,10 +57,13 @@ def keras3() -> Keras3:
     """Import the modules of Keras 3.
 
     Raises:
-        UnsupportedRuntimeError: a module, or a name in one, is missing.
+        UnsupportedRuntimeError: a module, or a name in one, is missing, or the backend is unknown.
     """
     backend = str(KERAS3.part("config").backend())
+    if backend not in _ON:
+        raise UnsupportedRuntimeError(f"Keras runs on {backend}")
     return Keras3(
+        saving_api=KERAS3.part("saving_api"),
         legacy_h5_format=KERAS3.part("legacy_h5_format"),
         saving_lib=KERAS3.part("saving_lib"),
         global_state=KERAS3.part("global_state"),
@@ -71,13 +77,16 @@ def keras3() -> Keras3:
 _ON: Final = {each.backend: each for each in (KERAS3_TENSORFLOW, KERAS3_JAX, KERAS3_TORCH)}
 
 
-def restore_keras3(kind: SourceKind, twin: Twin, request: RestoreRequest) -> Any:
+def restore_keras3(
+    kind: SourceKind, twin: Twin, request: RestoreRequest, *, may_be_read: bool
+) -> Any:
     """Run the stock loader for sources of *kind* over *twin* and return its model.
 
     Args:
         kind: what the twin was made from; Keras 3 reads no SavedModel.
         twin: the twin.
         request: the stock loader's arguments.
+        may_be_read: code of a program may read variables before they have their weights.
 
     Raises:
         UnsupportedRuntimeError: Keras lacks a module or name that is needed.
@@ -86,14 +95,14 @@ def restore_keras3(kind: SourceKind, twin: Twin, request: RestoreRequest) -> Any
     """
     parts = keras3()
     _require_usual_limits(parts.saving_lib)
-    with rebuilding(Rebuild(), _patches(parts)):
+    with rebuilding(Rebuild(may_be_read=may_be_read), _patches(parts)):
         if kind is SourceKind.KERAS_HDF5:
             return _restore_hdf5(parts, twin, request)
         return _restore_archive(parts, twin, request)
 
 
 def _restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
-    """Run the legacy HDF5 loader over *twin*."""
+    """Run the legacy HDF5 loader over *twin*, with the arguments that `load_model` passes on."""
     replaced = {
         "h5py": SimpleNamespace(File=TwinFile, Group=TwinGroup),
         "np": Overlay(np, {"asarray": MappedArray.of}),
@@ -102,8 +111,14 @@ def _restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
         ),
         **_without_tensorflow(parts, twin.root.attrs),
     }
-    load_model = transplant(parts.legacy_h5_format, replaced)["load_model_from_hdf5"]
-    return load_model(twin.root, **_arguments(request))
+    load_hdf5 = transplant(parts.legacy_h5_format, replaced)["load_model_from_hdf5"]
+
+    def over_twin(_: Any, **arguments: Any) -> Any:
+        return load_hdf5(twin.root, **arguments)
+
+    hdf5_format = SimpleNamespace(load_model_from_hdf5=over_twin)
+    load_model = transplant(parts.saving_api, {"legacy_h5_format": hdf5_format})["load_model"]
+    return load_model(request.filepath, **_arguments(request))
 
 
 #: Classes in the JSON of legacy files that Keras decodes to TensorFlow's values.
@@ -123,26 +138,42 @@ def _without_tensorflow(parts: Keras3, attributes: Mapping[str, Any]) -> dict[st
 
 def _restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
     """Run the `.keras` loader over *twin*."""
-    archive = TwinArchive(twin)
     guards = {  # they check sizes in a zip, which were checked when the source was read
         "_safe_zip_read": lambda archive, name: archive.read(name),
         "_reject_zip_bomb": lambda archive, name: None,
         "is_memory_sufficient": lambda model: True,
     }
     replaced = {
-        "get_attr_skipset": _cached_skipsets(parts),
-        "zipfile": SimpleNamespace(ZipFile=lambda *_: archive),
+        "zipfile": zip_module(twin),
         "H5IOStore": twin_store(parts.saving_lib.H5IOStore, twin),
+        **_opener(parts),
+        **_skipsets(parts),
         **_present(parts.saving_lib, guards),
     }
-    load = transplant(parts.saving_lib, replaced)["_load_model_from_fileobj"]
-    return load(io.BytesIO(), **_arguments(request))
+    load_model = transplant(parts.saving_lib, replaced)["load_model"]
+    return load_model(_NoFile(), **_arguments(request))
+
+
+class _NoFile(io.BytesIO):
+    """An open file for `load_model`, which reads nothing of it; before Keras 3.2, its name."""
+
+    def __str__(self) -> str:
+        return ".keras"
+
+
+def _opener(parts: Keras3) -> dict[str, Any]:
+    """Replace what opens a file by its name; Keras 3.2 and later take an open one."""
+    if hasattr(parts.saving_lib, "_load_model_from_fileobj"):
+        return {}
+    opened = {"File": lambda *_, **__: io.BytesIO()}
+    return {"file_utils": Overlay(parts.saving_lib.file_utils, opened)}
 
 
 #: Keras's limits of what a file may unpack to; versions lack some, and programs can lower them.
 _LIMITS: Final = {
     "_ZIP_MEMBER_BOMB_FLOOR_BYTES": BOMB_FLOOR_BYTES,
     "_ZIP_EXTRACT_BOMB_FLOOR_BYTES": BOMB_FLOOR_BYTES,
+    "_ZIP_CUMULATIVE_BOMB_FLOOR_BYTES": BOMB_FLOOR_BYTES,
     "_ZIP_MEMBER_MAX_EXPANSION": ZIP_EXPANSION,
     "_H5_DATASET_BOMB_FLOOR_BYTES": BOMB_FLOOR_BYTES,
     "_H5_DATASET_MAX_EXPANSION": HDF5_EXPANSION,
@@ -160,14 +191,16 @@ def _require_usual_limits(saving_lib: ModuleType) -> None:
             raise UnsupportedRequestError(f"Keras's limit {name} was lowered")
 
 
-def _cached_skipsets(parts: Keras3) -> Callable[[str], set[str]]:
-    """Return `get_attr_skipset` with a cache that works.
+def _skipsets(parts: Keras3) -> dict[str, Callable[[str], set[str]]]:
+    """Replace `get_attr_skipset` by one with a cache that works.
 
-    Keras 3.15 stores the result under one name and looks it up under another, so it creates a new
-    reference object for every layer of the model. Each advances the counters behind automatic
-    names; they are advanced here too.
+    Keras 3.6 and later store the result under one name and look it up under another, so they create
+    a new reference object for every layer of the model. Each advances the counters behind automatic
+    names; they are advanced here too. Before, its name was another, and it had such a cache.
     """
-    stock = parts.saving_lib.get_attr_skipset
+    stock = getattr(parts.saving_lib, "get_attr_skipset", None)
+    if stock is None:
+        return {}
     known: dict[str, tuple[set[str], dict[str, int]]] = {}
 
     def get_attr_skipset(obj_type: str) -> set[str]:
@@ -182,18 +215,15 @@ def _cached_skipsets(parts: Keras3) -> Callable[[str], set[str]]:
             known[obj_type] = (skipset, taken)
         return known[obj_type][0]
 
-    return get_attr_skipset
-
-
-_NAME_COUNTERS = "object_name_uids"
+    return {"get_attr_skipset": get_attr_skipset}
 
 
 def _name_counters(parts: Keras3) -> dict[str, int]:
-    return dict(parts.global_state.get_global_attribute(_NAME_COUNTERS, default={}))
+    return dict(parts.global_state.get_global_attribute(KERAS3_NAMES, default={}))
 
 
 def _advance(parts: Keras3, taken: Mapping[str, int]) -> None:
-    counters = parts.global_state.get_global_attribute(_NAME_COUNTERS, default={})
+    counters = parts.global_state.get_global_attribute(KERAS3_NAMES, default={})
     for name, count in taken.items():
         if count:
             counters[name] += count
@@ -221,11 +251,7 @@ def _array(group: Any, name: str) -> Any:
 
 
 def _patches(parts: Keras3) -> list[Patch]:
-    """Return the patches of a Keras 3 rebuild.
-
-    Raises:
-        UnsupportedRuntimeError: its class of variables lacks a method.
-    """
+    """Return the patches of a Keras 3 rebuild."""
     return [
         *backend_of(parts.backend).patches(parts.variable, parts.initializer),
         *filter(None, [attribute_patch(parts.layer)]),

@@ -41,8 +41,10 @@ class FunctionLibrary(Mapping[str, Any]):
         self._finished: set[str] = set()
         self._functions: dict[str, Any] = {}
         self._batches = _Batches(self._names)
-        self._final = _wrapper_function()
-        self._device = _current_device()
+        #: The class of the concrete functions that the loader of objects makes.
+        self._final = OBJECTS.part("load")._WrapperFunction
+        #: The device that the load runs under, if the caller chose one.
+        self._device = OBJECTS.part("context").context().device_name or None
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._names:
@@ -198,13 +200,3 @@ def tracked_state() -> dict[str, Any]:
 def trackable_class() -> Any:
     """Return the base of all objects that TensorFlow loads and saves."""
     return OBJECTS.part("trackable").Trackable
-
-
-def _wrapper_function() -> Any:
-    """Return the class of the concrete functions that the loader of objects makes."""
-    return OBJECTS.part("load")._WrapperFunction
-
-
-def _current_device() -> str | None:
-    """Return the device that the load runs under, if the caller chose one."""
-    return OBJECTS.part("context").context().device_name or None

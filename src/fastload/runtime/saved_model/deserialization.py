@@ -29,6 +29,7 @@ class Deserialization:
         self._signs_by_module = hasattr(module, _SIGN)
         if not self._signs_by_module:
             OBJECTS.part("load_of_2_12")
+        OBJECTS.part("variables")
         self._restore_captures = _restorer_of_captures()
 
     @property
@@ -58,21 +59,22 @@ class Deserialization:
         """Make *function* callable as the `SavedBareConcreteFunction` *proto* says."""
         self._module.setup_bare_concrete_function(proto, {proto.concrete_function_name: function})
 
-    def capture(self, loader: Any, name: str, captured: Mapping[int, Any], function: Any) -> None:
+    def capture(self, graph: Any, name: str, captured: Mapping[int, Any], function: Any) -> None:
         """Give *function* what it captures.
 
         Args:
-            loader: the loader of the model that the function is of.
+            graph: the `SavedObjectGraph` of the model that the function is of.
             name: the function's name in the file.
             captured: variables, tensors and other objects by node id.
             function: the function itself.
         """
         if self._restore_captures is not None:
-            order = loader._proto.concrete_functions[name].bound_inputs
+            order = graph.concrete_functions[name].bound_inputs
             self._restore_captures(function, [captured[node] for node in order])
         else:
-            view = _OneFunction(loader, name, function)
-            self._stock.Loader._setup_function_captures(view, name, captured)
+            loader = self._stock.Loader
+            view = _OneFunction(graph, name, function, loader._get_tensor_from_node)
+            loader._setup_function_captures(view, name, captured)
 
 
 def _restorer_of_captures() -> Callable[[Any, Any], None] | None:
@@ -86,12 +88,13 @@ def _restorer_of_captures() -> Callable[[Any, Any], None] | None:
 
 
 class _OneFunction:
-    """A loader as its own method sees it, with one function that is made."""
+    """The loader of TensorFlow 2.8 as its own method sees it, with one function that is made."""
 
-    def __init__(self, loader: Any, name: str, function: Any) -> None:
-        self._loader = loader
+    def __init__(self, graph: Any, name: str, function: Any, tensor_from_node: Any) -> None:
+        self._proto = graph
         self._concrete_functions = {name: function}
         self._restored_concrete_functions: set[str] = set()
+        self._tensor_from_node = tensor_from_node
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)
+    def _get_tensor_from_node(self, *arguments: Any) -> Any:
+        return self._tensor_from_node(self, *arguments)

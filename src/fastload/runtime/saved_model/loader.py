@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastload.errors import UnresolvedObjectError
-from fastload.runtime.core.rebuild import current_rebuild
+from fastload.runtime.core.blank_variables import assign
 from fastload.runtime.core.tensorflow import parse_saved_model
 from fastload.runtime.core.transplant import Overlay, transplant
-from fastload.runtime.core.zero_copy import assign, tensor_over
+from fastload.runtime.core.zero_copy import tensor_over
 from fastload.runtime.requirements import MESSAGES, REST_OF_A_MODEL
 from fastload.runtime.saved_model.model_signatures import attach_signatures
 from fastload.twin.format import OBJECT_GRAPH, SOURCE_NODES, VARIABLES
@@ -55,8 +55,7 @@ def load_partial(twin: Twin, loaded: Loaded, path: str) -> dict[str, Any]:
     _require_classes(loaded)
     if set(_live_nodes(saved_model.meta_graphs[0].object_graph_def)) <= objects.keys():
         _bind(twin, objects)
-        _stamp(objects[0], saved_model.meta_graphs[0].meta_info_def)
-        result = {"root": objects[0]}
+        result = _run_stock(saved_model, path, _rebuilt(objects[0]), {"root": None})
     else:
         result = _load_rest(twin, loaded, saved_model, path)
     _attach_signatures(result["root"], twin, objects, path)
@@ -96,20 +95,30 @@ def _require_classes(loaded: Loaded) -> None:
 
 def _bind(twin: Twin, objects: Any) -> None:
     """Give each variable its weights, sharing the twin's memory."""
-    rebuild = current_rebuild()
     for node, name in json.loads(twin.document(VARIABLES)).items():
         variable = objects.get(int(node)) if isinstance(objects, dict) else objects[int(node)]
         if variable is not None:
             assign(variable, tensor_over(twin.array(name)))
-            if rebuild is not None:
-                rebuild.filled.add(id(variable))
 
 
-def _stamp(root: Any, meta_info: Any) -> None:
-    """Set what TensorFlow's loader leaves on the root of everything that it loads."""
-    root.graph_debug_info = no_debug_info()
-    root.tensorflow_version = meta_info.tensorflow_version
-    root.tensorflow_git_version = meta_info.tensorflow_git_version
+def _rebuilt(whole: Any) -> type:
+    """Return what stands in for TensorFlow's `Loader` where nothing is left to do but give *whole*.
+
+    What is done around it is TensorFlow's: marks on the root, metrics, a notice of a missing file.
+    It is a class, since TensorFlow 2.8 asks whether what it has is an instance of it.
+    """
+
+    class Rebuilt:
+        def __init__(self, *_arguments: Any) -> None:
+            pass
+
+        def get(self, _node: Any) -> Any:
+            return whole
+
+        def adjust_debug_info_func_names(self, debug_info: Any) -> Any:
+            return debug_info
+
+    return Rebuilt
 
 
 def no_debug_info() -> Any:
@@ -124,13 +133,20 @@ def _load_rest(twin: Twin, loaded: Loaded, saved_model: Any, path: str) -> dict[
         def _restore_checkpoint(self) -> None:
             _bind(twin, self._nodes)
 
-    def parse(_: str) -> tuple[Any, Any]:
-        return saved_model, no_debug_info()
-
-    loader_impl = Overlay(stock.loader_impl, {"parse_saved_model_with_debug_info": parse})
-    names = transplant(stock, {"loader_impl": loader_impl, "Loader": Loader})
     nodes: dict[str, Any] = {"root": None}
     for node, found in loaded.keras_loader.loaded_nodes.items():
         nodes[loaded.keras_loader.get_path(node)] = found
+    return _run_stock(saved_model, path, Loader, nodes)
+
+
+def _run_stock(saved_model: Any, path: str, loader: Any, nodes: dict[str, Any]) -> dict[str, Any]:
+    """Run TensorFlow's `load_partial` over *saved_model* with *loader* for its `Loader`."""
+
+    def parse(_: str) -> tuple[Any, Any]:
+        return saved_model, no_debug_info()
+
+    stock = REST_OF_A_MODEL.part("load")
+    loader_impl = Overlay(stock.loader_impl, {"parse_saved_model_with_debug_info": parse})
+    names = transplant(stock, {"loader_impl": loader_impl, "Loader": loader})
     result: dict[str, Any] = names["load_partial"](path, nodes)
     return result

@@ -8,11 +8,11 @@ model's own files, the first time it is used.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from fastload import unfinished
 from fastload.errors import BypassError
 from fastload.runtime.core.tensorflow import parse_saved_model
 from fastload.runtime.core.transplant import transplant
@@ -45,7 +45,7 @@ class _SignaturesOnAccess(Mapping[str, Any]):
 
     def __init__(self, make: Callable[[], Mapping[str, Any]]) -> None:
         self._make = make
-        self._lock = threading.Lock()
+        self._lock = unfinished.lock()
         self._made: Mapping[str, Any] | None = None
 
     def _all(self) -> Mapping[str, Any]:

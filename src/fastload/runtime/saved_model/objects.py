@@ -10,21 +10,24 @@ import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from fastload.errors import BypassError, RestoreError, TwinCorruptError, UnsupportedRuntimeError
 from fastload.imports.collector import paused_collector
+from fastload.runtime.core.blank_variables import assign
 from fastload.runtime.core.bookkeeping import kernel_patches
 from fastload.runtime.core.materialize import (
     materialized_on_access,
     once_materialized,
     taking_state,
 )
-from fastload.runtime.core.rebuild import Rebuild, rebuilding
+from fastload.runtime.core.rebuild import Rebuild, available, rebuilding
 from fastload.runtime.core.tensorflow import parse_saved_model
 from fastload.runtime.core.transplant import Overlay, transplant
-from fastload.runtime.core.zero_copy import assign, tensor_over
+from fastload.runtime.core.zero_copy import tensor_over
 from fastload.runtime.requirements import OBJECTS
+from fastload.runtime.saved_model.captures import PendingTensor, capture_of
 from fastload.runtime.saved_model.concrete_functions import (
     FunctionLibrary,
     trackable_class,
@@ -78,7 +81,7 @@ class _Load:
             stock.loader_impl,
             {"parse_saved_model_with_debug_info": lambda _: (saved_model, no_debug_info())},
         )
-        loader = _loader_class(sources)
+        loader = type("Loader", (_TwinLoader, stock.Loader), {"sources": sources})
         names = transplant(stock, {"loader_impl": loader_impl, "Loader": loader})
         self._path, self._tags = path, tags
         self._load_partial = names["load_partial"]
@@ -96,7 +99,7 @@ class _Load:
 
     def partial(self, filters: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
         """Load the objects at these paths, but for those that are given; with None, load all."""
-        with rebuilding(Rebuild(), kernel_patches()):
+        with rebuilding(Rebuild(), available(kernel_patches)):
             found: dict[str, Any] = self._load_partial(self._path, filters, self._tags)
         return found
 
@@ -196,11 +199,6 @@ def _sources(twin: Twin, library: FunctionLibrary, paths: Mapping[str, int]) -> 
     )
 
 
-def _loader_class(sources: _Sources) -> Any:
-    """Return TensorFlow's `Loader` of objects, for one load."""
-    return type("Loader", (_TwinLoader, sources.stock.Loader), {"sources": sources})
-
-
 class _TwinLoader:
     """What goes before TensorFlow's `Loader`: pending functions, and weights from the twin."""
 
@@ -236,28 +234,26 @@ class _TwinLoader:
         return sources.library[name], setattr
 
     def _setup_function_captures(self, name: str, nodes: Any) -> None:
-        if name not in self.sources.captured:
-            self.sources.captured.add(name)
-            self.sources.library.finish(name, functools.partial(self._capture, name, nodes))
-
-    def _capture(self, name: str, nodes: Any, function: Any) -> None:
-        captured = {
-            node: nodes[node].make() if isinstance(nodes[node], _PendingTensor) else nodes[node]
-            for node in self._proto.concrete_functions[name].bound_inputs
-        }
-        self.sources.deserialization.capture(self, name, captured, function)
+        sources, graph = self.sources, self._proto
+        if name not in sources.captured:
+            sources.captured.add(name)
+            order = graph.concrete_functions[name].bound_inputs
+            captures = {node: capture_of(nodes[node]) for node in order}
+            capture = functools.partial(sources.deserialization.capture, graph, name)
+            sources.library.finish(name, functools.partial(_capture, capture, captures))
 
     def _setup_remaining_functions(self) -> None:
         if self._filtered_nodes is None:  # what others capture is there
             super()._setup_remaining_functions()  # type: ignore[misc]
 
     def _get_tensor_from_fn(self, proto: Any) -> Any:
-        stock_way = super()._get_tensor_from_fn  # type: ignore[misc]
         # Where nobody but functions refers to it, the function that it is in can wait too.
-        return _PendingTensor(lambda: stock_way(proto)[0]), setattr
+        library = SimpleNamespace(_concrete_functions=self.sources.library)
+        stock_way = self.sources.stock.Loader._get_tensor_from_fn
+        return PendingTensor(functools.partial(stock_way, library, proto)), setattr
 
     def _add_object_graph_edges(self, proto: Any, node_id: int) -> None:
-        waiting = [c for c in proto.children if isinstance(self._nodes[c.node_id], _PendingTensor)]
+        waiting = [c for c in proto.children if isinstance(self._nodes[c.node_id], PendingTensor)]
         if waiting:
             names = {child.local_name for child in waiting}
             complete, proto = proto, type(proto)()
@@ -279,18 +275,16 @@ class _TwinLoader:
                 self.sources.bound.add(node)
 
 
-def _set_made(owner: Any, name: str, tensor: _PendingTensor) -> None:
+def _capture(
+    capture: Callable[[Mapping[int, Any], Any], None],
+    captures: Mapping[int, Callable[[], Any]],
+    function: Any,
+) -> None:
+    capture({node: found() for node, found in captures.items()}, function)
+
+
+def _set_made(owner: Any, name: str, tensor: PendingTensor) -> None:
     setattr(owner, name, tensor.make())
-
-
-class _PendingTensor:
-    """A tensor inside a function, for functions that capture it.
-
-    The loader sets attributes on it, as on every node.
-    """
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self.make = make
 
 
 def restore_saved_model(twin: Twin, path: str, tags: Any) -> Any:

@@ -62,9 +62,13 @@ def signature_of_graph(name: str, definition: Any) -> Signature:
             raise NotFlatError(f"its output {output!r} is no plain tensor")
     return Signature(
         name=name,
-        inputs={each: _spec(each, info) for each, info in feeds(definition).items()},
-        outputs={each: _spec(each, info) for each, info in sorted(definition.outputs.items())},
+        inputs=_specs(feeds(definition)),
+        outputs=_specs(dict(sorted(definition.outputs.items()))),
     )
+
+
+def _specs(described: Mapping[str, Any]) -> dict[str, TensorSpec]:
+    return {n: spec_of(n, info.dtype, info.tensor_shape) for n, info in described.items()}
 
 
 def served_signatures(meta_graph: Any) -> dict[str, Any]:
@@ -190,12 +194,13 @@ def _sparse_parts(info: Any) -> list[tuple[str, Any]]:
     ]
 
 
-def _spec(name: str, info: Any) -> TensorSpec:
-    sizes = tuple(size.size if size.size >= 0 else None for size in info.tensor_shape.dim)
+def spec_of(name: str, dtype: int, shape: Any) -> TensorSpec:
+    """Return the spec of a tensor, from its dtype and shape as messages have them."""
+    sizes = tuple(size.size if size.size >= 0 else None for size in shape.dim)
     return TensorSpec(
         name=name,
-        dtype=tensorflow().dtypes.as_dtype(info.dtype).name,
-        shape=None if info.tensor_shape.unknown_rank else sizes,
+        dtype=tensorflow().dtypes.as_dtype(dtype).name,
+        shape=None if shape.unknown_rank else sizes,
     )
 
 

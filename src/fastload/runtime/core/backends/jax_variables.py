@@ -36,13 +36,9 @@ def require_plain() -> None:
 
 
 def patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
-    """Return the patch of Keras's class of variables.
-
-    Raises:
-        UnsupportedRuntimeError: the class lacks the method.
-    """
+    """Return the patch of Keras's class of variables; none before Keras 3.13."""
     if _MAKES not in vars(variable):
-        raise UnsupportedRuntimeError(f"Keras's variables on JAX do not define {_MAKES}")
+        return []
     return [Patch(variable, _MAKES, functools.partial(_patched_initialize, initializer))]
 
 
@@ -50,7 +46,8 @@ def _patched_initialize(base: type[Any], stock: Callable[..., Any]) -> Callable[
     @functools.wraps(stock)
     def initialize(self: Any, initializer: Any) -> None:
         rebuild = current_rebuild()
-        if rebuild is None or not can_come_later(initializer, base) or not _can_wait(self):
+        can_wait = can_come_later(initializer, base, self._shape, self._dtype) and _can_wait(self)
+        if rebuild is None or rebuild.may_be_read or not can_wait:
             stock(self, initializer)
             return
         blank = _blank(rebuild, self._shape, self._dtype)

@@ -6,11 +6,24 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from fastload.runtime.core.bookkeeping import kernel_patches
+from fastload.runtime.core.blank_variables import (
+    assign,
+    can_be_blank,
+    make_blank,
+    require_assignment,
+    require_blanks,
+)
+from fastload.runtime.core.bookkeeping import capture_patch, kernel_patches
 from fastload.runtime.core.eager import require_plain_tensorflow
-from fastload.runtime.core.rebuild import Patch, Rebuild, can_come_later, current_rebuild
+from fastload.runtime.core.rebuild import (
+    Patch,
+    Rebuild,
+    available,
+    can_come_later,
+    current_rebuild,
+)
 from fastload.runtime.core.tensorflow import tensorflow
-from fastload.runtime.core.zero_copy import BlankSheet, assign
+from fastload.runtime.core.zero_copy import BlankSheet
 from fastload.runtime.requirements import KERAS3_TENSORFLOW
 
 _MAKES = "_initialize_with_initializer"
@@ -27,21 +40,39 @@ def require_plain() -> None:
 
 
 def patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
-    """Return the patches of Keras's class of variables, and of the operations that it uses.
+    """Return the patches of Keras's class of variables, and of the operations that it uses."""
+    return available(
+        functools.partial(_blank_patches, variable, initializer),
+        functools.partial(_assignment_patches, variable),
+        kernel_patches,
+    )
 
-    Raises:
-        UnsupportedRuntimeError: the class lacks a method.
+
+def _blank_patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
+    KERAS3_TENSORFLOW.part("creation")
+    require_blanks()
+    return [_creation_patch(variable, initializer), capture_patch()]
+
+
+def _assignment_patches(variable: type[Any]) -> list[Patch]:
+    KERAS3_TENSORFLOW.part("assignment")
+    require_assignment()
+    return [Patch(variable, _ASSIGNS, _patched_direct_assign)]
+
+
+def _creation_patch(variable: type[Any], base: type[Any]) -> Patch:
+    """Return the patch of the method that calls a variable's initializer.
+
+    Before Keras 3.5 that is `__init__` itself.
     """
-    KERAS3_TENSORFLOW.part("core")
-    return [
-        Patch(variable, _MAKES, functools.partial(_patched_initialize, initializer)),
-        Patch(variable, _ASSIGNS, _patched_direct_assign),
-        *kernel_patches(),
-    ]
+    if _MAKES in vars(variable):
+        return Patch(variable, _MAKES, functools.partial(_patched_initialize, base))
+    holder = next(each for each in variable.__mro__ if "__init__" in vars(each))
+    return Patch(holder, "__init__", functools.partial(_patched_init, base))
 
 
 def _patched_direct_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """Note which variables have their weights; assign without a copy."""
+    """Assign without a copy."""
 
     @functools.wraps(stock)
     def direct_assign(self: Any, value: Any) -> None:
@@ -50,7 +81,6 @@ def _patched_direct_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
             stock(self, value)
         else:
             assign(self._value, value)
-            rebuild.filled.add(id(self._value))
 
     return direct_assign
 
@@ -59,20 +89,54 @@ def _patched_initialize(base: type[Any], stock: Callable[..., Any]) -> Callable[
     @functools.wraps(stock)
     def initialize(self: Any, initializer: Any) -> None:
         rebuild = current_rebuild()
-        if rebuild is None or not can_come_later(initializer, base) or not _can_wait(self):
+        if rebuild is None:
             stock(self, initializer)
             return
-        stock(self, functools.partial(_blank, rebuild))
-        # Keras's own initial value, for a variable without weights in the file.
-        rebuild.blanks.append((self._value, lambda: initializer(self._shape, dtype=self._dtype)))
+        late = _LateInitializer(initializer, base, rebuild)
+        stock(self, late)
+        late.settle(self)
 
     return initialize
 
 
-def _can_wait(variable: Any) -> bool:
-    tf = tensorflow()
-    return all(variable._shape) and BlankSheet.fits(tf.as_dtype(variable._dtype))
+def _patched_init(base: type[Any], stock: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(stock)
+    def init(self: Any, initializer: Any, *args: Any, **kwargs: Any) -> None:
+        rebuild = current_rebuild()
+        if rebuild is None or not isinstance(initializer, base):
+            stock(self, initializer, *args, **kwargs)
+            return
+        late = _LateInitializer(initializer, base, rebuild)
+        stock(self, late, *args, **kwargs)
+        late.settle(self)
+
+    return init
 
 
-def _blank(rebuild: Rebuild, shape: Any, dtype: Any = None) -> Any:
-    return rebuild.sheet.tensor(tuple(shape), tensorflow().as_dtype(dtype))
+class _LateInitializer:
+    """An initializer that gives a variable a blank value first, where that cannot be noticed."""
+
+    def __init__(self, initializer: Any, base: type[Any], rebuild: Rebuild) -> None:
+        self._initializer = initializer
+        self._base = base
+        self._rebuild = rebuild
+        self._put_off: Callable[[], Any] | None = None
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        """Return a blank value, or what the initializer returns."""
+        initial_value = functools.partial(self._initializer, shape, dtype=dtype)
+        if not can_come_later(self._initializer, self._base, shape, dtype):
+            return initial_value()
+        as_dtype = tensorflow().as_dtype(dtype)
+        if not (all(shape) and BlankSheet.fits(as_dtype) and can_be_blank()):
+            return initial_value()
+        self._put_off = initial_value
+        return self._rebuild.sheet.tensor(tuple(shape), as_dtype)
+
+    def settle(self, variable: Any) -> None:
+        """Make *variable* blank if it got a blank value; it keeps the initializer that it had."""
+        if variable._initializer is self:  # it waits for the end of a stateless scope
+            variable._initializer = self._initializer
+        if self._put_off is not None:
+            make_blank(variable._value, self._put_off)
+            self._rebuild.blanks.append(variable._value)

@@ -17,7 +17,13 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.errors import UnsupportedRequestError
-from fastload.runtime.core.rebuild import Patch, Rebuild, can_come_later, current_rebuild
+from fastload.runtime.core.rebuild import (
+    Patch,
+    Rebuild,
+    available,
+    can_come_later,
+    current_rebuild,
+)
 from fastload.runtime.core.zero_copy import MappedArray, address_of
 from fastload.runtime.importing import import_module
 from fastload.runtime.requirements import KERAS3_TORCH
@@ -80,12 +86,12 @@ def require_plain() -> None:
 
 
 def patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
-    """Return the patches of Keras's class of variables.
+    """Return the patches of Keras's class of variables."""
+    return available(functools.partial(_patches, variable, initializer))
 
-    Raises:
-        UnsupportedRuntimeError: the class lacks a method.
-    """
-    core = KERAS3_TORCH.part("core")
+
+def _patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
+    core = KERAS3_TORCH.part("sharing")
     makers: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
         _MAKES: functools.partial(_patched_initialize, core, initializer),
         _CONVERTS: functools.partial(_patched_convert, core),
@@ -105,7 +111,8 @@ def _patched_initialize(
     @functools.wraps(stock)
     def initialize(self: Any, initializer: Any) -> None:
         rebuild = current_rebuild()
-        layout = None if rebuild is None else _layout(core, self, initializer, base)
+        can_wait = rebuild is not None and not rebuild.may_be_read
+        layout = _layout(core, self, initializer, base) if can_wait else None
         if rebuild is None or layout is None:
             stock(self, initializer)
             return
@@ -121,16 +128,15 @@ def _layout(
     core: ModuleType, variable: Any, initializer: Any, base: type[Any]
 ) -> tuple[int, ...] | None:
     """Return the strides of *initializer*'s value; None if the value has to be computed now."""
-    kind = type(initializer).__name__
-    if not can_come_later(initializer, base) or not all(variable._shape):
+    kind, shape = type(initializer).__name__, variable._shape
+    if not can_come_later(initializer, base, shape, variable._dtype) or not all(shape):
         return None
     if core.get_device() == "meta" or kind not in _IN_C_ORDER | _IN_LAYOUT_OF_META:
         return None
     if kind in _IN_C_ORDER:
-        shape = variable._shape
         return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     with core.device_scope("meta"):
-        return tuple(initializer(variable._shape, dtype=variable._dtype).stride())
+        return tuple(initializer(shape, dtype=variable._dtype).stride())
 
 
 def _zeros(core: ModuleType, variable: Any, strides: tuple[int, ...]) -> Any:

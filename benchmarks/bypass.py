@@ -1,0 +1,191 @@
+"""`python -m benchmarks.bypass --page docs/performance.md`: what a load costs that stock must do.
+
+Each load is in a process of its own, with TensorFlow and Keras imported before. What fastload adds
+is the time of the call without that of the stock loader in it: its own modules, the look at the
+source and at the cache, the report. Loads through the hooks are those of `FASTLOAD=1`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from benchmarks import machine
+from benchmarks.measure import WORK, BenchmarkError, check_byte_code
+from benchmarks.page import Markers, table
+
+MARKERS: Final = Markers("bypass", "benchmarks.bypass")
+HEADINGS: Final = ("why stock loads it", "code", "n", "stock s", "added ms", "by hooks, added ms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of bypass.
+
+    Attributes:
+        why: what the table calls it.
+        code: of the reason that is reported.
+        model: which of the models, see `make`.
+        keras: the Keras that opens it.
+        arguments: of `load_model`.
+        before: what is done to the cache folder first.
+    """
+
+    why: str
+    code: str
+    model: str
+    keras: str = "tf_keras"
+    arguments: dict[str, Any] = field(default_factory=dict)
+    before: Callable[[Path], None] | None = None
+
+
+def _take_place(cache: Path) -> None:
+    """Have a file be where the cache folder should."""
+    cache.touch()
+
+
+KINDS: Final = (
+    Kind(why="no cache folder can be made", code="FL101", model="plain", before=_take_place),
+    Kind(why="Keras fails over the twin", code="FL105", model="failing.keras", keras="keras"),
+    Kind(why="an archive that was unpacked", code="FL201", model="unpacked", keras="keras"),
+    Kind(why="a SavedModel without a config", code="FL203", model="subclassed"),
+    Kind(why="a class that is not at hand", code="FL205", model="custom"),
+    Kind(why="an argument for stock", code="FL206", model="plain", arguments={"options": None}),
+)
+
+
+def make(folder: Path) -> None:
+    """Save the models in *folder*: a small network of 40 layers, and variants of it."""
+    import keras
+    import numpy as np
+    import tf_keras
+
+    class Own(tf_keras.layers.Layer):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            return inputs * 2.0
+
+    class Bare(tf_keras.Model):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = tf_keras.layers.Dense(4)
+
+        def call(self, inputs: Any) -> Any:
+            return self.dense(inputs)
+
+    _network(tf_keras).save(folder / "plain", save_format="tf")
+    _network(tf_keras, Own()).save(folder / "custom", save_format="tf")
+    bare = Bare()
+    bare(np.zeros((1, 8), "float32"))
+    bare.save(folder / "subclassed", save_format="tf")
+    _network(keras).save(folder / "failing.keras")
+    with zipfile.ZipFile(folder / "failing.keras") as archive:
+        archive.extractall(folder / "unpacked")
+
+
+def _network(keras: Any, *more: Any) -> Any:
+    layers = [keras.layers.Dense(8, activation="relu") for _ in range(40)]
+    return keras.Sequential([keras.layers.Input((8,)), *layers, *more])
+
+
+def load(kind: Kind, path: Path, *, by_hooks: bool) -> dict[str, Any]:
+    """Load the model of *kind* in this process; return the seconds and the report's code."""
+    import fastload
+
+    keras = importlib.import_module(kind.keras)
+    if kind.code == "FL105":
+        _make_restores_fail()
+    if by_hooks:
+        fastload.install()
+        function, more = keras.models.load_model, {}
+    else:
+        function, more = fastload.load_model, {"keras": kind.keras}
+    started = time.perf_counter()
+    function(path, **more, **kind.arguments)
+    seconds = time.perf_counter() - started
+    report = fastload.last_load()
+    if report is None:
+        raise BenchmarkError(f"{kind.why}: fastload left no report")
+    return {"s": seconds, "stock_s": report.phases.get("stock", 0.0), "code": report.code}
+
+
+def _make_restores_fail() -> None:
+    """Have Keras raise what it raises where a version changed something."""
+    from fastload.runtime import restore_keras
+
+    def fail(*_: Any) -> Any:
+        raise TypeError("unexpected keyword")
+
+    vars(restore_keras)["_restored"] = fail
+
+
+def row(kind: Kind, folder: Path, rounds: int) -> tuple[str, ...]:
+    """Measure *kind*, directly and by the hooks in turn, and return its row."""
+    cache = folder / f"cache-{kind.code}"
+    if kind.before is not None:
+        kind.before(cache)
+    command = [sys.executable, "-m", "benchmarks.bypass", "--one", kind.why]
+    told: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+    for number in range(-1, rounds):
+        for by_hooks, found in told.items():
+            more = ["--by-hooks"] if by_hooks else []
+            one = _in_own_process([*command, str(folder), *more], kind, cache)
+            if number >= 0:  # the first load finds out, and remembers
+                found.append(one)
+    stock = median(one["stock_s"] for found in told.values() for one in found)
+    added = [median(one["s"] - one["stock_s"] for one in found) for found in told.values()]
+    shown = (f"{1000 * seconds:.1f}" for seconds in added)
+    return (kind.why, kind.code, str(rounds), f"{stock:.3f}", *shown)
+
+
+def _in_own_process(command: Sequence[str], kind: Kind, cache: Path) -> dict[str, Any]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FASTLOAD")}
+    quiet = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = kept | quiet | {"FASTLOAD_CACHE_DIR": str(cache)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchmarkError(f"{kind.why}: {done.stderr.strip()[-2000:]}")
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if told["code"] != kind.code:
+        raise BenchmarkError(f"{kind.why}: {told['code']} was reported, not {kind.code}")
+    return told
+
+
+def main() -> None:
+    """Measure every kind, print a table, and write it into the page if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--page", type=Path, help="the page that shows the figures")
+    parser.add_argument("--one", help="measure one load of this kind in this process")
+    parser.add_argument("--by-hooks", action="store_true")
+    asked = parser.parse_args()
+    if asked.one:
+        [kind] = [each for each in KINDS if each.why == asked.one]
+        told = load(kind, asked.folder / kind.model, by_hooks=asked.by_hooks)
+        sys.stdout.write(json.dumps(told) + "\n")
+        return
+    check_byte_code()
+    with tempfile.TemporaryDirectory() as folder:
+        make(Path(folder))
+        rows = [row(kind, Path(folder), asked.rounds) for kind in KINDS]
+    facts = ", ".join(f"{name} {what}" for name, what in machine.describe(WORK).items())
+    written = f"Measured on: {facts}.\n\n{table(HEADINGS, rows)}"
+    sys.stdout.write(f"{written}\n")
+    if asked.page:
+        MARKERS.write(asked.page, written)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What a restore could not do, remembered beside the twin, so that it is tried once.
+
+The same versions, arguments and custom classes would fail again. Whatever a passing fault had a
+part in is not remembered, and `fastload warm` forgets all of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import fastload
+from fastload.cache.publish import publish
+from fastload.errors import CacheError, RestoreError
+from fastload.loading.plan import Plan
+from fastload.loading.store import FAILURES, Opened
+from fastload.runtime.requirements import EAGER
+
+_logger: Final = logging.getLogger("fastload")
+#: The oldest go first.
+MOST: Final = 16
+
+
+def raise_known(opened: Opened) -> None:
+    """Raise what an earlier load like this one raised; a request that stock cannot answer tries.
+
+    Raises:
+        RestoreError: what was raised then.
+    """
+    reason = _read(_path(opened.plan)).get(_key(opened) or "")
+    if reason is not None and not opened.plan.request.must_be_served:
+        raise RestoreError(opened.twin.path, str(reason), is_known=True)
+
+
+def remember(opened: Opened, error: RestoreError) -> None:
+    """Have later loads like this one go to stock at once."""
+    path, key = _path(opened.plan), _key(opened)
+    if key is None:
+        return
+    kept = list(_read(path).items())[1 - MOST :]
+    with suppress(CacheError):
+        publish(path, json.dumps(dict([*kept, (key, error.reason)])).encode())
+
+
+def forget(plan: Plan) -> None:
+    """Have the next load try again, whatever failed before."""
+    with suppress(OSError):
+        _path(plan).unlink(missing_ok=True)
+
+
+def _path(plan: Plan) -> Path:
+    return plan.identity.entry.side_path(FAILURES)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _key(opened: Opened) -> str | None:
+    """Return what stands for all that a restore depends on besides the twin; None if unknown."""
+    request = opened.plan.request
+    asked = (type(request).__name__, request.compile, request.safe_mode, request.weights)
+    try:
+        facts = (fastload.__version__, sys.version, *asked, *_rest(opened))
+    except Exception:  # describing custom classes runs code of the program
+        _logger.debug("%s: what fails is not remembered", opened.twin.path, exc_info=True)
+        return None
+    return hashlib.sha256("\n".join(map(str, facts)).encode()).hexdigest()[:32]
+
+
+def _rest(opened: Opened) -> Iterator[object]:
+    """Yield the other arguments, versions, Keras's settings, and what stands for custom code."""
+    plan = opened.plan
+    yield from (plan.request.device, getattr(plan.request, "tags", None))
+    yield getattr(plan.request, "signature", None)
+    modules = (sys.modules.get(name) for name in ("numpy", "h5py", "jax", "torch"))
+    yield from (getattr(each, "__version__", "") for each in modules)
+    yield getattr(EAGER.loaded("versions"), "__version__", "")
+    # Imported here: only what failed before needs it, or fails now.
+    from fastload.runtime.core.custom_code import number_of
+    from fastload.runtime.core.keras import Keras, tracing_choices
+    from fastload.runtime.core.restore_request import program_objects
+
+    if isinstance(plan.keras, Keras):
+        yield from (plan.keras.backend, *tracing_choices(plan.keras))
+        yield number_of(program_objects(opened.twin, plan.keras, plan.custom_objects))
+    elif plan.keras is not None:
+        yield from plan.keras.choices

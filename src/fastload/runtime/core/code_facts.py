@@ -1,0 +1,314 @@
+"""What modules, classes and functions are made of, as numbers to compare across processes.
+
+Equal numbers stand for equal code, defaults, closures and constants, and for functions and classes
+of the same names. An object that is nothing of the kind stands for its class and, if that is
+TensorFlow's or Keras's, for what it holds by the names that were asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import marshal
+import sys
+import threading
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any, Final
+
+#: Whose objects count by what they hold.
+_PACKAGES: Final = frozenset({"keras", "tensorflow", "tf_keras"})
+#: Our own patches stand for what they wrap.
+_OURS: Final = str(Path(__file__).parents[2])
+#: What `marshal` writes alike in every process.
+PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes, type(...)})
+_OF_IMPORTS: Final = (
+    "abstractmethods all annotations builtins cached class_getitem dict doc file loader module "
+    "name orig_bases package parameters path qualname spec weakref"
+)
+#: Written by the import system, and read by no function that computes.
+SKIPPED: Final = frozenset(f"__{name}__" for name in _OF_IMPORTS.split())
+#: How deep values are looked into.
+DEEPEST: Final = 3
+_LONGEST: Final = 200
+_VERSION: Final = 2  # of `marshal`: the last that writes no references, which come by chance
+
+
+class Facts:
+    """Describes values.
+
+    Args:
+        names: the names by which the code in question reads attributes.
+    """
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
+        self._found: dict[int, Any] = {}
+        #: Keeps ids from being reused.
+        self._kept: list[Any] = []
+
+    def of_holder(self, holder: Any, names: Iterable[str]) -> int:
+        """Return the number of what stands under *names* in a module or class.
+
+        Args:
+            holder: the module or class.
+            names: those that count; how many others there are counts as well.
+        """
+        space: Mapping[str, Any] = vars(holder)
+        there = self._names.intersection(space)  # in this order: it goes through the smaller one
+        count = len(there)
+        if "__path__" in space:
+            # Submodules may be imported or not.
+            count -= sum(_is_submodule(space[name], f"{holder.__name__}.{name}") for name in there)
+        values = [space.get(name) for name in names]
+        facts = [each if type(each) in PLAIN else self.of(each) for each in values]
+        if _is_of_keras(holder):
+            facts = list(map(_in_any_order, values, facts))
+        return _number((count, facts))
+
+    def of_objects(self, objects: Iterable[Any]) -> int:
+        """Return the number of what *objects* hold."""
+        return _number([self._object(each, 0) for each in objects])
+
+    def of(self, value: Any, depth: int = 0) -> Any:
+        """Return the fact that *value* stands for: something plain."""
+        kind = type(value)
+        if kind in PLAIN:
+            return value
+        found = self._found.get(id(value))
+        if found is None:
+            self._found[id(value)] = kind.__qualname__  # for what holds itself
+            self._kept.append(value)
+            self._found[id(value)] = found = self._describe(value, kind, depth)
+        return found
+
+    def _describe(self, value: Any, kind: type, depth: int) -> Any:
+        describe = _BY_KIND.get(kind)
+        if describe is not None:
+            return describe(self, value, depth + 1)
+        # `isinstance` would ask proxies, and run modules that wait for their first access.
+        if issubclass(kind, type):
+            return f"class {module_of(value)}.{value.__qualname__} {_is_at_its_place(value)}"
+        if issubclass(kind, ModuleType):
+            return f"module {name_of(value)}"
+        return self._object(value, depth)
+
+    def _object(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        label = f"{module_of(kind)}.{kind.__qualname__}"
+        state = state_of(value, kind) if depth <= DEEPEST else None
+        if state is None:
+            return label
+        # TensorFlow's variables fill caches of their own; Keras counts its tensors.
+        if hasattr(kind, "handle") or kind.__qualname__ == "KerasTensor":
+            return f"{label} {value.dtype} {value.shape}"
+        if kind.__qualname__ == "LazyModule":  # it may have been imported or not
+            name = str(state.get("name"))
+            return f"{label} {name} {_is_installed(name.partition('.')[0])}"
+        held = [
+            (name, each if type(each) in PLAIN else self.of(each, depth + 1))
+            for name, each in state.items()
+            if name in self._names
+        ]
+        if issubclass(kind, threading.local):
+            held = sorted((item for item in held if not _is_default(*item)), key=str)
+        return _number((label, held))
+
+    def _function(self, function: Any, depth: int) -> Any:
+        code = function.__code__
+        if code.co_filename.startswith(_OURS) and hasattr(function, "__wrapped__"):
+            return self.of(function.__wrapped__, depth)
+        parts: tuple[Any, ...] = (*_of_code(code), function.__globals__.get("__name__"))
+        if function.__defaults__ or function.__kwdefaults__ or function.__closure__:
+            parts += (
+                self._many(function.__defaults__ or (), depth),
+                self._mapping(function.__kwdefaults__ or {}, depth),
+                [self._cell(cell, depth) for cell in function.__closure__ or ()],
+            )
+        return _number(parts)
+
+    def _cell(self, cell: Any, depth: int) -> Any:
+        try:
+            return self.of(cell.cell_contents, depth)
+        except ValueError:
+            return "empty"
+
+    def _many(self, values: Any, depth: int) -> Any:
+        if depth > DEEPEST or len(values) > _LONGEST:
+            return type(values).__qualname__
+        return [self.of(value, depth) for value in values]
+
+    def _mapping(self, values: Mapping[Any, Any], depth: int) -> Any:
+        if depth > DEEPEST or len(values) > _LONGEST:
+            return type(values).__qualname__
+        return [(self.of(key, depth), self.of(value, depth)) for key, value in values.items()]
+
+    def _unordered(self, values: Any, depth: int) -> Any:
+        if depth > DEEPEST or len(values) > _LONGEST:
+            return type(values).__qualname__
+        return sorted(repr(self.of(value, depth)) for value in values)
+
+
+def _is_default(name: str, fact: Any) -> bool:
+    """Say whether a thread's attribute means the same as its absence.
+
+    The global dtype policy, which Keras notes at its first use, is part of every key.
+    """
+    return fact in (None, [], {}) or (name, fact) == ("tracking_on", True) or name == "dtype_policy"
+
+
+def holder_at(module: str, path: str) -> Any:
+    """Return a module, or the class at *path* in it; None if there is none."""
+    found: Any = sys.modules.get(module)
+    for name in path.split(".") if path else ():
+        found = None if found is None else vars(found).get(name)
+        found = found if issubclass(type(found), type) else None
+    return found
+
+
+def state_of(value: Any, kind: type) -> dict[str, Any] | None:
+    """Return the attributes of an object of TensorFlow's or Keras's, or of a thread.
+
+    Args:
+        value: any object.
+        kind: its class.
+    """
+    if issubclass(kind, threading.local) or module_of(kind).partition(".")[0] in _PACKAGES:
+        state = getattr(value, "__dict__", None)
+        return state if type(state) is dict else None
+    return None
+
+
+def _of_code(code: CodeType) -> tuple[Any, ...]:
+    constants: Any = code.co_consts
+    if not _NOT_IN_ORDER.isdisjoint(map(type, constants)):
+        constants = [_constant(each) for each in constants]
+    place = (code.co_filename, code.co_firstlineno, code.co_flags)
+    counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
+    names = (code.co_names, code.co_varnames, code.co_freevars)
+    return (*place, *counts, *names, code.co_code, constants)
+
+
+#: Constants that may hold sets, whose order differs by process.
+_NOT_IN_ORDER: Final = frozenset({CodeType, frozenset, tuple})
+
+
+def _constant(value: Any) -> Any:
+    kind = type(value)
+    if kind is CodeType:
+        return _of_code(value)
+    if kind is frozenset:
+        return sorted(map(repr, value))
+    return [_constant(each) for each in value] if kind is tuple else value
+
+
+def _is_of_keras(holder: Any) -> bool:
+    name = name_of(holder) if issubclass(type(holder), ModuleType) else module_of(holder)
+    return str(name).partition(".")[0] in ("keras", "tf_keras")
+
+
+def _in_any_order(value: Any, fact: Any) -> Any:
+    """Sort the fact of a table: Keras makes some of sets, whose order differs by process."""
+    return sorted(fact, key=repr) if type(value) is dict and type(fact) is list else fact
+
+
+@functools.cache
+def _is_installed(name: str) -> bool:
+    return PathFinder.find_spec(name) is not None
+
+
+def _number(facts: Any) -> int:
+    try:
+        return zlib.crc32(marshal.dumps(facts, _VERSION))
+    except ValueError:  # a constant of a kind that this version cannot write
+        return zlib.crc32(repr(facts).encode())
+
+
+def name_of(module: ModuleType) -> Any:
+    """Return the name of a module without an access to it, which may run it."""
+    return object.__getattribute__(module, "__dict__").get("__name__")
+
+
+def module_of(kind: type) -> str:
+    """Return the name of the module that says that it defines a class."""
+    name = kind.__module__
+    return name if type(name) is str else ""
+
+
+def _is_submodule(value: Any, name: str) -> bool:
+    return issubclass(type(value), ModuleType) and name_of(value) == name
+
+
+def _is_at_its_place(kind: type) -> bool:
+    return holder_at(module_of(kind), kind.__qualname__) is kind
+
+
+def _wrapping(attribute: str) -> Callable[[Facts, Any, int], Any]:
+    """Return what describes an object that is made of a function."""
+
+    def describe(facts: Facts, value: Any, depth: int) -> Any:
+        return (type(value).__qualname__, facts.of(getattr(value, attribute), depth))
+
+    return describe
+
+
+def _native(facts: Facts, value: Any, depth: int) -> str:
+    return f"native {value.__qualname__}"
+
+
+_BY_KIND: Final[dict[type, Callable[[Facts, Any, int], Any]]] = {
+    FunctionType: Facts._function,
+    staticmethod: _wrapping("__func__"),
+    classmethod: _wrapping("__func__"),
+    property: lambda facts, value, depth: (
+        facts.of(value.fget, depth),
+        facts.of(value.fset, depth),
+    ),
+    functools.cached_property: _wrapping("func"),
+    type(functools.lru_cache(len)): _wrapping("__wrapped__"),
+    MethodType: lambda facts, value, depth: (
+        facts.of(value.__func__, depth),
+        facts.of(value.__self__, depth),
+    ),
+    functools.partial: lambda facts, value, depth: (
+        facts.of(value.func, depth),
+        facts._many(value.args, depth),
+        facts._mapping(value.keywords, depth),
+    ),
+    tuple: Facts._many,
+    list: Facts._many,
+    dict: Facts._mapping,
+    defaultdict: lambda facts, value, depth: (
+        facts.of(value.default_factory, depth),
+        facts._mapping(value, depth),
+    ),
+    set: Facts._unordered,
+    frozenset: Facts._unordered,
+    **dict.fromkeys(
+        (
+            BuiltinFunctionType,
+            ClassMethodDescriptorType,
+            GetSetDescriptorType,
+            MemberDescriptorType,
+            MethodDescriptorType,
+            MethodWrapperType,
+            WrapperDescriptorType,
+        ),
+        _native,
+    ),
+}

@@ -1,0 +1,130 @@
+"""Code records beside a twin: who made what is kept there under one key, and by which code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from fastload.cache.entry import CacheEntry
+from fastload.cache.publish import is_there, publish
+from fastload.errors import CacheError
+from fastload.lean_dataclass import dataclass
+from fastload.runtime.core.code_record import CODE_VERSION, CodeRecord, OtherCodeError
+from fastload.runtime.core.eager import start_runtime
+
+_logger: Final = logging.getLogger(__name__)
+#: How many are kept under one key: each is of other code.
+_MOST: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeFiles:
+    """The code records under one key, whether any exists or not.
+
+    Attributes:
+        entry: beside whose twin they are.
+        key: what was made; letters, digits and hyphens.
+    """
+
+    entry: CacheEntry
+    key: str
+
+    def path(self, number: int) -> Path:
+        """Return the file of one of them."""
+        return self.entry.side_path(f"code{CODE_VERSION}-{self.key}-{number}")
+
+    def matching(
+        self, objects: Iterable[Any] = (), books: frozenset[str] = frozenset()
+    ) -> CodeRecord | None:
+        """Return the record that holds in this process; None if none does.
+
+        Args:
+            objects: as in `CodeRecord.of`.
+            books: as in `CodeRecord.of`.
+        """
+        objects = list(objects)
+        for number in range(_MOST):
+            path = self.path(number)
+            try:
+                record = CodeRecord.of_json(path.read_bytes())
+                start_runtime()  # it ran when the record was made
+                record.require_here(objects, books)
+            except FileNotFoundError:
+                return None
+            except OtherCodeError as error:
+                _logger.info("%s is of other code: %s", path, error)
+            except (OSError, ValueError, TypeError, KeyError) as error:
+                _logger.info("%s is no code record: %s", path, error)
+            else:
+                return record
+        return None
+
+    @property
+    def free(self) -> Path | None:
+        """The file of the next one; None where there is no room for it, or nobody can look."""
+        try:
+            return next((path for path in map(self.path, range(_MOST)) if not is_there(path)), None)
+        except CacheError as error:
+            _logger.info("no code record is kept: %s", error)
+            return None
+
+    def add(self, record: CodeRecord) -> bool:
+        """Publish *record*, and say whether it was; there may be no room for it."""
+        free = self.free
+        return free is not None and written(free, record.to_json())
+
+    @property
+    def _installed_path(self) -> Path:
+        return self.entry.side_path(f"code{CODE_VERSION}-{self.key}-installed")
+
+    def matching_installed(self, package: str) -> str | None:
+        """Return the name of the record that will hold once *package* is imported; None if none.
+
+        Args:
+            package: a Keras that is not imported, nor is TensorFlow.
+        """
+        # Imported here: with Keras imported, it is not asked.
+        from fastload.runtime.core.installed_code import InstalledCode
+
+        try:
+            found = InstalledCode.of_json(self._installed_path.read_bytes())
+            found.require_untouched(package)
+        except FileNotFoundError:
+            return None
+        except OtherCodeError as error:
+            _logger.info("%s is of other code: %s", self._installed_path, error)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            _logger.info("%s is no code record: %s", self._installed_path, error)
+        else:
+            return found.name
+        return None
+
+    def add_installed(self, record: CodeRecord, before: frozenset[str] | None) -> None:
+        """Note that *record*, which holds here, is of the installed files' code, if it is.
+
+        Args:
+            record: one of those under this key.
+            before: what `modules_before` said when the load began.
+        """
+        if before is None:
+            return
+        from fastload.runtime.core.installed_code import InstalledCode
+
+        try:
+            content = InstalledCode.of(record, before).to_json()
+        except OtherCodeError as error:
+            _logger.info("%s: %s", self._installed_path, error)
+        else:
+            written(self._installed_path, content)
+
+
+def written(path: Path, content: bytes) -> bool:
+    """Publish *content* at *path*, and say whether it was; the cache may not be writable."""
+    try:
+        publish(path, content)
+    except CacheError as error:
+        _logger.info("%s is not kept: %s", path, error)
+        return False
+    return True

@@ -1,0 +1,113 @@
+"""Whether the objects of a SavedModel could be made: a stock load makes all, a twin few.
+
+Nothing is made: what each node refers to is looked for where the loader would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from fastload.errors import UnconvertibleModelError, UnsupportedRuntimeError
+from fastload.runtime.requirements import OBJECTS
+
+#: What a function can capture.
+_CAPTURABLE: Final = frozenset({"variable", "asset", "constant", "captured_tensor", "resource"})
+
+
+def require_objects(graph: Any, functions: Mapping[str, Any]) -> None:
+    """Check that TensorFlow could make every object of a SavedModel.
+
+    Args:
+        graph: its `SavedObjectGraph`.
+        functions: signatures of its functions (`OpDef`) by name.
+
+    Raises:
+        UnconvertibleModelError: an object refers to something that is not there, or is no such
+            thing.
+        UnsupportedRuntimeError: TensorFlow cannot read what a function takes and returns.
+    """
+    _require_names(graph, functions)
+    if not all(each.WhichOneof("kind") for each in graph.nodes):
+        raise _damaged("an object is of no kind")
+    count = len(graph.nodes)
+    if any(not 0 <= each < count for each in _references(graph)):
+        raise _damaged("an object refers to one that is not there")
+    for name, function in graph.concrete_functions.items():
+        captures = function.bound_inputs
+        if len(captures) > len(functions[name].input_arg):
+            raise _damaged(f"{name!r} captures more than it takes")
+        if not all(_is_capturable(graph.nodes[each]) for each in captures):
+            raise _damaged(f"{name!r} captures what is no tensor")
+    _require_specs(graph)
+
+
+def _require_names(graph: Any, functions: Mapping[str, Any]) -> None:
+    for name in graph.concrete_functions:
+        if name not in functions:
+            raise _damaged(f"it has no {name!r}")
+    for name in _called(graph):
+        if name not in graph.concrete_functions:
+            raise _damaged(f"it does not say what {name!r} captures")
+
+
+def _damaged(reason: str) -> UnconvertibleModelError:
+    return UnconvertibleModelError(f"saved_model.pb is damaged: {reason}")
+
+
+def _called(graph: Any) -> Iterator[str]:
+    """Yield the names of functions that objects have."""
+    for node in graph.nodes:
+        yield from node.function.concrete_functions
+        if node.HasField("bare_concrete_function"):
+            yield node.bare_concrete_function.concrete_function_name
+
+
+def _references(graph: Any) -> Iterator[int]:
+    """Yield the numbers of nodes to which others refer."""
+    for node in graph.nodes:
+        yield from (each.node_id for each in node.children)
+        yield from (each.node_id for each in node.dependencies)
+        for slot in node.slot_variables:
+            yield slot.original_variable_node_id
+            yield slot.slot_variable_node_id
+    for function in graph.concrete_functions.values():
+        yield from function.bound_inputs
+
+
+def _is_capturable(node: Any) -> bool:
+    return node.WhichOneof("kind") in _CAPTURABLE or bool(node.registered_name)
+
+
+def _require_specs(graph: Any) -> None:
+    loader = OBJECTS.part("functions")
+    # Most functions have one of a few: a spec has no name in it.
+    _require_readable(
+        loader._deserialize_function_spec_as_nonmethod,
+        (node.function.function_spec for node in graph.nodes if node.HasField("function")),
+    )
+    decode = getattr(loader.nested_structure_coder, "decode_proto", None)
+    if decode is not None:  # TensorFlow 2.10 and later
+        functions = graph.concrete_functions.values()
+        _require_readable(decode, (each.output_signature for each in functions))
+        for found in _require_readable(
+            decode, (each.canonicalized_input_signature for each in functions)
+        ):
+            if not _is_canonical(found):
+                raise _damaged("a function does not say what it takes")
+
+
+def _is_canonical(arguments: Any) -> bool:
+    """Say whether *arguments* are positional and named ones."""
+    kinds = [type(each) for each in arguments] if isinstance(arguments, tuple) else []
+    return kinds == [tuple, dict]
+
+
+def _require_readable(read: Callable[[Any], Any], specs: Iterable[Any]) -> list[Any]:
+    """Check that TensorFlow can *read* what its loader reads of all functions; return that."""
+    distinct = {each.SerializeToString(deterministic=True): each for each in specs}
+    try:
+        return [read(each) for each in distinct.values()]
+    except Exception as error:
+        reason = f"the arguments of a function cannot be read: {error}"
+        raise UnsupportedRuntimeError(reason) from error

@@ -1,0 +1,128 @@
+"""Processes with odd limits, masks, clocks and homes load what stock loads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastload
+from fastload.loading import answer
+from tests.small_models import SavedModel, assert_same_model
+
+pytest.importorskip("tensorflow")
+if sys.platform == "win32":
+    pytest.skip("the limits are those of POSIX", allow_module_level=True)
+
+
+def loaded(model: SavedModel) -> str:
+    """Load, check what came of it, and return how it was served."""
+    found = fastload.load_model(model.path, keras=model.form.package)
+    report = fastload.last_load()
+    assert report is not None
+    assert_same_model(model.load_stock(), found)
+    return report.outcome.value
+
+
+def test_a_limit_of_the_size_of_files(saved_model: SavedModel, cache_root: Path) -> None:
+    """Writing beyond it fails, and leaves nothing behind."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        found = loaded(saved_model)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert found == "bypass"
+    assert not [*cache_root.glob("*.h5"), *cache_root.glob("*.partial")]
+    assert loaded(saved_model) == "miss"
+
+
+def test_no_mask_of_rights(saved_model: SavedModel, cache_root: Path) -> None:
+    """What the cache holds is its user's alone all the same."""
+    before = os.umask(0)
+    try:
+        found = [loaded(saved_model), loaded(saved_model)]
+    finally:
+        os.umask(before)
+    paths = [cache_root, *cache_root.rglob("*")]
+
+    assert found == ["miss", "hit"]
+    assert [path for path in paths if stat.S_IMODE(path.stat().st_mode) & 0o022] == []
+
+
+def test_no_home(saved_model: SavedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with a user that nobody told the system of."""
+    for name in ("HOME", "XDG_CACHE_HOME", "FASTLOAD_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    unknown: Callable[..., str] = lambda path: path  # noqa: E731 - what it is with no such user
+    monkeypatch.setattr(os.path, "expanduser", unknown)
+    monkeypatch.chdir(tmp_path)
+
+    assert loaded(saved_model) in {"miss", "bypass"}
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_a_clock_that_was_set(
+    saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """Back or forward, between two loads and an edit of the model."""
+    loaded(saved_model)
+    loaded(saved_model)
+    now, now_ns = time.time, time.time_ns
+    monkeypatch.setattr(time, "time", lambda: now() + days * 86_400)
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() + days * 86_400 * 10**9)
+    before = loaded(saved_model)
+    fastload.load_model(saved_model.path, keras=saved_model.form.package)
+    model = saved_model.load_stock()
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    shutil.rmtree(saved_model.path)
+    model.save(saved_model.path)
+    for path in saved_model.path.rglob("*"):
+        os.utime(path, (now() - 10**6, now() - 10**6))
+
+    assert before == "hit"
+    assert loaded(saved_model) == "miss"
+
+
+@pytest.mark.parametrize("stage", ["open_plan", "restore"])
+def test_a_cache_that_is_removed_between_two_steps(
+    saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """Before the twin is opened, and while it is mapped."""
+    loaded(saved_model)
+    stock = getattr(answer, stage)
+
+    def remove_first(*arguments: Any) -> Any:
+        shutil.rmtree(cache_root, ignore_errors=True)
+        return stock(*arguments)
+
+    monkeypatch.setattr(answer, stage, remove_first)
+
+    assert loaded(saved_model) in {"hit", "miss", "bypass"}
+
+
+def test_a_twin_that_is_written_anew_while_it_is_mapped(
+    saved_model: SavedModel, cache_root: Path
+) -> None:
+    """It is another file: no file that may be mapped is ever written to or cut."""
+    first = fastload.load_model(saved_model.path, keras=saved_model.form.package)
+    twin = next(cache_root.glob("*.h5"))
+    inode = twin.stat().st_ino
+    kept = twin.with_name("kept")
+    os.link(twin, kept)
+    twin.unlink()
+    fastload.warm(saved_model.path, keras=saved_model.form.package)
+
+    assert twin.stat().st_ino != inode
+    assert not stat.S_IMODE(twin.stat().st_mode) & 0o222
+    assert_same_model(saved_model.load_stock(), first)

@@ -1,0 +1,40 @@
+"""Changed models and twins, opened by stock and by fastload for a few seconds of each kind.
+
+`nox -s fuzz` goes on for longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.runs import Workers, fuzz, two_workers
+from tests.fuzz.targets import TARGETS
+
+pytest.importorskip("keras")
+pytest.importorskip("tf_keras")
+pytestmark = pytest.mark.slow
+
+#: For all kinds together, besides what the processes take to start.
+SECONDS = 60
+#: Of each kind, at most: the same inputs on a machine of any speed.
+SEEDS = range(1, 31)
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    with two_workers() as started:
+        yield started
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_it_is_opened_as_by_stock(name: str, workers: Workers, tmp_path: Path) -> None:
+    """The seeds of inputs that were not; `python -m tests.fuzz --only SEED NAME` keeps one."""
+    seconds = SECONDS / len(TARGETS)
+
+    tally = fuzz(TARGETS[name], seconds, SEEDS, tmp_path / "found", workers)
+
+    assert tally.found == []
+    assert tally.counts["inputs"] > 0

@@ -1,0 +1,87 @@
+"""The environment of one cell: made, compared, timed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from uv import find_uv_bin
+
+from noxfile import interpreter
+from tests.matrix.cells import Cell
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+#: The tests of a cell, and which of them.
+_PYTEST: Final = ("-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "smoke or not zoo")
+_TESTS: Final = ("tests/contract/test_zoo.py", "tests/runtime/test_requirements.py")
+#: Tests for which a run of a few cells has no time.
+_MORE_TESTS: Final = ("tests/process/test_remembered.py",)
+_QUIET: Final = {
+    "UV_PYTHON_DOWNLOADS": "never",
+    "CUDA_VISIBLE_DEVICES": "",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """An environment for a cell.
+
+    Attributes:
+        folder: where it is.
+        cell: what is in it.
+    """
+
+    folder: Path
+    cell: Cell
+
+    @property
+    def record(self) -> Path:
+        """What is found in it."""
+        return self.folder / "record.json"
+
+    @property
+    def _place(self) -> str:
+        return str(self.folder / "env")
+
+    @property
+    def _python(self) -> str:
+        return str(self.folder / "env" / "bin" / "python")
+
+    def make(self) -> None:
+        """Install what the cell says, fastload as it is here, and what tests need.
+
+        Raises:
+            CalledProcessError: a package cannot be had.
+        """
+        uv, cell = find_uv_bin(), self.cell
+        _run([uv, "venv", "--quiet", "--python", interpreter(cell.python), self._place])
+        install = [uv, "pip", "install", "--quiet", "--python", self._python]
+        early = ["--prerelease", "allow"] if cell.is_newest else []
+        _run([*install, *early, *cell.packages, "--group", "test", "-e", str(ROOT)])
+        if cell.alone:
+            _run([*install, "--no-deps", *cell.alone])
+        _run([self._python, "-m", "compileall", "-q", "-j", "2", self._place], check=False)
+
+    def compare(self, *, in_full: bool) -> bool:
+        """Run the tests that compare with stock, or the quick ones; say if all passed."""
+        more = {"FASTLOAD_CONTRACT_RECORD": str(self.record)}
+        tests = (*_TESTS, *_MORE_TESTS) if in_full else _TESTS
+        return _run([self._python, *_PYTEST, *tests], more, check=False) == 0
+
+    def measure(self, rounds: int) -> None:
+        """Add to the record how many times faster loads are."""
+        command = [self._python, "-m", "tests.matrix.times", str(self.record), str(rounds)]
+        _run(command, check=False)
+
+
+def _run(
+    command: Sequence[str], more: Mapping[str, str] | None = None, *, check: bool = True
+) -> int:
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {**kept, **_QUIET, **(more or {})}
+    return subprocess.run(command, cwd=ROOT, env=environment, check=check).returncode

@@ -1,0 +1,37 @@
+"""Which recorded output specs are worth keeping."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fastload.cache.directory import CacheDir
+from fastload.cache.entry import CacheEntry
+from fastload.runtime.core.keras import keras_of
+from fastload.runtime.keras2.output_specs import SpecCache
+from fastload.runtime.keras2.recorded_specs import RecordedSpecs
+from tests.small_models import package_of
+
+pytest.importorskip("tensorflow")
+
+
+@pytest.mark.parametrize(
+    ("calls", "seconds", "is_kept"), [(8, 0.0, True), (7, 0.01, False), (2, 0.5, True)]
+)
+def test_many_calls_are_kept_and_slow_ones(
+    calls: int, seconds: float, is_kept: bool, cache_root: Path
+) -> None:
+    """A recurrent layer takes as long as a hundred others."""
+    package = package_of(2)
+    pytest.importorskip(package)
+    cache = CacheDir(root=cache_root)
+    cache.ensure()
+    entry = CacheEntry(cache=cache, name="0" * 32)
+    spec_cache = SpecCache({})
+    spec_cache.seconds = seconds
+    for number in range(calls):
+        spec_cache.learn(str(number), {})
+    RecordedSpecs.of(entry, keras_of(package)).write(spec_cache)
+
+    assert bool(list(cache_root.glob("*.calls-*.json"))) is is_kept
