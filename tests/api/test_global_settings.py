@@ -55,7 +55,13 @@ print(ours.tobytes() == stock.tobytes())
     ],
 )
 def test_each_setting(
-    form: Form, step: int, fewest: int, saved_once: Callable[..., Path], run_python: RunPython, tmp_path: Path
+    form: Form,
+    step: int,
+    fewest: int,
+    *,
+    saved_once: Callable[..., Path],
+    run_python: RunPython,
+    tmp_path: Path,
 ) -> None:
     path = saved_once(form)
     run_python(LEARN, path, form.package)
