@@ -65,9 +65,10 @@ def saved_model(saved_once: SavedOnce, tmp_path: Path) -> SavedModel:
 
 @pytest.fixture
 def cache_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder, not made yet, that every load of the test uses."""
+    """A cache folder, not made yet, that every load of the test uses; nothing is declared."""
     for name in [name for name in os.environ if name.startswith("FASTLOAD")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("FASTLOAD_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("FASTLOAD_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache"
 

@@ -21,7 +21,8 @@
     |-- NoSuchSignatureError          FL403  (also ValueError) the model has no such signature
     |-- ModelChangedError             FL404  (also ValueError) a pickled predictor's model changed
     |-- NoFunctionError               FL405  (also ValueError) the model has no known function
-    `-- MemoryBudgetError             FL406  (also MemoryError) a memory budget is too small
+    |-- MemoryBudgetError             FL406  (also MemoryError) a memory budget is too small
+    `-- DeclarationError              FL407  a custom object cannot be declared as asked
 
 After an error of the first two branches, `load_model` uses the stock loader and reports the reason;
 with `strict` it raises the error. Codes never change their meaning; `docs/errors.md` has a row for
@@ -211,10 +212,11 @@ class UnresolvedObjectError(BypassError):
         self.name, self.user = name, user
 
     def explanation(self) -> str:
+        bare = self.name.rsplit(">", 1)[-1]
         return (
             f"{self.name!r}, used by {self.user}, is neither part of Keras nor registered. "
-            f"Add `fastload.register({self.name.rsplit('>', 1)[-1]})` before loading, "
-            "or pass it in custom_objects=."
+            f"Add `fastload.register({bare})` before loading, pass it in custom_objects=, "
+            f"or run `fastload register {bare}=package.module:{bare}` once."
         )
 
 
@@ -340,3 +342,16 @@ class MemoryBudgetError(FastloadError, MemoryError):
             f"{self.purpose} needs {self.needed} bytes for weights at once, but the memory budget "
             f"is {self.limit}. Give a memory_budget= of at least {self.needed}."
         )
+
+
+class DeclarationError(FastloadError):
+    """A custom object cannot be declared for later processes, or the file of those is unusable."""
+
+    code = "FL407"
+
+    def __init__(self, what: object, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what, self.reason = what, reason
+
+    def explanation(self) -> str:
+        return f"{self.what}: {self.reason}"

@@ -1,26 +1,21 @@
-"""Custom objects that the program registered, or that installed packages declare.
+"""Custom objects that the program registered, or that were declared for every program.
 
 A class is never imported because a model file names it. Names are looked up in this order:
-`custom_objects=` of the call, Keras's own scopes and registry, `fastload.register`, and the entry
-points of the group `fastload.custom_objects`. Nothing here imports Keras.
+`custom_objects=` of the call, Keras's own scopes and registry, `fastload.register`, what this user
+declared (`fastload register`), and what installed packages declare. Nothing here imports Keras.
 """
 
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable, Iterable, Mapping
-from importlib import metadata
 from typing import Any, Final, TypeVar, overload
 
-from fastload.imports.collector import paused_collector
-
-ENTRY_POINT_GROUP: Final = "fastload.custom_objects"
+from fastload.declarations import declared_object
 
 #: Everything that was registered, by name: a plain dict that anyone may read, update and clear.
 custom_objects: Final[dict[str, Any]] = {}
 
-_logger: Final = logging.getLogger(__name__)
 _Object = TypeVar("_Object", bound=Callable[..., Any])
 
 
@@ -78,7 +73,7 @@ def resolve(names: Iterable[str], is_known: Callable[[str], bool]) -> dict[str, 
     return found | {
         name: item
         for name in missing
-        if name not in found and (item := _declared(name)) is not None
+        if name not in found and (item := declared_object(name)) is not None
     }
 
 
@@ -86,28 +81,5 @@ def _registered(name: str) -> Any:
     return custom_objects.get(name, custom_objects.get(_bare(name)))
 
 
-def _declared(name: str) -> Any:
-    point = _entry_points().get(name) or _entry_points().get(_bare(name))
-    if point is None:
-        return None
-    try:
-        # A package may import a hundred others; garbage collections would be a quarter of the time.
-        with paused_collector(makes_old=True):
-            return point.load()
-    except Exception as error:  # noqa: BLE001 - other people's code; the load goes on without it
-        _logger.warning(
-            "custom object %r, declared by entry point %s, cannot be imported: %s",
-            name,
-            point.value,
-            error,
-        )
-        return None
-
-
 def _bare(name: str) -> str:
     return name.rpartition(">")[2]
-
-
-@functools.cache
-def _entry_points() -> dict[str, metadata.EntryPoint]:
-    return {point.name: point for point in metadata.entry_points(group=ENTRY_POINT_GROUP)}

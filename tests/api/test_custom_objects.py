@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import fastload
-from fastload import registry
+from fastload import declarations
 from fastload.errors import UnresolvedObjectError
 from tests.small_models import INPUTS, KERAS2_HDF5, KERAS3_HDF5, SAVED_MODEL, Form, save
 
@@ -43,7 +43,7 @@ def clean_registries() -> Iterator[None]:
     """Leave nothing registered, and forget the entry points that were found."""
     yield
     fastload.custom_objects.clear()
-    registry._entry_points.cache_clear()
+    declarations._of_packages.cache_clear()
 
 
 @pytest.fixture
@@ -58,10 +58,12 @@ def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Form) -> str
         f"[fastload.custom_objects]\nSqueezed = {module}:Squeezed\n"
     )
     (folder / f"{module}.py").write_text(
-        f"import {form.package} as keras\nclass Squeezed(keras.layers.Dense): pass\n"
+        f"import {form.package} as keras\n"
+        "class Squeezed(keras.layers.Dense): pass\n"
+        "class Own(keras.layers.Dense): pass\n"
     )
     monkeypatch.syspath_prepend(str(folder))
-    registry._entry_points.cache_clear()
+    declarations._of_packages.cache_clear()
     return module
 
 
@@ -95,17 +97,35 @@ def test_keras_decides_between_argument_scope_and_registry(form: Form, path: Pat
 
 @LEGACY
 def test_the_nearest_of_our_own_wins(form: Form, path: Path, declared: str) -> None:
-    """What Keras does not know: `register` first, and only then what packages declare."""
+    """What Keras does not know: `register` first, then what this user and packages declare."""
     ours = layer_class(form)
     fastload.register(ours)
+    declarations.declare({"Squeezed": f"{declared}:Own"})
     by_fastload = load(path, form)
     fastload.custom_objects.clear()
     unimported = declared not in sys.modules
+    by_user = load(path, form)
+    declarations.withdraw(["Squeezed"])
     by_entry_point = load(path, form)
 
     assert by_fastload is ours
     assert unimported
+    assert by_user is sys.modules[declared].Own
     assert by_entry_point is sys.modules[declared].Squeezed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="access lists keep user folders private")
+@pytest.mark.parametrize("form", [KERAS3_HDF5], ids=lambda form: form.id)
+@pytest.mark.parametrize("loose", ["custom_objects.ini", "."])
+def test_a_file_that_others_may_write_declares_nothing(
+    form: Form, path: Path, declared: str, loose: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it names would be imported. The entry point still counts."""
+    file = declarations.declare({"Squeezed": f"{declared}:Own"})
+    (file.parent / loose).chmod(0o777)
+
+    assert load(path, form) is sys.modules[declared].Squeezed
+    assert "other users can write to it; run chmod go-w on it" in caplog.text
 
 
 @LEGACY
@@ -193,7 +213,8 @@ def test_an_entry_point_that_breaks_is_passed_over(
     with pytest.raises(UnresolvedObjectError):
         load(path, form)
 
-    assert f"declared by entry point {declared}:Squeezed, cannot be imported: broken" in caplog.text
+    told = f"declared as {declared}:Squeezed by squeezers 1.0, cannot be imported: broken"
+    assert told in caplog.text
 
 
 @HDF5

@@ -20,6 +20,7 @@ ROW = re.compile(r"^\| (FL\d{3}) \| `(\w+)` \| (.+) \|$", re.MULTILINE)
 FIELDS = {
     "path": Path("some/where"),
     "reason": "a reason",
+    "what": "Name=package.module:Name",
     "owner": "layer 'a'",
     "timeout_s": 1.5,
     "found": 2,

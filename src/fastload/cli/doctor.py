@@ -21,6 +21,7 @@ from fastload.cli.output import facts, say, shown_size, table
 from fastload.cli.run import find_pth
 from fastload.cli.selection import located_cache
 from fastload.cli.versions import about_versions, facts_of_versions
+from fastload.declarations import declarations
 from fastload.errors import CacheError
 from fastload.flags import DEFER, DISABLE, LAZY_IMPORT, OPT_IN, flag
 from fastload.imports.linking import expected
@@ -77,6 +78,10 @@ def _surroundings() -> dict[str, Any]:
         },
         "deferral": {"asked": flag(os.environ, DEFER, unset=True), "is_known": bool(expected())},
         "cache": _cache(),
+        "custom_objects": {
+            name: {"object": each.value, "declared_by": each.origin}
+            for name, each in declarations().items()
+        },
     }
 
 
@@ -151,6 +156,8 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "", cache["fault"] or f"usable, {shown_size(cache['free_bytes'])} free"
     if cache["is_network"]:
         yield "", "on a network file system: weights are read, not mapped"
+    for name, each in document["custom_objects"].items():
+        yield "Custom object", f"{name} is {each['object']}, declared by {each['declared_by']}"
 
 
 def _opted(opt_in: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from fastload.cli.ls import KERAS, KINDS, Listed, listed_document, read_all
 from fastload.cli.options import as_json
 from fastload.cli.output import described, facts, line_of, say, shown_seconds, shown_size, table
 from fastload.cli.selection import entry_of, located_cache, selected
+from fastload.declarations import declaration_of
 from fastload.errors import CacheError
 from fastload.source.detect import SourceKind
 from fastload.twin.format import (
@@ -74,6 +75,11 @@ def _manifest_document(manifest: Manifest) -> dict[str, Any]:
         "versions": dict(manifest.versions),
         "objects": dict(manifest.object_names),
         "registered_objects": sorted(name for name in manifest.object_names if ">" in name),
+        "declared_objects": {
+            name: {"object": found.value, "declared_by": found.origin}
+            for name in sorted(manifest.object_names)
+            if (found := declaration_of(name)) is not None
+        },
         # Stock Keras takes a file for a model if its root has this.
         "opens_as_hdf5": "model_config" in manifest.groups.get("", {}),
     }
@@ -159,6 +165,8 @@ def _content_facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     opens = "opens the twin as HDF5" if document["opens_as_hdf5"] else "does not open it"
     yield "Stock Keras", opens
     yield "Custom objects", ", ".join(document["registered_objects"]) or "none under a package name"
+    for name, found in document["declared_objects"].items():
+        yield "", f"{name} is {found['object']}, declared by {found['declared_by']}"
     if document["stock_seconds"] is not None:
         yield "Stock load", shown_seconds(document["stock_seconds"])
 

@@ -19,6 +19,7 @@ from fastload.cli.ls import ls
 from fastload.cli.output import print_error
 from fastload.cli.predict import predict
 from fastload.cli.prune import prune
+from fastload.cli.register import register
 from fastload.cli.rm import rm
 from fastload.cli.run import run
 from fastload.cli.stats import stats
@@ -86,7 +87,11 @@ def commands() -> None:
     """Look after the HDF5 twins from which fastload opens TensorFlow and Keras models."""
 
 
-for verb in (warm, run, predict, ls, info, explain, estimate, verify, rm, prune, stats, doctor):
+VERBS = (
+    *(warm, run, predict, ls, info, explain, estimate, verify),
+    *(rm, prune, stats, register, doctor),
+)
+for verb in VERBS:
     commands.add_command(verb)
 
 
