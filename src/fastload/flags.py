@@ -15,6 +15,8 @@ DISABLE = "FASTLOAD_DISABLE"
 LAZY_IMPORT = "FASTLOAD_LAZY_IMPORT"
 #: A process that only predicts imports the whole of TensorFlow only if it is used; on by default.
 DEFER = "FASTLOAD_DEFER"
+#: Programs that call Keras 3 itself get models of Keras 2 migrated, where stock refuses them.
+MIGRATE = "FASTLOAD_MIGRATE"
 
 
 def flag(environ: "Mapping[str, str]", name: str, *, unset: bool = False) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
-from fastload.flags import DEFER, flag
+from fastload.flags import DEFER, MIGRATE, flag
 from fastload.lean_dataclass import dataclass
 
 WeightsMode = Literal["auto", "mapped", "eager", "lazy"]
@@ -37,6 +37,8 @@ class Settings:
             default where it is set; None for no limit but the memory that is free.
         defer: `FASTLOAD_DEFER`: a process that only predicts does not import the whole of
             TensorFlow before it is used; on unless it is `0`.
+        migrate: `FASTLOAD_MIGRATE`: calls of Keras 3's own `load_model` may be answered with a
+            migrated model, where stock refuses one of Keras 2; `fastload.load_model` always may.
         progress: `FASTLOAD_PROGRESS`: show a bar during the first pass over lazy weights.
         run: `FASTLOAD_RUN`, set by `fastload run --stats`: the name of the run in the statistics.
         log_level: `FASTLOAD_LOG` (`info`, `debug`, ...), or None to leave `logging` as it is.
@@ -50,6 +52,7 @@ class Settings:
     weights: WeightsMode = "auto"
     memory_budget_bytes: int | None = None
     defer: bool = True
+    migrate: bool = False
     progress: bool = False
     run: str | None = None
     log_level: str | None = None
@@ -76,6 +79,7 @@ class Settings:
             weights=_weights(environ, "lazy" if budget else "auto"),
             memory_budget_bytes=budget,
             defer=flag(environ, DEFER, unset=True),
+            migrate=flag(environ, MIGRATE),
             progress=flag(environ, "FASTLOAD_PROGRESS"),
             run=environ.get("FASTLOAD_RUN") or None,
             log_level=environ.get("FASTLOAD_LOG", "").strip().upper() or None,

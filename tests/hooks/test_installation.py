@@ -82,6 +82,23 @@ def test_every_public_name_is_stood_in_for_and_put_back(path: str, cache_root: P
     assert named(path) is STOCK[path]
 
 
+@pytest.mark.parametrize("before", [None, "0"])
+def test_migration_is_asked_for_until_it_is_uninstalled(
+    before: str | None, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that are started meanwhile inherit it."""
+    if before is not None:
+        monkeypatch.setenv("FASTLOAD_MIGRATE", before)
+    fastload.install()
+    first = os.environ.get("FASTLOAD_MIGRATE")
+    fastload.install(migrate=True)
+    asked = os.environ.get("FASTLOAD_MIGRATE")
+    fastload.uninstall()
+
+    assert (first, asked) == (before, "1")
+    assert os.environ.get("FASTLOAD_MIGRATE") == before
+
+
 def test_a_load_by_the_stock_name_is_served(model: SavedModel, hooks: None) -> None:
     stock = taken_early(model)
     with fastload.disabled():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,51 @@ except Exception as error:
 
     assert ours == run_python(program, path)
     assert "Error" in ours
+
+
+def test_a_program_that_calls_stock_may_ask_for_it(
+    shared: None, kept: tuple[Any, Path], keras3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then stock's error says how."""
+    original, path = kept
+    with fastload.enabled():
+        with pytest.raises((TypeError, ValueError)) as refused:
+            keras3.models.load_model(path)
+        monkeypatch.setenv("FASTLOAD_MIGRATE", "1")
+        model = keras3.models.load_model(path)
+
+    np.testing.assert_allclose(model(INPUTS), original(INPUTS), rtol=1e-5, atol=1e-6)
+    if sys.version_info >= (3, 11):
+        assert "FASTLOAD_MIGRATE=1" in "".join(refused.value.__notes__)
+
+
+def test_what_stock_refuses_otherwise_gets_no_note(keras3: Any, tmp_path: Path) -> None:
+    """A file that no Keras 2 wrote, a path without a file."""
+    path = tmp_path / "m.keras"
+    keras3.Sequential([keras3.Input((3,)), keras3.layers.Dense(2)]).save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with fastload.enabled():
+        for each in (path, tmp_path / "gone.keras"):
+            with pytest.raises(Exception) as refused:  # noqa: PT011 - whatever stock raises
+                keras3.models.load_model(each)
+            assert not getattr(refused.value, "__notes__", ())
+
+
+def test_what_cannot_be_migrated_is_stocks_error(
+    keras2: Any, keras3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For who calls stock; a note says which layer it is."""
+    model = keras2.Sequential([keras2.Input((3,)), keras2.layers.Lambda(lambda x: x * 2.0)])
+    model.save(str(tmp_path / "m"), save_format="tf")
+    with pytest.raises(ValueError, match="File format not supported") as stock:
+        keras3.models.load_model(tmp_path / "m")
+    monkeypatch.setenv("FASTLOAD_MIGRATE", "1")
+    with fastload.enabled(), pytest.raises(ValueError, match="File format") as ours:
+        keras3.models.load_model(tmp_path / "m")
+
+    assert (type(ours.value), str(ours.value)) == (type(stock.value), str(stock.value))
+    if sys.version_info >= (3, 11):
+        assert "lambda" in "".join(ours.value.__notes__)
 
 
 def test_an_unknown_layer_is_named(keras2: Any, keras3: Any, tmp_path: Path) -> None:

@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from typing import Final
 
 from fastload import switch, unfinished
-from fastload.flags import DISABLE, LAZY_IMPORT, OPT_IN, flag
+from fastload.flags import DISABLE, LAZY_IMPORT, MIGRATE, OPT_IN, flag
 from fastload.hooks import patching
 from fastload.imports import light_import
 
 _lock: Final = unfinished.lock()
 _installed = False
 _scopes = 0
-_environment_before: str | None = None
+_environment_before: dict[str, str | None] = {}
 
 
-def install() -> None:
+def install(*, migrate: bool = False) -> None:
     """Serve every call of a stock loader in this process, and in processes that it starts.
 
     From then on, `load_model` of Keras, `tf.keras` and `tf_keras`, under every public name, and
@@ -28,7 +28,11 @@ def install() -> None:
     patched: `fastload doctor` lists those that are not. Processes that are started later are served
     too, because `FASTLOAD=1` is set for them.
 
-    Calling it again changes nothing. With `FASTLOAD_DISABLE=1` it does nothing.
+    Calling it again changes nothing but *migrate*. With `FASTLOAD_DISABLE=1` it does nothing.
+
+    Args:
+        migrate: also answer Keras 3's `load_model` where it refuses a model of Keras 2, with a
+            Keras 3 model that is made of it, as `fastload.load_model` does; `FASTLOAD_MIGRATE=1`.
 
     Raises:
         ValueError: the value of an environment variable is not understood.
@@ -48,8 +52,10 @@ def install() -> None:
             light_import.add()
         patching.put_in_place(_is_on)
         if not _installed:
-            _environment_before = os.environ.get(OPT_IN)
+            _environment_before = {name: os.environ.get(name) for name in (OPT_IN, MIGRATE)}
             os.environ[OPT_IN] = "1"
+        if migrate:
+            os.environ[MIGRATE] = "1"
         _installed = True
 
 
@@ -137,8 +143,8 @@ def _leave() -> None:
 
 def _restore_environment() -> None:
     """Undo the change of the environment, which processes inherit that are started later."""
-    before = _environment_before
-    if before is None:
-        os.environ.pop(OPT_IN, None)
-    else:  # it was set before, perhaps to 1
-        os.environ[OPT_IN] = "0"
+    for name, before in _environment_before.items():
+        if before is None:
+            os.environ.pop(name, None)
+        else:  # FASTLOAD was set before, perhaps to 1
+            os.environ[name] = "0" if name == OPT_IN else before

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -36,6 +37,10 @@ from fastload.twin.reader import Twin
 from fastload.unfinished import undone_if_interrupted
 
 _logger: Final = logging.getLogger("fastload")
+_ASK_TO_MIGRATE: Final = (
+    "this may be a model of Keras 2. With FASTLOAD_MIGRATE=1, or by fastload.load_model, such "
+    "models are made models of Keras 3, and compared with the original."
+)
 _warned: Final[set[tuple[str, str]]] = set()
 
 
@@ -130,11 +135,28 @@ def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> A
         if migrated is not None:
             return migrated
         account_bypass(request, clock, reason)
-        if isinstance(reason, MigrationError):
+        if isinstance(reason, MigrationError) and request.stock is None:
             raise reason from stock_error
-        if isinstance(reason, UnresolvedObjectError) and request.stock is None:
-            _add_note(stock_error, reason)
+        if is_refused:
+            _advise(request, reason, stock_error)
         raise
+
+
+def _advise(request: Request, reason: FastloadError, stock_error: Exception) -> None:
+    """Add to stock's error what would help.
+
+    A caller of stock may not know of fastload: a missing class is named to its own callers only.
+    """
+    from fastload.loading.plan_keras import would_migrate
+
+    if isinstance(reason, MigrationError) or (
+        isinstance(reason, UnresolvedObjectError) and request.stock is None
+    ):
+        _add_note(stock_error, reason.explanation())
+        return
+    with suppress(BypassError, MissingTensorFlowError):
+        if would_migrate(request):
+            _add_note(stock_error, _ASK_TO_MIGRATE)
 
 
 def _migrated(request: Request, clock: PhaseClock, refusal: Exception) -> Loaded | None:
@@ -152,13 +174,13 @@ def _migrated(request: Request, clock: PhaseClock, refusal: Exception) -> Loaded
         return None if plan is None else restore(open_plan(plan, clock), clock)
     except (CacheError, BypassError, MissingTensorFlowError) as error:
         if isinstance(error, MigrationError):
-            _add_note(refusal, error)
+            _add_note(refusal, error.explanation())
         return None
 
 
-def _add_note(error: Exception, reason: FastloadError) -> None:
+def _add_note(error: Exception, note: str) -> None:
     if hasattr(error, "add_note"):  # Python 3.11 and later
-        error.add_note(f"fastload: {reason.explanation()}")
+        error.add_note(f"fastload: {note}")
 
 
 def _warn(request: Request, reason: FastloadError) -> None:

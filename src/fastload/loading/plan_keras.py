@@ -126,9 +126,25 @@ def is_file_of_keras2(source: ModelSource) -> bool:
     return source.kind is not SourceKind.SAVED_MODEL and keras_version(source).startswith("2.")
 
 
+def would_migrate(request: Request) -> bool:
+    """Say whether the caller, who called Keras, had to ask for the migration of what it refused.
+
+    Raises:
+        BypassError: the file is damaged or unsafe.
+        MissingTensorFlowError: the Keras asked for is not installed.
+    """
+    if isinstance(request, ObjectsRequest) or request.stock is None or request.settings.migrate:
+        return False
+    if request.stock_only or keras_of(request.keras).generation != KERAS3:
+        return False
+    source = detect(request.filepath)
+    return source.kind is SourceKind.SAVED_MODEL or is_file_of_keras2(source)
+
+
 def _may_migrate(request: Request, generation: str) -> bool:
-    """Say whether a migrated model may be the answer: the caller called fastload, not Keras."""
-    return generation == KERAS3 and request.stock is None and not request.stock_only
+    """Say whether a migrated model may be the answer: who calls Keras has to ask for that."""
+    is_asked = request.stock is None or request.settings.migrate
+    return generation == KERAS3 and is_asked and not request.stock_only
 
 
 def _has_functions(request: Request, source: ModelSource) -> bool:
