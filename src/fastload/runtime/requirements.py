@@ -224,6 +224,7 @@ OUTPUT_SPECS: Final = _feature(
         "?Layer()._activity_regularizer ?Layer()._keras_mask",
     ),
     base_layer_utils=_keras2("engine.base_layer_utils", "call_context"),
+    activations=_keras2("activations", "deserialize"),
     training=_keras2("engine.training", "?Model._set_inputs"),
     keras_tensor=_keras2(
         "engine.keras_tensor",

@@ -51,8 +51,10 @@ class RecordedSpecs:
     def read(self) -> SpecCache:
         """Read what the code of this process would record; an empty cache where nobody has."""
         with suppress(UnsupportedRuntimeError):
-            # Keras creates its state of this thread at the first call of a layer.
+            # Keras creates its state of this thread at the first call of a layer, and before 2.11
+            # the globals of `activations` grow when it first looks one up.
             OUTPUT_SPECS.part("base_layer_utils", self.package).call_context()
+            OUTPUT_SPECS.part("activations", self.package).deserialize("linear")
         record = self.code.matching()
         return SpecCache({} if record is None else self._recorded(record))
 
