@@ -231,6 +231,7 @@ def _write(values: Mapping[str, str]) -> Path:
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_own(path.parent, path.parent.stat())
         partial.write_text(text.getvalue(), encoding="utf-8")
         partial.chmod(0o644)
         partial.replace(path)

@@ -11,8 +11,6 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar, overload
 
-from fastload.declarations import declared_object
-
 #: Everything that was registered, by name: a plain dict that anyone may read, update and clear.
 custom_objects: Final[dict[str, Any]] = {}
 
@@ -73,12 +71,19 @@ def resolve(names: Iterable[str], is_known: Callable[[str], bool]) -> dict[str, 
     return found | {
         name: item
         for name in missing
-        if name not in found and (item := declared_object(name)) is not None
+        if name not in found and (item := _declared(name)) is not None
     }
 
 
 def _registered(name: str) -> Any:
     return custom_objects.get(name, custom_objects.get(_bare(name)))
+
+
+def _declared(name: str) -> Any:
+    # Imported here: a model whose names are all known does without.
+    from fastload.declarations import declared_object
+
+    return declared_object(name)
 
 
 def _bare(name: str) -> str:

@@ -90,6 +90,19 @@ def test_a_mistake_is_told_and_nothing_is_written(
     assert not (tmp_path / "config" / "custom_objects.ini").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="access lists keep user folders private")
+def test_nothing_is_written_where_it_would_not_be_read(cli: Cli, tmp_path: Path) -> None:
+    """A folder that others may write to."""
+    folder = tmp_path / "config"
+    folder.mkdir()
+    folder.chmod(0o770)
+    done = cli("register", "Scale=tills_of:Scale")
+
+    assert done.exit_code == 1
+    assert "run chmod go-w on it" in done.stderr
+    assert list(folder.iterdir()) == []
+
+
 def test_names_and_the_list_do_not_go_together(cli: Cli) -> None:
     """Neither both nor none."""
     assert cli("register").exit_code == 2
