@@ -6,11 +6,13 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import fastload
+from fastload import switch
 from tests.small_models import (
     FORMS,
     SAVED_MODEL,
@@ -71,6 +73,14 @@ def cache_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FASTLOAD_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("FASTLOAD_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture(autouse=True)
+def no_hooks_are_left() -> Iterator[None]:
+    """Fail the test that leaves stock's loaders replaced: later ones would compare us with us."""
+    yield
+    assert not fastload.is_installed()
+    assert switch.choice() is None
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import fastload
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry, entry_name
 from fastload.cache.memo import remember
@@ -74,13 +75,14 @@ def twins(cache_root: Path) -> Twins:
 
 
 @pytest.fixture
-def cli(cache_root: Path) -> Cli:
+def cli(cache_root: Path) -> Iterator[Cli]:
     """Run the command line in this process."""
 
     def run(*words: object, **options: Any) -> Result:
         return CliRunner().invoke(commands, [str(word) for word in words], **options)
 
-    return run
+    yield run
+    fastload.uninstall()  # `doctor` installs the hooks
 
 
 def document_of(result: Result) -> Any:
