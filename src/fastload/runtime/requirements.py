@@ -151,7 +151,8 @@ STATE: Final = _feature(
     context=_tf("eager.context", "context ?Context()._rng"),
     keras2=_keras2(
         "backend",
-        "?_SEED_GENERATOR>=2.12 ?OBSERVED_NAMES>=2.12 ?get_default_graph_uid_map",
+        "?_SEED_GENERATOR>=2.12 ?OBSERVED_NAMES>=2.12 ?get_default_graph_uid_map "
+        "?global_learning_phase_is_set ?learning_phase",
     ),
     keras3=_of(
         "keras.src.backend.common.global_state",

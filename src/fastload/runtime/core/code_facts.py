@@ -167,9 +167,11 @@ class Facts:
 def _is_default(name: str, fact: Any) -> bool:
     """Say whether a thread's attribute means the same as its absence.
 
-    The global dtype policy, which Keras notes at its first use, is part of every key.
+    The global dtype policy, which Keras notes at its first use, is part of every key, and so is
+    the learning phase, which a load may set (`keras.tracing_choices`).
     """
-    return fact in (None, [], {}) or (name, fact) == ("tracking_on", True) or name == "dtype_policy"
+    is_in_keys = name in ("dtype_policy", "learning_phase_is_set")
+    return fact in (None, [], {}) or (name, fact) == ("tracking_on", True) or is_in_keys
 
 
 def holder_at(module: str, path: str) -> Any:

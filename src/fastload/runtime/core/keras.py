@@ -242,7 +242,20 @@ def tracing_choices(keras: Keras) -> tuple[str, ...]:
     """Return what a model's function depends on besides the model: the Keras and its settings."""
     backend = keras.module.backend
     settings = (backend.floatx(), backend.epsilon(), backend.image_data_format())
-    return (keras.package, keras.version, *map(str, settings), _policy_name(keras))
+    policy = _policy_name(keras)
+    return (keras.package, keras.version, *map(str, settings), policy, *_learning_phase(keras))
+
+
+def _learning_phase(keras: Keras) -> tuple[str, ...]:
+    """Return what layers of Keras 2 take for `training` in this thread, if that was set.
+
+    Before Keras 2.12 the first layer that asks for it sets it.
+    """
+    if keras.generation != KERAS2:
+        return ()
+    backend = STATE.part("keras2", keras.package)
+    is_set = getattr(backend, "global_learning_phase_is_set", bool)
+    return (f"learning phase {backend.learning_phase()}",) if is_set() else ()
 
 
 def _policy_name(keras: Keras) -> str:
