@@ -11,6 +11,7 @@ import argparse
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -60,8 +61,7 @@ KINDS: Final = (
     Kind(why="no cache folder can be made", code="FL101", model="plain", before=_take_place),
     Kind(why="Keras fails over the twin", code="FL105", model="failing.keras", keras="keras"),
     Kind(why="an archive that was unpacked", code="FL201", model="unpacked", keras="keras"),
-    Kind(why="a SavedModel without a config", code="FL203", model="subclassed"),
-    Kind(why="a class that is not at hand", code="FL205", model="custom"),
+    Kind(why="a SavedModel with debugging information", code="FL203", model="debug"),
     Kind(why="an argument for stock", code="FL206", model="plain", arguments={"options": None}),
 )
 
@@ -69,34 +69,20 @@ KINDS: Final = (
 def make(folder: Path) -> None:
     """Save the models in *folder*: a small network of 40 layers, and variants of it."""
     import keras
-    import numpy as np
     import tf_keras
 
-    class Own(tf_keras.layers.Layer):  # type: ignore[misc]
-        def call(self, inputs: Any) -> Any:
-            return inputs * 2.0
-
-    class Bare(tf_keras.Model):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.dense = tf_keras.layers.Dense(4)
-
-        def call(self, inputs: Any) -> Any:
-            return self.dense(inputs)
-
     _network(tf_keras).save(folder / "plain", save_format="tf")
-    _network(tf_keras, Own()).save(folder / "custom", save_format="tf")
-    bare = Bare()
-    bare(np.zeros((1, 8), "float32"))
-    bare.save(folder / "subclassed", save_format="tf")
+    shutil.copytree(folder / "plain", folder / "debug")
+    (folder / "debug" / "debug").mkdir()
+    (folder / "debug" / "debug" / "saved_model_debug_info.pb").touch()
     _network(keras).save(folder / "failing.keras")
     with zipfile.ZipFile(folder / "failing.keras") as archive:
         archive.extractall(folder / "unpacked")
 
 
-def _network(keras: Any, *more: Any) -> Any:
+def _network(keras: Any) -> Any:
     layers = [keras.layers.Dense(8, activation="relu") for _ in range(40)]
-    return keras.Sequential([keras.layers.Input((8,)), *layers, *more])
+    return keras.Sequential([keras.layers.Input((8,)), *layers])
 
 
 def load(kind: Kind, path: Path, *, by_hooks: bool) -> dict[str, Any]:

@@ -187,7 +187,7 @@ def test_a_missing_class_is_blamed_where_the_error_names_it(
 ) -> None:
     """Not for whatever else goes wrong with a model that has a name unknown to fastload."""
     monkeypatch.setattr(restore_request, "is_known", lambda keras, name: name != "Dense")
-    monkeypatch.setattr(restore_keras, "require_layer_classes", lambda *_: None)
+    monkeypatch.setattr(restore_keras, "missing_layer_class", lambda *_: None)
     restore.error = TypeError(told)
     load(model)
 

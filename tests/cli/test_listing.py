@@ -151,21 +151,22 @@ def test_info_lists_signatures_and_what_is_served(cli: Cli, twins: Twins) -> Non
             "outputs": {"score": ["float32", []]},
         }
     }
+    refused = {section: ["FL203", "it is older"] for section in ("keras", "functions")}
     entry = twins.add(
         "a" * 64,
         documents={
             FUNCTIONS: b"",
             SIGNATURES: json.dumps(specs).encode(),
-            REFUSALS: json.dumps({"keras": ["FL203", "it has no config"]}).encode(),
+            REFUSALS: json.dumps(refused).encode(),
         },
     )
     told = cli("info", entry.name).stdout
     (document,) = document_of(cli("info", entry.name, "--json"))["entries"]
 
     assert document["signatures"] == specs
-    assert document["serves"] == ["load_saved_model", "load_predictor"]
-    assert "Serves          load_saved_model, load_predictor\n" in told
-    assert "not load_model: [FL203] it has no config\n" in told
+    assert document["serves"] == ["load_predictor"]
+    assert "Serves          load_predictor\n" in told
+    assert "not load_model: [FL203] it is older\n" in told
     rows = [line.split() for line in told.splitlines()[-4:]]
     assert rows == [
         ["Signature", "Name", "Dtype", "Shape"],

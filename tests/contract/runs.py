@@ -32,6 +32,7 @@ class State:
         outcome: what the report says of a load that fastload can serve.
         full: trained and saved again as well, which takes longer.
         custom: custom objects are passed.
+        registered: classes that a program registers with Keras are there.
         arguments: for `load_model`, on both sides, but for those that only fastload has.
         ours: further arguments, for fastload alone.
     """
@@ -41,6 +42,7 @@ class State:
     outcome: str
     full: bool = False
     custom: bool = True
+    registered: bool = True
     arguments: Mapping[str, Any] = field(default_factory=dict)
     ours: Mapping[str, Any] = field(default_factory=dict)
 
@@ -49,7 +51,7 @@ class State:
         """Name of the stock load that this state has to equal."""
         told = sorted(self.arguments.items())
         bare = "" if self.custom else " bare"
-        return f"{told}{bare}"
+        return f"{told}{bare}{'' if self.registered else ' unregistered'}"
 
 
 _ALL_STATES: Final = (
@@ -59,6 +61,7 @@ _ALL_STATES: Final = (
     State(name="eager weights", process=1, outcome="hit", ours={"weights": "eager"}),
     State(name="not compiled", process=1, outcome="hit", arguments={"compile": False}),
     State(name="no custom objects", process=1, outcome="hit", custom=False),
+    State(name="no class at hand", process=1, outcome="hit", custom=False, registered=False),
 )
 #: ZOO_STATE takes one alone, after the first load, which makes the twin.
 STATES: Final = tuple(
@@ -71,8 +74,13 @@ STATES: Final = tuple(
 def states_of(artefact: Artefact) -> list[State]:
     """Return the states that say something new about *artefact*."""
     full = is_full(artefact)
-    custom = bool(artefact.model.custom)
-    return [s for s in STATES if (s.custom or custom) and (full or "compile" not in s.arguments)]
+    model = artefact.model
+    told = {True: model.custom, False: model.custom or model.has_own_classes}
+    return [
+        s
+        for s in STATES
+        if (s.custom or told[s.registered]) and (full or "compile" not in s.arguments)
+    ]
 
 
 def is_full(artefact: Artefact) -> bool:
@@ -260,6 +268,7 @@ def _job(
         "path": path,
         "full": state.full and is_full(artefact),
         "custom": state.custom,
+        "registered": state.registered,
         "arguments": {**artefact.model.arguments, **state.arguments, **(more or {})},
     }
 

@@ -1,8 +1,9 @@
 """Load and describe models in a process of its own: `python worker.py REQUEST`.
 
 REQUEST is a JSON file: `generation`, `loader` (`stock`, `fastload`), `folder`, `results`, `jobs`,
-each with `id`, `name` (in the catalogue), `path`, `full`, `custom` (pass the custom objects) and
-`arguments` for `load_model`. Each job leaves one JSON line, so that a crash loses one job only.
+each with `id`, `name` (in the catalogue), `path`, `full`, `custom` (pass the custom objects),
+`registered` (leave those that Keras knows) and `arguments` for `load_model`. Each job leaves one
+JSON line, so that a crash loses one job only.
 """
 
 from __future__ import annotations
@@ -75,6 +76,24 @@ def run(request: dict[str, Any]) -> None:
 
 def do(job: dict[str, Any], tools: Kit, loader: str) -> dict[str, Any]:
     """Load one model and describe it and what the load left behind."""
+    with registry_of(job, tools):
+        return _done(job, tools, loader)
+
+
+@contextlib.contextmanager
+def registry_of(job: dict[str, Any], tools: Kit) -> Iterator[None]:
+    """Have Keras know, in the block, no class or function of a program's where *job* says so."""
+    registry = tools.keras.utils.get_custom_objects()
+    known = dict(registry)
+    if not job["registered"]:
+        registry.clear()
+    try:
+        yield
+    finally:
+        registry.update(known)
+
+
+def _done(job: dict[str, Any], tools: Kit, loader: str) -> dict[str, Any]:
     load = _loader(loader, tools)
     arguments = _arguments(job, tools)
     tools.keras.backend.clear_session()

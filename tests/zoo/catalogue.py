@@ -82,6 +82,11 @@ class ZooModel:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     is_files: bool = False
 
+    @property
+    def has_own_classes(self) -> bool:
+        """Whether it is made of classes or functions of `zoo.objects`."""
+        return self.build.__module__ == "zoo.custom"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Artefact:

@@ -26,6 +26,7 @@ from fastload.twin.format import (
     MIGRATION,
     REFUSALS,
     SIGNATURES,
+    is_served,
 )
 
 if TYPE_CHECKING:
@@ -111,7 +112,11 @@ def _serving_document(path: Path, index: Index) -> dict[str, Any]:
     refusals = _read_json(path, index, REFUSALS) or {}
     return {
         "serves": list(_served(index, refusals)),
-        "refusals": {_LOADERS[section]: why for section, why in refusals.items()},
+        "refusals": {
+            _LOADERS[section]: why
+            for section, why in refusals.items()
+            if not is_served(section, refusals)
+        },
         "signatures": _read_json(path, index, SIGNATURES) or {},
     }
 
@@ -127,7 +132,9 @@ def _read_json(path: Path, index: Index, name: str) -> dict[str, Any] | None:
 def _served(index: Index, refusals: Mapping[str, object]) -> Iterator[str]:
     there = {document.name for document in index.documents}
     sections = {KERAS_SECTION, *([FUNCTION_SECTION] if FUNCTIONS in there else [])}
-    yield from (_LOADERS[each] for each in _LOADERS if each in sections - refusals.keys())
+    yield from (
+        _LOADERS[each] for each in _LOADERS if each in sections and is_served(each, refusals)
+    )
     if index.manifest.source_kind != SourceKind.SAVED_MODEL.value or SIGNATURES in there:
         yield "load_predictor"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastload.convert.conversion import Conversion, Section, manifest_of
 from fastload.convert.function_section import function_section
-from fastload.convert.keras_section import keras_section
+from fastload.convert.keras_section import keras_section, names_in, saved_metadata
 from fastload.convert.session_section import serving_graph, session_section
 from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph, parse_saved_model
@@ -36,30 +36,25 @@ def convert_saved_model(
         source: the SavedModel.
         fingerprint: its fingerprint.
         generation: the Keras that its Keras section is for.
-        wanted: the section that the twin must have; another one that cannot be made is left out,
-            and the reason is recorded.
+        wanted: what the twin must serve: a SavedModel of TensorFlow 1 serves predictors alone.
 
     Raises:
-        UnconvertibleModelError: the wanted section cannot be made.
+        UnconvertibleModelError: it cannot be made.
     """
     if not has_objects(source.path / "saved_model.pb"):
         return _convert_session_graph(source, fingerprint, generation, wanted)
     _require_whole(source)
     parts = read_saved_model(source.path / "saved_model.pb")
     graph = parse_object_graph(parts.object_graph)
+    metadata = saved_metadata(source.path, graph)
     checkpoint = Checkpoint(source.path / "variables" / "variables")
     refusals: dict[str, UnconvertibleModelError] = {}
-    keras = functions = _EMPTY
+    keras = _EMPTY
     try:
-        keras = keras_section(source, parts, graph, checkpoint)
-    except UnconvertibleModelError as error:
+        keras = keras_section(source, parts, graph, metadata, checkpoint)
+    except UnconvertibleModelError as error:  # its functions serve Keras as well
         refusals[KERAS_SECTION] = error
-    try:
-        functions = function_section(source, graph, checkpoint, keras.weights)
-    except UnconvertibleModelError as error:
-        refusals[FUNCTION_SECTION] = refusals[PREDICTION_SECTION] = error
-    if wanted in refusals:
-        raise refusals[wanted]
+    functions = function_section(source, graph, checkpoint, keras.weights)
     weights = {**keras.weights, **functions.weights}
     return Conversion(
         manifest=manifest_of(
@@ -68,7 +63,7 @@ def convert_saved_model(
             generation,
             groups=keras.groups,
             documents={**keras.documents, **functions.documents, **_refusal_document(refusals)},
-            object_names=keras.object_names,
+            object_names=names_in(metadata),
         ),
         specs=list(weights.values()),
         stream=functools.partial(_stream, checkpoint, weights),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload.convert.conversion import Section
-from fastload.convert.keras_section import saved_config
+from fastload.convert.keras_section import METADATA_FILE, saved_config
 from fastload.convert.object_graph import CheckpointKeys, checkpoint_keys, require_same_objects
 from fastload.convert.signature_specs import signature_specs
 from fastload.errors import UnconvertibleModelError
@@ -21,6 +21,7 @@ from fastload.twin.format import (
     FUNCTION_INDEX,
     FUNCTIONS,
     OTHER_STATE,
+    SAVED_METADATA,
     SAVED_OBJECTS,
     SAVED_VARIABLES,
     SIGNATURE_NODES,
@@ -62,6 +63,7 @@ def function_section(
     return Section(
         documents={
             SAVED_OBJECTS: functions.objects,
+            SAVED_METADATA: _metadata(source.path),
             FUNCTIONS: functions.library,
             FUNCTION_INDEX: json.dumps(functions.functions).encode(),
             SAVED_VARIABLES: json.dumps(names).encode(),
@@ -85,6 +87,11 @@ def saved_signatures(folder: Path) -> dict[str, Signature]:
     """
     graph = parse_object_graph(read_saved_model(folder / "saved_model.pb").object_graph)
     return signature_specs(graph, saved_config(folder, graph))
+
+
+def _metadata(folder: Path) -> bytes:
+    path = folder / METADATA_FILE
+    return path.read_bytes() if path.exists() else b""
 
 
 def _variable_keys(graph: Any, keys: CheckpointKeys) -> Mapping[int, str]:

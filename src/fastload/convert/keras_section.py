@@ -15,12 +15,12 @@ from fastload.convert.object_graph import (
     CheckpointKeys,
     PrunedGraph,
     checkpoint_keys,
-    children,
     prune,
     require_same_objects,
 )
 from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import Checkpoint, keras_metadata, saved_model_message
+from fastload.runtime.saved_model.object_paths import children
 from fastload.source.detect import ModelSource
 from fastload.source.saved_model_parts import SavedModelParts
 from fastload.twin.format import (
@@ -32,7 +32,8 @@ from fastload.twin.format import (
     WeightSpec,
 )
 
-_METADATA_FILE: Final = "keras_metadata.pb"
+#: The file of a SavedModel with what only Keras reads, by node id; since TensorFlow 2.5.
+METADATA_FILE: Final = "keras_metadata.pb"
 _CHILD_LAYER: Final = re.compile(r"layer-(\d+)$")
 
 
@@ -46,14 +47,24 @@ class _SavedVariable:
 
 
 def keras_section(
-    source: ModelSource, parts: SavedModelParts, graph: Any, checkpoint: Checkpoint
+    source: ModelSource,
+    parts: SavedModelParts,
+    graph: Any,
+    metadata: Mapping[int, Mapping[str, Any]],
+    checkpoint: Checkpoint,
 ) -> Section:
     """Return the section that the stock Keras loader is run over.
+
+    Args:
+        source: the SavedModel.
+        parts: what was cut out of its file.
+        graph: its object graph.
+        metadata: as `saved_metadata` returns it.
+        checkpoint: its weights.
 
     Raises:
         UnconvertibleModelError: it holds no Keras model, or one that exists only as functions.
     """
-    metadata = saved_metadata(source.path, graph)
     root = metadata.get(0)
     if root is None or not root.get("config"):
         raise UnconvertibleModelError(
@@ -69,7 +80,6 @@ def keras_section(
         groups=layout.groups(root, variables),
         documents=_documents(source, parts, graph, pruned, variables)
         | {LAYER_CLASSES: json.dumps(_layer_classes(metadata)).encode()},
-        object_names=_object_names(metadata),
         weights={variable.key: variable.spec for variable in variables.values()},
     )
 
@@ -89,7 +99,7 @@ def saved_metadata(folder: Path, graph: Any) -> dict[int, dict[str, Any]]:
     """Return Keras's metadata by node id: from its file or, before TensorFlow 2.5, from the
     graph.
     """
-    path = folder / _METADATA_FILE
+    path = folder / METADATA_FILE
     if path.exists():
         found = {node.node_id: node.metadata for node in keras_metadata(path.read_bytes()).nodes}
     else:
@@ -223,7 +233,7 @@ def _documents(
     }
     if any(child.local_name == "signatures" for child in graph.nodes[0].children):
         documents[SOURCE_NODES] = json.dumps(list(pruned.new_ids)).encode()
-    path = source.path / _METADATA_FILE
+    path = source.path / METADATA_FILE
     if path.exists():
         documents[KERAS_METADATA] = _renumbered(
             keras_metadata(path.read_bytes()), pruned
@@ -258,7 +268,8 @@ def _renumbered(messages: Any, pruned: PrunedGraph) -> Any:
     return left
 
 
-def _object_names(metadata: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:
+def names_in(metadata: Mapping[int, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the names of classes and functions in *metadata*, each with a layer that uses it."""
     names: dict[str, str] = {}
     for node in metadata.values():
         names = object_names(node, user=str(node.get("name", "the model"))) | names

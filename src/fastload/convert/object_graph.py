@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fastload.errors import UnconvertibleModelError
+from fastload.runtime.saved_model.object_paths import (
+    KERAS_API,
+    LIVE_KERAS_API,
+    REGULARIZATION_LOSSES,
+    children,
+)
 
 #: Kinds of nodes that serve functions only.
 _FUNCTION_KINDS: Final = frozenset({"function", "bare_concrete_function", "captured_tensor"})
 #: Lists that Keras stores beside the layers for other loaders; its own ignores them.
 _ENDPOINT_LISTS: Final = frozenset({"variables", "trainable_variables", "regularization_losses"})
-#: The parts of `keras_api` that the stock loader turns into objects; the rest is functions and
-#: lists of layers.
-LIVE_KERAS_API: Final = frozenset({"layer_metrics", "metrics", "states"})
-#: Where networks keep losses that exist as functions only.
-_LOSSES: Final = "layer_regularization_losses"
-KERAS_API: Final = "keras_api"
 #: Restored on first access from the source; see `runtime.saved_model.model_signatures`.
 _SIGNATURES: Final = "signatures"
 #: The function that fills a hash table; the contents are constants of that function, and not always
@@ -104,16 +104,11 @@ def _kept_children(
 
 def _require_no_own_losses(graph: Any, network: int) -> None:
     keras_api = children(graph, network).get(KERAS_API)
-    losses = None if keras_api is None else children(graph, keras_api).get(_LOSSES)
+    losses = None if keras_api is None else children(graph, keras_api).get(REGULARIZATION_LOSSES)
     if losses is not None and graph.nodes[losses].children:
         raise UnconvertibleModelError(
             "the model has losses that exist only as functions of the SavedModel"
         )
-
-
-def children(graph: Any, node: int) -> dict[str, int]:
-    """Return the node ids of a node's children by name."""
-    return {child.local_name: child.node_id for child in graph.nodes[node].children}
 
 
 def _is_live(graph: Any, keras_api: int) -> bool:

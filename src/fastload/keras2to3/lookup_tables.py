@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.convert.object_graph import CheckpointKeys, children
+from fastload.convert.object_graph import CheckpointKeys
 from fastload.runtime.core.tensorflow import Checkpoint, parse_saved_model, tensorflow
+from fastload.runtime.saved_model.object_paths import children
 from fastload.source.saved_model_parts import read_functions
 
 _LOOKUPS: Final = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from fastload.convert.object_graph import children
 from fastload.keras2to3.rules.rule import Record
 from fastload.keras2to3.rules.training import migrated_training
 from fastload.keras2to3.tf_saved_model_weights import SavedVariables, WeightAssignment
+from fastload.runtime.saved_model.object_paths import children
 
 
 def compile_migrated(

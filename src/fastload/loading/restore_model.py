@@ -62,6 +62,7 @@ def rebuild(opened: Opened, *, compiled: bool) -> Any:
         custom_objects=custom_objects(twin, keras, plan.custom_objects),
         compile=compiled,
         safe_mode=request.safe_mode,
+        may_revive=request.weights != "lazy",  # functions keep handles of their weights
     )
     # Lazy weights are made on the host, and lent to the device.
     device = None if request.weights == "lazy" else request.device

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from fastload.lean_dataclass import dataclass
 from fastload.loading.plan import Plan, migration_record, refusal
 from fastload.loading.request import Request
 from fastload.report import Outcome, PhaseClock
-from fastload.twin.format import REFUSALS
+from fastload.twin.format import is_served
 from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger("fastload")
@@ -109,10 +108,8 @@ def require_section(twin: Twin, section: str) -> None:
         BypassError: what was wanted when it was written was another section, and this one could not
             be made.
     """
-    if REFUSALS in twin.manifest.documents:
-        refusals = json.loads(twin.document(REFUSALS))
-        if section in refusals:
-            raise refusal(*refusals[section])
+    if not is_served(section, twin.refusals):
+        raise refusal(*twin.refusals[section])
 
 
 def _open_or_build(plan: Plan) -> Opened:

@@ -189,6 +189,20 @@ KERAS2_SAVED_MODEL: Final = _feature(
         "tf.__internal__.saved_model.load_partial",
     ),
 )
+KERAS2_REVIVED: Final = _feature(
+    "restoring Keras 2 SavedModels with layers that exist as functions only",
+    load=_keras2(
+        "saving.legacy.saved_model.load saving.saved_model.load",
+        "load KerasObjectLoader KerasObjectLoader().loaded_nodes KerasObjectLoader()._metadata "
+        "KerasObjectLoader().model_layer_dependencies RevivedLayer RevivedInputLayer "
+        "PUBLIC_ATTRIBUTES tf.__internal__.saved_model.parse_saved_model "
+        "tf.__internal__.saved_model.load_partial",
+    ),
+    load_beside=_tf(
+        "saved_model.load",
+        "Loader._retrieve_all_filtered_nodes Loader._load_nodes Loader()._loaded_nodes",
+    ),
+)
 KERAS2_HDF5: Final = _feature(
     "restoring Keras 2 HDF5 files",
     hdf5_format=_keras2("saving.legacy.hdf5_format saving.hdf5_format", "h5py"),

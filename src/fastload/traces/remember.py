@@ -60,6 +60,8 @@ def _require_covered(model: Any, twin: Twin, keras: Keras) -> None:
         raise NotKeptError(f"Keras runs on {keras.backend}, and traces nothing that can be kept")
     if not is_covered(model, keras):
         raise NotKeptError("it is no functional or sequential model of Keras's own class")
+    if any("call" in vars(layer) for layer in model._flatten_layers()):
+        raise NotKeptError("a layer calls a function of the SavedModel")
     if not uses_only_builtins(twin, keras):
         raise NotKeptError("it has custom classes or functions, which may change")
 

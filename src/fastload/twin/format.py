@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -206,6 +206,8 @@ SAVED_OBJECTS: Final = "saved_objects.pb"
 #: The `FunctionDefLibrary` of the SavedModel, and offset and length of each function in it by name.
 FUNCTIONS: Final = "functions.pb"
 FUNCTION_INDEX: Final = "functions.json"
+#: Keras's metadata as it was saved; empty where the object graph carries it (before TF 2.5).
+SAVED_METADATA: Final = "saved_metadata.pb"
 #: The name of each variable's weight by node id of the whole object graph.
 SAVED_VARIABLES: Final = "saved_variables.json"
 #: Only if the checkpoint holds more than variables, which are then restored from the checkpoint.
@@ -230,3 +232,12 @@ FUNCTION_SECTION: Final = "functions"
 PREDICTION_SECTION: Final = "prediction"
 #: A Keras 3 model that was migrated from Keras 2; always in a twin of its own.
 MIGRATED_SECTION: Final = "migrated"
+
+
+def is_served(section: str, refusals: Container[str]) -> bool:
+    """Say whether a twin that lacks the sections *refusals* can serve what *section* is for.
+
+    A Keras model without a section of its own is made of the SavedModel's functions.
+    """
+    can_revive = section == KERAS_SECTION and FUNCTION_SECTION not in refusals
+    return can_revive or section not in refusals

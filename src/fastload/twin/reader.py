@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import mmap
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ import numpy as np
 
 from fastload.errors import TwinCorruptError
 from fastload.lean_dataclass import dataclass
-from fastload.twin.format import ALIGNMENT_BYTES, Header, Manifest, WeightRef
+from fastload.twin.format import ALIGNMENT_BYTES, REFUSALS, Header, Manifest, WeightRef
 from fastload.twin.index import Index, parse_index, read_header
 from fastload.twin.weights import STRING, Array, decode, storage_dtype
 
@@ -76,6 +77,14 @@ class Twin:
     def weights_nbytes(self) -> int:
         """Stored bytes of all weights."""
         return sum(ref.nbytes for ref in self.refs.values())
+
+    @property
+    def refusals(self) -> Mapping[str, tuple[str, str]]:
+        """Error code and reason of each section that it lacks."""
+        if REFUSALS not in self.manifest.documents:
+            return {}
+        found: dict[str, tuple[str, str]] = json.loads(self.document(REFUSALS))
+        return found
 
     @property
     def extent(self) -> tuple[int, int]:

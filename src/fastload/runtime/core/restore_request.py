@@ -22,12 +22,14 @@ class RestoreRequest:
         filepath: the path as the caller spelled it; some stock messages contain it.
         custom_objects: by name, those of the registries included.
         compile, safe_mode: as in `load_model`.
+        may_revive: layers that cannot be made of a configuration may be made of functions.
     """
 
     filepath: str
     custom_objects: Mapping[str, Any]
     compile: bool
     safe_mode: bool
+    may_revive: bool = False
 
 
 def custom_objects(twin: Twin, keras: Keras, given: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -67,17 +69,19 @@ def _object_of_program(name: str, keras: Keras, own: Mapping[str, Any]) -> Any:
     return keras.module.utils.get_registered_object(name)
 
 
-def require_layer_classes(twin: Twin, keras: Keras, objects: Mapping[str, Any]) -> None:
-    """Check, before anything is built, that every layer class of a SavedModel can be resolved.
+def missing_layer_class(
+    twin: Twin, keras: Keras, objects: Mapping[str, Any]
+) -> UnresolvedObjectError | None:
+    """Say, before anything is built, which layer class of a SavedModel cannot be resolved.
 
-    Raises:
-        UnresolvedObjectError: one cannot; only the stock loader can revive it from functions.
+    Layers without one can be made of the SavedModel's functions alone.
     """
     if LAYER_CLASSES not in twin.manifest.documents:
-        return
+        return None
     for name, layer in json.loads(twin.document(LAYER_CLASSES)).items():
         if name not in objects and not is_known(keras, name):
-            raise UnresolvedObjectError(name, f"layer {layer!r}")
+            return UnresolvedObjectError(name, f"layer {layer!r}")
+    return None
 
 
 def require_resolved(twin: Twin, keras: Keras, objects: Mapping[str, Any], message: str) -> None:

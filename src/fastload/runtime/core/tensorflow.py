@@ -103,6 +103,7 @@ class Checkpoint:
         with _translated("the checkpoint"):
             self._reader = tensorflow().train.load_checkpoint(str(prefix))
         self._dtypes: Mapping[str, Any] = self._reader.get_variable_to_dtype_map()
+        self._shapes: Mapping[str, Any] = self._reader.get_variable_to_shape_map()
 
     def object_graph(self) -> Any:
         """Return the checkpoint's `TrackableObjectGraph`.

@@ -59,7 +59,7 @@ def restore_keras2(
         Exception: whatever the stock loader raises.
     """
     parts = keras2(package)
-    with rebuilding(Rebuild(spec_cache=spec_cache), _patches(parts)):
+    with rebuilding(Rebuild(spec_cache=spec_cache), patches(parts)):
         return _RESTORES[kind](parts, twin, request)
 
 
@@ -81,7 +81,7 @@ _LOADERS: Final = {
 }
 
 
-def _patches(parts: Keras2) -> list[Patch]:
+def patches(parts: Keras2) -> list[Patch]:
     """Return the patches of a Keras 2 rebuild."""
     return [
         Patch(
@@ -110,7 +110,7 @@ def _restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     shim = SimpleNamespace(File=TwinFile, Group=TwinGroup)
     stock = KERAS2_HDF5.part("hdf5_format", parts.package)
     hdf5_format = transplant(stock, {"backend": backend, "h5py": shim})
-    return _dispatch(
+    return dispatch(
         parts, request, twin.root, {"h5py": shim, "hdf5_format": SimpleNamespace(**hdf5_format)}
     )
 
@@ -127,7 +127,7 @@ def _restore_saved_model(parts: Keras2, twin: Twin, request: RestoreRequest) -> 
             twin, loaded, request.filepath
         ),
         "compat.v1.gfile.Exists": lambda path: KERAS_METADATA in twin.manifest.documents,
-        "io.gfile.GFile": lambda path, mode: _Document(twin.document(KERAS_METADATA)),
+        "io.gfile.GFile": lambda path, mode: Document(twin.document(KERAS_METADATA)),
     }
     load = transplant(
         stock,
@@ -136,15 +136,22 @@ def _restore_saved_model(parts: Keras2, twin: Twin, request: RestoreRequest) -> 
             "KerasObjectLoader": loaded.recording(stock.KerasObjectLoader),
         },
     )["load"]
-    return _dispatch(
+    return dispatch(
         parts, request, request.filepath, {"saved_model_load": SimpleNamespace(load=load)}
     )
 
 
-def _dispatch(
+def dispatch(
     parts: Keras2, request: RestoreRequest, filepath: Any, replaced: Mapping[str, Any]
 ) -> Any:
-    """Run `legacy.save.load_model`, which opens the scopes that every legacy load runs in."""
+    """Run `legacy.save.load_model`, which opens the scopes that every legacy load runs in.
+
+    Args:
+        parts: the Keras.
+        request: the stock loader's arguments.
+        filepath: what it is given to load.
+        replaced: what it uses instead of its own modules, by name.
+    """
     found = {"io.gfile.exists": lambda path: True, "io.gfile.isdir": lambda path: True}
     names = {"tf": Overlay(parts.legacy_save.tf, found), **replaced}
     load_model = transplant(parts.legacy_save, names)["load_model"]
@@ -166,7 +173,7 @@ def _restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     load_model = transplant(
         stock,
         {
-            "tf": Overlay(stock.tf, {"io.gfile.GFile": lambda path, mode: _Document(b"")}),
+            "tf": Overlay(stock.tf, {"io.gfile.GFile": lambda path, mode: Document(b"")}),
             "zipfile": zip_module(twin),
             "H5IOStore": twin_store(stock.H5IOStore, twin),
         },
@@ -187,7 +194,7 @@ def _batch_set_value(pairs: Any) -> None:
 
 
 @final
-class _Document:
+class Document:
     """Bytes that can be read as an open file."""
 
     def __init__(self, content: bytes) -> None:
@@ -197,7 +204,7 @@ class _Document:
         """Return all bytes."""
         return self._content
 
-    def __enter__(self) -> _Document:
+    def __enter__(self) -> Document:
         return self
 
     def __exit__(self, *_: object) -> None:

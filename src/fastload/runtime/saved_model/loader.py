@@ -71,7 +71,7 @@ def _attach_signatures(root: Any, twin: Twin, objects: Mapping[int, Any], path: 
             for node in variables
             if int(node) in objects
         }
-        attach_signatures(root, path, twin.manifest.source_digest, bound)
+        attach_signatures(root, twin, path, bound)
 
 
 def _live_nodes(graph: Any) -> Iterator[int]:

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
+
+#: Where Keras keeps, on each of its objects, what only it reads.
+KERAS_API: Final = "keras_api"
+#: The parts of it that the stock loader turns into objects where it has the object's class; the
+#: rest is functions and lists of layers.
+LIVE_KERAS_API: Final = frozenset({"layer_metrics", "metrics", "states"})
+#: Where networks keep losses that exist as functions only.
+REGULARIZATION_LOSSES: Final = "layer_regularization_losses"
+
+
+def children(graph: Any, node: int) -> dict[str, int]:
+    """Return the node ids of a node's children by name."""
+    return {child.local_name: child.node_id for child in graph.nodes[node].children}
 
 
 def captured(graph: Any, functions: Iterable[int]) -> set[int]:

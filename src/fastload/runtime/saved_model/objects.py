@@ -62,29 +62,47 @@ def load_objects(twin: Twin, path: str, tags: Any) -> Any:
     """
     saved_model = parse_saved_model(twin.document(SAVED_OBJECTS))
     meta_graph = saved_model.meta_graphs[0]
-    _require_operations(meta_graph.meta_info_def)
+    require_operations(meta_graph.meta_info_def)
     signature_nodes = json.loads(twin.document(SIGNATURE_NODES))
-    sources = _sources(twin, _library(twin, meta_graph), signature_nodes)
-    load = _Load(path, tags, saved_model, sources)
+    load = _Load(path, tags, saved_model, sources_of(twin, meta_graph), signature_nodes)
     root = meta_graph.object_graph_def.nodes[0]
     if not signature_nodes or load.is_revived_type(root):
         return load.partial(None)["root"]
     return load.pending_root(signature_nodes)
 
 
+def load_partial_over(saved_model: Any, sources: Sources, kind: type) -> Callable[..., Any]:
+    """Return TensorFlow's `load_partial`, run over a twin.
+
+    Args:
+        saved_model: the twin's `SavedModel` message.
+        sources: what its loaders draw on.
+        kind: what goes before TensorFlow's `Loader`; a `TwinLoader`.
+    """
+    stock = sources.stock
+    parse = {"parse_saved_model_with_debug_info": lambda _: (saved_model, no_debug_info())}
+    loader = type("Loader", (kind, stock.Loader), {"sources": sources})
+    found: Callable[..., Any] = transplant(
+        stock, {"loader_impl": Overlay(stock.loader_impl, parse), "Loader": loader}
+    )["load_partial"]
+    return found
+
+
 class _Load:
     """One load: TensorFlow's loader, run once or twice over the same twin."""
 
-    def __init__(self, path: str, tags: Any, saved_model: Any, sources: _Sources) -> None:
+    def __init__(
+        self,
+        path: str,
+        tags: Any,
+        saved_model: Any,
+        sources: Sources,
+        signature_nodes: Mapping[str, int],
+    ) -> None:
         stock = sources.stock
-        loader_impl = Overlay(
-            stock.loader_impl,
-            {"parse_saved_model_with_debug_info": lambda _: (saved_model, no_debug_info())},
-        )
-        loader = type("Loader", (_TwinLoader, stock.Loader), {"sources": sources})
-        names = transplant(stock, {"loader_impl": loader_impl, "Loader": loader})
         self._path, self._tags = path, tags
-        self._load_partial = names["load_partial"]
+        kind = type("Objects", (_ObjectLoader,), {"node_ids": {"root": 0, **signature_nodes}})
+        self._load_partial = load_partial_over(saved_model, sources, kind)
         self._new_root = functools.partial(stock.Loader._recreate_base_user_object, None)
         self._find_type = stock.revived_types.deserialize
         self._call = stock._call_attribute
@@ -134,8 +152,12 @@ def _setter_of(node: Any) -> Callable[[Any, str, Any], None]:
     return setattr if not isinstance(node, Mapping) else lambda *_: None
 
 
-def _require_operations(meta_info: Any) -> None:
-    """Check that each operation is there now; the stock loader would look all of them up."""
+def require_operations(meta_info: Any) -> None:
+    """Check that each operation is there now; the stock loader would look all of them up.
+
+    Raises:
+        UnsupportedRuntimeError: TensorFlow lacks one.
+    """
     registry = OBJECTS.part("op_def_registry")
     for operation in meta_info.stripped_op_list.op:
         if registry.get(operation.name) is None:
@@ -158,7 +180,7 @@ def _library(twin: Twin, meta_graph: Any) -> FunctionLibrary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sources:
+class Sources:
     """Where the loaders of one load find what they do not make themselves.
 
     What the first of two runs did is not done again: the model may have been trained since.
@@ -170,7 +192,6 @@ class _Sources:
         array: returns a weight by name.
         variables: names of weights by node id.
         has_other_state: the checkpoint holds more than variables, so it is restored as in stock.
-        paths: node ids by path from the root, of those that are asked for by path.
         bound: nodes that have their weights.
         captured: functions whose captures are seen to.
     """
@@ -181,41 +202,46 @@ class _Sources:
     array: Callable[[str], Any]
     variables: Mapping[str, str]
     has_other_state: bool
-    paths: Mapping[str, int]
     bound: set[str] = field(default_factory=set)
     captured: set[str] = field(default_factory=set)
 
+    def bind(self, nodes: Callable[[int], Any]) -> None:
+        """Give their weights to those variables that *nodes* returns, and that have none yet."""
+        for node, name in self.variables.items():
+            variable = nodes(int(node))
+            if variable is not None and node not in self.bound:
+                assign(variable, tensor_over(self.array(name)))
+                self.bound.add(node)
 
-def _sources(twin: Twin, library: FunctionLibrary, paths: Mapping[str, int]) -> _Sources:
+
+def sources_of(twin: Twin, meta_graph: Any) -> Sources:
+    """Return what a load of *twin* draws on.
+
+    Args:
+        twin: a twin with a function section.
+        meta_graph: its `MetaGraphDef` without functions.
+    """
     stock = OBJECTS.part("load")
-    return _Sources(
+    return Sources(
         stock=stock,
         deserialization=Deserialization(stock),
-        library=library,
+        library=_library(twin, meta_graph),
         array=twin.array,
         variables=json.loads(twin.document(SAVED_VARIABLES)),
         has_other_state=OTHER_STATE in twin.manifest.documents,
-        paths={"root": 0, **paths},
     )
 
 
-class _TwinLoader:
+class TwinLoader:
     """What goes before TensorFlow's `Loader`: pending functions, and weights from the twin."""
 
-    sources: _Sources
+    sources: Sources
     _nodes: list[Any]
     _filtered_nodes: Any
-    _node_filters: Any
     _proto: Any
 
     # The stock loader makes all functions here; there are none in what it is given.
     _concrete_functions = property(lambda self: self.sources.library, lambda self, made: None)
-
-    def _convert_node_paths_to_ints(self) -> dict[str, int] | None:
-        """Return the node ids of what is asked for; the stock way walks each path anew."""
-        if self._node_filters is None:
-            return None
-        return {path: self.sources.paths[path] for path in self._node_filters}
 
     def _recreate_function(self, proto: Any, dependencies: Any) -> Any:
         sources = self.sources
@@ -269,10 +295,20 @@ class _TwinLoader:
         if self.sources.has_other_state:
             super()._restore_checkpoint()  # type: ignore[misc]
             return
-        for node, name in self.sources.variables.items():
-            if self._nodes[int(node)] is not None and node not in self.sources.bound:
-                assign(self._nodes[int(node)], tensor_over(self.sources.array(name)))
-                self.sources.bound.add(node)
+        self.sources.bind(self._nodes.__getitem__)
+
+
+class _ObjectLoader(TwinLoader):
+    """Finds what is asked for by path where the conversion found it."""
+
+    node_ids: Mapping[str, int]
+    _node_filters: Any
+
+    def _convert_node_paths_to_ints(self) -> dict[str, int] | None:
+        """Return the node ids of what is asked for; the stock way walks each path anew."""
+        if self._node_filters is None:
+            return None
+        return {path: self.node_ids[path] for path in self._node_filters}
 
 
 def _capture(
