@@ -50,8 +50,9 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
             Keras 3 model.
         strict: raise the reason instead of going to the stock loader (default:
             `FASTLOAD_STRICT`).
-        **stock_only: further arguments of the stock loader (`options=`); a load that has any is
-            left to it.
+        **stock_only: further arguments of the stock loader. A load that has any is left to it, but
+            for `options=` of SavedModels where they ask for no more than a partial checkpoint, or
+            for reading by this host.
 
     Returns:
         The model that the stock loader would return: same class, weights to the bit, compile

@@ -26,7 +26,8 @@ def load_saved_model(
     Args:
         export_dir: a SavedModel folder.
         tags: as in the stock loader.
-        options: as in the stock loader; a load that has any is left to it.
+        options: as in the stock loader; a load that asks for more than a partial checkpoint, or
+            for reading by this host, is left to it.
         weights: as in `load_model`; `lazy` is `mapped` here, and no budget holds.
         strict: as in `load_model`.
 
@@ -50,7 +51,7 @@ def load_saved_model(
     request = ObjectsRequest(
         filepath=export_dir,
         tags=tags,
-        options=options,
+        stock_only={} if options is None else {"options": options},
         weights=settings.weights if weights is None else weights_mode(weights),
         strict=settings.strict if strict is None else strict,
         settings=settings,

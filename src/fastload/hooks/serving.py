@@ -85,12 +85,16 @@ def saved_model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Obje
     return ObjectsRequest(
         filepath=arguments["export_dir"],
         tags=arguments.get("tags"),
-        options=arguments.get("options"),
+        stock_only=_options(arguments.get("options")),
         weights=settings.weights,
         strict=settings.strict,
         settings=settings,
         stock=stock,
     )
+
+
+def _options(options: Any) -> Mapping[str, Any]:
+    return {} if options is None else {"options": options}
 
 
 def parts(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> ObjectsRequest | None:

@@ -18,6 +18,7 @@ from typing import Any, Final
 import fastload
 from fastload.cache.publish import publish
 from fastload.errors import CacheError, RestoreError
+from fastload.loading.load_options import allow_partial
 from fastload.loading.plan import Plan
 from fastload.loading.store import FAILURES, Opened
 from fastload.runtime.requirements import EAGER
@@ -82,6 +83,7 @@ def _rest(opened: Opened) -> Iterator[object]:
     """Yield the other arguments, versions, Keras's settings, and what stands for custom code."""
     plan = opened.plan
     yield from (plan.request.device, getattr(plan.request, "tags", None))
+    yield allow_partial(plan.request.options)
     yield getattr(plan.request, "signature", None)
     modules = (sys.modules.get(name) for name in ("numpy", "h5py", "jax", "torch"))
     yield from (getattr(each, "__version__", "") for each in modules)

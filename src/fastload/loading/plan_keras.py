@@ -6,13 +6,14 @@ Whether a Keras 2 model is served as a migrated one is decided here, and nowhere
 from __future__ import annotations
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import KERAS3
+from fastload.cache.entry import KERAS2, KERAS3
 from fastload.cache.publish import cache_faults, is_there
-from fastload.errors import MigrationError
+from fastload.errors import MigrationError, UnsupportedRequestError
 from fastload.loading.plan import Identity, Plan, identify, migration_record
-from fastload.loading.request import ObjectsRequest, PredictorRequest, Request
+from fastload.loading.request import OPTIONS, ObjectsRequest, PredictorRequest, Request
 from fastload.report import PhaseClock
 from fastload.runtime.core.keras import (
+    Keras,
     expected_keras,
     keras_of,
     opens,
@@ -41,9 +42,16 @@ def plan_with_keras(request: Request, source: ModelSource, clock: PhaseClock) ->
         require_plain_moment(keras)
         if not request.safe_mode:
             require_parameter(keras, "safe_mode")
+        if OPTIONS in request.stock_only and not _takes_options(keras, source):
+            raise UnsupportedRequestError("options= was given")
     with clock.phase("identify"):
         identity = identity_for_keras(request, source, keras.generation)
     return Plan(request=request, identity=identity, keras=keras, modules_before=before)
+
+
+def _takes_options(keras: Keras, source: ModelSource) -> bool:
+    """Say whether the stock loader of *source* knows `options=`; it fails where it does not."""
+    return keras.generation == KERAS2 and source.kind is SourceKind.SAVED_MODEL
 
 
 def _modules_before() -> frozenset[str] | None:

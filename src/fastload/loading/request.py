@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fastload.runtime.core.keras import KerasChoice
 
 _logger: Final = logging.getLogger("fastload")
+#: The argument of loaders of SavedModels.
+OPTIONS: Final = "options"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,11 @@ class Request:
     stock: Callable[..., Any] | None = None
 
     @property
+    def options(self) -> Any:
+        """The `tf.saved_model.LoadOptions` that the caller gave, or None."""
+        return self.stock_only.get(OPTIONS)
+
+    @property
     def must_be_served(self) -> bool:
         """Whether the stock loader cannot answer: it was ruled out, or knows no budget."""
         has_budget = self.weights == "lazy" and self.memory_budget is not None
@@ -63,11 +70,10 @@ class ObjectsRequest(Request):
     """A call of `load_saved_model`.
 
     Attributes:
-        tags, options: as in the stock loader.
+        tags: as in the stock loader.
     """
 
     tags: Any = None
-    options: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +135,12 @@ def require_served(request: Request) -> None:
         raise UnsupportedRequestError(
             "it is inside of fastload.disabled()" if scoped else "FASTLOAD_DISABLE is set"
         )
-    if request.stock_only:
-        raise UnsupportedRequestError(f"{', '.join(sorted(request.stock_only))}= was given")
-    if isinstance(request, ObjectsRequest) and request.options is not None:
-        raise UnsupportedRequestError("options= was given")
+    others = sorted(name for name in request.stock_only if name != OPTIONS)
+    if others:
+        raise UnsupportedRequestError(f"{', '.join(others)}= was given")
+    if request.options is not None:
+        # Imported here: few loads have any.
+        from fastload.loading.load_options import are_served
+
+        if not are_served(request.options):
+            raise UnsupportedRequestError("options= asks for what only the stock loader does")

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from fastload.errors import RestoreError, UnresolvedObjectError
+from fastload.loading.load_options import allow_partial
 from fastload.loading.store import Opened
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.keras import Keras, require_tensorflow
@@ -62,6 +63,7 @@ def rebuild(opened: Opened, *, compiled: bool) -> Any:
         custom_objects=custom_objects(twin, keras, plan.custom_objects),
         compile=compiled,
         safe_mode=request.safe_mode,
+        allow_partial=allow_partial(request.options),
         may_revive=request.weights != "lazy",  # functions keep handles of their weights
     )
     # Lazy weights are made on the host, and lent to the device.

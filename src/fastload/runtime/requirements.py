@@ -370,6 +370,14 @@ OBJECTS: Final = _feature(
     trackable=_tf("trackable.base training.tracking.base", "Trackable._maybe_initialize_trackable"),
     context=_tf("eager.context", "context Context.device_name"),
 )
+MATCHED: Final = _feature(
+    "seeing that each variable had a value",
+    graph_view=_tf(
+        "checkpoint.graph_view training.tracking.graph_view",
+        "ObjectGraphView ?ObjectGraphView.list_objects<2.12",
+    ),
+    util=_tf("checkpoint.util", "list_objects", since="2.12"),
+)
 REST_OF_A_MODEL: Final = _feature(
     "what no config describes in a Keras 2 SavedModel",
     load=_tf(

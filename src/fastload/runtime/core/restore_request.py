@@ -22,6 +22,7 @@ class RestoreRequest:
         filepath: the path as the caller spelled it; some stock messages contain it.
         custom_objects: by name, those of the registries included.
         compile, safe_mode: as in `load_model`.
+        allow_partial: variables may lack a value in a SavedModel's checkpoint.
         may_revive: layers that cannot be made of a configuration may be made of functions.
     """
 
@@ -29,6 +30,7 @@ class RestoreRequest:
     custom_objects: Mapping[str, Any]
     compile: bool
     safe_mode: bool
+    allow_partial: bool = False
     may_revive: bool = False
 
 

@@ -124,7 +124,7 @@ def _restore_saved_model(parts: Keras2, twin: Twin, request: RestoreRequest) -> 
             twin.document(OBJECT_GRAPH)
         ),
         "__internal__.saved_model.load_partial": lambda *_, **__: load_partial(
-            twin, loaded, request.filepath
+            twin, loaded, request.filepath, partial=request.allow_partial
         ),
         "compat.v1.gfile.Exists": lambda path: KERAS_METADATA in twin.manifest.documents,
         "io.gfile.GFile": lambda path, mode: Document(twin.document(KERAS_METADATA)),

@@ -56,11 +56,11 @@ def restore_revived(
     parts = keras2(package)
     stock = KERAS2_REVIVED.part("load", package)
     with rebuilding(Rebuild(spec_cache=spec_cache), patches(parts)):
-        load = _loader(stock, twin, request.filepath)
+        load = _loader(stock, twin, request)
         return dispatch(parts, request, request.filepath, {"saved_model_load": load})
 
 
-def _loader(stock: ModuleType, twin: Twin, path: str) -> Any:
+def _loader(stock: ModuleType, twin: Twin, request: RestoreRequest) -> Any:
     """Return the module of Keras's loader, which loads the SavedModel in *twin*."""
     saved_model = parse_saved_model(twin.document(SAVED_OBJECTS))
     meta_graph = saved_model.meta_graphs[0]
@@ -70,12 +70,15 @@ def _loader(stock: ModuleType, twin: Twin, path: str) -> Any:
 
     def load_partial(path: str, made: Mapping[str, Any], **_: Any) -> dict[str, Any]:
         endpoints = _endpoints(stock, loaded.keras_loader, meta_graph.object_graph_def)
-        return load_beside(saved_model, sources, path, made, endpoints)
+        found, restored = load_beside(saved_model, sources, path, made, endpoints)
+        if not sources.has_other_state:  # TensorFlow restored all, and has looked
+            loaded.require_matched(restored, partial=request.allow_partial)
+        return found
 
     replaced = {
         "__internal__.saved_model.parse_saved_model": lambda path: saved_model,
         "__internal__.saved_model.load_partial": load_partial,
-        "saved_model.load": lambda *_, **__: load_objects(twin, path, None),
+        "saved_model.load": lambda *_, **__: load_objects(twin, request.filepath, None),
         "compat.v1.gfile.Exists": lambda path: bool(metadata),
         "io.gfile.GFile": lambda path, mode: Document(metadata),
     }

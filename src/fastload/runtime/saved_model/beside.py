@@ -29,8 +29,10 @@ def load_beside(
     path: str,
     made: Mapping[str, Any],
     endpoints: Mapping[int, Collection[str]],
-) -> dict[str, Any]:
-    """Return what `load_partial` returns: objects by path, of which Keras reads `"root"`.
+) -> tuple[dict[str, Any], list[Any]]:
+    """Return what `load_partial` does, objects by path, of which Keras reads `"root"`.
+
+    And the variables that have their weights.
 
     Args:
         saved_model: the twin's `SavedModel` message.
@@ -40,9 +42,10 @@ def load_beside(
         endpoints: of each node that was made of a configuration, the children for other loaders.
     """
     graph = saved_model.meta_graphs[0].object_graph_def
-    kind = type("Beside", (_BesideLoader,), {"needed": needed_nodes(graph, endpoints)})
-    found: dict[str, Any] = load_partial_over(saved_model, sources, kind)(path, made)
-    return found
+    restored: list[Any] = []
+    names = {"needed": needed_nodes(graph, endpoints), "restored": restored}
+    kind = type("Beside", (_BesideLoader,), names)
+    return load_partial_over(saved_model, sources, kind)(path, made), restored
 
 
 def needed_nodes(graph: Any, endpoints: Mapping[int, Collection[str]]) -> frozenset[int]:
@@ -77,6 +80,7 @@ class _BesideLoader(TwinLoader):
     """Makes what is needed and not there yet."""
 
     needed: frozenset[int]
+    restored: list[Any]
     _loaded_nodes: Mapping[int, tuple[Any, Any]]
 
     def _retrieve_all_filtered_nodes(self) -> frozenset[int]:
@@ -95,6 +99,10 @@ class _BesideLoader(TwinLoader):
             proto = type(proto)()
             proto.children.extend(left)
         super()._add_object_graph_edges(proto, node_id)
+
+    def _restore_checkpoint(self) -> None:
+        super()._restore_checkpoint()
+        self.restored += (self._nodes[int(node)] for node in self.sources.variables)
 
     def _setup_remaining_functions(self) -> None:
         """Give their captures to functions that others call, gradients among them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fastload.errors import UnresolvedObjectError
@@ -13,6 +13,7 @@ from fastload.runtime.core.tensorflow import parse_saved_model
 from fastload.runtime.core.transplant import Overlay, transplant
 from fastload.runtime.core.zero_copy import tensor_over
 from fastload.runtime.requirements import MESSAGES, REST_OF_A_MODEL
+from fastload.runtime.saved_model.matched import may_lack, require_matched
 from fastload.runtime.saved_model.model_signatures import attach_signatures
 from fastload.twin.format import OBJECT_GRAPH, SOURCE_NODES, VARIABLES
 from fastload.twin.reader import Twin
@@ -35,17 +36,39 @@ class Loaded:
 
         return Recording
 
+    def require_matched(self, restored: Iterable[Any], *, partial: bool) -> None:
+        """Check, where *partial* does not allow otherwise, that each variable has its weights.
+
+        Args:
+            restored: the variables that have them.
+            partial: variables may lack a value.
+
+        Raises:
+            UnmatchedVariableError: one has none.
+        """
+        layer = sys.modules[type(self.keras_loader).__mro__[1].__module__].base_layer.Layer
+        nodes = self.keras_loader.loaded_nodes.values()
+        layers = [each for each, _ in nodes if isinstance(each, layer)]
+        if not partial and may_lack(layers, layer):
+            require_matched(layers, restored)
+
     def objects(self) -> dict[int, Any]:
         """Return the objects that were rebuilt from configs, by node id."""
         return {node: found[0] for node, found in self.keras_loader.loaded_nodes.items()}
 
 
-def load_partial(twin: Twin, loaded: Loaded, path: str) -> dict[str, Any]:
+def load_partial(twin: Twin, loaded: Loaded, path: str, *, partial: bool) -> dict[str, Any]:
     """Finish what was rebuilt from configs, as `tf.__internal__.saved_model.load_partial` does.
 
     Nearly always every object of the graph was rebuilt from a config, and only the weights are
     missing. Where the graph holds more (an optimizer, a variable that the user attached, RNN
     states), TensorFlow's own loader makes the rest.
+
+    Args:
+        twin: the twin.
+        loaded: what Keras's loader made.
+        path: the SavedModel's folder.
+        partial: variables may lack a value.
 
     Returns:
         The loaded objects by node path, of which the caller reads `"root"`.
@@ -54,10 +77,11 @@ def load_partial(twin: Twin, loaded: Loaded, path: str) -> dict[str, Any]:
     objects = loaded.objects()
     _require_classes(loaded)
     if set(_live_nodes(saved_model.meta_graphs[0].object_graph_def)) <= objects.keys():
-        _bind(twin, objects)
+        restored = _bind(twin, objects)
+        loaded.require_matched(restored, partial=partial)
         result = _run_stock(saved_model, path, _rebuilt(objects[0]), {"root": None})
     else:
-        result = _load_rest(twin, loaded, saved_model, path)
+        result = _load_rest(twin, loaded, saved_model, path, partial=partial)
     _attach_signatures(result["root"], twin, objects, path)
     return result
 
@@ -93,12 +117,15 @@ def _require_classes(loaded: Loaded) -> None:
             raise UnresolvedObjectError(type(revived).__name__, f"layer {revived.name!r}")
 
 
-def _bind(twin: Twin, objects: Any) -> None:
-    """Give each variable its weights, sharing the twin's memory."""
+def _bind(twin: Twin, objects: Any) -> list[Any]:
+    """Give each variable its weights, sharing the twin's memory; return those that have them."""
+    bound = []
     for node, name in json.loads(twin.document(VARIABLES)).items():
         variable = objects.get(int(node)) if isinstance(objects, dict) else objects[int(node)]
         if variable is not None:
             assign(variable, tensor_over(twin.array(name)))
+            bound.append(variable)
+    return bound
 
 
 def _rebuilt(whole: Any) -> type:
@@ -126,12 +153,15 @@ def no_debug_info() -> Any:
     return MESSAGES.part("debug_info").GraphDebugInfo()
 
 
-def _load_rest(twin: Twin, loaded: Loaded, saved_model: Any, path: str) -> dict[str, Any]:
+def _load_rest(
+    twin: Twin, loaded: Loaded, saved_model: Any, path: str, *, partial: bool
+) -> dict[str, Any]:
     stock = REST_OF_A_MODEL.part("load")
 
     class Loader(stock.Loader):  # type: ignore[misc, name-defined]
         def _restore_checkpoint(self) -> None:
-            _bind(twin, self._nodes)
+            restored = _bind(twin, self._nodes)
+            loaded.require_matched(restored, partial=partial)
 
     nodes: dict[str, Any] = {"root": None}
     for node, found in loaded.keras_loader.loaded_nodes.items():
