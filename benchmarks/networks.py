@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,8 +49,9 @@ def stock_keras(generation: Generation) -> Any:
     Raises:
         RuntimeError: the environment has another Keras.
     """
-    # TensorFlow reads it while it is imported.
-    os.environ["TF_USE_LEGACY_KERAS"] = "1" if generation is Generation.KERAS2 else "0"
+    # TensorFlow reads it while it is imported; 2.15 would miss tf-keras where it is not installed.
+    is_beside = generation is Generation.KERAS2 and find_spec("tf_keras") is not None
+    os.environ["TF_USE_LEGACY_KERAS"] = "1" if is_beside else "0"
     import tensorflow as tf
 
     # tf_keras hides its version under this name; `ops` came with Keras 3.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.metadata
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.installed import version_of
 
 INPUTS = np.linspace(-1, 1, 12, dtype="float32").reshape(3, 4)
 
@@ -80,11 +81,7 @@ class SavedModel:
 def package_of(generation: int) -> str:
     """Return the module that is Keras of that *generation* here; skip the test where none is."""
     for module, distribution in (("keras", "keras"), ("tf_keras", "tf-keras")):
-        try:
-            version = importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        if int(version.split(".")[0]) == generation:
+        if version_of(distribution).split(".")[0] == str(generation):
             return module
     pytest.skip(f"no Keras {generation} in this environment")
 

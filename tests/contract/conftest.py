@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import json
 import os
 import sys
@@ -19,6 +18,8 @@ from contract.runs import Findings, Workplace, investigate
 from contract.served import record
 from zoo.catalogue import GENERATIONS, Artefact, artefacts
 from zoo.selection import SMOKE, sample
+
+from tests.installed import version_of
 
 #: `stock` compares the stock loader with itself: what differs then is the suite's fault, or chance.
 _LOADER_VARIABLE = "FASTLOAD_CONTRACT_LOADER"
@@ -116,14 +117,6 @@ def _has_generation(generation: str) -> bool:
 
 @functools.cache
 def _installed_generations() -> frozenset[str]:
-    """Tell by package metadata: importing TensorFlow into the test process would cost seconds."""
-    versions = {name: _version(name) for name in ("keras", "tf-keras")}
-    generations = {version.split(".")[0] for version in versions.values()}
+    versions = [version_of(name) for name in ("keras", "tf-keras")]
+    generations = {version.split(".")[0] for version in versions}
     return frozenset(f"keras{generation}" for generation in generations if generation)
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return ""

@@ -16,11 +16,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.page import Markers
+from tests.installed import version_of
 
 MARKERS: Final = Markers("versions", "tests.contract.served")
 SERVED: Final = "served"
@@ -68,18 +68,9 @@ def record(findings: Any, artefacts: Iterable[Any], failed: Iterable[str]) -> di
 
 
 def _environment() -> dict[str, str]:
-    names = ("tensorflow", "tensorflow-cpu", "jax", "torch", "keras", "tf-keras", "numpy")
-    found = {name: _version(name) for name in names}
-    tensorflow = found.pop("tensorflow-cpu") or found.pop("tensorflow")
-    kept = {name: number for name, number in found.items() if number and name != "tensorflow"}
-    return {"tensorflow": tensorflow, **kept, "Python": platform.python_version()}
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return ""
+    others = ("jax", "torch", "keras", "tf-keras", "numpy")
+    found = {name: number for name in others if (number := version_of(name))}
+    return {"tensorflow": version_of("tensorflow"), **found, "Python": platform.python_version()}
 
 
 def _ends(findings: Any, artefact: Any) -> dict[str, str]:

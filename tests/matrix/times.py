@@ -10,12 +10,12 @@ import json
 import statistics
 import sys
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 from benchmarks.cases import HIT, Case, select, stock_loader
 from benchmarks.measure import check_output, measure_once, prepare
+from tests.installed import version_of
 
 #: By Keras: the cases, and the formats as records name them.
 _CASES: Final = {
@@ -41,16 +41,9 @@ def times(case: Case, rounds: int, work: Path) -> float:
 
 def installed() -> list[str]:
     """Return the generations of Keras that are here."""
-    found = {name: _version(name) for name in ("keras", "tf-keras")}
+    found = {name: version_of(name) for name in ("keras", "tf-keras")}
     newest = "keras3" if found["keras"] >= "3" else "keras2"
     return [newest, "keras2"] if newest == "keras3" and found["tf-keras"] else [newest]
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return ""
 
 
 def main(record: Path, rounds: int) -> None:
