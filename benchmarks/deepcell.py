@@ -45,6 +45,7 @@ print(json.dumps([imported - begun, loaded - imported, {outcome}, digest]))
 """
 _LAYERS: Final = "from deepcell.layers import Location2D"
 _STOCK: Final = "model = tf.keras.models.load_model(sys.argv[1], {'Location2D': Location2D})"
+_BARE: Final = "model = tf.keras.models.load_model(sys.argv[1])"
 _OURS: Final = """
 import fastload
 fastload.register(Location2D)
@@ -54,6 +55,8 @@ _DECLARED: Final = """
 import fastload
 model = fastload.load_model(sys.argv[1])
 """
+#: As in a program that nobody changes, under FASTLOAD=1.
+_SERVED: Final = "fastload.install(); model = tf.keras.models.load_model(sys.argv[1])"
 _PREDICTOR: Final = """
 import fastload
 model = fastload.load_predictor(sys.argv[1])
@@ -90,6 +93,7 @@ class Kind:
 
 
 KINDS: Final = (
+    Kind(name="stock, SavedModel, no class", model="panoptic", load=_BARE, needs=""),
     Kind(name="stock, SavedModel", model="panoptic"),
     Kind(name="stock, HDF5", model="panoptic.h5"),
     Kind(name="fastload hit, SavedModel", model="panoptic", load=_OURS, outcome="hit"),
@@ -105,6 +109,13 @@ KINDS: Final = (
         name="fastload hit, HDF5, entry point",
         model="panoptic.h5",
         load=_DECLARED,
+        needs="",
+        outcome="hit",
+    ),
+    Kind(
+        name="fastload hit, SavedModel, no class",
+        model="panoptic",
+        load=f"import fastload\n{_SERVED}",
         needs="",
         outcome="hit",
     ),

@@ -55,10 +55,25 @@ def test_mesmer_segments_with_a_mapped_model(
     assert _outcomes() == {"hits": 2, "misses": 1, "bypasses": 0}
 
 
-def _run(program: str, *arguments: str, site: Path | None = None) -> list[str]:
+def test_a_program_that_nobody_changed_segments_with_a_mapped_model(
+    models: Path, cache_root: Path
+) -> None:
+    """Nothing is registered: the layer is made of its functions, as in stock."""
+    path = str(models / "panoptic")
+    stock = _run("tissue.py", path, "plain")
+    first = _run("tissue.py", path, "plain", by=("-m", "fastload", "run"))
+    again = _run("tissue.py", path, "plain", by=("-m", "fastload", "run"))
+
+    assert first == again == stock
+    assert _outcomes() == {"hits": 1, "misses": 1, "bypasses": 0}
+
+
+def _run(
+    program: str, *arguments: str, site: Path | None = None, by: tuple[str, ...] = ()
+) -> list[str]:
     on_path = os.pathsep.join(str(folder) for folder in (SRC, site) if folder)
     done = subprocess.run(
-        [sys.executable, HERE / program, *arguments],
+        [sys.executable, *by, HERE / program, *arguments],
         env=os.environ | {"PYTHONPATH": on_path},
         capture_output=True,
         text=True,

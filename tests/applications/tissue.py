@@ -3,7 +3,8 @@
     python tissue.py MODEL WAY
 
 WAY is how `Location2D`, a layer of DeepCell's, is found: `stock` passes it to the stock loader,
-`registered` to `fastload.register`, and `declared` leaves it to an entry point.
+`registered` to `fastload.register`, `declared` leaves it to an entry point, and `plain` is a
+program that knows neither the layer nor fastload.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ def load(path: str, way: str) -> Any:
         from deepcell.layers import Location2D
 
         return tf.keras.models.load_model(path, custom_objects={"Location2D": Location2D})
+    if way == "plain":
+        return tf.keras.models.load_model(path)
     import fastload
 
     if way == "registered":
