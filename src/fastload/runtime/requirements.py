@@ -374,9 +374,9 @@ MATCHED: Final = _feature(
     "seeing that each variable had a value",
     graph_view=_tf(
         "checkpoint.graph_view training.tracking.graph_view",
-        "ObjectGraphView ?ObjectGraphView.list_objects<2.12",
+        "ObjectGraphView ?ObjectGraphView.list_objects<2.10",
     ),
-    util=_tf("checkpoint.util", "list_objects", since="2.12"),
+    util=_tf("checkpoint.util", "list_objects", since="2.10"),
 )
 REST_OF_A_MODEL: Final = _feature(
     "what no config describes in a Keras 2 SavedModel",

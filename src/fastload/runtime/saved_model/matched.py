@@ -52,6 +52,6 @@ def require_matched(layers: Iterable[Any], restored: Iterable[Any]) -> None:
 def _below(layers: Iterable[Any]) -> Iterable[Any]:
     root = tensorflow().train.Checkpoint(**{f"node_{n}": each for n, each in enumerate(layers)})
     view = MATCHED.part("graph_view").ObjectGraphView(root)
-    listed = getattr(view, "list_objects", None)  # before TensorFlow 2.12
+    listed = getattr(view, "list_objects", None)  # before TensorFlow 2.10
     found: Iterable[Any] = listed() if listed else MATCHED.part("util").list_objects(view)
     return found
