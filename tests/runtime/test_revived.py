@@ -223,6 +223,33 @@ def of_kind(graph: Any, kind: str) -> set[int]:
     return {n for n, node in enumerate(graph.nodes) if node.WhichOneof("kind") == kind}
 
 
+def test_a_metric_without_a_class_is_left_out_where_nothing_is_compiled(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    """With `compile=True` it is stock's error."""
+    keras, path = SAVED_MODEL.stock, tmp_path / "m"
+
+    class Total(keras.metrics.Sum):  # type: ignore[misc, name-defined]
+        def update_state(self, y: Any, predicted: Any, sample_weight: Any = None) -> Any:
+            return super().update_state(predicted)
+
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, scaling(keras)()(inputs))
+    model.compile("sgd", "mse", metrics=[Total(name="total")])
+    model.fit(INPUTS, INPUTS, verbose=0)
+    model.save(path)
+    fastload.warm(path, keras=SAVED_MODEL.package)
+    mine, theirs = ours(path, compile=False), stock(path, compile=False)
+
+    assert [each.name for each in mine.metrics] == [each.name for each in theirs.metrics]
+    np.testing.assert_array_equal(mine(INPUTS), theirs(INPUTS))
+    with pytest.raises(ValueError, match="Unable to restore") as expected:
+        stock(path)
+    with pytest.raises(ValueError, match="Unable to restore") as actual:
+        fastload.load_model(path, keras=SAVED_MODEL.package)
+    assert str(actual.value) == str(expected.value)
+
+
 def test_a_layer_whose_class_has_gone_wrong_is_revived(tmp_path: Path, cache_root: Path) -> None:
     """Its class is at hand, and cannot be made of the configuration that was saved."""
     path = tmp_path / "m"

@@ -21,16 +21,8 @@ from fastload.runtime.keras2.output_specs import SpecCache
 from fastload.runtime.requirements import KERAS2_REVIVED
 from fastload.runtime.saved_model.beside import load_beside
 from fastload.runtime.saved_model.loader import Loaded
-from fastload.runtime.saved_model.object_paths import (
-    KERAS_API,
-    REGULARIZATION_LOSSES,
-    children,
-)
-from fastload.runtime.saved_model.objects import (
-    load_objects,
-    require_operations,
-    sources_of,
-)
+from fastload.runtime.saved_model.object_paths import KERAS_API, REGULARIZATION_LOSSES, children
+from fastload.runtime.saved_model.objects import load_objects, require_operations, sources_of
 from fastload.twin.format import SAVED_METADATA, SAVED_OBJECTS
 from fastload.twin.reader import Twin
 
@@ -94,10 +86,12 @@ def _endpoints(stock: ModuleType, loader: Any, graph: Any) -> dict[int, Collecti
     """
     revived = (stock.RevivedLayer, stock.RevivedInputLayer)
     endpoints = frozenset(stock.PUBLIC_ATTRIBUTES) - {KERAS_API}
+    # Without `compile=`, a metric whose class is missing is not made at all.
+    made = {node: loader.loaded_nodes.get(node, (None,))[0] for node in loader._metadata}
     found: dict[int, Collection[str]] = {
         node: endpoints
-        for node in loader._metadata
-        if not isinstance(loader.loaded_nodes[node][0], revived)
+        for node, each in made.items()
+        if each is not None and not isinstance(each, revived)
     }
     for node in loader.model_layer_dependencies.keys() & found.keys():
         if REGULARIZATION_LOSSES not in children(graph, children(graph, node).get(KERAS_API, node)):
