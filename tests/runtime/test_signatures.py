@@ -106,6 +106,35 @@ def test_signatures_use_constants_that_the_tree_of_objects_leaves_out(
     np.testing.assert_array_equal(call(loaded), call(saved_model.load_stock()))
 
 
+def test_gradients_of_signatures_are_those_of_stock(
+    saved_model: SavedModel, cache_root: Path
+) -> None:
+    """Swish has a gradient of its own, which is a function that no object names."""
+    keras = saved_model.form.stock
+    inputs = keras.Input((4,))
+    shutil.rmtree(saved_model.path)
+    outputs = keras.layers.Dense(3, activation="swish")(inputs)
+    keras.Model(inputs, outputs).save(saved_model.path)
+    path, package = str(saved_model.path), saved_model.form.package
+    expected = gradient(tf.saved_model.load(path))
+
+    for _ in range(2):
+        loaded = fastload.load_model(path, keras=package, strict=True)
+        np.testing.assert_array_equal(gradient(loaded), expected)
+        np.testing.assert_array_equal(
+            gradient(fastload.load_saved_model(path, strict=True)), expected
+        )
+
+
+def gradient(loaded: Any) -> Any:
+    """Return how what the serving signature makes of the inputs changes with them."""
+    inputs = tf.constant(INPUTS)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        (outputs,) = loaded.signatures["serving_default"](inputs).values()
+    return tape.gradient(outputs, inputs).numpy()
+
+
 def _orphan_constants(path: Path) -> None:
     saved = parse_saved_model(path.read_bytes())
     nodes = saved.meta_graphs[0].object_graph_def.nodes

@@ -30,6 +30,25 @@ def unknown_layer(k: Kit) -> Any:
     return _around(k, k.own.UnknownScale(0.5))
 
 
+@zoo_model("quick", keras2="tf")
+def unknown_gradient(k: Kit) -> Any:
+    return _around(k, k.own.UnknownSwish())
+
+
+@zoo_model(keras2="tf")
+def unknown_parts(k: Kit) -> Any:
+    inputs = [k.keras.Input((4,)), k.keras.Input((4,))]
+    parts = k.own.UnknownParts()([k.layers.Dense(4)(inputs[0]), inputs[1]])
+    return k.keras.Model(inputs, list(parts))
+
+
+@zoo_model(keras2="tf")
+def subclassed_unknown_tree(k: Kit) -> Any:
+    model = k.own.UnknownTree()
+    model(k.tf.zeros((2, 4)))
+    return model
+
+
 @zoo_model("quick", **_ALL)
 def layer_of_layers(k: Kit) -> Any:
     return _around(k, k.own.RegisteredBlock())

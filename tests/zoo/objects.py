@@ -158,6 +158,40 @@ class UnknownModel(keras.Model):
         return self.outer(self.inner(inputs))
 
 
+class UnknownSwish(keras.layers.Layer):
+    """With layers inside, a mode, and an operation whose gradient is a function of its own."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(3)
+        self.norm = keras.layers.BatchNormalization()
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        return tf.nn.swish(self.norm(self.dense(inputs), training=training))
+
+
+class UnknownParts(keras.layers.Layer):
+    """Takes a list, and gives a tuple."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs[0] + inputs[1], inputs[0] - inputs[1]
+
+
+class UnknownTree(keras.Model):
+    """Without a config, with layers in lists and dictionaries, and several outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = UnknownSwish()
+        self.ends = [keras.layers.Dense(2), keras.layers.Dense(2)]
+        self.named = {"last": keras.Sequential([keras.layers.Dense(1), UnknownSwish()])}
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        hidden = self.first(inputs, training=training)
+        outputs = [each(hidden) for each in self.ends]
+        return [*outputs, self.named["last"](hidden, training=training)]
+
+
 @register
 class RegisteredFunctional(keras.Model):
     """A subclass that is built from inputs and outputs."""

@@ -357,7 +357,7 @@ OBJECTS: Final = _feature(
         "wrapper_function] "
         "RestoredFunction setup_bare_concrete_function recreate_function "
         "custom_gradient.generate_name _deserialize_function_spec_as_nonmethod "
-        "_list_function_deps _sort_function_defs _restore_gradient_functions "
+        "_list_function_deps _sort_function_defs _restore_gradient_functions _gen_gradient_func "
         "?_fix_fdef_in_place>=2.9 ?_fix_fdef<2.9 ?set_preinitialized_function_spec>=2.15 "
         "?nested_structure_coder.decode_proto>=2.10",
     ),

@@ -16,6 +16,7 @@ from fastload.runtime.saved_model.object_paths import (
     REGULARIZATION_LOSSES,
     captured,
     children,
+    functions_without_node,
 )
 from fastload.runtime.saved_model.objects import Sources, TwinLoader, load_partial_over
 
@@ -51,7 +52,10 @@ def load_beside(
 def needed_nodes(graph: Any, endpoints: Mapping[int, Collection[str]]) -> frozenset[int]:
     """Return the nodes of *graph* that are left without *endpoints*, with all that they need."""
     apis = {children(graph, node).get(KERAS_API) for node in endpoints}
-    waiting, seen = [0], {0}
+    unlisted = functions_without_node(graph)
+    bound = (graph.concrete_functions[name].bound_inputs for name in unlisted)
+    waiting = [0, *dict.fromkeys(node for nodes in bound for node in nodes if node)]
+    seen = set(waiting)
     for node in waiting:  # grows while it is walked
         for child in _led_to(graph, node, endpoints, apis):
             if child not in seen:
@@ -83,10 +87,10 @@ class _BesideLoader(TwinLoader):
     restored: list[Any]
     _loaded_nodes: Mapping[int, tuple[Any, Any]]
 
-    def _retrieve_all_filtered_nodes(self) -> frozenset[int]:
+    def _retrieve_all_filtered_nodes(self) -> set[int]:
         """Return what is needed; the stock way also finds what else is there."""
-        super()._retrieve_all_filtered_nodes()  # type: ignore[misc]
-        return self.needed
+        super()._retrieve_all_filtered_nodes()
+        return set(self.needed)
 
     def _load_nodes(self) -> None:
         # Before functions capture them: variables of Keras's are blank.
@@ -103,10 +107,3 @@ class _BesideLoader(TwinLoader):
     def _restore_checkpoint(self) -> None:
         super()._restore_checkpoint()
         self.restored += (self._nodes[int(node)] for node in self.sources.variables)
-
-    def _setup_remaining_functions(self) -> None:
-        """Give their captures to functions that others call, gradients among them."""
-        nodes = self._nodes
-        for name, function in self._proto.concrete_functions.items():
-            if all(nodes[node] is not None for node in function.bound_inputs):
-                self._setup_function_captures(name, nodes)

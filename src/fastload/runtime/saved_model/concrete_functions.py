@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from fastload.runtime.core.materialize import materialized_on_access, taking_state
@@ -40,7 +41,7 @@ class FunctionLibrary(Mapping[str, Any]):
         self._finishes: dict[str, list[Finish]] = {}
         self._finished: set[str] = set()
         self._functions: dict[str, Any] = {}
-        self._batches = _Batches(self._names)
+        self._batches = _Batches(self._names, self._finish)
         #: The class of the concrete functions that the loader of objects makes.
         self._final = OBJECTS.part("load")._WrapperFunction
         #: The device that the load runs under, if the caller chose one.
@@ -69,23 +70,32 @@ class FunctionLibrary(Mapping[str, Any]):
         it is made already, at once.
         """
         if name in self._finished:
-            action(self._functions[name])
+            action(self._batches.made[name])
         else:
             self._finishes.setdefault(name, []).append(action)
 
     def _make(self, name: str) -> Any:
-        tf = tensorflow()
-        # As at the time of the load: an access from inside a graph must not build there.
-        with tf.init_scope(), tf.device(self._device):
-            made = self._batches.made
-            if name not in made:
+        with self._as_at_the_load():
+            if name not in self._batches.made:
                 definitions = self._unmade(name)
                 self._batches.load(definitions, self._gradients, self._graph, self._final)
+        self._finish(name)
+        return self._batches.made[name]
+
+    def _finish(self, name: str) -> None:
+        """Do what waits for the function called *name*, which is made."""
+        with self._as_at_the_load():
             for action in self._finishes.get(name, []):
-                action(made[name])
-            self._finishes.pop(name, None)  # only now: a failure is tried again
-            self._finished.add(name)
-            return made[name]
+                action(self._batches.made[name])
+        self._finishes.pop(name, None)  # only now: a failure is tried again
+        self._finished.add(name)
+
+    @contextmanager
+    def _as_at_the_load(self) -> Iterator[None]:
+        """Run the block outside of any graph: an access from inside of one must not build there."""
+        tf = tensorflow()
+        with tf.init_scope(), tf.device(self._device):
+            yield
 
     def _unmade(self, name: str) -> list[Any]:
         """Return the definitions of *name* and of all that it calls, but for those made before."""
@@ -108,13 +118,15 @@ class _Batches:
 
     Args:
         names: the names of all functions of the library.
+        finish: does what waits for a function, by its name.
     """
 
-    def __init__(self, names: frozenset[str]) -> None:
+    def __init__(self, names: frozenset[str], finish: Callable[[str], None]) -> None:
         # Checked now: when a function is made, it is too late to leave the load to stock.
         stock, ops = OBJECTS.part("functions"), OBJECTS.part("ops")
         self.made: dict[str, Any] = {}
         self._all_names = names
+        self._finish = finish
         self._stock = stock
         # One for all parts: tables that share a name within a file must share it here.
         self._suffix = f"_load_{ops.uid()}"
@@ -134,6 +146,7 @@ class _Batches:
                 "_sort_function_defs": self._sorted,
                 self._fix: self._fixed,
                 "_restore_gradient_functions": self._restore_gradients,
+                "_gen_gradient_func": self._gradient_of,
             },
         )["load_function_def_library"]
         self._gradient_turn = 0
@@ -180,6 +193,20 @@ class _Batches:
         self._renamed.update(renamed)
         self._loaded_gradients.update(loaded)
         return self._stock._restore_gradient_functions(graph, self._renamed, self._loaded_gradients)
+
+    def _gradient_of(self, function: Any) -> Callable[..., Any]:
+        """Return what TensorFlow calls for the gradient that *function* computes.
+
+        Nobody accesses such a function, so it is finished when it is first called: only then is the
+        function made whose tensors it captures.
+        """
+        stock = self._stock._gen_gradient_func(function)
+
+        def gradient(operation: Any, *gradients: Any) -> Any:
+            self._finish(next(name for name, each in self.made.items() if each is function))
+            return stock(operation, *gradients)
+
+        return gradient
 
     def _next_gradient_type(self) -> str:
         """Return the new name of the next gradient: the same one in each part."""

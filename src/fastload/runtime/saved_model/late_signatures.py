@@ -39,8 +39,7 @@ class _SignatureLoader(TwinLoader):
     constants: set[int]
 
     def _retrieve_all_filtered_nodes(self) -> set[int]:
-        found: set[int] = super()._retrieve_all_filtered_nodes()  # type: ignore[misc]
-        return found | self.constants
+        return (super()._retrieve_all_filtered_nodes() or set()) | self.constants
 
     def _setup_function_captures(self, name: str, nodes: Any) -> None:
         # The functions of single layers capture what is not loaded here.

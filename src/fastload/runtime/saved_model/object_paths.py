@@ -28,6 +28,15 @@ def captured(graph: Any, functions: Iterable[int]) -> set[int]:
     return {node for name in names if name for node in graph.concrete_functions[name].bound_inputs}
 
 
+def functions_without_node(graph: Any) -> list[str]:
+    """Return the concrete functions that no node stands for: gradients, which others call."""
+    listed: set[str] = set()
+    for node in graph.nodes:
+        listed.update(node.function.concrete_functions)
+        listed.add(node.bare_concrete_function.concrete_function_name)
+    return sorted(graph.concrete_functions.keys() - listed)
+
+
 def paths(graph: Any) -> dict[int, str]:
     """Return a path from the root for each node, through the signatures last.
 

@@ -35,6 +35,7 @@ from fastload.runtime.saved_model.concrete_functions import (
 )
 from fastload.runtime.saved_model.deserialization import Deserialization
 from fastload.runtime.saved_model.loader import no_debug_info
+from fastload.runtime.saved_model.object_paths import functions_without_node
 from fastload.twin.format import (
     FUNCTION_INDEX,
     FUNCTIONS,
@@ -237,7 +238,6 @@ class TwinLoader:
 
     sources: Sources
     _nodes: list[Any]
-    _filtered_nodes: Any
     _proto: Any
 
     # The stock loader makes all functions here; there are none in what it is given.
@@ -268,9 +268,24 @@ class TwinLoader:
             capture = functools.partial(sources.deserialization.capture, graph, name)
             sources.library.finish(name, functools.partial(_capture, capture, captures))
 
+    def _retrieve_all_filtered_nodes(self) -> set[int] | None:
+        """Return what is asked for, and the tensors that gradients capture; None for all."""
+        found: set[int] | None = super()._retrieve_all_filtered_nodes()  # type: ignore[misc]
+        if found is None:
+            return None
+        graph = self._proto
+        for name in functions_without_node(graph):
+            for node in graph.concrete_functions[name].bound_inputs:
+                if graph.nodes[node].WhichOneof("kind") == "captured_tensor":
+                    found.add(node)
+        return found
+
     def _setup_remaining_functions(self) -> None:
-        if self._filtered_nodes is None:  # what others capture is there
-            super()._setup_remaining_functions()  # type: ignore[misc]
+        """Give their captures to functions that others call, where these are there."""
+        nodes, graph = self._nodes, self._proto
+        for name in functions_without_node(graph):
+            if all(nodes[node] is not None for node in graph.concrete_functions[name].bound_inputs):
+                self._setup_function_captures(name, nodes)
 
     def _get_tensor_from_fn(self, proto: Any) -> Any:
         # Where nobody but functions refers to it, the function that it is in can wait too.
