@@ -44,7 +44,7 @@ def saved(tmp_path: Path, cache_root: Path) -> Path:
     inputs = keras.Input((4,))
     hidden = shifting(keras)(name="shifting")(inputs)
     keras.Model(inputs, Unknown(name="unknown")(hidden)).save(tmp_path / "m")
-    fastload.warm(tmp_path / "m", keras=SAVED_MODEL.package)
+    fastload.load_saved_model(str(tmp_path / "m"), strict=True)
     return tmp_path / "m"
 
 

@@ -101,7 +101,7 @@ def saved(request: pytest.FixtureRequest, tmp_path: Path, cache_root: Path) -> P
         pytest.skip("no Keras 2")
     path = tmp_path / "m"
     SAVERS[request.param](path)
-    fastload.warm(path, keras=SAVED_MODEL.package)
+    fastload.load_saved_model(str(path), strict=True)
     return path
 
 
@@ -238,7 +238,7 @@ def test_a_metric_without_a_class_is_left_out_where_nothing_is_compiled(
     model.compile("sgd", "mse", metrics=[Total(name="total")])
     model.fit(INPUTS, INPUTS, verbose=0)
     model.save(path)
-    fastload.warm(path, keras=SAVED_MODEL.package)
+    fastload.load_saved_model(str(path), strict=True)
     mine, theirs = ours(path, compile=False), stock(path, compile=False)
 
     assert [each.name for each in mine.metrics] == [each.name for each in theirs.metrics]
@@ -261,7 +261,7 @@ def test_a_layer_whose_class_has_gone_wrong_is_revived(tmp_path: Path, cache_roo
     own = scaling(SAVED_MODEL.stock)
     changed: Callable[..., Any] = type("Scaling", (own,), {"__init__": broken})
     theirs = stock(path, custom_objects={"Scaling": changed})
-    fastload.warm(path, keras=SAVED_MODEL.package)
+    fastload.load_saved_model(str(path), strict=True)
     mine = ours(path, custom_objects={"Scaling": changed})
 
     assert not isinstance(mine.get_layer("mine"), own)
