@@ -134,11 +134,13 @@ def markdown(records: Sequence[Mapping[str, Any]], before: str = "") -> str:
 
     Args:
         records: one for each environment and Keras, from `joined`.
-        before: what this returned, of which the environments that *records* do not tell of are
-            kept.
+        before: what this returned, of which the environments, and the formats of an environment,
+            that *records* do not tell of are kept.
     """
-    told = {_heads(each): _Environment(_cells(each), _reasons(each)) for each in records}
-    environments = _environments(before) | told
+    environments = _environments(before)
+    for each in records:
+        told = _Environment(_cells(each), _reasons(each))
+        environments[_heads(each)] = told.beside(environments.get(_heads(each)))
     reasons = (each.reasons for each in environments.values())
     return "\n\n".join([_table(environments), *filter(None, reasons)])
 
@@ -154,6 +156,13 @@ class _Environment:
 
     cells: Sequence[str]
     reasons: str
+
+    def beside(self, before: _Environment | None) -> _Environment:
+        """Return the same with what *before* told of the formats that nothing is told of now."""
+        if before is None:
+            return self
+        cells = [new or old for new, old in zip(self.cells, before.cells, strict=True)]
+        return _Environment(cells, self.reasons)
 
 
 def _environments(text: str) -> dict[tuple[str, str], _Environment]:

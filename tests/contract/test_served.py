@@ -71,6 +71,15 @@ def test_table_counts_what_stock_opens() -> None:
     assert text.endswith("- `load_model`, 1: FL205: no class")
 
 
+def test_other_formats_of_a_row_stay() -> None:
+    """The zoo may be run in one format."""
+    old, new = record("2.8.4", a=SERVED, b="FL205: no class"), record("2.8.4", a=SERVED)
+    new["loads"][0]["format"] = "tf"
+    row = markdown([new], markdown([old])).splitlines()[2]
+
+    assert row.startswith("| TensorFlow 2.8.4 |  | 1 of 1 | 1 of 2 |")
+
+
 def test_other_rows_of_the_page_stay() -> None:
     """A machine that has run one version knows nothing of what another has found."""
     old, other = record("2.8.4", a="FL205: no class"), record("2.12.1", a=SERVED)
