@@ -21,7 +21,7 @@ _IN_WORK: Final = "_fastload_in_work"
 #: On the class of an object that is not materialized.
 _FINAL: Final = "_fastload_final"
 #: One lock for all: materializing one object may materialize others.
-_lock: Final = unfinished.lock()
+materializing: Final = unfinished.lock()
 _true_class: Final[Any] = vars(object)["__class__"]
 
 
@@ -49,7 +49,7 @@ def materialized_on_access(
 
 def once_materialized(instance: Any, action: Callable[[], None]) -> None:
     """Do *action* as soon as *instance* has its state; now, if it has it already."""
-    with _lock:
+    with materializing:
         state = _true_dict(instance)
         if _MATERIALIZE in state:
             state.setdefault(_AFTER, []).append(action)
@@ -137,7 +137,7 @@ def _materialized(instance: Any) -> Any:
 
     Does nothing if another thread has done it, or this one is at it.
     """
-    with _lock:
+    with materializing:
         state, final = _true_dict(instance), _final_class(instance)
         if type(instance) is final or state.get(_IN_WORK):
             return final

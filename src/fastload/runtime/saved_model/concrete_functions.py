@@ -12,7 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from fastload.runtime.core.materialize import materialized_on_access, taking_state
+from fastload.runtime.core.materialize import (
+    materialized_on_access,
+    materializing,
+    taking_state,
+)
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.core.transplant import Overlay, transplant
 from fastload.runtime.requirements import OBJECTS
@@ -83,12 +87,14 @@ class FunctionLibrary(Mapping[str, Any]):
         return self._batches.made[name]
 
     def _finish(self, name: str) -> None:
-        """Do what waits for the function called *name*, which is made."""
-        with self._as_at_the_load():
+        """Do what waits for the function called *name*, which is made; nothing if it was done."""
+        if name in self._finished:
+            return
+        with materializing, self._as_at_the_load():
             for action in self._finishes.get(name, []):
                 action(self._batches.made[name])
-        self._finishes.pop(name, None)  # only now: a failure is tried again
-        self._finished.add(name)
+            self._finishes.pop(name, None)  # only now: a failure is tried again
+            self._finished.add(name)
 
     @contextmanager
     def _as_at_the_load(self) -> Iterator[None]:
