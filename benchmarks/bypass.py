@@ -10,9 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +23,7 @@ from typing import Any, Final
 
 from benchmarks import machine
 from benchmarks.measure import WORK, BenchmarkError, check_byte_code
+from benchmarks.own_process import told_by
 from benchmarks.page import Markers, table
 
 MARKERS: Final = Markers("bypass", "benchmarks.bypass")
@@ -127,12 +126,12 @@ def row(kind: Kind, folder: Path, rounds: int) -> tuple[str, ...]:
     cache = folder / f"cache-{kind.code}"
     if kind.before is not None:
         kind.before(cache)
-    command = [sys.executable, "-m", "benchmarks.bypass", "--one", kind.why]
+    arguments = ["--one", kind.why, str(folder)]
     told: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
     for number in range(-1, rounds):
         for by_hooks, found in told.items():
             more = ["--by-hooks"] if by_hooks else []
-            one = _in_own_process([*command, str(folder), *more], kind, cache)
+            one = _in_own_process([*arguments, *more], kind, cache)
             if number >= 0:  # the first load finds out, and remembers
                 found.append(one)
     stock = median(one["stock_s"] for found in told.values() for one in found)
@@ -141,14 +140,8 @@ def row(kind: Kind, folder: Path, rounds: int) -> tuple[str, ...]:
     return (kind.why, kind.code, str(rounds), f"{stock:.3f}", *shown)
 
 
-def _in_own_process(command: Sequence[str], kind: Kind, cache: Path) -> dict[str, Any]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FASTLOAD")}
-    quiet = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment = kept | quiet | {"FASTLOAD_CACHE_DIR": str(cache)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchmarkError(f"{kind.why}: {done.stderr.strip()[-2000:]}")
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+def _in_own_process(arguments: Sequence[str], kind: Kind, cache: Path) -> dict[str, Any]:
+    told = told_by("benchmarks.bypass", arguments, cache)
     if told["code"] != kind.code:
         raise BenchmarkError(f"{kind.why}: {told['code']} was reported, not {kind.code}")
     return told

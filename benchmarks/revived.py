@@ -11,9 +11,7 @@ import argparse
 import hashlib
 import importlib
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +23,7 @@ from typing import Any, Final
 from benchmarks import machine
 from benchmarks.fetch import fetch
 from benchmarks.measure import WORK, BenchmarkError, check_byte_code
+from benchmarks.own_process import told_by
 from benchmarks.page import Markers, table
 
 MARKERS: Final = Markers("revived", "benchmarks.revived")
@@ -118,15 +117,7 @@ def row(name: str, path: Path, rounds: int, cache: Path) -> tuple[str, ...]:
 
 
 def _in_own_process(path: Path, way: str, cache: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.revived", "--one", way, f"it={path}"]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FASTLOAD")}
-    quiet = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment = kept | quiet | {"FASTLOAD_CACHE_DIR": str(cache)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchmarkError(f"{path}: {done.stderr.strip()[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return told_by("benchmarks.revived", ["--one", way, f"it={path}"], cache)
 
 
 def models(folder: Path, more: Mapping[str, Path]) -> dict[str, Path]:
