@@ -103,6 +103,9 @@ def _done(job: dict[str, Any], tools: Kit, loader: str) -> dict[str, Any]:
     start = time.perf_counter()
     with listening() as heard:
         failure = description.guarded(lambda: loaded.append(load(job["path"], **arguments)))
+    if failure is not None:
+        # Ours tried it first: what Keras had logged by then, it logs again in the stock loader.
+        heard["logged"] = [list(line) for line in dict.fromkeys(map(tuple, heard["logged"]))]
     told: dict[str, Any] = {"id": job["id"], "seconds": time.perf_counter() - start}
     told["report"] = _report() if loader == "fastload" else {}
     told["told"] = {"load": failure, "messages": heard, **_aftermath(tools)}

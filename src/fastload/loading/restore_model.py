@@ -7,6 +7,7 @@ from typing import Any
 
 from fastload.errors import RestoreError, UnresolvedObjectError
 from fastload.loading.load_options import allow_partial
+from fastload.loading.request import PredictorRequest, Request
 from fastload.loading.store import Opened
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.keras import Keras, require_tensorflow
@@ -64,7 +65,7 @@ def rebuild(opened: Opened, *, compiled: bool) -> Any:
         compile=compiled,
         safe_mode=request.safe_mode,
         allow_partial=allow_partial(request.options),
-        may_revive=request.weights != "lazy",  # functions keep handles of their weights
+        may_revive=_may_revive(request),
     )
     # Lazy weights are made on the host, and lent to the device.
     device = None if request.weights == "lazy" else request.device
@@ -74,6 +75,15 @@ def rebuild(opened: Opened, *, compiled: bool) -> Any:
     except (RestoreError, UnresolvedObjectError) as error:
         require_resolved(twin, keras, order.custom_objects, str(error))
         raise
+
+
+def _may_revive(request: Request) -> bool:
+    """Say whether layers may be made of a SavedModel's functions.
+
+    Those keep handles of their weights, which cannot be lent; and predictors are made of the
+    functions themselves.
+    """
+    return request.weights != "lazy" and not isinstance(request, PredictorRequest)
 
 
 def keras_in(opened: Opened) -> Keras:
