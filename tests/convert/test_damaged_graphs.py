@@ -128,6 +128,13 @@ def of_no_kind(graph: Any) -> None:
     node.ClearField(node.WhichOneof("kind"))
 
 
+def rename_the_kind_of_a_signature(graph: Any) -> None:
+    nodes = graph.object_graph_def.nodes
+    signature = next(each for each in nodes if each.HasField("bare_concrete_function"))
+    spec = signature.bare_concrete_function.function_spec
+    spec.fullargspec.named_tuple_value.name = "no identifier"
+
+
 def rename_a_weight(graph: Any) -> None:
     nodes = graph.object_graph_def.nodes
     child = next(each for node in nodes for each in node.children if each.local_name == "bias")
@@ -141,7 +148,7 @@ def argument_of_no_type(graph: Any) -> None:
 @pytest.mark.parametrize(
     "edit",
     [
-        *(rename_a_weight, argument_of_no_type),
+        *(rename_a_weight, argument_of_no_type, rename_the_kind_of_a_signature),
         *(rename_operation, rename_input, rename_result, drop_attribute, drop_function),
         *(two_of_one_name, two_nodes_of_one_name, capture_the_root, capture_nothing_there),
         *(drop_captures, drop_arguments, drop_results, refer_to_nothing_there),

@@ -84,7 +84,7 @@ def _require_specs(graph: Any) -> None:
     # Most functions have one of a few: a spec has no name in it.
     _require_readable(
         loader._deserialize_function_spec_as_nonmethod,
-        (node.function.function_spec for node in graph.nodes if node.HasField("function")),
+        _function_specs(graph),
     )
     decode = getattr(loader.nested_structure_coder, "decode_proto", None)
     if decode is not None:  # TensorFlow 2.10 and later
@@ -95,6 +95,16 @@ def _require_specs(graph: Any) -> None:
         ):
             if not _is_canonical(found):
                 raise _damaged("a function does not say what it takes")
+
+
+def _function_specs(graph: Any) -> Iterator[Any]:
+    for node in graph.nodes:
+        if node.HasField("function"):
+            yield node.function.function_spec
+        if node.HasField("bare_concrete_function"):  # signatures
+            bare = node.bare_concrete_function
+            if hasattr(bare, "function_spec") and bare.HasField("function_spec"):
+                yield bare.function_spec
 
 
 def _is_canonical(arguments: Any) -> bool:
