@@ -26,6 +26,8 @@ from fastload.runtime.core.transplant import Overlay
 
 INPUTS: Final = np.linspace(-1, 1, 12, dtype="float32").reshape(3, 4)
 _MISSING: Final = object()
+#: Without them stock fails in the middle of a device scope, and in every load after that.
+_HALFWAY: Final = frozenset({"_STRING_TO_COMPONENTS_CACHE", "_COMPONENTS_TO_STRING_CACHE"})
 
 
 @contextmanager
@@ -33,7 +35,7 @@ def taken_away(row: internals.Row, works: Callable[[], None]) -> Iterator[None]:
     """Take the name of *row* away: from its module, or from fastload's eyes where *works* fails."""
     holder, name = _holder(row)
     had = vars(holder).get(name, _MISSING) if holder is not None else _MISSING
-    if had is not _MISSING:
+    if had is not _MISSING and name not in _HALFWAY:
         delattr(holder, name)
         try:
             is_inherited = hasattr(holder, name)

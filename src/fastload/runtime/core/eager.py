@@ -14,8 +14,9 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from fastload.errors import UnsupportedRequestError
+from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.lean_dataclass import dataclass
+from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.requirements import BESIDE, EAGER, FLAT
 
 
@@ -149,7 +150,9 @@ def is_variable(value: Any) -> bool:
 def tensor_class() -> Any:
     """Return `tf.Tensor`."""
     found = getattr(BESIDE.optional("tensor"), "Tensor", None)
-    return BESIDE.part("ops").Tensor if found is None else found
+    if found is None:  # before TensorFlow 2.14; and where neither is, TensorFlow's own name
+        found = getattr(BESIDE.optional("ops"), "Tensor", None)
+    return tensorflow().Tensor if found is None else found
 
 
 def copied(tensor: Any) -> Any:
@@ -217,14 +220,17 @@ def has_accelerators() -> bool:
 
 
 def program_options() -> tuple[Any, ...]:
-    """Return the options that the program has set so far; it may change them later."""
+    """Return the options that the program has set so far; it may change them later.
+
+    Raises:
+        UnsupportedRuntimeError: TensorFlow does not say what was set.
+    """
     options, config = context().function_call_options, runtime().config
-    return (
-        _deterministic(options.config_proto_serialized),
-        options.executor_type,
-        config.is_op_determinism_enabled(),
-        config.tensor_float_32_execution_enabled(),
-    )
+    try:
+        switches = (config.is_op_determinism_enabled(), config.tensor_float_32_execution_enabled())
+    except AttributeError as error:
+        raise UnsupportedRuntimeError(f"TensorFlow does not say what was set: {error}") from error
+    return (_deterministic(options.config_proto_serialized), options.executor_type, *switches)
 
 
 @functools.lru_cache(maxsize=16)
