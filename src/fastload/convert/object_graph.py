@@ -24,7 +24,7 @@ from fastload.runtime.saved_model.object_paths import (
 _FUNCTION_KINDS: Final = frozenset({"function", "bare_concrete_function", "captured_tensor"})
 #: Lists that Keras stores beside the layers for other loaders; its own ignores them.
 _ENDPOINT_LISTS: Final = frozenset({"variables", "trainable_variables", "regularization_losses"})
-#: Restored on first access from the source; see `runtime.saved_model.model_signatures`.
+#: Made on first access of the functions of the twin; see `runtime.saved_model.model_signatures`.
 _SIGNATURES: Final = "signatures"
 #: The function that fills a hash table; the contents are constants of that function, and not always
 #: in the config as well.
