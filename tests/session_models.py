@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -100,6 +101,49 @@ def _fed_inside(v1: Any) -> Any:
     return {"x": inner}, {"y": inner + 1.0}
 
 
+def _vocabulary(v1: Any) -> Any:
+    """Its table is filled from a file, which is an asset."""
+    words = _input(v1, "words", v1.string, [None])
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", delete=False) as file:
+        file.write("cat\ndog\n")
+    name = v1.constant(file.name, name="asset_path")
+    v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, name)
+    initial = v1.lookup.TextFileInitializer(
+        name,
+        v1.string,
+        v1.lookup.TextFileIndex.WHOLE_LINE,
+        v1.int64,
+        v1.lookup.TextFileIndex.LINE_NUMBER,
+    )
+    return {"words": words}, {"ids": v1.lookup.StaticHashTable(initial, -1).lookup(words)}
+
+
+def _two_signatures(v1: Any) -> Any:
+    x = _input(v1)
+    first = v1.get_variable("first/kernel", initializer=np.float32(2.0))
+    second = v1.get_variable("second/kernel", initializer=np.float32(3.0))
+    y, z = (v1.multiply(x, each, name=f"{each.op.name[:-6]}y") for each in (first, second))
+    return {"x": x}, {"y": y, "z": z}
+
+
+def _trained(v1: Any) -> Any:
+    """What is exported in the middle of a training, with the optimizer's variables."""
+    x = _input(v1)
+    kernel = v1.get_variable("kernel", initializer=np.array([[0.5, 1], [2, -1]], "float32"))
+    y = v1.matmul(x, kernel)
+    v1.train.AdamOptimizer().minimize(v1.reduce_sum(y * y), v1.train.get_or_create_global_step())
+    return {"x": x}, {"y": y}
+
+
+def _frozen(v1: Any) -> Any:
+    """All weights are constants, as in detection models."""
+    x = _input(v1)
+    hidden = v1.matmul(x, v1.constant(np.array([[0.5, 1], [2, -1]], "float32")))
+    with v1.device("/cpu:0"):
+        best = v1.argmax(hidden, axis=1, name="best")
+    return {"x": x}, {"y": hidden, "best": best}
+
+
 _EXAMPLES: Final = np.array([b"\n\x13\n\x11\n\x03age\x12\n\x12\x08\n\x06\n\x04\x00\x00\x20A"] * 2)
 _SPARSE: Final = {
     "sparse_indices": np.array([[0, 1], [1, 2]], "int64"),
@@ -121,7 +165,20 @@ SESSION_MODELS: Final[Mapping[str, SessionModel]] = {
     "table": SessionModel(
         build=_table, inputs=({"words": np.array(["dog", "cow"])},), reason="HashTable"
     ),
-    "partitioned": SessionModel(build=_partitioned, reason="no variable"),
+    "partitioned": SessionModel(build=_partitioned),
+    "partitioned with resources": SessionModel(build=_partitioned, resources=True),
+    "vocabulary": SessionModel(
+        build=_vocabulary, inputs=({"words": np.array(["dog", "cow"])},), reason="HashTable"
+    ),
+    "two signatures": SessionModel(build=_two_signatures, resources=True),
+    "trained": SessionModel(build=_trained),
+    "trained with resources": SessionModel(build=_trained, resources=True),
+    "frozen": SessionModel(build=_frozen),
+}
+#: The signatures that users call.
+SIGNATURES: Final[Mapping[str, Sequence[str]]] = {
+    name: ("serving_default", "second") if name == "two signatures" else ("serving_default",)
+    for name in SESSION_MODELS
 }
 
 
@@ -153,6 +210,8 @@ def _save(
     session.run([v1.global_variables_initializer(), v1.tables_initializer()])
     define = v1.saved_model.predict_signature_def
     signatures = {"serving_default": define(inputs, outputs)}
+    if "z" in outputs:
+        signatures["second"] = define(inputs, {"z": outputs["z"]})
     if is_first:
         builder.add_meta_graph_and_variables(
             session, list(tags), signatures, main_op=v1.tables_initializer()

@@ -74,8 +74,10 @@ def test_warm_serves_the_loader_that_it_can(tmp_path: Path, cache_root: Path) ->
 
 
 def test_warm_fails_where_no_loader_can_be_served(tmp_path: Path, cache_root: Path) -> None:
-    """TensorFlow 1 wrote it, with a variable in pieces."""
-    save_session_model("partitioned", tmp_path / "m")
+    """TensorFlow 1 wrote it, and it keeps debugging information."""
+    save_session_model("dense", tmp_path / "m")
+    (tmp_path / "m" / "debug").mkdir()
+    (tmp_path / "m" / "debug" / "saved_model_debug_info.pb").write_bytes(b"")
 
     with pytest.raises(UnconvertibleModelError, match="not written by TensorFlow 2"):
         fastload.warm(tmp_path / "m", keras=SAVED_MODEL.package)

@@ -24,7 +24,9 @@ from fastload.twin.format import (
     FUNCTIONS,
     KERAS_SECTION,
     MIGRATION,
+    PREDICTION_SECTION,
     REFUSALS,
+    SESSION_MODEL,
     SIGNATURES,
     is_served,
 )
@@ -36,7 +38,11 @@ if TYPE_CHECKING:
     from fastload.twin.index import Index
 
 _LARGEST: Final = 5
-_LOADERS: Final = {KERAS_SECTION: "load_model", FUNCTION_SECTION: "load_saved_model"}
+_LOADERS: Final = {
+    KERAS_SECTION: "load_model",
+    FUNCTION_SECTION: "load_saved_model",
+    PREDICTION_SECTION: "load_predictor",
+}
 _MIGRATED_FROM: Final = {
     "saved_model": "a Keras 2 SavedModel",
     "keras_hdf5": "a Keras 2 HDF5 file",
@@ -115,7 +121,7 @@ def _serving_document(path: Path, index: Index) -> dict[str, Any]:
         "refusals": {
             _LOADERS[section]: why
             for section, why in refusals.items()
-            if not is_served(section, refusals)
+            if section in _LOADERS and not is_served(section, refusals)
         },
         "signatures": _read_json(path, index, SIGNATURES) or {},
     }
@@ -131,12 +137,14 @@ def _read_json(path: Path, index: Index, name: str) -> dict[str, Any] | None:
 
 def _served(index: Index, refusals: Mapping[str, object]) -> Iterator[str]:
     there = {document.name for document in index.documents}
-    sections = {KERAS_SECTION, *([FUNCTION_SECTION] if FUNCTIONS in there else [])}
+    sections = {KERAS_SECTION}
+    if there & {FUNCTIONS, SESSION_MODEL}:
+        sections.add(FUNCTION_SECTION)
+    if index.manifest.source_kind != SourceKind.SAVED_MODEL.value or SIGNATURES in there:
+        sections.add(PREDICTION_SECTION)
     yield from (
         _LOADERS[each] for each in _LOADERS if each in sections and is_served(each, refusals)
     )
-    if index.manifest.source_kind != SourceKind.SAVED_MODEL.value or SIGNATURES in there:
-        yield "load_predictor"
 
 
 def _text(documents: Iterable[Mapping[str, Any]]) -> Iterator[str | Table]:

@@ -10,17 +10,16 @@ from typing import Any
 from fastload.convert.conversion import Conversion, Section, manifest_of
 from fastload.convert.function_section import function_section
 from fastload.convert.keras_section import keras_section, names_in, saved_metadata
-from fastload.convert.session_section import serving_graph, session_section
+from fastload.convert.session_section import session_sections, session_stream
 from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph, parse_saved_model
 from fastload.runtime.saved_model.library_check import require_loadable
 from fastload.source.detect import Fingerprint, ModelSource
 from fastload.source.saved_model_parts import has_objects, read_saved_model
 from fastload.twin.format import (
-    FUNCTION_SECTION,
     KERAS_SECTION,
-    PREDICTION_SECTION,
     REFUSALS,
+    REVIVED_SECTION,
     WeightSpec,
 )
 
@@ -36,7 +35,7 @@ def convert_saved_model(
         source: the SavedModel.
         fingerprint: its fingerprint.
         generation: the Keras that its Keras section is for.
-        wanted: what the twin must serve: a SavedModel of TensorFlow 1 serves predictors alone.
+        wanted: what the twin must serve: one of a SavedModel of TensorFlow 1 serves no Keras model.
 
     Raises:
         UnconvertibleModelError: it cannot be made.
@@ -84,21 +83,24 @@ def _require_whole(source: ModelSource) -> None:
 def _convert_session_graph(
     source: ModelSource, fingerprint: Fingerprint, generation: str, wanted: str
 ) -> Conversion:
-    """Read a SavedModel that TensorFlow 1 wrote, which can serve predictors only."""
+    """Read a SavedModel that TensorFlow 1 wrote, of which Keras can make no model."""
     refused = UnconvertibleModelError("the SavedModel was not written by TensorFlow 2")
-    if wanted != PREDICTION_SECTION:
+    if wanted == KERAS_SECTION:
         raise refused
     saved_model = parse_saved_model((source.path / "saved_model.pb").read_bytes())
-    section = session_section(source.path, serving_graph(saved_model))
-    missing = _refusal_document({KERAS_SECTION: refused, FUNCTION_SECTION: refused})
+    found = session_sections(source.path, saved_model)
+    if wanted in found.refusals:
+        raise found.refusals[wanted]
+    missing = {KERAS_SECTION: refused, REVIVED_SECTION: refused, **found.refusals}
     return Conversion(
         manifest=manifest_of(
-            source, fingerprint, generation, documents={**section.documents, **missing}
+            source,
+            fingerprint,
+            generation,
+            documents={**found.documents, **_refusal_document(missing)},
         ),
-        specs=list(section.weights.values()),
-        stream=lambda: _stream(
-            Checkpoint(source.path / "variables" / "variables"), section.weights
-        ),
+        specs=list(found.weights.values()),
+        stream=functools.partial(session_stream, source.path, found.weights),
     )
 
 

@@ -33,7 +33,7 @@ _SIGNATURES: Final = "root.signatures"
 #: Kinds of objects that can be created alone, before all others.
 _CAPTURED_KINDS: Final = frozenset({"variable", "constant", "asset"})
 #: The loader renames the entries of this file after functions, which would all have to be created.
-_DEBUG_INFO: Final = "debug/saved_model_debug_info.pb"
+DEBUG_INFO: Final = "debug/saved_model_debug_info.pb"
 
 
 def function_section(
@@ -50,7 +50,7 @@ def function_section(
     Raises:
         UnconvertibleModelError: it lacks variables, or keeps debugging information.
     """
-    if (source.path / _DEBUG_INFO).exists():
+    if (source.path / DEBUG_INFO).exists():
         raise UnconvertibleModelError("the SavedModel holds debugging information")
     require_same_objects(graph, checkpoint.object_graph())
     found = checkpoint_keys(graph, checkpoint.object_graph())

@@ -39,7 +39,7 @@ from fastload.runtime.functions.flat_function import (
     Value,
 )
 from fastload.signature import Signature
-from fastload.twin.format import SESSION_GRAPH, SIGNATURES
+from fastload.twin.format import SESSION_MODEL, SIGNATURES
 from fastload.twin.function_file import (
     StoredFunction,
     discard,
@@ -99,7 +99,7 @@ class SavedFunctions:
         try:
             return self.flat(name)
         except NotFlatError as error:
-            if SESSION_GRAPH in self.twin.manifest.documents:  # which has no objects
+            if SESSION_MODEL in self.twin.manifest.documents:  # which has no objects
                 raise UnconvertibleModelError(str(error)) from error
             if self.lender is not None:
                 raise UnsupportedRequestError(f"its weights cannot be lent: {error}") from error
@@ -131,7 +131,7 @@ class SavedFunctions:
         from fastload.predictor.saved_signature import saved_function, session_function
 
         signature = self.signatures[entry.signature]
-        is_session = SESSION_GRAPH in self.twin.manifest.documents
+        is_session = SESSION_MODEL in self.twin.manifest.documents
         capturing = session_function if is_session else saved_function
         return entry.make(lambda: capturing(self.twin, signature), signature), signature
 

@@ -7,20 +7,24 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastload.convert.signature_specs import signature_nodes
-from fastload.runtime.core.tensorflow import parse_meta_graph, parse_saved_model, tensorflow
+from fastload.runtime.core.tensorflow import parse_saved_model, tensorflow
 from fastload.runtime.functions.flat_function import NotFlatError
 from fastload.runtime.functions.flattening import Capture, Capturing
 from fastload.runtime.functions.inlining import inlined, reached
 from fastload.runtime.functions.weight_readers import Weight
-from fastload.runtime.saved_model.session_graph import cut_out, feeds, variables_of
+from fastload.runtime.saved_model.session_document import session_model
+from fastload.runtime.saved_model.session_graph import (
+    cut_out,
+    feeds,
+    serving_graph,
+    variables_of,
+)
 from fastload.signature import Signature
 from fastload.twin.format import (
     FUNCTION_INDEX,
     FUNCTIONS,
     SAVED_OBJECTS,
     SAVED_VARIABLES,
-    SESSION_GRAPH,
-    SESSION_VARIABLES,
 )
 from fastload.twin.reader import Twin
 
@@ -103,18 +107,21 @@ def session_function(twin: Twin, signature: Signature) -> Capturing:
     Raises:
         NotFlatError: the graph lacks a node.
     """
-    meta_graph = parse_meta_graph(twin.document(SESSION_GRAPH))
-    names: Mapping[str, str] = json.loads(twin.document(SESSION_VARIABLES))
-    definition = meta_graph.signature_def[signature.name]
-    variables = variables_of(meta_graph.graph_def.node)
-    graph, used = cut_out(meta_graph.graph_def, definition, variables)
+    saved_model, graphs = session_model(twin)
+    serving = serving_graph(saved_model)
+    facts = next(each for each in graphs if each.meta_graph is serving)
+    names: Mapping[str, str] = facts.facts["values"]
+    definition = serving.signature_def[signature.name]
+    needed = facts.graph_def(facts.facts["signatures"][signature.name]["nodes"])
+    variables = variables_of(needed.node)
+    if missing := variables.keys() - names.keys():
+        raise NotFlatError(f"the variable {min(missing)!r} has no value")
+    graph, used = cut_out(needed, definition, variables)
     return Capturing(
         graph=graph,
         arguments=tuple(feeds(definition)),
         results=tuple(sorted(signature.outputs)),
-        captures=tuple(
-            _capture(twin, names[node], is_handle=variables[node].is_handle) for node in used
-        ),
+        captures=tuple(_capture(twin, names[node], is_handle=variables[node]) for node in used),
         is_session=True,
     )
 

@@ -371,6 +371,52 @@ OBJECTS: Final = _feature(
     trackable=_tf("trackable.base training.tracking.base", "Trackable._maybe_initialize_trackable"),
     context=_tf("eager.context", "context Context.device_name"),
 )
+SESSION_IMPORT: Final = _feature(
+    "converting SavedModels of TensorFlow 1",
+    saver=_tf("training.saver", "_import_meta_graph_with_return_elements"),
+    loader_impl=_tf("saved_model.loader_impl", "get_init_op get_asset_tensors"),
+    variables=_tf("ops.resource_variable_ops", "is_resource_variable"),
+)
+SESSION: Final = _feature(
+    "load_saved_model of TensorFlow 1",
+    load=_tf(
+        "saved_model.load",
+        "load_partial load_v1_in_v2.load loader_impl.parse_saved_model_with_debug_info",
+    ),
+    session_loader=_tf(
+        "saved_model.load_v1_in_v2",
+        "_Initializer _EagerSavedModelLoader.load _EagerSavedModelLoader._extract_signatures "
+        "_EagerSavedModelLoader.restore_variables "
+        "_EagerSavedModelLoader.get_meta_graph_def_from_tags "
+        "_EagerSavedModelLoader()._export_dir _EagerSavedModelLoader()._saved_model "
+        "loader_impl.get_asset_tensors function_deserialization wrap_function "
+        "signature_serialization._SignatureMap",
+    ),
+    autotrackable=_tf("trackable.autotrackable training.tracking.tracking", "AutoTrackable"),
+    asset=_tf("trackable.asset training.tracking.tracking", "Asset"),
+    monitored_session=_tf("training.monitored_session", "Scaffold"),
+    wrap_function=_tf(
+        "eager.wrap_function",
+        "WrappedFunction.prune WrappedFunction._call_flat wrap_function "
+        "VariableHolder VariableHolder()._variables_by_name "
+        "_lift_unlifted_variables func_graph.FuncGraph lift_to_graph "
+        "resource_variable_ops.UninitializedVariable",
+    ),
+    functions=_tf(
+        "saved_model.function_deserialization",
+        "load_function_def_library[library,load_shared_name_suffix] fix_node_def",
+    ),
+    func_graph=_tf("framework.func_graph", "FuncGraph"),
+    importer=_tf(
+        "framework.importer", "import_graph_def[graph_def,name,input_map,producer_op_list]"
+    ),
+    variables=_tf(
+        "ops.resource_variable_ops",
+        "UninitializedVariable get_eager_safe_handle_data _set_handle_shapes_and_types",
+    ),
+    ops=_tf("framework.ops", "uid"),
+    context=_tf("eager.context", "context Context.device_name"),
+)
 MATCHED: Final = _feature(
     "seeing that each variable had a value",
     graph_view=_tf(

@@ -220,16 +220,19 @@ SIGNATURES: Final = "signatures.json"
 #: Error code and reason of each section that is missing.
 REFUSALS: Final = "refusals.json"
 
-#: Of a SavedModel that TensorFlow 1 wrote: a `MetaGraphDef` with what its signatures need, and the
-#: name of the weight by variable node.
-SESSION_GRAPH: Final = "session_graph.pb"
-SESSION_VARIABLES: Final = "session_variables.json"
+#: Of a SavedModel that TensorFlow 1 wrote: the `SavedModel` message without the nodes of its
+#: graphs; the nodes, each as a field of a `GraphDef`; what is known of each graph.
+SESSION_MODEL: Final = "session_model.pb"
+SESSION_NODES: Final = "session_nodes.pb"
+SESSION_FACTS: Final = "session_facts.json"
 
 #: What a SavedModel's twin can serve: a Keras model, the object of `tf.saved_model.load`, and
 #: predictors.
 KERAS_SECTION: Final = "keras"
 FUNCTION_SECTION: Final = "functions"
 PREDICTION_SECTION: Final = "prediction"
+#: A Keras model that is made of a SavedModel's functions.
+REVIVED_SECTION: Final = "revived"
 #: A Keras 3 model that was migrated from Keras 2; always in a twin of its own.
 MIGRATED_SECTION: Final = "migrated"
 
@@ -239,5 +242,5 @@ def is_served(section: str, refusals: Container[str]) -> bool:
 
     A Keras model without a section of its own is made of the SavedModel's functions.
     """
-    can_revive = section == KERAS_SECTION and FUNCTION_SECTION not in refusals
-    return can_revive or section not in refusals
+    can_revive = FUNCTION_SECTION not in refusals and REVIVED_SECTION not in refusals
+    return section not in refusals or (section == KERAS_SECTION and can_revive)

@@ -45,6 +45,28 @@ def transplant(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any
     return names
 
 
+def transplanted(
+    module: ModuleType, function: Callable[..., Any], replaced: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """Return a copy of one function of *module*, such as a method, that sees *replaced*.
+
+    Args:
+        module: the module that the function is in.
+        function: the function; without the copies of others that `transplant` makes.
+        replaced: new values by global name.
+
+    Raises:
+        UnsupportedRuntimeError: *module* lacks one of the names.
+
+    Example:
+        >>> import posixpath
+        >>> transplanted(posixpath, posixpath.isabs, {"_get_sep": lambda path: "|"})("|a")
+        True
+    """
+    require(module, replaced)
+    return _rebound(function, {**vars(module), **replaced}, lambda default: default)
+
+
 def require(holder: object, names: Iterable[str]) -> None:
     """Check that *holder* has every attribute in *names*.
 

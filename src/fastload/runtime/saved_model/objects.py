@@ -42,6 +42,7 @@ from fastload.twin.format import (
     OTHER_STATE,
     SAVED_OBJECTS,
     SAVED_VARIABLES,
+    SESSION_MODEL,
     SIGNATURE_NODES,
 )
 from fastload.twin.reader import Twin
@@ -342,7 +343,7 @@ def restore_saved_model(twin: Twin, path: str, tags: Any) -> Any:
     """Return the object that `tf.saved_model.load` would return for the twin's source.
 
     Args:
-        twin: a twin with a function section.
+        twin: a twin with a function section, or of a SavedModel that TensorFlow 1 wrote.
         path: the SavedModel's folder.
         tags: as in the stock loader.
 
@@ -353,6 +354,11 @@ def restore_saved_model(twin: Twin, path: str, tags: Any) -> Any:
     """
     try:
         with paused_collector():
+            if SESSION_MODEL in twin.manifest.documents:
+                # Imported here: few SavedModels are of TensorFlow 1.
+                from fastload.runtime.saved_model.session_objects import load_session
+
+                return load_session(twin, path, tags)
             return load_objects(twin, path, tags)
     except (BypassError, TwinCorruptError, MemoryError):
         raise

@@ -6,10 +6,10 @@ and which to fetch. See `meta_graph.proto` in TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from fastload.errors import UnconvertibleModelError
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.functions.flat_function import NotFlatError
 from fastload.signature import Signature, TensorSpec
@@ -19,19 +19,9 @@ _VALUES: Final = frozenset({"Variable", "VariableV2"})
 _HANDLES: Final = frozenset({"VarHandleOp"})
 #: A signature that initialises the graph; no user calls it.
 _INIT: Final = "__saved_model_init_op"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variable:
-    """A variable of a graph.
-
-    Attributes:
-        key: its key in the checkpoint.
-        is_handle: its node gives a handle, not the value.
-    """
-
-    key: str
-    is_handle: bool
+#: The tag of the graph for serving.
+SERVING: Final = "serve"
+_OF_TPUS: Final = "TPUReplicateMetadata"
 
 
 def feeds(definition: Any) -> dict[str, Any]:
@@ -71,48 +61,91 @@ def _specs(described: Mapping[str, Any]) -> dict[str, TensorSpec]:
     return {n: spec_of(n, info.dtype, info.tensor_shape) for n, info in described.items()}
 
 
+def serving_graph(saved_model: Any) -> Any:
+    """Return the `MetaGraphDef` that `load_predictor` uses.
+
+    Raises:
+        UnconvertibleModelError: there are several, and not exactly one has the serving tag alone.
+    """
+    graphs = saved_model.meta_graphs
+    if len(graphs) > 1:
+        graphs = [each for each in graphs if list(each.meta_info_def.tags) == [SERVING]]
+    if len(graphs) != 1:
+        raise UnconvertibleModelError("the SavedModel has several meta-graphs")
+    return graphs[0]
+
+
 def served_signatures(meta_graph: Any) -> dict[str, Any]:
     """Return each `SignatureDef` that users call, by name."""
     return {name: each for name, each in meta_graph.signature_def.items() if name != _INIT}
 
 
-def variables_of(nodes: Iterable[Any]) -> dict[str, Variable]:
-    """Return the variables among *nodes*, by the names of their nodes."""
-    return {
-        node.name: Variable(
-            key=node.attr["shared_name"].s.decode() or node.name
-            if node.op in _HANDLES
-            else node.name,
-            is_handle=node.op in _HANDLES,
-        )
-        for node in nodes
-        if node.op in _VALUES | _HANDLES
-    }
+def variables_of(nodes: Iterable[Any]) -> dict[str, bool]:
+    """Return, for each variable among *nodes*, whether its node gives a handle or its value."""
+    return {node.name: node.op in _HANDLES for node in nodes if node.op in _VALUES | _HANDLES}
 
 
-def pruned(graph: Any, outputs: Iterable[str], fed: Collection[str]) -> list[Any]:
-    """Return the nodes of *graph* that tensors need.
+class NodeMissingError(LookupError):
+    """A graph lacks a node, or cannot be cut where it is fed."""
+
+
+class Nodes:
+    """The nodes of a graph, by name.
 
     Args:
-        graph: a `GraphDef`.
-        outputs: the tensors' names.
-        fed: names of tensors that are given, so that nothing behind them is needed.
+        nodes: its `NodeDef` messages, in order.
     """
-    nodes = {node.name: node for node in graph.node}
-    given = {_normal(name) for name in fed}
-    found: dict[str, Any] = {}
-    waiting = [_normal(name) for name in outputs]
-    while waiting:
-        tensor = waiting.pop()
-        name = tensor.partition(":")[0]
-        if tensor in given or name in found:
-            continue
-        if name not in nodes:
-            raise NotFlatError(f"the graph has no node {name!r}")
-        found[name] = nodes[name]
-        if name not in variables_of([nodes[name]]):
-            waiting += [_normal(each) for each in nodes[name].input]
-    return [node for node in graph.node if node.name in found]
+
+    def __init__(self, nodes: Sequence[Any]) -> None:
+        self._nodes = nodes
+        self._numbers = {node.name: number for number, node in enumerate(nodes)}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._nodes[self._number(name)]
+
+    def needed(
+        self, fetched: Iterable[str], fed: Collection[str], known: Container[str]
+    ) -> tuple[int, ...]:
+        """Return the numbers of the nodes that are needed for some tensors or operations.
+
+        Args:
+            fetched: names of tensors and operations.
+            fed: names of tensors that are given, so that nothing behind them is needed.
+            known: nodes behind which nothing is needed; they are among those returned.
+
+        Raises:
+            NodeMissingError: a node is missing, or something is needed of one that is fed.
+        """
+        given = {tensor_name(name) for name in fed}
+        owners = {tensor.partition(":")[0] for tensor in given}
+        found: set[int] = set()
+        waiting = list(fetched)
+        while waiting:
+            reference = waiting.pop()
+            name = operation_name(reference)
+            if name in owners:
+                self._require_given(reference, given)
+            elif self._number(name) not in found:
+                found.add(self._number(name))
+                waiting += [] if name in known else self._inputs(name)
+        return tuple(sorted(found))
+
+    def _inputs(self, name: str) -> list[str]:
+        node = self[name]
+        if node.op == "Placeholder":
+            raise NodeMissingError(f"{name!r} has no value")
+        # What TPUs leave behind is not imported: it would have no kernel.
+        return [each for each in node.input if self[operation_name(each)].op != _OF_TPUS]
+
+    def _require_given(self, reference: str, given: Collection[str]) -> None:
+        """Check that what is needed of a node that is fed is the tensor that it is fed with."""
+        if not reference.startswith("^") and tensor_name(reference) not in given:
+            raise NodeMissingError(f"{reference!r} is needed, and another output is fed")
+
+    def _number(self, name: str) -> int:
+        if name not in self._numbers:
+            raise NodeMissingError(f"no node is called {name!r}")
+        return self._numbers[name]
 
 
 def cut_out(
@@ -121,23 +154,22 @@ def cut_out(
     """Return a `GraphDef` that computes a signature, as `flattening.Capturing` wants it.
 
     Args:
-        graph: a `GraphDef`; it stays as it is.
+        graph: a `GraphDef` with what the signature needs; it stays as it is.
         definition: the `SignatureDef`.
         variables: the variables of the graph by node, in the order of its arguments.
 
     Returns:
         The graph, and the names of the nodes of the variables that it uses, in that order.
     """
-    given = [_normal(info.name) for info in feeds(definition).values()]
-    fetched = [_normal(info.name) for _, info in sorted(definition.outputs.items())]
-    nodes = pruned(graph, fetched, given)
-    used = [node.name for node in nodes if node.name in variables]
+    given = [tensor_name(info.name) for info in feeds(definition).values()]
+    fetched = [tensor_name(info.name) for _, info in sorted(definition.outputs.items())]
+    used = [node.name for node in graph.node if node.name in variables]
     names = {tensor: f"argument_{index}" for index, tensor in enumerate(given)}
     names |= {f"{node}:0": f"argument_{len(given) + index}" for index, node in enumerate(used)}
     new = type(graph)(versions=graph.versions, library=graph.library)
     for info, tensor in zip(feeds(definition).values(), given, strict=True):
         _placeholder(new, names[tensor], info.dtype, info.tensor_shape)
-    for node in nodes:
+    for node in graph.node:
         if node.name in variables:
             _placeholder_for(new, names[f"{node.name}:0"], node)
         else:
@@ -156,7 +188,7 @@ def _copy(graph: Any, node: Any, names: Mapping[str, str], variables: frozenset[
     new.attr.pop("_class", None)  # it may name a node that is not there any more
     fed = {tensor.partition(":")[0] for tensor in names}
     new.input[:] = [
-        names.get(_normal(each), each)
+        names.get(tensor_name(each), each)
         for each in node.input
         if not (each.startswith("^") and each[1:] in fed | variables)
     ]
@@ -204,12 +236,22 @@ def spec_of(name: str, dtype: int, shape: Any) -> TensorSpec:
     )
 
 
-def _normal(reference: str) -> str:
+def tensor_name(reference: str) -> str:
     """Return the name of the tensor that *reference* means.
 
     Example:
-        >>> _normal("x"), _normal("x:1"), _normal("^x")
+        >>> tensor_name("x"), tensor_name("x:1"), tensor_name("^x")
         ('x:0', 'x:1', 'x:0')
     """
     bare = reference.removeprefix("^")
     return bare if ":" in bare else f"{bare}:0"
+
+
+def operation_name(reference: str) -> str:
+    """Return the name of the node that *reference* means.
+
+    Example:
+        >>> operation_name("x"), operation_name("x:1"), operation_name("^x")
+        ('x', 'x', 'x')
+    """
+    return reference.removeprefix("^").partition(":")[0]
