@@ -389,6 +389,23 @@ def saved_model(path: Path, dice: Dice) -> None:
     file.write_bytes(message.SerializePartialToString())
 
 
+def session_model(path: Path, dice: Dice) -> None:
+    """Change graph, collections, saver or signatures of a SavedModel of TensorFlow 1."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    file = path / "saved_model.pb"
+    if dice.random() < 0.1:
+        file.write_bytes(bytes_of(file.read_bytes(), dice))
+        return
+    message = SavedModel.FromString(file.read_bytes())
+    graph = message.meta_graphs[0]
+    signature = graph.signature_def[dice.choice(sorted(graph.signature_def))]
+    parts = [graph.graph_def] * 4 + [signature, signature, graph.saver_def, graph, message]
+    for _ in range(dice.choice([1, 1, 2])):
+        _change_message(dice.choice(parts), dice)
+    file.write_bytes(message.SerializePartialToString())
+
+
 def _change_message(message: Any, dice: Dice) -> None:
     """Go down a random way, and change a field there."""
     fields = message.ListFields()

@@ -13,6 +13,7 @@ import numpy as np
 
 from tests.fuzz import mutations
 from tests.fuzz.mutations import Dice, Mutation
+from tests.session_models import save_session_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,7 @@ TARGETS = {
             name="keras_metadata.pb", package="tf_keras", suffix="", mutate=mutations.keras_metadata
         ),
         Target(name="saved_model.pb", package="tf_keras", suffix="", mutate=mutations.saved_model),
+        Target(name="session.pb", package="tensorflow", suffix="", mutate=mutations.session_model),
         Target(name="checkpoint", package="tf_keras", suffix="", mutate=mutations.checkpoint),
         Target(name="twin.keras", package="keras", suffix=".keras", mutate=_twin, of_twin=True),
         Target(name="twin.tf", package="tf_keras", suffix="", mutate=_twin, of_twin=True),
@@ -64,8 +66,14 @@ TARGETS = {
 }
 
 
+#: Models of TensorFlow 1, which no Keras writes.
+_SESSION_MODELS = ("trained", "trained with resources", "vocabulary", "two signatures", "loop")
+
+
 def save_models(target: Target, folder: Path) -> list[Path]:
     """Save the models that inputs are made of."""
+    if target.package == "tensorflow":
+        return [Path(save_session_model(name, folder / name)) for name in _SESSION_MODELS]
     keras = importlib.import_module(target.package)
     keras.utils.set_random_seed(1)
     paths = []

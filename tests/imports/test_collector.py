@@ -13,22 +13,26 @@ from tests.small_models import SavedModel
 RunPython = Callable[..., str]
 IMPORTS = """
 import gc
-from fastload.imports.collector import paused_collector, settle
+from fastload.imports.collector import paused_collector
 kept = []
 with paused_collector(makes_old=True):
     kept.extend([each] for each in range(50_000))
+"""
+LOAD = """
+with paused_collector(settles=True):
+    late = ['late']
 """
 IS_OLD = "print(any(each is late for each in gc.get_objects(generation=2)))\n"
 
 
 def test_what_a_first_load_made_is_old(run_python: RunPython) -> None:
-    program = IMPORTS + "late = ['late']\nsettle()\n" + IS_OLD
+    program = IMPORTS + LOAD + IS_OLD
     assert run_python(program) == "True"
 
 
 def test_what_a_second_load_made_is_not(run_python: RunPython) -> None:
     """Collections must free the models before."""
-    program = IMPORTS + "settle()\nlate = ['late']\nsettle()\n" + IS_OLD
+    program = IMPORTS + LOAD + LOAD + IS_OLD
     assert run_python(program) == "False"
 
 
@@ -39,7 +43,7 @@ def test_what_a_second_load_made_is_not(run_python: RunPython) -> None:
 def test_a_program_that_has_a_say_is_left_alone(
     before: str, told: str, run_python: RunPython
 ) -> None:
-    program = f"{IMPORTS}{before}\nsettle()\ncount = gc.get_freeze_count()\n"
+    program = f"{IMPORTS}{before}\n{LOAD}count = gc.get_freeze_count()\n"
     program += "print(gc.isenabled(), 'many' if count > 1000 else count // 1000)"
     assert run_python(program) == told
 

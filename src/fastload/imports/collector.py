@@ -17,10 +17,13 @@ class paused_collector:  # noqa: N801 - a context manager, named as one that a f
 
     Args:
         makes_old: what was allocated inside is moved to where collections would have moved it.
+        settles: so is what a first load and its imports made, half a million objects: Python would
+            go through all there is as soon as it may. Once in a process: a program that loads
+            models again and again needs the collections that free the earlier ones.
     """
 
-    def __init__(self, *, makes_old: bool = False) -> None:
-        self._makes_old = makes_old
+    def __init__(self, *, makes_old: bool = False, settles: bool = False) -> None:
+        self._makes_old, self._settles = makes_old, settles
 
     def __enter__(self) -> None:
         import gc
@@ -41,26 +44,11 @@ class paused_collector:  # noqa: N801 - a context manager, named as one that a f
         if self._pause is None:
             return
         try:
-            if self._makes_old:
+            if self._makes_old or (self._settles and _is_owed):
                 _make_old()
-                _is_owed = True
+                _is_owed = self._makes_old
         finally:
             self._pause.__exit__()
-
-
-def settle() -> None:
-    """Move what a first load made to where collections would have moved it; call it after a load.
-
-    A load and its imports make half a million objects without a collection; Python would go
-    through all there is soon after, in the midst of a first prediction. Once in a process: a
-    program that loads models again and again needs the collections that free the earlier ones.
-    """
-    global _is_owed  # noqa: PLW0603 - the same
-    import gc
-
-    if _is_owed and gc.isenabled():
-        _is_owed = False
-        _make_old()
 
 
 def _make_old() -> None:

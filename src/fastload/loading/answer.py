@@ -26,7 +26,6 @@ from fastload.errors import (
     UnsupportedSourceError,
     is_passing,
 )
-from fastload.imports.collector import settle
 from fastload.loading.plan import decide
 from fastload.loading.request import Request
 from fastload.loading.restore import Loaded, restore
@@ -65,7 +64,6 @@ def answer(request: Request, clock: PhaseClock) -> Any:
                 _warn(request, reason)
                 return loaded
     account_served(request, clock, loaded)
-    settle()
     return loaded.model
 
 

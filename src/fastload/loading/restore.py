@@ -6,6 +6,7 @@ import logging
 import os
 from typing import Any, Final
 
+from fastload.imports.collector import paused_collector
 from fastload.lean_dataclass import dataclass
 from fastload.loading.plan import migration_record
 from fastload.loading.request import ObjectsRequest, PredictorRequest
@@ -42,7 +43,13 @@ def restore(opened: Opened, clock: PhaseClock) -> Loaded | None:
         MemoryBudgetError: the budget is smaller than the model's largest layer.
     """
     request, model = opened.plan.request, None
-    with clock.phase("restore"), dropping_corrupt(opened.plan.identity.entry), tried_once(opened):
+    # It imports modules of ours too: a collection among them would go through all of TensorFlow's.
+    with (
+        clock.phase("restore"),
+        paused_collector(settles=True),
+        dropping_corrupt(opened.plan.identity.entry),
+        tried_once(opened),
+    ):
         reason = _unproved(opened)
         # Imported here, as below: each kind of load does without the modules of the others.
         if isinstance(request, ObjectsRequest):

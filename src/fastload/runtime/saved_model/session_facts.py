@@ -203,7 +203,10 @@ class _Reader:
             if self._variables() != ((), ()):
                 raise UnconvertibleModelError("its graph has variables and no saver")
             return
-        seen, waiting = set(), [operation_name(self._meta_graph.saver_def.restore_op_name)]
+        saver = self._meta_graph.saver_def
+        self._require_tensor(saver.filename_tensor_name)
+        self._graph.as_graph_element(saver.restore_op_name)
+        seen, waiting = set(), [operation_name(saver.restore_op_name)]
         while waiting:
             name = waiting.pop()
             if name in seen:
@@ -239,11 +242,23 @@ class _Reader:
     def _signature(self, definition: Any, handles: set[str]) -> GraphPart:
         fed = [name for info in definition.inputs.values() for name in parts_of(info)]
         fetched = [name for info in definition.outputs.values() for name in parts_of(info)]
-        for name in (*fed, *fetched):
-            self._graph.as_graph_element(name)
+        for name in fed:
+            self._require_tensor(name)
+        for info in definition.outputs.values():
+            self._require_output(info)
         kept = [name for name in fed if self._has_default(name)]
         given = [name for name in fed if name not in kept]
         return GraphPart(nodes=self._nodes.needed([*fetched, *kept], given, handles))
+
+    def _require_tensor(self, name: str) -> None:
+        if not tensorflow().is_tensor(self._graph.as_graph_element(name)):
+            raise UnconvertibleModelError(f"its graph is fed at {name!r}, which is no tensor")
+
+    def _require_output(self, info: Any) -> None:
+        """Check that there is what *info* describes, in its shape."""
+        found = [self._graph.as_graph_element(name) for name in parts_of(info)]
+        if info.WhichOneof("encoding") == "name" and tensorflow().is_tensor(found[0]):
+            found[0].shape.merge_with(tensorflow().TensorShape(info.tensor_shape))
 
     def _fed(self, others: Iterable[str]) -> dict[str, FedTensor]:
         """Return each tensor that a function of the load takes."""
