@@ -12,6 +12,8 @@ from forked_loads import in_fork
 
 import fastload
 
+RESOURCES = ("descriptors", "mappings", "resident KiB")
+
 
 def resources() -> list[int]:
     """Return descriptors, mappings and KiB in memory of this process."""
@@ -42,13 +44,12 @@ def growth(path: str, package: str, times: int, *, is_stock: bool) -> list[int]:
 def main(path: str, package: str, times: str) -> None:
     """Print both."""
     __import__(package)
-    names = ("descriptors", "mappings", "resident KiB")
     for is_stock in (False, True):
         found = in_fork(
             lambda is_stock=is_stock: growth(path, package, int(times), is_stock=is_stock),
             limit_s=3600,
         )
-        told = dict(zip(names, found, strict=True))
+        told = dict(zip(RESOURCES, found, strict=True))
         sys.stdout.write(json.dumps({"stock" if is_stock else "fastload": told}) + "\n")
         sys.stdout.flush()
 

@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import SRC, SavedOnce
 from tests.process.test_forks import aged
 from tests.small_models import KERAS2_HDF5, KERAS3_ARCHIVE, SAVED_MODEL, Form
+from tests.tried import note_told
 
 pytest.importorskip("tensorflow")
 _FOLDER = Path(__file__).parent
@@ -61,6 +62,7 @@ def test_a_load_in_which_a_call_fails(
     )
     assert done.returncode == 0, done.stderr[-3000:]
     told = [json.loads(line) for line in done.stdout.splitlines()]
+    note_told("failing call", told, every=EVERY)
 
     assert len(told) > 2
     assert [each for each in told if each["wrong"]] == []

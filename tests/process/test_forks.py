@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import SRC, SavedOnce
 from tests.small_models import KERAS2_HDF5, KERAS3_ARCHIVE, SAVED_MODEL, Form
+from tests.tried import note_told
 
 pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no forks")
@@ -82,7 +83,10 @@ def test_a_child_of_a_process_in_which_another_thread_loads(
     form = load[1]
     paths = [aged(saved_once(form)), aged(saved_once(form, "sequential"))]
 
-    check(forks(load, every, paths, tmp_path / "cache"))
+    told = forks(load, every, paths, tmp_path / "cache")
+    note_told("fork", told, every=every)
+
+    check(told)
 
 
 _SHARED = """

@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import SRC, RunPython, SavedOnce
 from tests.process.test_forks import aged
 from tests.small_models import KERAS2_HDF5, KERAS3_ARCHIVE, SAVED_MODEL, Form
+from tests.tried import note_told
 
 pytest.importorskip("tensorflow")
 posix_only = pytest.mark.skipif(os.name != "posix", reason="the alarms are those of POSIX")
@@ -64,6 +65,7 @@ def test_loads_after_an_interrupt(
     )
     assert done.returncode == 0, done.stderr[-3000:]
     told = [json.loads(line) for line in done.stdout.splitlines()]
+    note_told("alarm" if state == "random" else "interrupt", told, every=every)
 
     assert len(told) > 4
     assert [each for each in told if each["wrong"] and not each["stock"]] == []

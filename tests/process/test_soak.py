@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import SRC, SavedOnce
 from tests.small_models import KERAS3_ARCHIVE, SAVED_MODEL, Form
+from tests.tried import note
 
 pytest.importorskip("tensorflow")
 if sys.platform != "linux":
@@ -54,6 +55,8 @@ def test_loads_of_one_model_grow_by_no_more_than_in_stock(
     """Descriptors, mappings but for a few of the allocator's, and memory."""
     ours, stock = lines_of("growth.py", saved_once(form), form.package, LOADS, cache=tmp_path)
     found, allowed = ours["fastload"], stock["stock"]
+    of = f"one {form.id}, loaded by `load_model`"
+    note("growth", LOADS, fastload=found, stock=allowed, of=of)
 
     assert found["descriptors"] <= max(allowed["descriptors"], 0)
     assert found["mappings"] <= max(allowed["mappings"], 0) + 16
