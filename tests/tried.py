@@ -36,7 +36,7 @@ FAULTS = {
         "FASTLOAD_INTERRUPT_MOMENTS={every} pytest tests/process/test_interrupts.py -m full",
     ),
     "failing call": (
-        "a call of the C library on the cache fails, HDF5's too, by six errors in turn; then a load",
+        "a call of the C library on the cache fails, HDF5's too, six errors in turn; then a load",
         "FASTLOAD_FAIL_EVERY={every} pytest tests/process/test_failing_calls.py -m slow",
     ),
     "kill": (
