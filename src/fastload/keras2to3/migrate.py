@@ -16,6 +16,7 @@ from fastload.convert.from_archive import converting_archive
 from fastload.errors import MigrationError, MissingTensorFlowError
 from fastload.keras2to3.keras2_files import Resolve, model_of_archive, model_of_hdf5
 from fastload.keras2to3.keras2_saved_models import model_of_saved_model
+from fastload.keras2to3.memory_limits import most_bytes
 from fastload.keras2to3.proof import (
     Proof,
     prove_against_function,
@@ -26,6 +27,7 @@ from fastload.keras2to3.rules.rule import Record
 from fastload.runtime.core.global_state import undone
 from fastload.runtime.core.keras import TENSORFLOW, TORCH, Keras, keras_of
 from fastload.runtime.core.restore_request import RestoreRequest
+from fastload.runtime.keras3.keras3_loaders import weights_to_come
 from fastload.runtime.restore_keras import restore_keras_model
 from fastload.source.detect import Fingerprint, ModelSource, SourceKind, detect
 from fastload.twin.format import FORMAT_VERSION, KERAS_SECTION, MIGRATION
@@ -68,7 +70,8 @@ def migrate(path: Path, order: Order) -> None:
     record, source = Record(), order.source
     keras = order.keras
     with undone(keras), _on_cpu(keras), tempfile.TemporaryDirectory() as folder:
-        model = _MAKERS[source.kind](source.path, keras.module, order.resolve, record)
+        with weights_to_come():  # a configuration may name any size; the file has its own
+            model = _MAKERS[source.kind](source.path, keras.module, order.resolve, record)
         proof = _proved(order, model, Path(folder))
         archive = Path(folder, "model.keras")
         _save(model, archive)
@@ -95,7 +98,7 @@ def _proved(order: Order, model: Any, folder: Path) -> Proof:
     source, keras = order.source, order.keras
     if source.kind is not SourceKind.SAVED_MODEL:
         return _proved_by_model(order, model, folder)
-    by_function = prove_against_function(source.path, model, keras)
+    by_function = prove_against_function(source, model, keras)
     if by_function.unproved is None:
         return by_function
     by_model = _proved_by_model(order, model, folder)
@@ -117,7 +120,7 @@ def _proved_by_model(order: Order, model: Any, folder: Path) -> Proof:
         return Proof(unproved="tf-keras, for the comparison, is not installed")
     except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to compare with
         return Proof(unproved=f"tf-keras does not open it ({type(error).__name__})")
-    return prove_against_model(original, model)
+    return prove_against_model(original, model, most_bytes(source))
 
 
 def _original(order: Order, keras2: Keras, folder: Path) -> Any:

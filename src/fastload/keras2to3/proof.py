@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,8 +12,16 @@ import numpy as np
 from fastload.convert.keras_section import saved_config, saved_metadata
 from fastload.convert.signature_specs import signature_specs
 from fastload.errors import MigrationError
+from fastload.keras2to3.apart import ApartError
 from fastload.keras2to3.difference import TOLERANCES, Difference, difference
 from fastload.keras2to3.keras2_files import hdf5_config
+from fastload.keras2to3.memory_limits import (
+    FLOOR_BYTES,
+    TooLargeError,
+    constant_bytes,
+    fits_as_input,
+    most_bytes,
+)
 from fastload.keras2to3.reachable import unknown_operations
 from fastload.keras2to3.rules.untrusted import called_by_name
 from fastload.keras2to3.tf_array_functions import (
@@ -22,8 +29,9 @@ from fastload.keras2to3.tf_array_functions import (
     TooSlowError,
     array_call,
     graph_call,
-    serving_function,
 )
+from fastload.keras2to3.tf_bounded_functions import Serving, bounded_function
+from fastload.keras2to3.tf_graph_memory import all_nodes
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.sample_inputs import probes
 from fastload.runtime.core.tensorflow import parse_object_graph, parse_saved_model, tensorflow
@@ -35,6 +43,8 @@ from fastload.source.saved_model_parts import read_saved_model
 
 #: The dtype whose tolerance is stated where a migration is refused.
 _USUAL: Final = "float32"
+#: How many rows are compared: fewer where more would take too much memory.
+_ROWS: Final = (4, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +76,13 @@ class _UnprovedError(Exception):
     """Two models cannot be compared; the message says why."""
 
 
-def prove_against_function(path: Path, model: Any, keras: Keras) -> Proof:
-    """Compare *model*, of *keras*, with the serving function of the SavedModel at *path*.
+def prove_against_function(source: ModelSource, model: Any, keras: Keras) -> Proof:
+    """Compare *model*, of *keras*, with the serving function of the SavedModel *source*.
 
     Raises:
         MigrationError: they differ by more than the tolerance; the message has the figure.
     """
+    path, most = source.path, most_bytes(source)
     meta_graph = parse_saved_model((path / "saved_model.pb").read_bytes()).meta_graphs[0]
     graph = meta_graph.object_graph_def
     signature = signature_specs(graph, saved_config(path, graph)).get(DEFAULT_SIGNATURE)
@@ -80,21 +91,33 @@ def prove_against_function(path: Path, model: Any, keras: Keras) -> Proof:
     if unknown := unknown_operations(meta_graph):
         names = ", ".join(unknown[:3])
         return Proof(unproved=f"the original is not run: it holds operations of {names}")
+    if (constants := constant_bytes(all_nodes(meta_graph))) > most:
+        return Proof(unproved=f"the original is not run: {TooLargeError(constants, most)}")
+    order = signature.order or tuple(sorted(signature.inputs))
+    structure = signature.structure
+    outputs = list(signature.outputs)
+    if structure is not None:
+        outputs = tensorflow().nest.flatten(structure)
+    serving = Serving(
+        path=path,
+        meta_graph=meta_graph,
+        name=DEFAULT_SIGNATURE,
+        inputs=order,
+        outputs=outputs,
+        most_bytes=most,
+    )
     try:
-        return _against_function(path, signature, model, keras)
+        return _against_function(serving, signature, model, keras)
     except TooSlowError as error:
         return Proof(unproved=str(error))
 
 
-def _against_function(path: Path, signature: Signature, model: Any, keras: Keras) -> Proof:
-    order = signature.order or tuple(sorted(signature.inputs))
-    names = list(signature.outputs)
-    if signature.structure is not None:
-        names = tensorflow().nest.flatten(signature.structure)
-    specs = [signature.inputs[name] for name in order]
-    with serving_function(path, DEFAULT_SIGNATURE, order, names) as reference:
+def _against_function(serving: Serving, signature: Signature, model: Any, keras: Keras) -> Proof:
+    specs = [signature.inputs[name] for name in serving.inputs]
+    migrated = array_call(model, keras, serving.most_bytes)
+    with bounded_function(serving) as reference:
         against = "the SavedModel's serving function"
-        return _compared(against, reference, model, array_call(model, keras), specs)
+        return _compared(against, reference, model, migrated, specs)
 
 
 def reason_not_to_open(source: ModelSource) -> str | None:
@@ -118,8 +141,13 @@ def _configs(source: ModelSource) -> Any:
         return hdf5_config(file)
 
 
-def prove_against_model(original: Any, model: Any) -> Proof:
+def prove_against_model(original: Any, model: Any, most: int = FLOOR_BYTES) -> Proof:
     """Compare *model*, of Keras 3 on TensorFlow, with *original*, the same model in Keras 2.
+
+    Args:
+        original: the Keras 2 model.
+        model: the Keras 3 model.
+        most: how many bytes a run of either may take.
 
     Raises:
         MigrationError: they differ by more than the tolerance; the message has the figure.
@@ -131,23 +159,37 @@ def prove_against_model(original: Any, model: Any) -> Proof:
         TensorSpec(name=str(place), dtype=_dtype(each), shape=tuple(each.shape))
         for place, each in enumerate(inputs)
     ]
-    return _compared("tf-keras", graph_call(original), model, graph_call(model), specs)
+    reference, migrated = graph_call(original, most), graph_call(model, most)
+    return _compared("tf-keras", reference, model, migrated, specs)
 
 
 def _compared(
     against: str, reference: Function, model: Any, migrated: Function, specs: Sequence[TensorSpec]
 ) -> Proof:
-    try:
-        _require_sizes(model)
-        values, expected = _first_accepted(reference, specs)
-    except _UnprovedError as error:
-        return Proof(unproved=str(error))
+    reason = ""
+    for rows in _ROWS:
+        try:
+            _require_sizes(model)
+            values, expected = _first_accepted(reference, specs, rows)
+            return _compared_with(against, reference, migrated, values, expected)
+        except _UnprovedError as error:
+            return Proof(unproved=str(error))
+        except TooLargeError as error:
+            reason = str(error)
+    return Proof(unproved=f"the models are not run: {reason}")
+
+
+def _compared_with(
+    against: str, reference: Function, migrated: Function, values: list[Any], expected: list[Any]
+) -> Proof:
     try:
         results = migrated(values)
         pairs = list(zip(expected, results, strict=True))
         apart = Difference()
         for left, right in pairs:
             apart |= difference(left, right)
+    except TooLargeError:
+        raise
     except Exception as error:
         reason = f"on the inputs of the comparison, {type(error).__name__}: {str(error)[:300]}"
         raise MigrationError("the migrated model", reason) from error
@@ -176,24 +218,28 @@ def _is_steady(reference: Function, values: Sequence[Any], expected: list[Any]) 
 
 
 def _first_accepted(
-    reference: Function, specs: Sequence[TensorSpec]
+    reference: Function, specs: Sequence[TensorSpec], rows: int
 ) -> tuple[list[Any], list[Any]]:
     """Return the first inputs that the original accepts and has results for, and the results.
 
     Raises:
         _UnprovedError: it accepts none of the generated ones.
+        TooLargeError: it would take too much memory for one; the next ones are larger.
     """
-    reason = "its results for them are empty or not finite"
-    for values in probes(specs):
+    reason = "those of its sizes would take too much memory"
+    for values in probes(specs, rows, fits_as_input):
         try:
             results = reference(values)
-        except tensorflow().errors.DeadlineExceededError:
+        except (tensorflow().errors.DeadlineExceededError, TooSlowError, TooLargeError):
             raise
+        except ApartError as error:
+            raise _UnprovedError(f"the original is not run: {error}") from None
         except Exception as error:  # noqa: BLE001 - whatever it is, other inputs may be accepted
             reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
             continue
         if results and all(_has_numbers(result) for result in results):
             return values, results
+        reason = "its results for them are empty or not finite"
     raise _UnprovedError(f"the original accepts none of the generated inputs ({reason})")
 
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from fastload.keras2to3.memory_limits import TooLargeError
+from fastload.keras2to3.tf_graph_memory import peak_bytes
 from fastload.runtime.core.keras import TENSORFLOW, Keras
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.requirements import MIGRATION
@@ -73,13 +75,21 @@ def _opened(session: Any, path: Path) -> Any:
     return inner(str(path)).load(session, [_SERVING])
 
 
-def array_call(model: Any, keras: Keras) -> Function:
-    """Return *model*, of Keras 3, as a function from its flat inputs to its flat outputs."""
-    return graph_call(model) if keras.backend == TENSORFLOW else _by_operations(model, keras)
+def array_call(model: Any, keras: Keras, most_bytes: int) -> Function:
+    """Return *model*, of Keras 3, as a function from its flat inputs to its flat outputs.
+
+    On TensorFlow it raises `TooLargeError` where it would take more than *most_bytes*.
+    """
+    if keras.backend == TENSORFLOW:
+        return graph_call(model, most_bytes)
+    return _by_operations(model, keras)
 
 
-def graph_call(model: Any) -> Function:
-    """Return *model*, on TensorFlow, as a function that runs in a graph, as `predict` does."""
+def graph_call(model: Any, most_bytes: int) -> Function:
+    """Return *model*, on TensorFlow, as a function that runs in a graph, as `predict` does.
+
+    It raises `TooLargeError` instead of running where it would take more than *most_bytes*.
+    """
     tf, structure = tensorflow(), _structure(model)
 
     @tf.function  # type: ignore[untyped-decorator]
@@ -90,7 +100,10 @@ def graph_call(model: Any) -> Function:
     def call(values: Sequence[Any]) -> list[Any]:
         tensors = [tf.constant(value) for value in values]
         # Called by itself, it would have TensorFlow warn of functions that are traced again.
-        return [np.asarray(each) for each in run.get_concrete_function(tensors)(tensors)]
+        concrete = run.get_concrete_function(tensors)
+        if (needed := peak_bytes(concrete.graph)) > most_bytes:
+            raise TooLargeError(needed, most_bytes)
+        return [np.asarray(each) for each in concrete(tensors)]
 
     return call
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,8 +14,7 @@ from fastload.twin.weights import Array
 
 _SEED: Final = 20_261_122
 _WORDS: Final = ("a", "cat", "the dog", "", "fish and more", "caf\u00e9")
-#: Of probes: how many rows, and lengths for axes that a model leaves open, one after the other.
-_ROWS: Final = 4
+#: Of probes: lengths for axes that a model leaves open, one after the other.
 _OPEN_AXES: Final = (24, 100, 400)
 #: For a model over one open axis; some read thousands of places around the one that they tell of.
 _LONG_AXES: Final = (*_OPEN_AXES, 2_000, 12_000)
@@ -71,24 +70,40 @@ def seeded(
     return [_values(random, spec, _sizes(spec, rows, open_axis), integers_below) for spec in specs]
 
 
-def probes(specs: Sequence[TensorSpec]) -> Iterator[list[Array]]:
+def probes(
+    specs: Sequence[TensorSpec],
+    rows: int = 4,
+    fits: Callable[[Iterable[tuple[int, ...]]], bool] = bool,
+) -> Iterator[list[Array]]:
     """Yield values for *specs*, smaller ones first.
 
     A model may reject the first ones (a sequence too short, an index out of range) and accept the
     next ones.
+
+    Args:
+        specs: what is taken.
+        rows: the first size, where that is not fixed.
+        fits: says of shapes whether values of these may be made; others are left out.
     """
+    for whole, below, length in _probes(specs):
+        if fits([_sizes(spec, rows, length) for spec in specs]):
+            values = seeded(whole, rows=rows, open_axis=length, integers_below=below)
+            yield [_as(spec, value) for spec, value in zip(specs, values, strict=True)]
+
+
+def _probes(specs: Sequence[TensorSpec]) -> Iterator[tuple[Sequence[TensorSpec], int, int]]:
+    """Yield what is made up, what integers are smaller than, and the length of open axes."""
     open_axes = sum(size is None for spec in specs for size in (spec.shape or ())[1:])
     lengths = _LONG_AXES if open_axes == 1 else _OPEN_AXES if open_axes else _OPEN_AXES[:1]
     has_integers = any("int" in spec.dtype for spec in specs)
     for below in _INTEGERS_BELOW if has_integers else _INTEGERS_BELOW[:1]:
         for length in lengths:
-            yield seeded(specs, rows=_ROWS, open_axis=length, integers_below=below)
+            yield specs, below, length
     # Keras 2 took indices as fractions too, and that is how most files have it.
     whole = [replace(spec, dtype="int32") if "float" in spec.dtype else spec for spec in specs]
     for below in _INTEGERS_BELOW:
         for length in lengths:
-            values = seeded(whole, rows=_ROWS, open_axis=length, integers_below=below)
-            yield [_as(spec, value) for spec, value in zip(specs, values, strict=True)]
+            yield whole, below, length
 
 
 def _spec(tensor: Any) -> TensorSpec:

@@ -41,9 +41,23 @@ def inlined(definitions: Sequence[Any], name: str, arguments: int, results: int)
     """
     _require_complete(definitions, name, (arguments, results))
     graph = _calling(definitions, name)
+    ends = (node.name for node in graph.node if node.op in ("Placeholder", "Identity"))
+    return in_line(graph, ends)
+
+
+def in_line(graph: Any, ends: Iterable[str]) -> Any:
+    """Return *graph* with all calls of functions written into it, and without inferred shapes.
+
+    Args:
+        graph: a `GraphDef`; it is changed.
+        ends: names of nodes that are kept.
+
+    Raises:
+        UnsupportedRuntimeError: TensorFlow's optimizer is not as expected.
+    """
     for node in nodes_of(graph):
         _rename_attribute(node, _LOWERED, _HIDDEN)
-    graph = _optimized(graph)
+    graph = _optimized(graph, ends)
     for node in nodes_of(graph):
         _rename_attribute(node, _HIDDEN, _LOWERED)
         node.attr.pop(_SHAPES, None)
@@ -188,7 +202,7 @@ def shape_of_argument(function: Any, index: int) -> Any:
     return tensor_shape_pb2.TensorShapeProto(unknown_rank=True)
 
 
-def _optimized(graph: Any) -> Any:
+def _optimized(graph: Any, ends: Iterable[str]) -> Any:
     from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
 
     optimizer = FLAT.part("tf_optimizer")
@@ -200,7 +214,6 @@ def _optimized(graph: Any) -> Any:
     meta_graph = meta_graph_pb2.MetaGraphDef()
     meta_graph.graph_def.CopyFrom(graph)
     # What is in this collection is kept.
-    ends = (node.name for node in graph.node if node.op in ("Placeholder", "Identity"))
     meta_graph.collection_def["train_op"].node_list.value.extend(ends)
     return optimizer.OptimizeGraph(config_proto=config, metagraph=meta_graph)
 

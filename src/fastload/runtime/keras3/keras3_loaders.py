@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final
@@ -99,6 +100,23 @@ def restore_keras3(
         if kind is SourceKind.KERAS_HDF5:
             return _restore_hdf5(parts, twin, request)
         return _restore_archive(parts, twin, request)
+
+
+@contextmanager
+def weights_to_come() -> Iterator[None]:
+    """Have variables that are created in the block take no memory until they are assigned or read.
+
+    Those that are neither get their initial value at the end of the block. Where Keras lacks what
+    this needs, nothing changes.
+    """
+    try:
+        parts = keras3()
+        patches = _patches(parts)
+    except UnsupportedRuntimeError:
+        yield
+        return
+    with rebuilding(Rebuild(may_be_read=True), patches):
+        yield
 
 
 def _restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
