@@ -38,3 +38,16 @@ def test_it_is_opened_as_by_stock(name: str, workers: Workers, tmp_path: Path) -
 
     assert tally.found == []
     assert tally.counts["inputs"] > 0
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_nobody_changed_is_described(name: str, workers: Workers, tmp_path: Path) -> None:
+    """An error while a model is described would be the same for any two models."""
+    target = TARGETS[name]
+    workers[0].ask({"save": name, "folder": str(tmp_path)}, 120)
+    for path in sorted(tmp_path.iterdir()):
+        job = {"path": str(path), "package": target.package, "cache": str(tmp_path / "cache")}
+
+        (said,) = workers[0].ask(job, 60)["outcomes"]
+
+        assert "raised" not in said

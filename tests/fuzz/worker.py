@@ -23,6 +23,8 @@ from typing import Any
 MOST_BYTES = 3 * 2**30
 #: What two loads of one file may say differently: addresses, and names of temporary folders.
 _CHANCE = re.compile(r"0x[0-9a-f]+|(?<=/tmp)[\w./-]*|(?<=at )\d{9,}|\bid=\d+")
+#: What Keras names in the order of a set.
+_SET = re.compile(r"(?<=unmatched objects: \[).*(?=\])", re.DOTALL)
 #: A mutated size asks for more than there is; who notices first is chance.
 OF_MEMORY = ("MemoryError", "ResourceExhaustedError")
 
@@ -56,12 +58,17 @@ def outcome(whose: str, load: Load, package: str) -> dict[str, Any]:
         said: dict[str, Any] = {"made": list(_described(loaded, package))}
     except (Exception, KeyboardInterrupt) as error:
         seconds = time.perf_counter() - start
-        text = _CHANCE.sub("~", str(error))
-        said = {"raised": [type(error).__name__, text]}
+        said = {"raised": [type(error).__name__, _said(error)]}
     said["seconds"] = seconds
     if whose == "fastload":
         said["report"] = _report()
     return said
+
+
+def _said(error: BaseException) -> str:
+    """Return what an error says, without what chance has a part in."""
+    text = _CHANCE.sub("~", str(error))
+    return _SET.sub(lambda found: ", ".join(sorted(found[0].split(", <"))), text)
 
 
 def _report() -> list[str | None]:
@@ -83,13 +90,20 @@ def _described(loaded: Any, package: str) -> Iterator[Any]:
         yield from ([name, _called(signatures[name])] for name in sorted(signatures))
         return
     yield json.dumps(loaded.get_config(), default=str, sort_keys=True)
-    yield from ([each.name, bool(each.trainable), _array(each)] for each in loaded.weights)
+    yield from map(_weight, loaded.weights)
     optimizer = getattr(loaded, "optimizer", None)
     yield type(optimizer).__name__
     variables = getattr(optimizer, "variables", ())
     variables = variables() if callable(variables) else variables
     yield from (_array(each) for each in variables)
     yield _called(loaded)
+
+
+def _weight(weight: Any) -> list[Any]:
+    """Describe a weight; in tf-keras, the words of a lookup layer are one, with a table alone."""
+    if not hasattr(weight, "name"):
+        return [type(weight).__name__, sorted(map(repr, weight.get_tensors()))]
+    return [weight.name, bool(weight.trainable), _array(weight)]
 
 
 def _called(function: Any) -> Any:
@@ -106,7 +120,7 @@ def _called(function: Any) -> Any:
             found = function(inputs[0] if len(inputs) == 1 else inputs)
         return [_array(each) for each in tf.nest.flatten(found)]
     except Exception as error:
-        return [type(error).__name__, _CHANCE.sub("~", str(error))[:300]]
+        return [type(error).__name__, _said(error)[:300]]
 
 
 def _name_of(dtype: Any) -> str:
