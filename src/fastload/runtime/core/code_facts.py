@@ -59,6 +59,7 @@ class Facts:
     def __init__(self, names: frozenset[str]) -> None:
         self._names = names
         self._found: dict[int, Any] = {}
+        self._kinds: dict[type, _Kind] = {}
         #: Keeps ids from being reused.
         self._kept: list[Any] = []
 
@@ -90,78 +91,115 @@ class Facts:
         kind = type(value)
         if kind in PLAIN:
             return value
-        found = self._found.get(id(value))
-        if found is None:
-            self._found[id(value)] = kind.__qualname__  # for what holds itself
-            self._kept.append(value)
-            self._found[id(value)] = found = self._describe(value, kind, depth)
-        return found
-
-    def _describe(self, value: Any, kind: type, depth: int) -> Any:
+        found, key = self._found, id(value)
+        if key in found:
+            return found[key]
+        found[key] = kind.__qualname__  # for what holds itself
+        self._kept.append(value)
         describe = _BY_KIND.get(kind)
-        if describe is not None:
-            return describe(self, value, depth + 1)
-        # `isinstance` would ask proxies, and run modules that wait for their first access.
-        if issubclass(kind, type):
+        fact = (
+            self._other(value, kind, depth)
+            if describe is None
+            else describe(self, value, depth + 1)
+        )
+        found[key] = fact
+        return fact
+
+    def _other(self, value: Any, kind: type, depth: int) -> Any:
+        known = self._kinds.get(kind) or self._kind(kind)
+        if known.is_class:
             return f"class {module_of(value)}.{value.__qualname__} {_is_at_its_place(value)}"
-        if issubclass(kind, ModuleType):
+        if known.is_module:
             return f"module {name_of(value)}"
         return self._object(value, depth)
 
+    def _kind(self, kind: type) -> _Kind:
+        self._kinds[kind] = known = _Kind(kind)
+        return known
+
     def _object(self, value: Any, depth: int) -> Any:
         kind = type(value)
-        label = f"{module_of(kind)}.{kind.__qualname__}"
-        state = state_of(value, kind) if depth <= DEEPEST else None
-        if state is None:
-            return label
+        known = self._kinds.get(kind) or self._kind(kind)
+        state = getattr(value, "__dict__", None) if known.counts and depth <= DEEPEST else None
+        if type(state) is not dict:
+            return known.label
         # TensorFlow's variables fill caches of their own; Keras counts its tensors.
-        if hasattr(kind, "handle") or kind.__qualname__ == "KerasTensor":
-            return f"{label} {value.dtype} {value.shape}"
-        if kind.__qualname__ == "LazyModule":  # it may have been imported or not
+        if known.is_tensor:
+            return f"{known.label} {value.dtype} {value.shape}"
+        if known.is_lazy:  # it may have been imported or not
             name = str(state.get("name"))
-            return f"{label} {name} {_is_installed(name.partition('.')[0])}"
+            return f"{known.label} {name} {_is_installed(name.partition('.')[0])}"
+        names, of, plain, depth = self._names, self.of, PLAIN, depth + 1
         held = [
-            (name, each if type(each) in PLAIN else self.of(each, depth + 1))
+            (name, each if type(each) in plain else of(each, depth))
             for name, each in state.items()
-            if name in self._names
+            if name in names
         ]
-        if issubclass(kind, threading.local):
+        if known.is_local:
             held = sorted((item for item in held if not _is_default(*item)), key=str)
-        return _number((label, held))
+        return _number((known.label, held))
 
     def _function(self, function: Any, depth: int) -> Any:
         code = function.__code__
         if code.co_filename.startswith(_OURS) and hasattr(function, "__wrapped__"):
             return self.of(function.__wrapped__, depth)
-        parts: tuple[Any, ...] = (*_of_code(code), function.__globals__.get("__name__"))
-        if function.__defaults__ or function.__kwdefaults__ or function.__closure__:
-            parts += (
-                self._many(function.__defaults__ or (), depth),
-                self._mapping(function.__kwdefaults__ or {}, depth),
-                [self._cell(cell, depth) for cell in function.__closure__ or ()],
-            )
-        return _number(parts)
+        module = function.__globals__.get("__name__")
+        defaults, named = function.__defaults__, function.__kwdefaults__
+        closure = function.__closure__
+        if not (defaults or named or closure):
+            return _number((_code_number(code), module))
+        held = (
+            self._many(defaults or (), depth),
+            self._mapping(named or {}, depth),
+            [self._cell(cell, depth) for cell in closure or ()],
+        )
+        return _number((_code_number(code), module, *held))
 
     def _cell(self, cell: Any, depth: int) -> Any:
         try:
-            return self.of(cell.cell_contents, depth)
+            value = cell.cell_contents
         except ValueError:
             return "empty"
+        return value if type(value) in PLAIN else self.of(value, depth)
 
     def _many(self, values: Any, depth: int) -> Any:
         if depth > DEEPEST or len(values) > _LONGEST:
             return type(values).__qualname__
-        return [self.of(value, depth) for value in values]
+        of, plain = self.of, PLAIN
+        return [value if type(value) in plain else of(value, depth) for value in values]
 
     def _mapping(self, values: Mapping[Any, Any], depth: int) -> Any:
         if depth > DEEPEST or len(values) > _LONGEST:
             return type(values).__qualname__
-        return [(self.of(key, depth), self.of(value, depth)) for key, value in values.items()]
+        of, plain = self.of, PLAIN
+        return [
+            (
+                key if type(key) in plain else of(key, depth),
+                value if type(value) in plain else of(value, depth),
+            )
+            for key, value in values.items()
+        ]
 
     def _unordered(self, values: Any, depth: int) -> Any:
         if depth > DEEPEST or len(values) > _LONGEST:
             return type(values).__qualname__
         return sorted(repr(self.of(value, depth)) for value in values)
+
+
+class _Kind:
+    """What counts of all instances of a class, found out once: most have many."""
+
+    __slots__ = ("counts", "is_class", "is_lazy", "is_local", "is_module", "is_tensor", "label")
+
+    def __init__(self, kind: type) -> None:
+        # `isinstance` would ask proxies, and run modules that wait for their first access.
+        self.is_class = issubclass(kind, type)
+        self.is_module = issubclass(kind, ModuleType)
+        self.is_local = issubclass(kind, threading.local)
+        self.is_tensor = hasattr(kind, "handle") or kind.__qualname__ == "KerasTensor"
+        self.is_lazy = kind.__qualname__ == "LazyModule"
+        self.label = f"{module_of(kind)}.{kind.__qualname__}"
+        self.counts = has_state(kind)
 
 
 def _is_default(name: str, fact: Any) -> bool:
@@ -190,10 +228,25 @@ def state_of(value: Any, kind: type) -> dict[str, Any] | None:
         value: any object.
         kind: its class.
     """
-    if issubclass(kind, threading.local) or module_of(kind).partition(".")[0] in _PACKAGES:
-        state = getattr(value, "__dict__", None)
-        return state if type(state) is dict else None
-    return None
+    state = getattr(value, "__dict__", None) if has_state(kind) else None
+    return state if type(state) is dict else None
+
+
+def has_state(kind: type) -> bool:
+    """Say whether objects of a class count by what they hold."""
+    is_theirs = module_of(kind).partition(".")[0] in _PACKAGES
+    return is_theirs or issubclass(kind, threading.local)
+
+
+#: Numbers of code that was described in this process, and the code, which does not change.
+_KNOWN: Final[dict[int, tuple[CodeType, int]]] = {}
+
+
+def _code_number(code: CodeType) -> int:
+    known = _KNOWN.get(id(code))
+    if known is None:
+        _KNOWN[id(code)] = known = (code, _number(_of_code(code)))
+    return known[1]
 
 
 def _of_code(code: CodeType) -> tuple[Any, ...]:
