@@ -35,6 +35,7 @@ class LoadReport:
         phases: wall seconds by stage, in the order in which they ran.
         size_bytes: bytes of weights in the twin (0 on a bypass).
         twin: the twin file, or None on a bypass.
+        layer: the read-only layer that the twin is in; None if it is in the cache itself, or none.
         stock_seconds: how long the stock loader takes for this model, plus the imports of this
             load, if it was ever measured (`fastload warm --verify`); else None.
     """
@@ -47,6 +48,7 @@ class LoadReport:
     phases: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     size_bytes: int = 0
     twin: Path | None = None
+    layer: Path | None = None
     stock_seconds: float | None = None
 
     @property
@@ -65,7 +67,8 @@ class LoadReport:
         saved = "" if self.seconds_saved is None else f", {self.seconds_saved:.3f} s saved"
         code = f" [{self.code}]" if self.code else ""
         reason = f": {self.reason}{code}" if self.reason else ""
-        return f"{self.path}: {self.outcome.value} in {self.seconds:.3f} s{saved}{reason}"
+        layer = f" from the layer {self.layer}" if self.layer else ""
+        return f"{self.path}: {self.outcome.value}{layer} in {self.seconds:.3f} s{saved}{reason}"
 
 
 class PhaseClock:

@@ -5,6 +5,7 @@ Whether programs are served at all is another question, which `hooks` asks earli
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ class Settings:
     Attributes:
         disabled: `FASTLOAD_DISABLE`: every load goes to the stock loader.
         cache_dir: `FASTLOAD_CACHE_DIR`, or None for the platform's cache folder.
+        cache_path: `FASTLOAD_CACHE_PATH`: read-only layers below the cache, the first one first.
         cache_max_size_bytes: `FASTLOAD_CACHE_MAX_SIZE` (`20GiB`), or None for no limit.
         strict: `FASTLOAD_STRICT`: raise an error instead of using the stock loader.
         lock_timeout_s: `FASTLOAD_LOCK_TIMEOUT` in seconds.
@@ -46,6 +48,7 @@ class Settings:
 
     disabled: bool = False
     cache_dir: Path | None = None
+    cache_path: tuple[Path, ...] = ()
     cache_max_size_bytes: int | None = None
     strict: bool = False
     lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
@@ -73,6 +76,7 @@ class Settings:
         return cls(
             disabled=flag(environ, "FASTLOAD_DISABLE"),
             cache_dir=Path(folder).expanduser() if folder else None,
+            cache_path=_folders(environ.get("FASTLOAD_CACHE_PATH", "")),
             cache_max_size_bytes=_size(environ, "FASTLOAD_CACHE_MAX_SIZE"),
             strict=flag(environ, "FASTLOAD_STRICT"),
             lock_timeout_s=_seconds(environ, "FASTLOAD_LOCK_TIMEOUT", DEFAULT_LOCK_TIMEOUT_S),
@@ -161,6 +165,12 @@ def budget_bytes(size: int | str | None) -> int | None:
     if nbytes is not None and nbytes <= 0:
         raise ValueError(f"memory_budget={size!r} is not a positive number of bytes")
     return nbytes
+
+
+def _folders(text: str) -> tuple[Path, ...]:
+    given = (each for each in text.split(os.pathsep) if each)
+    # Where there is no home folder, `Path` raises, and this leaves the tilde alone.
+    return tuple(Path(os.path.expanduser(each)) for each in given)  # noqa: PTH111
 
 
 def _size(environ: Mapping[str, str], name: str) -> int | None:

@@ -20,6 +20,7 @@ import pytest
 import fastload
 from fastload.runtime.importing import first_module
 from fastload.traces.trace_file import TraceFile
+from tests.cache_files import file_at
 from tests.small_models import INPUTS, SAVED_MODEL, Form, SavedModel
 
 _TRACING = "tensorflow.python.eager.polymorphic_function.tracing_compilation"
@@ -195,7 +196,7 @@ def concrete_functions(model: Any) -> list[Any]:
 
 
 def is_prepared(kept: Path) -> bool:
-    trace = TraceFile(kept).read()
+    trace = TraceFile(file_at(kept)).read()
     assert trace is not None
     return trace.is_prepared
 

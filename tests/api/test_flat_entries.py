@@ -11,8 +11,10 @@ import pytest
 
 import fastload
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import CacheEntry, orphans, remove
+from fastload.cache.entry import CacheEntry
+from fastload.cache.listing import orphans, remove
 from fastload.predictor.functions import read_flat
+from tests.cache_files import file_at
 from tests.signature_modules import X, save_signed
 
 tf = pytest.importorskip("tensorflow")
@@ -20,7 +22,9 @@ tf = pytest.importorskip("tensorflow")
 
 def plain_of(cache_root: Path) -> list[Path]:
     """Return the files of functions as they were before TensorFlow's optimizers."""
-    return [path for path in cache_root.glob("*.flat") if not read_flat(path)[0].is_optimized]
+    return [
+        path for path in cache_root.glob("*.flat") if not read_flat(file_at(path))[0].is_optimized
+    ]
 
 
 def report() -> Any:

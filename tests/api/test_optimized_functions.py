@@ -14,12 +14,14 @@ import pytest
 
 import fastload
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import CacheEntry, orphans, remove
+from fastload.cache.entry import CacheEntry
+from fastload.cache.listing import orphans, remove
 from fastload.errors import UnsupportedRuntimeError
 from fastload.predictor import functions as flat_entries
 from fastload.predictor.functions import read_flat
 from fastload.runtime.functions import optimizing
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
+from tests.cache_files import file_at
 from tests.signature_modules import SIGNED, X, save_signed
 
 tf = pytest.importorskip("tensorflow")
@@ -47,7 +49,7 @@ def kept_of(cache_root: Path) -> list[FlatFunction]:
     found = []
     for path in cache_root.glob("*.flat"):
         try:
-            found.append(read_flat(path)[0])
+            found.append(read_flat(file_at(path))[0])
         except NotFlatError:
             continue
     return [flat for flat in found if flat.is_optimized]
@@ -203,7 +205,9 @@ def test_a_damaged_optimized_function_is_made_again(
     dense: str, cache_root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = bits(fastload.load_predictor(dense)(X))
-    (damaged,) = (path for path in cache_root.glob("*.flat") if read_flat(path)[0].is_optimized)
+    (damaged,) = (
+        path for path in cache_root.glob("*.flat") if read_flat(file_at(path))[0].is_optimized
+    )
     damaged.chmod(0o600)
     damaged.write_bytes(damaged.read_bytes()[:-100])
 

@@ -11,15 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import (
-    CacheEntry,
-    StoredTwin,
-    entries,
-    entry_name,
-    mark_used,
-    orphans,
-    remove,
-)
+from fastload.cache.entry import CacheEntry, entry_name, mark_used
+from fastload.cache.listing import StoredTwin, entries, orphans, remove
 from fastload.errors import CacheUnwritableError
 
 identities = st.tuples(
@@ -47,7 +40,7 @@ def test_all_files_of_an_entry_are_in_the_cache_folder(entry: CacheEntry) -> Non
     root = entry.cache.root
 
     assert entry.path == root / f"{entry.name}.h5"
-    assert entry.side_path("specs") == root / f"{entry.name}.specs.json"
+    assert entry.side("specs").path == root / f"{entry.name}.specs.json"
     assert entry.lock_path == root / "locks" / f"{entry.name}.lock"
 
 
@@ -64,7 +57,7 @@ def test_a_twin_is_listed_with_size_and_times(entry: CacheEntry) -> None:
 def test_only_twins_are_listed(entry: CacheEntry) -> None:
     """Partials, side entries, folders, links and strangers are no twins."""
     root = entry.cache.root
-    entry.side_path("specs").write_text("{}")
+    entry.side("specs").path.write_text("{}")
     (root / f"{entry.name}.h5.00000001-1-0123456789ab.partial").write_bytes(b"")
     (root / "model.h5").write_bytes(b"")
     (root / f"{'cd' * 16}.h5").mkdir()
@@ -110,7 +103,7 @@ def test_a_use_that_cannot_be_noted_is_no_error(cache: CacheDir) -> None:
 def test_removing_takes_everything_but_locks_and_partials(entry: CacheEntry) -> None:
     """A writer that is at work keeps its partial, and a waiter its lock."""
     partial = entry.cache.root / f"{entry.name}.h5.00000001-1-0123456789ab.partial"
-    for path in (entry.path, entry.side_path("specs"), entry.lock_path, partial):
+    for path in (entry.path, entry.side("specs").path, entry.lock_path, partial):
         path.write_bytes(b"")
     mark_used(entry)
 
@@ -148,7 +141,7 @@ def test_nothing_is_removed_from_a_folder_of_others(entry: CacheEntry) -> None:
 
 def test_companions_without_a_twin_are_orphans(entry: CacheEntry) -> None:
     """Side entries and notes of use belong to a twin."""
-    side = entry.side_path("specs")
+    side = entry.side("specs").path
     side.write_text("{}")
     mark_used(entry)
     alone = orphans(entry.cache)

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import CacheEntry, StoredTwin, entries
+from fastload.cache.entry import CacheEntry
 from fastload.cache.eviction import PruneReport, evict, plan_eviction, prune
+from fastload.cache.listing import StoredTwin, entries
 from fastload.cache.memo import remember
 from fastload.errors import CacheUnwritableError
 from fastload.source.detect import Fingerprint
@@ -111,7 +112,7 @@ def test_prune_by_age_and_size_reports_what_it_freed(cache: CacheDir) -> None:
 def test_a_dry_run_says_the_same_and_removes_nothing(cache: CacheDir) -> None:
     """What is announced is what happens."""
     entry = store(cache, 1, size_bytes=100, age_s=0)
-    CacheEntry(cache=cache, name="cd" * 16).side_path("specs").write_text("{}")
+    CacheEntry(cache=cache, name="cd" * 16).side("specs").path.write_text("{}")
     announced = prune(cache, max_size_bytes=0, dry_run=True)
     still_there = entry.path.exists()
 

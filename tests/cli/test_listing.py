@@ -19,7 +19,7 @@ def test_a_cache_that_does_not_exist_is_empty_and_stays_away(cli: Cli, cache_roo
     document = document_of(cli("ls", "--json"))
 
     assert (told.exit_code, told.stdout) == (0, f"No twins in {cache_root}\n")
-    assert document == {"cache": str(cache_root), "size_bytes": 0, "entries": []}
+    assert document == {"cache": str(cache_root), "layers": [], "size_bytes": 0, "entries": []}
     assert not cache_root.exists()
 
 
@@ -47,6 +47,7 @@ def test_the_json_of_ls_has_a_fixed_shape(cli: Cli, twins: Twins, tmp_path: Path
     assert listed == {
         "name": entry.name,
         "twin": str(entry.path),
+        "layer": None,
         "models": [str(model)],
         "kind": "keras_hdf5",
         "keras": "keras3",

@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastload.cache.publish import cache_faults, is_there
-from fastload.errors import BypassError, CacheError
+from fastload.cache.entry import CacheEntry
+from fastload.cache.publish import cache_faults
+from fastload.errors import BypassError, CacheError, TwinCorruptError
 from fastload.loading.plan import Identity
 from fastload.loading.plan_keras import identity_for_keras
 from fastload.loading.request import Request, current_settings, require_served
@@ -76,16 +77,27 @@ def explain(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> Exp
     return Explanation(
         path=str(path),
         outcome=Outcome.HIT if exists else Outcome.MISS,
-        reason="its twin is there" if exists else "it has no twin yet; the first load writes it",
+        reason=_reason(identity.entry, exists=exists),
         kind=kind,
-        twin=identity.entry.path,
+        twin=identity.entry.twin.found if exists else identity.entry.path,
     )
 
 
+def _reason(entry: CacheEntry, *, exists: bool) -> str:
+    if exists and entry.cache.layer_of(entry.twin.found) is not None:
+        return "its twin is there, in a read-only layer"
+    return "its twin is there" if exists else "it has no twin yet; the first load writes it"
+
+
 def _has_twin(identity: Identity) -> bool:
-    path = identity.entry.path
-    if not is_there(path):
+    twin = identity.entry.twin
+    if not twin.is_there():
         return False
-    with cache_faults(path.parent):
-        require_section(Twin.open(path), identity.section)
+    with cache_faults(twin.cache.root):
+        try:
+            require_section(Twin.open(twin.found), identity.section)
+        except TwinCorruptError as error:
+            if twin.cache.layer_of(error.path) is None:
+                raise
+            return False  # it is converted instead
     return True

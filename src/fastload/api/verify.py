@@ -21,6 +21,7 @@ from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
 from fastload.cache.stats import note_stock_seconds
 from fastload.errors import StockLoadError
+from fastload.loading.request import current_settings
 from fastload.report import LoadReport, last_load
 from fastload.runtime.core.keras import Keras, KerasChoice, is_known, keras_of
 from fastload.runtime.core.sample_inputs import UnknownInputsError, as_taken, input_specs, seeded
@@ -165,7 +166,7 @@ def _custom_objects(chosen: Keras, twin: Path | None) -> Mapping[str, Any]:
 
 def _note(report: LoadReport, seconds: float) -> None:
     if report.twin is not None:
-        cache = CacheDir(root=report.twin.parent)
+        cache = CacheDir.locate(current_settings())
         note_stock_seconds(CacheEntry(cache=cache, name=report.twin.stem), seconds)
 
 

@@ -1,6 +1,6 @@
 """The cache folder: where it is, how it is laid out, whether it can be trusted, and mapped.
 
-    <root>/                     0700, owned by the user
+    <root>/                     0700, owned by the user; read-only layers below it: see `layers`
         CACHEDIR.TAG            for backup programs (skip this), and for fastload (this is mine)
         <entry>.h5              twins
         <entry>.<kind>.json     side entries
@@ -34,29 +34,40 @@ _TAG: Final = _TAG_MARK + b"# All of it is made again when needed. See bford.inf
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheDir:
-    """A folder of twins.
+    """A folder of twins, and the layers below it.
 
     Attributes:
         root: absolute path of the folder.
+        layers: absolute paths of folders that are read and never written, in which a file is
+            looked for that the folder lacks; they were found to be trusted.
+        fault: which folder cannot be used, and why, where that is known; *root* is none then.
     """
 
     root: Path
+    layers: tuple[Path, ...] = ()
+    fault: tuple[Path, str] | None = None
 
     @classmethod
     def locate(cls, settings: Settings) -> CacheDir:
         """Return the folder that *settings* ask for. It need not exist, and is not created.
 
         Args:
-            settings: those with `cache_dir`; None there means the platform's cache folder.
+            settings: those with `cache_dir`; None there means the platform's cache folder. Layers
+                of `cache_path` that are not to be trusted are left out, with a warning.
 
         Raises:
             CacheUnwritableError: no folder is set and this user has no home folder, or the folder
-                is a relative path and the working folder is gone.
+                is a relative path and the working folder is gone; and there is no layer either.
 
         Example:
             >>> CacheDir.locate(Settings(cache_dir=Path("/srv/twins"))).root.name
             'twins'
         """
+        if settings.cache_path:
+            # Imported here: most users have no layers.
+            from fastload.cache.layers import with_layers
+
+            return with_layers(settings)
         folder = settings.cache_dir or _platform_folder()
         with cache_faults(folder):  # the working folder may be gone
             return cls(root=folder.absolute())
@@ -83,6 +94,8 @@ class CacheDir:
             CacheUnwritableError: it cannot be created, or it exists and is not to be trusted, or it
                 holds files of other programs, which the tag would exclude from backups.
         """
+        if self.fault is not None:
+            raise CacheUnwritableError(*self.fault)
         with cache_faults(self.root):
             self.root.parent.mkdir(parents=True, exist_ok=True)
             self.root.mkdir(mode=0o700, exist_ok=True)
@@ -100,7 +113,7 @@ class CacheDir:
             False also if there is no folder. On Windows, where access lists keep user folders
             private, any folder is trusted.
         """
-        return self._distrust() is None
+        return self.distrust() is None
 
     def is_ours(self) -> bool:
         """Return whether the folder has fastload's tag."""
@@ -133,12 +146,18 @@ class CacheDir:
             partial.write_bytes(_TAG)
 
     def _require_trust(self) -> None:
-        reason = self._distrust()
+        reason = self.distrust()
         if reason is not None:
             raise CacheUnwritableError(self.root, reason)
 
-    def _distrust(self) -> str | None:
+    def layer_of(self, path: Path) -> Path | None:
+        """Return the layer that the file at *path* is in; None for files of the folder itself."""
+        return next((layer for layer in self.layers if path.parent == layer), None)
+
+    def distrust(self) -> str | None:
         """Return why the folder is not to be trusted, or None."""
+        if self.fault is not None:
+            return self.fault[1]
         try:
             info = self.root.lstat()
             reason = _foreign(info)

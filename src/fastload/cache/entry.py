@@ -1,4 +1,4 @@
-"""Entries: the files that belong to one twin, by name.
+"""Entries: the files that belong to one twin, by name, and where each is read and written.
 
 The name is a hash of the source's content, the Keras generation and the format version. fastload's
 own version is not part of it, so that an upgrade keeps using its twins while it reads their format.
@@ -10,12 +10,14 @@ import hashlib
 import os
 import re
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.publish import cache_faults, is_partial
+from fastload.cache.publish import cache_faults, is_there, replacing
+from fastload.errors import CacheUnwritableError
 from fastload.lean_dataclass import dataclass
 
 #: How exactly the last use is known. A hit then writes at most once an hour, which is exact enough
@@ -30,8 +32,9 @@ KERAS3: Final = "keras3"
 MIGRATED: Final = "keras3-migrated-2"
 
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
-_TWIN: Final = re.compile(r"([0-9a-f]{32})\.h5")
-_COMPANION: Final = re.compile(r"([0-9a-f]{32})\.(?:used|[^.]+\.json|[^.]+\.flat)")
+#: How many files a process keeps in memory, for want of a folder that it may write to.
+_MOST_IN_MEMORY: Final = 64
+_in_memory: Final[dict[Path, Any]] = {}
 
 
 def entry_name(digest: str, generation: str, format_version: int) -> str:
@@ -85,16 +88,21 @@ class CacheEntry:
         """The empty file whose modification time is the twin's last use."""
         return self.cache.root / f"{self.name}.used"
 
-    def side_path(self, kind: str) -> Path:
-        """Return the path of a side entry: JSON that was found out after the twin was written."""
-        return self.cache.root / f"{self.name}.{kind}.json"
+    @property
+    def twin(self) -> CacheFile:
+        """The twin, in the cache or in a layer."""
+        return CacheFile(cache=self.cache, name=f"{self.name}.h5")
 
-    def flat_path(self, kind: str) -> Path:
-        """Return the path of a flat function, which was made after the twin was written."""
-        return self.cache.root / f"{self.name}.{kind}.flat"
+    def side(self, kind: str) -> CacheFile:
+        """Return a side entry: JSON that was found out after the twin was written."""
+        return CacheFile(cache=self.cache, name=f"{self.name}.{kind}.json")
+
+    def flat(self, kind: str) -> CacheFile:
+        """Return the file of a flat function, which was made after the twin was written."""
+        return CacheFile(cache=self.cache, name=f"{self.name}.{kind}.flat")
 
     def count_flat(self, prefix: str = "") -> int:
-        """Return how many flat functions are kept whose kind begins with *prefix*.
+        """Return how many flat functions the cache keeps whose kind begins with *prefix*.
 
         Raises:
             CacheUnwritableError: the folder cannot be listed.
@@ -104,53 +112,105 @@ class CacheEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredTwin:
-    """A twin that is in the cache.
+class CacheFile:
+    """A file of a cache: written to its folder, and read there or in the first layer that has it.
+
+    Where there are layers, what cannot be written is kept in the memory of this process. Without
+    layers, nothing here takes another system call than the one on the file.
 
     Attributes:
-        name: the entry's name.
-        path: the file.
-        size_bytes: its length.
-        created_s: when it was written, in seconds since the epoch.
-        last_used_s: when it was last used, to the hour; if never, when it was written.
+        cache: the folder, with its layers.
+        name: the path in the folder.
     """
 
+    cache: CacheDir
     name: str
-    path: Path
-    size_bytes: int
-    created_s: float
-    last_used_s: float
 
+    @property
+    def path(self) -> Path:
+        """Where it is written."""
+        return self.cache.root / self.name
 
-def entries(cache: CacheDir) -> tuple[StoredTwin, ...]:
-    """List the twins in *cache*, sorted by name. No twin is opened.
+    @property
+    def found(self) -> Path:
+        """Where it is read; where it would be written, if it is nowhere."""
+        if not self.cache.layers or os.path.lexists(self.path):
+            return self.path
+        # Imported here: most users have no layers.
+        from fastload.cache.layers import file_in
 
-    Args:
-        cache: the folder; one that does not exist has none.
+        return file_in(self.cache.layers, self.name) or self.path
 
-    Raises:
-        CacheUnwritableError: the folder cannot be listed.
-    """
-    files = _files(cache)
-    return tuple(
-        _stored(cache, match[1], info, files.get(f"{match[1]}.used"))
-        for name, info in sorted(files.items())
-        if (match := _TWIN.fullmatch(name))
-    )
+    @property
+    def in_memory(self) -> Any:
+        """What this process keeps in its place; None where there is nothing."""
+        return _in_memory.get(self.path)
 
+    def is_there(self) -> bool:
+        """Return whether it can be read.
 
-def orphans(cache: CacheDir) -> tuple[Path, ...]:
-    """List the side entries and `.used` files whose twin no longer exists.
+        Raises:
+            CacheUnwritableError: that cannot be told.
+        """
+        return self.path in _in_memory or is_there(self.found)
 
-    Raises:
-        CacheUnwritableError: the folder cannot be listed.
-    """
-    files = _files(cache)
-    return tuple(
-        cache.root / name
-        for name in sorted(files)
-        if (match := _COMPANION.fullmatch(name)) and f"{match[1]}.h5" not in files
-    )
+    def read_bytes(self) -> bytes:
+        """Return its content.
+
+        Raises:
+            OSError: it is not there, or cannot be read.
+        """
+        kept: bytes | None = self.in_memory
+        return self.found.read_bytes() if kept is None else kept
+
+    def keep(self, content: bytes) -> None:
+        """Publish *content*, which is checked when it is read.
+
+        Raises:
+            CacheUnwritableError: it could not be written, nor is it kept in memory.
+        """
+        try:
+            with self.replacing() as partial:
+                partial.write_bytes(content)
+        except CacheUnwritableError:
+            if not self.keep_in_memory(content):
+                raise
+
+    @contextmanager
+    def replacing(self) -> Iterator[Path]:
+        """Yield a partial file to write to, as `publish.replacing` does.
+
+        Raises:
+            CacheUnwritableError: it could not be written.
+        """
+        self.require_folder()
+        with cache_faults(self.path.parent), replacing(self.path, durable=False) as partial:
+            yield partial
+        _in_memory.pop(self.path, None)
+
+    def require_folder(self) -> None:
+        """Create the folder where there is none yet: with layers, twins are served without.
+
+        Raises:
+            CacheUnwritableError: it cannot be created or trusted.
+        """
+        if self.cache.layers and not self.cache.trusted():
+            self.cache.ensure()
+
+    def keep_in_memory(self, value: Any) -> bool:
+        """Keep *value* for this process, and say whether it is: only where there are layers."""
+        if not self.cache.layers:
+            return False
+        while len(_in_memory) >= _MOST_IN_MEMORY:
+            _in_memory.pop(next(iter(_in_memory)), None)
+        _in_memory[self.path] = value
+        return True
+
+    def discard(self) -> None:
+        """Remove it where it is written, if it can be removed. What a layer has stays."""
+        _in_memory.pop(self.path, None)
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
 
 def mark_used(entry: CacheEntry) -> None:
@@ -167,52 +227,3 @@ def mark_used(entry: CacheEntry) -> None:
         # A time in the future means that the clock was set back.
         if not 0 <= age_s < USE_RESOLUTION_S:
             os.utime(entry.used_path)
-
-
-def remove(entry: CacheEntry) -> bool:
-    """Remove a twin with its side entries. On POSIX, it stays valid where it is mapped.
-
-    The lock file stays: a process that waits for a removed lock file would not exclude another one
-    that creates it again.
-
-    Args:
-        entry: the entry, which may have no files.
-
-    Returns:
-        True if there was a twin.
-
-    Raises:
-        CacheUnwritableError: the folder is not fastload's, or a file cannot be removed (on Windows,
-            because it is mapped).
-    """
-    entry.cache.require_ours()
-    with cache_faults(entry.cache.root):
-        found = entry.path.exists()
-        entry.path.unlink(missing_ok=True)
-        for path in entry.cache.root.glob(f"{entry.name}.*"):
-            if not is_partial(path):
-                path.unlink(missing_ok=True)
-    return found
-
-
-def _files(cache: CacheDir) -> dict[str, os.stat_result]:
-    """Return the stat of every regular file in the folder; fastload makes no links."""
-    found: dict[str, os.stat_result] = {}
-    with cache_faults(cache.root), suppress(FileNotFoundError), os.scandir(cache.root) as listing:
-        for item in listing:
-            with suppress(FileNotFoundError):
-                if item.is_file(follow_symlinks=False):
-                    found[item.name] = item.stat(follow_symlinks=False)
-    return found
-
-
-def _stored(
-    cache: CacheDir, name: str, twin: os.stat_result, used: os.stat_result | None
-) -> StoredTwin:
-    return StoredTwin(
-        name=name,
-        path=cache.root / f"{name}.h5",
-        size_bytes=twin.st_size,
-        created_s=twin.st_mtime,
-        last_used_s=max(twin.st_mtime, used.st_mtime if used else 0.0),
-    )

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import CacheEntry, StoredTwin, entries, orphans, remove
+from fastload.cache.entry import CacheEntry
+from fastload.cache.listing import StoredTwin, entries, orphans, remove
 from fastload.cache.memo import orphan_memos
 from fastload.cache.publish import cache_faults, is_stale_partial
 from fastload.errors import CacheUnwritableError

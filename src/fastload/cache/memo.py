@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload.cache.directory import CacheDir
+from fastload.cache.entry import CacheFile
 from fastload.cache.publish import publish
 from fastload.errors import CacheUnwritableError
 from fastload.lean_dataclass import dataclass
@@ -106,10 +107,13 @@ def remember(
     }
     if document == old:
         return
+    file, content = _memo_file(cache, path), json.dumps(document).encode()
     try:
         cache.ensure()
-        publish(_memo_path(cache, path), json.dumps(document).encode())
+        publish(file.path, content)
     except CacheUnwritableError as error:
+        if file.keep_in_memory(content):
+            return
         _logger.info("the next load of %s will read the whole model: %s", path, error)
 
 
@@ -138,7 +142,11 @@ def orphan_memos(cache: CacheDir) -> tuple[Path, ...]:
 
 def _document(cache: CacheDir, path: Path) -> dict[str, Any]:
     """Return the memo of *path*; an empty one if there is none that can be believed."""
-    document = _read(_memo_path(cache, path)) if cache.trusted() else {}
+    file = _memo_file(cache, path)
+    if file.in_memory is not None:
+        document = _parsed(file.in_memory)
+    else:
+        document = _read(file.path) if cache.trusted() else {}
     is_ours = document.get("version") == _VERSION and document.get("path") == os.fspath(path)
     return document if is_ours else {}
 
@@ -157,8 +165,10 @@ def _describes_a_file(document: dict[str, Any]) -> bool:
     return isinstance(path, str) and os.path.lexists(path)
 
 
-def _memo_path(cache: CacheDir, path: Path) -> Path:
-    return cache.memo_dir / f"{hashlib.sha256(os.fsencode(path)).hexdigest()}.json"
+def _memo_file(cache: CacheDir, path: Path) -> CacheFile:
+    """Return the memo of *path*; it is never read in a layer, whose files had other stats."""
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()
+    return CacheFile(cache=cache, name=f"{cache.memo_dir.name}/{name}.json")
 
 
 def _rows(files: Sequence[FileStat]) -> list[list[str | int]]:
@@ -172,8 +182,15 @@ def _rows(files: Sequence[FileStat]) -> list[list[str | int]]:
 def _read(memo: Path) -> dict[str, Any]:
     """Return the document in *memo*; an empty one if it is missing or damaged."""
     try:
-        document = json.loads(memo.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return _parsed(memo.read_bytes())
+    except OSError:
+        return {}
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 

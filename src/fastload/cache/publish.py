@@ -59,7 +59,7 @@ def is_there(path: Path) -> bool:
     with cache_faults(path.parent):
         try:
             path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         return True
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import CacheEntry
-from fastload.cache.publish import cache_faults, publish
+from fastload.cache.entry import CacheEntry, CacheFile
+from fastload.cache.publish import cache_faults
 from fastload.errors import CacheUnwritableError
 from fastload.lean_dataclass import dataclass
 from fastload.report import LoadReport, Outcome
@@ -263,7 +263,7 @@ def stock_seconds(entry: CacheEntry) -> float | None:
         Wall time in seconds; None if it was never measured or the file is damaged.
     """
     try:
-        seconds = float(json.loads(_stock_path(entry).read_bytes())["seconds"])
+        seconds = float(json.loads(_stock_file(entry).read_bytes())["seconds"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
@@ -277,10 +277,10 @@ def note_stock_seconds(entry: CacheEntry, seconds: float) -> None:
         seconds: wall time, with TensorFlow and Keras already imported.
     """
     try:
-        publish(_stock_path(entry), json.dumps({"seconds": round(seconds, 6)}).encode("ascii"))
+        _stock_file(entry).keep(json.dumps({"seconds": round(seconds, 6)}).encode("ascii"))
     except CacheUnwritableError as error:
         _logger.info("the time of the stock loader is not kept: %s", error)
 
 
-def _stock_path(entry: CacheEntry) -> Path:
-    return entry.side_path("stock")
+def _stock_file(entry: CacheEntry) -> CacheFile:
+    return entry.side("stock")

@@ -19,12 +19,13 @@ from fastload.cache.directory import is_network_filesystem
 from fastload.cli.options import as_json
 from fastload.cli.output import facts, say, shown_size, table
 from fastload.cli.run import find_pth
-from fastload.cli.selection import located_cache
+from fastload.cli.selection import located_cache, shown_root
 from fastload.cli.versions import about_versions, facts_of_versions
 from fastload.declarations import declarations
 from fastload.errors import CacheError
 from fastload.flags import DEFER, DISABLE, LAZY_IMPORT, OPT_IN, flag
 from fastload.imports.linking import expected
+from fastload.settings import Settings
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,7 +63,11 @@ def doctor(modules: Sequence[str], *, internals: bool, as_json: bool) -> None:
     document |= _hooks(found)
     document["versions"] = about_versions(document["distributions"])
     say(document, _text(document), as_json=as_json)
-    sys.exit(0 if found.is_well and document["cache"]["fault"] is None else 1)
+    sys.exit(0 if found.is_well and _has_cache(document["cache"]) else 1)
+
+
+def _has_cache(cache: Mapping[str, Any]) -> bool:
+    return cache["fault"] is None or any(each["reason"] is None for each in cache["layers"])
 
 
 def _surroundings() -> dict[str, Any]:
@@ -104,12 +109,30 @@ def _cache() -> dict[str, Any]:
         cache.ensure()
     except CacheError as error:
         fault = error.explanation()
-    existing = next(folder for folder in (cache.root, *cache.root.parents) if folder.exists())
+    root = shown_root(cache)
+    existing = next(folder for folder in (root, *root.parents) if folder.exists())
     return {
-        "root": cache.root,
+        "root": root,
         "fault": fault,
         "free_bytes": shutil.disk_usage(existing).free,
         "is_network": is_network_filesystem(existing),
+        "layers": [_layer(path) for path in Settings.from_env(os.environ).cache_path],
+    }
+
+
+def _layer(path: Path) -> dict[str, Any]:
+    """Say whether a layer is used, and why not."""
+    from fastload.cache.layers import Distrust, distrust
+
+    try:
+        why = distrust(path.absolute())
+    except OSError as error:
+        why = Distrust(reason=error.strerror or str(error))
+    return {
+        "path": path,
+        "reason": why.reason if why else None,
+        "remedy": why.remedy if why else None,
+        "is_network": why is None and is_network_filesystem(path),
     }
 
 
@@ -156,8 +179,18 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "", cache["fault"] or f"usable, {shown_size(cache['free_bytes'])} free"
     if cache["is_network"]:
         yield "", "on a network file system: weights are read, not mapped"
+    for layer in cache["layers"]:
+        yield "Layer", _shown_layer(layer)
     for name, each in document["custom_objects"].items():
         yield "Custom object", f"{name} is {each['object']}, declared by {each['declared_by']}"
+
+
+def _shown_layer(layer: Mapping[str, Any]) -> str:
+    if layer["reason"] is not None:
+        line = f". Run: {layer['remedy']}" if layer["remedy"] else ""
+        return f"{layer['path']} is not used: {layer['reason']}{line}"
+    network = ", on a network file system: twins are copied" if layer["is_network"] else ""
+    return f"{layer['path']}, read and never written{network}"
 
 
 def _opted(opt_in: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from fastload.cache.stats import stock_seconds
 from fastload.cli.ls import KERAS, KINDS, Listed, listed_document, read_all
 from fastload.cli.options import as_json
 from fastload.cli.output import described, facts, line_of, say, shown_seconds, shown_size, table
-from fastload.cli.selection import entry_of, located_cache, selected
+from fastload.cli.selection import entry_of, located_cache, selected, shown_root
 from fastload.declarations import declaration_of
 from fastload.errors import CacheError
 from fastload.source.detect import SourceKind
@@ -56,9 +56,9 @@ _MIGRATED_FROM: Final = {
 def info(entry: str, *, as_json: bool) -> None:
     """Show all about one twin. ENTRY is a model's path, or the beginning of an entry's name."""
     cache = located_cache()
-    listed = read_all(cache, selected(cache, [entry]))
+    listed = read_all(cache, selected(cache, [entry], in_layers=True))
     documents = [_document(cache, each) for each in listed]
-    document = {"cache": cache.root, "entries": documents}
+    document = {"cache": shown_root(cache), "entries": documents}
     say(document, _text(documents), as_json=as_json)
 
 
@@ -164,6 +164,8 @@ def _place_facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield where the twin is, when it was used, and what is wrong with it."""
     yield "Entry", document["name"]
     yield "Twin", f"{document['twin']} ({shown_size(document['size_bytes'])})"
+    if document["layer"] is not None:
+        yield "Layer", f"{document['layer']}, which is read and never written"
     yield "Written", document["created"]
     yield "Last used", document["last_used"]
     if document["fault"] is not None:

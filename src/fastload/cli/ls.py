@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import StoredTwin, entries
+from fastload.cache.listing import StoredTwin, all_entries
 from fastload.cache.memo import known_paths
 from fastload.cli.options import as_json
 from fastload.cli.output import counted, described, say, shown_age, shown_size, table, timestamp
-from fastload.cli.selection import SHOWN_DIGITS, by_last_use, located_cache
+from fastload.cli.selection import SHOWN_DIGITS, by_last_use, located_cache, shown_root
 from fastload.errors import CacheError
 
 if TYPE_CHECKING:
@@ -60,10 +60,11 @@ class Listed:
 def ls(*, as_json: bool) -> None:
     """List the twins in the cache, the most recently used first."""
     cache = located_cache()
-    listed = read_all(cache, by_last_use(entries(cache)))
+    listed = read_all(cache, by_last_use(all_entries(cache)))
     document = {
-        "cache": cache.root,
-        "size_bytes": sum(each.twin.size_bytes for each in listed),
+        "cache": shown_root(cache),
+        "layers": list(cache.layers),
+        "size_bytes": sum(each.twin.size_bytes for each in listed if each.twin.layer is None),
         "entries": [listed_document(each) for each in listed],
     }
     say(document, _text(cache, listed), as_json=as_json)
@@ -81,6 +82,7 @@ def listed_document(listed: Listed) -> dict[str, Any]:
     return {
         "name": twin.name,
         "twin": twin.path,
+        "layer": twin.layer,
         "models": list(listed.models),
         "kind": manifest.source_kind if manifest else None,
         "keras": manifest.generation if manifest else None,
@@ -106,12 +108,19 @@ def _read(twin: StoredTwin, known: Mapping[str, tuple[Path, ...]]) -> Listed | N
 
 def _text(cache: CacheDir, listed: list[Listed]) -> Iterator[str | Table]:
     if not listed:
-        yield f"No twins in {cache.root}"
+        yield f"No twins in {shown_root(cache)}"
         return
     now_s = time.time()
     yield table((_row(each, now_s) for each in listed), *_TITLES, folds="Model", numbers=_NUMBERS)
-    size = shown_size(sum(each.twin.size_bytes for each in listed))
-    yield f"\n{counted(len(listed), 'twin')}, {size}, in {cache.root}"
+    yield f"\n{_total(listed, None)}, in {shown_root(cache)}"
+    for layer in cache.layers:
+        yield f"{_total(listed, layer)}, in the layer {layer}, which is read and never written"
+
+
+def _total(listed: Iterable[Listed], layer: Path | None) -> str:
+    """Say how many twins are in a layer, or in the cache itself, and how large they are."""
+    sizes = [each.twin.size_bytes for each in listed if each.twin.layer == layer]
+    return f"{counted(len(sizes), 'twin')}, {shown_size(sum(sizes))}"
 
 
 def _row(listed: Listed, now_s: float) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import click
 
@@ -11,7 +12,7 @@ from fastload.cache.eviction import PruneReport
 from fastload.cli.options import age, as_json, dry_run, size
 from fastload.cli.output import counted, say, shown_size
 from fastload.cli.rm import removed_document, removed_text
-from fastload.cli.selection import located_cache
+from fastload.cli.selection import located_cache, shown_root
 
 
 @click.command()
@@ -26,20 +27,22 @@ def prune(max_size: int | None, older_than: float | None, *, dry_run: bool, as_j
         cache, max_size_bytes=max_size, older_than_s=older_than, dry_run=dry_run
     )
     document = {
-        "cache": cache.root,
+        "cache": shown_root(cache),
         "dry_run": dry_run,
         **removed_document(report.twins),
         "leftovers": list(report.leftovers),
         "freed_bytes": report.freed_bytes,
         "kept_bytes": report.kept_bytes,
+        "layers": list(cache.layers),
     }
-    say(document, _text(report, dry_run=dry_run), as_json=as_json)
+    say(document, _text(report, cache.layers, dry_run=dry_run), as_json=as_json)
 
 
-def _text(report: PruneReport, *, dry_run: bool) -> Iterator[str]:
+def _text(report: PruneReport, layers: Iterable[Path], *, dry_run: bool) -> Iterator[str]:
     if report.twins:
         yield from removed_text(report.twins, dry_run=dry_run)
     verb = "Would free" if dry_run else "Freed"
     gone = f"{counted(len(report.twins), 'twin')}, {counted(len(report.leftovers), 'leftover')}"
     yield f"{verb} {shown_size(report.freed_bytes)} ({gone})"
     yield f"Twins that stay: {shown_size(report.kept_bytes)}"
+    yield from (f"The layer {layer} stays as it is" for layer in layers)

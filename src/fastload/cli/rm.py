@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastload.cache.entry import StoredTwin, entries, remove
+from fastload.cache.listing import StoredTwin, entries, remove
 from fastload.cli.options import as_json, dry_run
 from fastload.cli.output import counted, say, shown_size
 from fastload.cli.selection import SHOWN_DIGITS, entry_of, located_cache, selected

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import MIGRATED, CacheEntry, StoredTwin, entries
+from fastload.cache.entry import MIGRATED, CacheEntry
+from fastload.cache.listing import StoredTwin, all_entries, entries
 from fastload.cache.memo import known_paths
 from fastload.errors import BypassError, EntryNotFoundError
 from fastload.settings import Settings
@@ -31,24 +32,31 @@ def located_cache() -> CacheDir:
     return CacheDir.locate(Settings.from_env(os.environ))
 
 
+def shown_root(cache: CacheDir) -> Path:
+    """Return the folder that is written; the one that would be, where it cannot be used."""
+    return cache.root if cache.fault is None else cache.fault[0]
+
+
 def by_last_use(stored: Iterable[StoredTwin]) -> list[StoredTwin]:
     """Return *stored*, the most recently used first."""
     return sorted(stored, key=lambda twin: (-twin.last_used_s, twin.name))
 
 
-def selected(cache: CacheDir, words: Sequence[str]) -> list[StoredTwin]:
+def selected(cache: CacheDir, words: Sequence[str], *, in_layers: bool = False) -> list[StoredTwin]:
     """Return the entries that *words* mean, each once.
 
     Args:
         cache: the folder.
         words: paths of models, or names of entries or their beginnings. A word that exists as a
             path is a path.
+        in_layers: whether an entry of a layer may be meant.
 
     Raises:
         EntryNotFoundError: a word means no entry, or could mean several.
         BypassError: a path does not hold a model.
     """
-    stored = {twin.name: twin for twin in entries(cache)}
+    listed = all_entries(cache) if in_layers else entries(cache)
+    stored = {twin.name: twin for twin in listed}
     names = [name for word in words for name in _names(cache, stored, word)]
     return [stored[name] for name in dict.fromkeys(names)]
 
@@ -63,7 +71,7 @@ def _names(cache: CacheDir, stored: Mapping[str, StoredTwin], word: str) -> list
         found = _names_by_memory(cache, word)
     known = [name for name in found if name in stored]
     if not known:
-        raise EntryNotFoundError(f"{word!r} has no twin in the cache folder '{cache.root}'")
+        raise EntryNotFoundError(f"{word!r} has no twin in the cache folder '{shown_root(cache)}'")
     return known
 
 

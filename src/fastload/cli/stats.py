@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from fastload.cache import stats as load_stats
-from fastload.cache.entry import entries
+from fastload.cache.listing import entries
 from fastload.cli.options import as_json
 from fastload.cli.output import facts, say, shown_seconds, shown_size, table, timestamp
-from fastload.cli.selection import located_cache
+from fastload.cli.selection import located_cache, shown_root
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,7 +33,7 @@ def stats(*, zero: bool, by_model: bool, as_json: bool) -> None:
     if zero:
         load_stats.reset(cache)
     document = {
-        "cache": cache.root,
+        "cache": shown_root(cache),
         "twins": len(stored),
         "size_bytes": sum(twin.size_bytes for twin in stored),
         "since": None if found.since_s is None else timestamp(found.since_s),

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastload.cache.entry import StoredTwin, entries, remove
+from fastload.cache.listing import StoredTwin, all_entries, remove
 from fastload.cli.options import as_json
 from fastload.cli.output import described, line_of, say
-from fastload.cli.selection import SHOWN_DIGITS, entry_of, located_cache, selected
+from fastload.cli.selection import SHOWN_DIGITS, entry_of, located_cache, selected, shown_root
 from fastload.errors import CacheError, TwinCorruptError
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def verify(
     if everything == bool(words):
         raise click.UsageError("Name the entries to check, or give --all.")
     cache = located_cache()
-    chosen = entries(cache) if everything else selected(cache, words)
+    chosen = all_entries(cache) if everything else selected(cache, words, in_layers=True)
     checked = [_checked(cache, twin, removing=removing) for twin in chosen]
-    document = {"cache": cache.root, "entries": checked}
+    document = {"cache": shown_root(cache), "entries": checked}
     say(document, _text(checked), as_json=as_json)
     context.exit(0 if all(each["intact"] for each in checked) else 1)
 
@@ -51,13 +51,14 @@ def _checked(cache: CacheDir, twin: StoredTwin, *, removing: bool) -> dict[str, 
     output has of it.
     """
     damaged, fault, is_damaged = _read(twin)
+    may_remove = removing and twin.layer is None
     return {
         "name": twin.name,
         "twin": twin.path,
         "intact": fault is None and not is_damaged,
         "damaged": list(damaged),
         "fault": fault,
-        "removed": is_damaged and removing and remove(entry_of(cache, twin)),
+        "removed": may_remove and is_damaged and remove(entry_of(cache, twin)),
     }
 
 

@@ -10,10 +10,9 @@ import logging
 import sys
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import CacheEntry
 from fastload.cache.stats import append, stock_seconds
 from fastload.errors import (
     BypassError,
@@ -22,6 +21,7 @@ from fastload.errors import (
     MigrationError,
     MissingTensorFlowError,
     RestoreError,
+    TwinCorruptError,
     UnresolvedObjectError,
     UnsupportedSourceError,
     is_passing,
@@ -32,8 +32,10 @@ from fastload.loading.restore import Loaded, restore
 from fastload.loading.store import Opened, open_plan
 from fastload.report import LoadReport, Outcome, PhaseClock, record
 from fastload.switch import loading
-from fastload.twin.reader import Twin
 from fastload.unfinished import undone_if_interrupted
+
+if TYPE_CHECKING:
+    from fastload.cache.entry import CacheEntry
 
 _logger: Final = logging.getLogger("fastload")
 _ASK_TO_MIGRATE: Final = (
@@ -74,6 +76,18 @@ def load_from_twin(request: Request, clock: PhaseClock) -> Loaded:
         CacheError: the cache, or the twin in it, cannot serve the request.
         BypassError: the request is the stock loader's.
     """
+    try:
+        return _load(request, clock)
+    except TwinCorruptError as error:
+        layers = request.settings.cache_path
+        if error.path.parent not in {layer.absolute() for layer in layers}:
+            raise
+        _logger.warning("%s is converted again: %s", request.filepath, error.explanation())
+        own_alone = replace(request.settings, cache_path=())
+        return _load(replace(request, settings=own_alone), clock)
+
+
+def _load(request: Request, clock: PhaseClock) -> Loaded:
     plan = decide(request, clock)
     opened = open_plan(plan, clock)
     loaded = restore(opened, clock)
@@ -204,7 +218,8 @@ def account_served(request: Request, clock: PhaseClock, loaded: Loaded) -> None:
         phases=clock.phases,
         size_bytes=loaded.twin.weights_nbytes,
         twin=loaded.twin.path,
-        stock_seconds=_stock_seconds(loaded.twin, clock),
+        layer=loaded.entry.cache.layer_of(loaded.twin.path),
+        stock_seconds=_stock_seconds(loaded.entry, clock),
     )
     _account(request, report)
 
@@ -233,8 +248,7 @@ def _account(request: Request, report: LoadReport) -> None:
         _logger.debug("the load is not counted: %s", error)
 
 
-def _stock_seconds(twin: Twin, clock: PhaseClock) -> float | None:
+def _stock_seconds(entry: CacheEntry, clock: PhaseClock) -> float | None:
     """Say what stock would have taken: the load as it was measured, and this call's imports."""
-    entry = CacheEntry(cache=CacheDir(root=twin.path.parent), name=twin.path.stem)
     measured = stock_seconds(entry)
     return None if measured is None else measured + clock.phases.get("import", 0.0)

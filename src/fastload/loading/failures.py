@@ -12,11 +12,10 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import fastload
-from fastload.cache.publish import publish
+from fastload.cache.entry import CacheFile
 from fastload.errors import CacheError, RestoreError
 from fastload.loading.load_options import allow_partial
 from fastload.loading.plan import Plan
@@ -34,34 +33,37 @@ def raise_known(opened: Opened) -> None:
     Raises:
         RestoreError: what was raised then.
     """
-    reason = _read(_path(opened.plan)).get(_key(opened) or "")
+    reason = _read(_file(opened.plan)).get(_key(opened) or "")
     if reason is not None and not opened.plan.request.must_be_served:
         raise RestoreError(opened.twin.path, str(reason), is_known=True)
 
 
 def remember(opened: Opened, error: RestoreError) -> None:
     """Have later loads like this one go to stock at once."""
-    path, key = _path(opened.plan), _key(opened)
+    file, key = _file(opened.plan), _key(opened)
     if key is None:
         return
-    kept = list(_read(path).items())[1 - MOST :]
+    kept = list(_read(file).items())[1 - MOST :]
     with suppress(CacheError):
-        publish(path, json.dumps(dict([*kept, (key, error.reason)])).encode())
+        file.keep(json.dumps(dict([*kept, (key, error.reason)])).encode())
 
 
 def forget(plan: Plan) -> None:
     """Have the next load try again, whatever failed before."""
-    with suppress(OSError):
-        _path(plan).unlink(missing_ok=True)
+    file = _file(plan)
+    file.discard()
+    with suppress(CacheError):
+        if file.is_there():  # in a layer: an empty one is found before it
+            file.keep(b"{}")
 
 
-def _path(plan: Plan) -> Path:
-    return plan.identity.entry.side_path(FAILURES)
+def _file(plan: Plan) -> CacheFile:
+    return plan.identity.entry.side(FAILURES)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(file: CacheFile) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(file.read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import KERAS2, KERAS3
-from fastload.cache.publish import cache_faults, is_there
+from fastload.cache.publish import cache_faults
 from fastload.errors import MigrationError, UnsupportedRequestError
 from fastload.loading.plan import Identity, Plan, identify, migration_record
 from fastload.loading.request import OPTIONS, ObjectsRequest, PredictorRequest, Request
@@ -71,7 +71,7 @@ def plan_without_keras(request: Request, source: ModelSource, clock: PhaseClock)
         return None
     with clock.phase("identify"):
         identity = identify(CacheDir.locate(request.settings), source, expected.name)
-    if not is_there(identity.entry.path):
+    if not identity.entry.twin.is_there():
         return None
     return Plan(request=request, identity=identity, keras=expected)
 
@@ -172,9 +172,9 @@ def _is_refused_by_stock(identity: Identity, *, compiled: bool) -> bool:
     """
     if identity.source.kind is SourceKind.SAVED_MODEL:
         return True
-    path = identity.migrated().entry.path
-    has_migrated = is_there(path)
+    twin = identity.migrated().entry.twin
+    has_migrated = twin.is_there()
     if compiled or not has_migrated:
         return has_migrated
-    with cache_faults(path.parent):
-        return bool(migration_record(Twin.open(path))["refused_uncompiled"])
+    with cache_faults(twin.cache.root):
+        return bool(migration_record(Twin.open(twin.found))["refused_uncompiled"])

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fastload.cache.publish import publish
 from fastload.errors import CacheError
 from fastload.loading.plan import Plan
 from fastload.report import Outcome
@@ -31,10 +30,10 @@ def plan_for_other_ports(opened: Opened) -> Plan | None:
     if not ports:
         return None
     number = number_of(ports)
-    kept = plan.identity.entry.side_path("ports")
+    kept = plan.identity.entry.side("ports")
     if opened.outcome is Outcome.MISS:
         with suppress(CacheError):
-            publish(kept, json.dumps(number).encode())
+            kept.keep(json.dumps(number).encode())
         return None
     with suppress(OSError, ValueError):
         if json.loads(kept.read_bytes()) == number:

@@ -6,6 +6,7 @@ import logging
 import os
 from typing import Any, Final
 
+from fastload.cache.entry import CacheEntry
 from fastload.imports.collector import paused_collector
 from fastload.lean_dataclass import dataclass
 from fastload.loading.plan import migration_record
@@ -25,12 +26,14 @@ class Loaded:
         model: the model, object or predictor.
         outcome: whether the twin was there.
         twin: the twin.
+        entry: whose twin it is.
         reason: why it is not as fast as it could be, if it is not.
     """
 
     model: Any
     outcome: Outcome
     twin: Twin
+    entry: CacheEntry
     reason: str | None = None
 
 
@@ -71,7 +74,13 @@ def restore(opened: Opened, clock: PhaseClock) -> Loaded | None:
 
             model = restore_model(opened)
             _hide_frames()
-    return Loaded(model=model, outcome=opened.outcome, twin=opened.twin, reason=reason)
+    return Loaded(
+        model=model,
+        outcome=opened.outcome,
+        twin=opened.twin,
+        entry=opened.plan.identity.entry,
+        reason=reason,
+    )
 
 
 def _hide_frames() -> None:

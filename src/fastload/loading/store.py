@@ -11,7 +11,7 @@ from typing import Final
 
 from fastload.cache.directory import is_network_filesystem
 from fastload.cache.entry import CacheEntry, mark_used
-from fastload.cache.publish import cache_faults, is_there
+from fastload.cache.publish import cache_faults
 from fastload.errors import RestoreError, TwinCorruptError, is_passing
 from fastload.lean_dataclass import dataclass
 from fastload.loading.plan import Plan, migration_record, refusal
@@ -44,13 +44,12 @@ def open_plan(plan: Plan, clock: PhaseClock) -> Opened:
     """Open the twin of *plan*, building it first where there is none.
 
     Raises:
-        CacheError: the cache cannot be used, or the twin in it cannot; a corrupt twin is removed.
+        CacheError: the cache cannot be used, or the twin in it cannot; a corrupt twin is removed,
+            but from a layer.
         BypassError: the source cannot be converted, or migrated, to what is wanted.
     """
     entry = plan.identity.entry
     with clock.phase("twin"), cache_faults(entry.cache.root), dropping_corrupt(entry):
-        if not entry.cache.trusted():
-            entry.cache.ensure()
         opened = _open_or_build(plan)
         require_section(opened.twin, plan.identity.section)
     other = _for_other_ports(opened)
@@ -72,9 +71,9 @@ def dropping_corrupt(entry: CacheEntry) -> Iterator[None]:
     """Remove the twin if the block finds it corrupt, so that the next load writes it anew."""
     try:
         yield
-    except TwinCorruptError:
-        with suppress(OSError):
-            entry.path.unlink(missing_ok=True)
+    except TwinCorruptError as error:
+        if entry.cache.layer_of(error.path) is None:
+            entry.twin.discard()
         raise
 
 
@@ -86,7 +85,7 @@ def tried_once(opened: Opened) -> Iterator[None]:
         RestoreError: what the block raised then.
     """
     # Imported where something failed: a hit does without.
-    if is_there(opened.plan.identity.entry.side_path(FAILURES)):
+    if opened.plan.identity.entry.side(FAILURES).is_there():
         from fastload.loading.failures import raise_known
 
         raise_known(opened)
@@ -114,22 +113,44 @@ def require_section(twin: Twin, section: str) -> None:
 
 def _open_or_build(plan: Plan) -> Opened:
     entry = plan.identity.entry
-    mapped = _is_mapped(plan.request, entry.cache.root)
-    with suppress(FileNotFoundError):
-        twin = Twin.open(entry.path, mapped=mapped)
-        mark_used(entry)
-        return Opened(plan=plan, twin=twin, outcome=Outcome.HIT)
+    is_trusted = entry.cache.trusted()
+    if is_trusted and (found := open_own(plan)) is not None:
+        return found
+    if entry.cache.layers:
+        # Imported here: most users have no layers.
+        from fastload.loading.layers import open_in_layers
+
+        if (found := open_in_layers(plan)) is not None:
+            return found
+    if not is_trusted:
+        entry.cache.ensure()
     # Imported here: a hit writes nothing.
     from fastload.loading.build import build
 
     outcome = build(plan)
-    twin = Twin.open(entry.path, mapped=mapped)
+    twin = Twin.open(entry.path, mapped=is_mapped(plan.request, entry.cache.root))
     if outcome is Outcome.MISS and plan.identity.is_migrated:
         _logger.info("%s is a Keras 3 model now: %s", plan.request.filepath, _proof_of(twin))
     return Opened(plan=plan, twin=twin, outcome=outcome)
 
 
-def _is_mapped(request: Request, folder: Path) -> bool:
+def open_own(plan: Plan) -> Opened | None:
+    """Open the twin in the cache itself; None if there is none.
+
+    Raises:
+        CacheError: it cannot be read.
+    """
+    entry = plan.identity.entry
+    with suppress(FileNotFoundError):
+        mapped = is_mapped(plan.request, entry.cache.root)
+        twin = Twin.open(entry.path, mapped=mapped)
+        mark_used(entry)
+        return Opened(plan=plan, twin=twin, outcome=Outcome.HIT)
+    return None
+
+
+def is_mapped(request: Request, folder: Path) -> bool:
+    """Say whether *request* wants a twin in *folder* mapped, and not read."""
     if request.weights == "auto":
         return not is_network_filesystem(folder)
     return request.weights in {"mapped", "lazy"}

@@ -14,11 +14,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from fastload.cache.entry import CacheEntry
-from fastload.cache.publish import is_there
+from fastload.cache.entry import CacheEntry, CacheFile
 from fastload.errors import (
     BypassError,
     CacheError,
@@ -42,7 +40,6 @@ from fastload.signature import Signature
 from fastload.twin.format import SESSION_MODEL, SIGNATURES
 from fastload.twin.function_file import (
     StoredFunction,
-    discard,
     read_function,
     write_function,
     write_refusal,
@@ -216,12 +213,12 @@ class FlatEntry:
         return eager.version(), str(FLAT_VERSION)
 
     @property
-    def path(self) -> Path:
+    def file(self) -> CacheFile:
         """The file."""
-        return self.entry.flat_path(self.key)
+        return self.entry.flat(self.key)
 
     @property
-    def optimized_path(self) -> Path | None:
+    def optimized_file(self) -> CacheFile | None:
         """The file of the function as it is optimized here and now; None if it must not be."""
         try:
             here = eager.conditions()
@@ -231,7 +228,7 @@ class FlatEntry:
         if here is None:
             return None
         key = hashlib.sha256(f"{self.key}\n{here}".encode()).hexdigest()[:24]
-        return self.entry.flat_path(key)
+        return self.entry.flat(key)
 
     def read(self, twin: Twin) -> tuple[FlatFunction, Signature] | None:
         """Read the function.
@@ -245,13 +242,13 @@ class FlatEntry:
         Raises:
             NotFlatError: it was found that it cannot be made.
         """
-        return _read(self.path, twin)
+        return _read(self.file, twin)
 
     def read_optimized(self, twin: Twin) -> tuple[FlatFunction, Signature] | None:
         """Read the function as it was optimized; None if it was not, or cannot be, here and now."""
-        path = self.optimized_path
+        file = self.optimized_file
         try:
-            return None if path is None else _read(path, twin)
+            return None if file is None else _read(file, twin)
         except NotFlatError:
             return None
 
@@ -259,8 +256,8 @@ class FlatEntry:
         self, flat: FlatFunction, signature: Signature, weights: Sequence[Any]
     ) -> FlatFunction | None:
         """Have the function optimized and keep that; None if it cannot be, now or ever."""
-        path = self.optimized_path
-        if path is None or not self._may_keep(path):
+        file = self.optimized_file
+        if file is None or not self._may_keep(file):
             return None
         # Imported here: a hit does without.
         from fastload.runtime.functions.optimizing import optimized
@@ -271,27 +268,30 @@ class FlatEntry:
         except NotFlatError as error:
             reason = str(error)
         except (UnsupportedRuntimeError, MemoryError) as error:
-            _logger.info("%s is not optimized: %s", self.path, error)
+            _logger.info("%s is not optimized: %s", self.file.path, error)
             return None
         except Exception as error:  # no load fails for what only makes it faster
             if is_passing(error, outer):
-                _logger.info("%s is not optimized now: %s", self.path, error)
+                _logger.info("%s is not optimized now: %s", self.file.path, error)
                 return None
-            _logger.warning("%s is not optimized; please report this", self.path, exc_info=True)
+            _logger.warning(
+                "%s is not optimized; please report this", self.file.path, exc_info=True
+            )
             reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
         else:
             if found is not None:
-                write_flat(path, found, signature)
+                write_flat(file, found, signature)
             return found
-        write_refusal(path, reason)
+        write_refusal(file, reason)
         return None
 
-    def _may_keep(self, path: Path) -> bool:
-        """Say whether the cache takes one more, at *path*; conditions may differ with every run."""
+    def _may_keep(self, file: CacheFile) -> bool:
+        """Say whether the cache takes one more, *file*; conditions may differ with every run."""
         try:
-            is_full = is_there(path) or self.entry.count_flat() >= _MOST_KEPT
+            is_full = file.is_there() or self.entry.count_flat() >= _MOST_KEPT
+            file.require_folder()
         except CacheError as error:
-            _logger.info("%s is not optimized: %s", self.path, error)
+            _logger.info("%s is not optimized: %s", self.file.path, error)
             return False
         return not is_full and os.access(self.entry.cache.root, os.W_OK)
 
@@ -310,7 +310,7 @@ class FlatEntry:
             flat = flatten(function(), f"fastload_{self.key}")
         except NotFlatError as error:
             reason = str(error)
-            write_refusal(self.path, reason)
+            write_refusal(self.file, reason)
             raise
         except (BypassError, CacheError, MemoryError):
             raise
@@ -318,25 +318,27 @@ class FlatEntry:
             reason = f"{type(error).__name__}: {error}"
             if is_passing(error, outer):
                 raise NotFlatError(reason) from error
-            _logger.warning("%s cannot be made flat; please report this", self.path, exc_info=True)
-            write_refusal(self.path, reason)
+            _logger.warning(
+                "%s cannot be made flat; please report this", self.file.path, exc_info=True
+            )
+            write_refusal(self.file, reason)
             raise NotFlatError(reason) from error
-        write_flat(self.path, flat, signature)
+        write_flat(self.file, flat, signature)
         return flat
 
 
-def _read(path: Path, twin: Twin) -> tuple[FlatFunction, Signature] | None:
-    found = read_flat(path)
+def _read(file: CacheFile, twin: Twin) -> tuple[FlatFunction, Signature] | None:
+    found = read_flat(file)
     if found is None or all(
         each in twin.refs for each in found[0].captures if isinstance(each, str)
     ):
         return found
-    discard(path)  # it is of a twin that named its weights otherwise
+    file.discard()  # it is of a twin that named its weights otherwise
     return None
 
 
-def write_flat(path: Path, flat: FlatFunction, signature: Signature) -> None:
-    """Publish *flat*, which serves *signature*, at *path*."""
+def write_flat(file: CacheFile, flat: FlatFunction, signature: Signature) -> None:
+    """Publish *flat*, which serves *signature*, as *file*."""
     description = {
         "name": flat.name,
         "arguments": flat.arguments,
@@ -348,16 +350,16 @@ def write_flat(path: Path, flat: FlatFunction, signature: Signature) -> None:
     stored = StoredFunction(
         definitions=flat.definitions, captures=flat.captures, description=description
     )
-    write_function(path, stored)
+    write_function(file, stored)
 
 
-def read_flat(path: Path) -> tuple[FlatFunction, Signature] | None:
+def read_flat(file: CacheFile) -> tuple[FlatFunction, Signature] | None:
     """Read what `write_flat` wrote; None if it has to be made.
 
     Raises:
         NotFlatError: the file says that the function cannot be made flat.
     """
-    stored = read_function(path, NotFlatError)
+    stored = read_function(file, NotFlatError)
     if stored is None:
         return None
     told = stored.description

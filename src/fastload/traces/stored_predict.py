@@ -72,7 +72,7 @@ class _Place:
         watched.state.require_unchanged(model)
         kind = f"{_KIND}-{trace_key(model, watched.keras, tracing)}"
         code = CodeFiles(entry=watched.entry, key=kind)
-        refusal = TraceFile(watched.entry.flat_path(kind))
+        refusal = TraceFile(watched.entry.flat(kind))
         return cls(watched=watched, model=model, tracing=tracing, code=code, refusal=refusal)
 
     def matching(self) -> CodeRecord | None:
@@ -136,7 +136,7 @@ class _Place:
             _logger.warning("the trace is not kept; please report this", exc_info=True)
 
     def _file(self, record: CodeRecord) -> TraceFile:
-        return TraceFile(self.watched.entry.flat_path(f"{self.code.key}-{record.name}"))
+        return TraceFile(self.watched.entry.flat(f"{self.code.key}-{record.name}"))
 
     @property
     def _parts(self) -> list[Any]:

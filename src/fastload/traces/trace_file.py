@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
+from fastload.cache.entry import CacheFile
 from fastload.traces.tf_model_state import NotKeptError
 from fastload.traces.tf_trace import Trace
 from fastload.twin.function_file import (
@@ -23,7 +23,7 @@ TRACE_VERSION: Final = 3
 class TraceFile:
     """Where one trace is kept, whether it exists or not."""
 
-    path: Path
+    file: CacheFile
 
     def write(self, trace: Trace) -> None:
         """Publish *trace*."""
@@ -35,11 +35,11 @@ class TraceFile:
         stored = StoredFunction(
             definitions=trace.definitions, captures=trace.captures, description=description
         )
-        write_function(self.path, stored)
+        write_function(self.file, stored)
 
     def refuse(self, reason: str) -> None:
         """Publish that the trace cannot be kept, and why."""
-        write_refusal(self.path, reason)
+        write_refusal(self.file, reason)
 
     def read(self) -> Trace | None:
         """Read the trace; None if it has to be made.
@@ -47,7 +47,7 @@ class TraceFile:
         Raises:
             NotKeptError: the file says that it cannot be kept.
         """
-        stored = read_function(self.path, NotKeptError)
+        stored = read_function(self.file, NotKeptError)
         if stored is None:
             return None
         told = stored.description

@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from itertools import accumulate
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from fastload.cache.publish import replacing
+from fastload.cache.entry import CacheFile
 from fastload.errors import CacheError
 from fastload.lean_dataclass import dataclass
 from fastload.twin.format import Manifest, WeightSpec
@@ -43,8 +41,8 @@ class StoredFunction:
     description: Mapping[str, Any]
 
 
-def write_function(path: Path, function: StoredFunction) -> None:
-    """Publish *function* at *path*; where the cache cannot be written, the log says so."""
+def write_function(file: CacheFile, function: StoredFunction) -> None:
+    """Publish *function* as *file*; where the cache cannot be written, the log says so."""
     constants = {
         f"constants/{index}": each
         for index, each in enumerate(function.captures)
@@ -62,26 +60,33 @@ def write_function(path: Path, function: StoredFunction) -> None:
         _DESCRIPTION: json.dumps(told).encode(),
         _DEFINITIONS: b"".join(function.definitions),
     }
-    _publish(path, documents, constants)
+    if not _published(file, documents, constants):
+        file.keep_in_memory(function)
 
 
-def write_refusal(path: Path, reason: str) -> None:
-    """Publish at *path* that there is no such function, and why; as `write_function` does."""
-    _publish(path, {_REFUSAL: reason.encode()}, {})
+def write_refusal(file: CacheFile, reason: str) -> None:
+    """Publish as *file* that there is no such function, and why; as `write_function` does."""
+    if not _published(file, {_REFUSAL: reason.encode()}, {}):
+        file.keep_in_memory(reason)
 
 
-def read_function(path: Path, refused: type[Exception]) -> StoredFunction | None:
-    """Read what was published at *path*.
+def read_function(file: CacheFile, refused: type[Exception]) -> StoredFunction | None:
+    """Read what was published as *file*.
 
     Args:
-        path: the file; it is removed where it is not what was written.
+        file: the file; it is removed where it is not what was written.
         refused: raised with the reason why there is no such function.
 
     Returns:
         The function; None if it has to be made.
     """
+    kept = file.in_memory
+    if isinstance(kept, str):
+        raise refused(kept)
+    if kept is not None:
+        return cast("StoredFunction", kept)
     try:
-        twin = Twin.open(path)
+        twin = Twin.open(file.found)
         if _REFUSAL not in twin.manifest.documents:
             return _stored(twin)
         reason = twin.document(_REFUSAL).decode()
@@ -89,15 +94,9 @@ def read_function(path: Path, refused: type[Exception]) -> StoredFunction | None
         return None
     except (OSError, CacheError) as error:
         _logger.warning("a stored function is made again: %s", error)
-        discard(path)
+        file.discard()
         return None
     raise refused(reason)
-
-
-def discard(path: Path) -> None:
-    """Remove the file, where it can be removed."""
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
 
 
 def _stored(twin: Twin) -> StoredFunction:
@@ -117,7 +116,10 @@ def _cut(content: bytes, lengths: list[int]) -> Iterator[bytes]:
         yield content[end - length : end]
 
 
-def _publish(path: Path, documents: Mapping[str, bytes], constants: Mapping[str, Array]) -> None:
+def _published(
+    file: CacheFile, documents: Mapping[str, bytes], constants: Mapping[str, Array]
+) -> bool:
+    """Publish a file, and say whether it was."""
     # Imported here: it brings h5py, which a hit does without.
     from fastload.twin.writer import write_twin
 
@@ -130,7 +132,9 @@ def _publish(path: Path, documents: Mapping[str, bytes], constants: Mapping[str,
         for name, array in constants.items()
     ]
     try:
-        with replacing(path, durable=False) as partial:
+        with file.replacing() as partial:
             write_twin(partial, manifest, specs, constants.items())
     except (CacheError, OSError) as error:
         _logger.info("a function is not kept: %s", error)
+        return False
+    return True

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final
 
-from fastload.cache.entry import CacheEntry
-from fastload.cache.publish import is_there, publish
+from fastload.cache.entry import CacheEntry, CacheFile
 from fastload.errors import CacheError
 from fastload.lean_dataclass import dataclass
 from fastload.runtime.core.code_record import CODE_VERSION, CodeRecord, OtherCodeError
@@ -31,9 +29,9 @@ class CodeFiles:
     entry: CacheEntry
     key: str
 
-    def path(self, number: int) -> Path:
+    def file(self, number: int) -> CacheFile:
         """Return the file of one of them."""
-        return self.entry.side_path(f"code{CODE_VERSION}-{self.key}-{number}")
+        return self.entry.side(f"code{CODE_VERSION}-{self.key}-{number}")
 
     def matching(
         self, objects: Iterable[Any] = (), books: frozenset[str] = frozenset()
@@ -46,26 +44,27 @@ class CodeFiles:
         """
         objects = list(objects)
         for number in range(_MOST):
-            path = self.path(number)
+            file = self.file(number)
             try:
-                record = CodeRecord.of_json(path.read_bytes())
+                record = CodeRecord.of_json(file.read_bytes())
                 start_runtime()  # it ran when the record was made
                 record.require_here(objects, books)
             except FileNotFoundError:
                 return None
             except OtherCodeError as error:
-                _logger.info("%s is of other code: %s", path, error)
+                _logger.info("%s is of other code: %s", file.path, error)
             except (OSError, ValueError, TypeError, KeyError) as error:
-                _logger.info("%s is no code record: %s", path, error)
+                _logger.info("%s is no code record: %s", file.path, error)
             else:
                 return record
         return None
 
     @property
-    def free(self) -> Path | None:
+    def free(self) -> CacheFile | None:
         """The file of the next one; None where there is no room for it, or nobody can look."""
         try:
-            return next((path for path in map(self.path, range(_MOST)) if not is_there(path)), None)
+            files = map(self.file, range(_MOST))
+            return next((file for file in files if not file.is_there()), None)
         except CacheError as error:
             _logger.info("no code record is kept: %s", error)
             return None
@@ -76,8 +75,8 @@ class CodeFiles:
         return free is not None and written(free, record.to_json())
 
     @property
-    def _installed_path(self) -> Path:
-        return self.entry.side_path(f"code{CODE_VERSION}-{self.key}-installed")
+    def _installed(self) -> CacheFile:
+        return self.entry.side(f"code{CODE_VERSION}-{self.key}-installed")
 
     def matching_installed(self, package: str) -> str | None:
         """Return the name of the record that will hold once *package* is imported; None if none.
@@ -89,14 +88,14 @@ class CodeFiles:
         from fastload.runtime.core.installed_code import InstalledCode
 
         try:
-            found = InstalledCode.of_json(self._installed_path.read_bytes())
+            found = InstalledCode.of_json(self._installed.read_bytes())
             found.require_untouched(package)
         except FileNotFoundError:
             return None
         except OtherCodeError as error:
-            _logger.info("%s is of other code: %s", self._installed_path, error)
+            _logger.info("%s is of other code: %s", self._installed.path, error)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            _logger.info("%s is no code record: %s", self._installed_path, error)
+            _logger.info("%s is no code record: %s", self._installed.path, error)
         else:
             return found.name
         return None
@@ -115,16 +114,16 @@ class CodeFiles:
         try:
             content = InstalledCode.of(record, before).to_json()
         except OtherCodeError as error:
-            _logger.info("%s: %s", self._installed_path, error)
+            _logger.info("%s: %s", self._installed.path, error)
         else:
-            written(self._installed_path, content)
+            written(self._installed, content)
 
 
-def written(path: Path, content: bytes) -> bool:
-    """Publish *content* at *path*, and say whether it was; the cache may not be writable."""
+def written(file: CacheFile, content: bytes) -> bool:
+    """Keep *content* as *file*, and say whether it is; the cache may not be writable."""
     try:
-        publish(path, content)
+        file.keep(content)
     except CacheError as error:
-        _logger.info("%s is not kept: %s", path, error)
+        _logger.info("%s is not kept: %s", file.path, error)
         return False
     return True

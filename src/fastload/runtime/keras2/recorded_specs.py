@@ -6,10 +6,9 @@ import hashlib
 import json
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from fastload.cache.entry import CacheEntry
+from fastload.cache.entry import CacheEntry, CacheFile
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core.code_files import CodeFiles, written
 from fastload.runtime.core.code_record import CodeRecord, OtherCodeError
@@ -66,19 +65,19 @@ class RecordedSpecs:
         content = json.dumps(spec_cache.calls, separators=(",", ":")).encode()
         record = self.code.matching()
         if record is not None:  # its file is broken, or gone
-            written(self._path(record), content)
+            written(self._file(record), content)
         elif self.code.free is not None:
             with suppress(OtherCodeError):
                 record = CodeRecord.of(spec_cache.ran)
-                if written(self._path(record), content):
+                if written(self._file(record), content):
                     self.code.add(record)
 
-    def _path(self, record: CodeRecord) -> Path:
-        return self.entry.side_path(f"{self.key}-{record.name}")
+    def _file(self, record: CodeRecord) -> CacheFile:
+        return self.entry.side(f"{self.key}-{record.name}")
 
     def _recorded(self, record: CodeRecord) -> dict[str, Any]:
         try:
-            recorded = json.loads(self._path(record).read_bytes())
+            recorded = json.loads(self._file(record).read_bytes())
         except (OSError, ValueError):
             return {}
         return recorded if isinstance(recorded, dict) else {}
