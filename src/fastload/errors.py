@@ -22,7 +22,8 @@
     |-- ModelChangedError             FL404  (also ValueError) a pickled predictor's model changed
     |-- NoFunctionError               FL405  (also ValueError) the model has no known function
     |-- MemoryBudgetError             FL406  (also MemoryError) a memory budget is too small
-    `-- DeclarationError              FL407  a custom object cannot be declared as asked
+    |-- DeclarationError              FL407  a custom object cannot be declared as asked
+    `-- ArchiveError                  FL408  an archive of twins is not what it says
 
 After an error of the first two branches, `load_model` uses the stock loader and reports the reason;
 with `strict` it raises the error. Codes never change their meaning; `docs/errors.md` has a row for
@@ -355,3 +356,16 @@ class DeclarationError(FastloadError):
 
     def explanation(self) -> str:
         return f"{self.what}: {self.reason}"
+
+
+class ArchiveError(FastloadError):
+    """An archive of twins is not one, is damaged, or was made to do harm."""
+
+    code = "FL408"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def explanation(self) -> str:
+        return f"the archive {str(self.path)!r} is not imported: {self.reason}."

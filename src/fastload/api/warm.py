@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload.cache.directory import CacheDir
@@ -23,6 +24,7 @@ from fastload.report import LoadReport, PhaseClock
 from fastload.runtime.core.installed_code import modules_before
 from fastload.runtime.core.keras import Keras, keras_of, require_plain_moment, require_tensorflow
 from fastload.runtime.functions.flat_function import NotFlatError
+from fastload.settings import Settings
 from fastload.source.detect import ModelSource, SourceKind, detect
 from fastload.traces.remember import LEARNING_ROUNDS, learn_predict
 from fastload.twin.format import PREDICTION_SECTION, SIGNATURES
@@ -48,7 +50,12 @@ class _Warmed:
     refused: BypassError | None = None
 
 
-def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadReport:
+def warm(
+    path: str | os.PathLike[str],
+    *,
+    keras: KerasChoice = "auto",
+    into: str | os.PathLike[str] | None = None,
+) -> LoadReport:
     """Build the twin of the model at *path* now, so that no later load has to.
 
     The twin of a SavedModel serves `load_model`, `load_saved_model` and `load_predictor`. Where it
@@ -58,6 +65,9 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
     Args:
         path: what would be given to one of them.
         keras: the Keras that later loads use.
+        into: a folder that becomes a layer for `FASTLOAD_CACHE_PATH`, or is one, in place of the
+            cache: it gets the twin and all that is kept beside it, readable by every user, and
+            nothing of this machine. Two processes must not warm into the same folder at once.
 
     Returns:
         A report: `miss` if the twin was written, `hit` if it was there. `reason` and `code` say why
@@ -74,8 +84,25 @@ def warm(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> LoadRe
         >>> fastload.warm("path/to/model").twin  # doctest: +SKIP
         PosixPath('.../3f0c....h5')
     """
+    settings = current_settings()
+    if into is None:
+        return _warm(path, keras, settings)
+    # Imported here: few warm into a layer.
+    from fastload.fleet.sealing import seal
+
+    settings = replace(
+        settings, cache_dir=Path(into).absolute(), cache_path=(), cache_max_size_bytes=None
+    )
+    CacheDir.locate(settings).ensure()
+    try:
+        return _warm(path, keras, settings)
+    finally:  # also where it cannot be converted: the layer says so
+        seal(CacheDir.locate(settings))
+
+
+def _warm(path: str | os.PathLike[str], keras: KerasChoice, settings: Settings) -> LoadReport:
     clock = PhaseClock()
-    request = Request(filepath=path, keras=keras, settings=current_settings())
+    request = Request(filepath=path, keras=keras, settings=settings)
     with clock.phase("detect"):
         source = detect(path)
     before = modules_before()

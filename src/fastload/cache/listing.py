@@ -15,7 +15,7 @@ from fastload.cache.publish import cache_faults, is_partial
 from fastload.lean_dataclass import dataclass
 
 _TWIN: Final = re.compile(r"([0-9a-f]{32})\.h5")
-_COMPANION: Final = re.compile(r"([0-9a-f]{32})\.(?:used|[^.]+\.json|[^.]+\.flat)")
+_COMPANION: Final = re.compile(r"([0-9a-f]{32})\.(used|[^.]+\.json|[^.]+\.flat)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,17 @@ def all_entries(cache: CacheDir) -> tuple[StoredTwin, ...]:
         for twin in entries(CacheDir(root=layer)):
             found.setdefault(twin.name, replace(twin, layer=layer))
     return tuple(found.values())
+
+
+def companion(name: str) -> str | None:
+    """Return what the file called *name* is to a twin: `used`, `specs.json`; None if it is nothing.
+
+    Example:
+        >>> companion("c386a8135346c5ba54a9a4214bc683de.specs.json")
+        'specs.json'
+    """
+    match = _COMPANION.fullmatch(name)
+    return match[2] if match else None
 
 
 def orphans(cache: CacheDir) -> tuple[Path, ...]:

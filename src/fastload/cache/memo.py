@@ -134,6 +134,17 @@ def known_paths(cache: CacheDir) -> dict[str, tuple[Path, ...]]:
     return found
 
 
+def known_refusals(cache: CacheDir) -> tuple[tuple[str, str, str, str], ...]:
+    """Return digest, converter, code and reason of each content that could not be converted."""
+    found = []
+    for file in sorted(cache.memo_dir.glob("*.json")) if cache.trusted() else ():
+        document = _read(file)
+        match document.get("digest"), document.get("refusal"):
+            case str(digest), [str(code), str(reason), str(converter)]:
+                found.append((digest, converter, code, reason))
+    return tuple(found)
+
+
 def orphan_memos(cache: CacheDir) -> tuple[Path, ...]:
     """List the memos that are damaged or whose source no longer exists."""
     files = sorted(cache.memo_dir.glob("*.json"))

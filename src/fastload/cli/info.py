@@ -12,6 +12,7 @@ import click
 
 from fastload.cache.directory import CacheDir
 from fastload.cache.stats import stock_seconds
+from fastload.cli.kept import kept_beside, kept_facts
 from fastload.cli.ls import KERAS, KINDS, Listed, listed_document, read_all
 from fastload.cli.options import as_json
 from fastload.cli.output import described, facts, line_of, say, shown_seconds, shown_size, table
@@ -67,7 +68,9 @@ def _document(cache: CacheDir, listed: Listed) -> dict[str, Any]:
     document = listed_document(listed)
     if listed.index is not None:
         document |= _manifest_document(listed.index.manifest) | _weights_document(listed.index)
-        document["stock_seconds"] = stock_seconds(entry_of(cache, listed.twin))
+        entry = entry_of(cache, listed.twin)
+        document["stock_seconds"] = stock_seconds(entry)
+        document["kept_beside"] = kept_beside(entry)
         try:
             document |= _serving_document(listed.twin.path, listed.index)
             document["migration"] = _read_json(listed.twin.path, listed.index, MIGRATION)
@@ -157,6 +160,7 @@ def _text(documents: Iterable[Mapping[str, Any]]) -> Iterator[str | Table]:
             yield from facts(_migration_facts(document["migration"]))
             yield from facts(_serving_facts(document))
             yield from facts(_weight_facts(document))
+            yield from facts(kept_facts(document["kept_beside"]))
             yield from _signature_table(document["signatures"])
 
 

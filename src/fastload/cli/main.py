@@ -14,6 +14,7 @@ import fastload
 from fastload.cli.doctor import doctor
 from fastload.cli.estimate import estimate
 from fastload.cli.explain import explain
+from fastload.cli.export import export, import_
 from fastload.cli.info import info
 from fastload.cli.ls import ls
 from fastload.cli.output import print_error
@@ -89,7 +90,7 @@ def commands() -> None:
 
 VERBS = (
     *(warm, run, predict, ls, info, explain, estimate, verify),
-    *(rm, prune, stats, register, doctor),
+    *(export, import_, rm, prune, stats, register, doctor),
 )
 for verb in VERBS:
     commands.add_command(verb)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -22,6 +25,7 @@ from fastload.cli.output import (
     shown_size,
 )
 from fastload.errors import FastloadError
+from fastload.report import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,19 +50,32 @@ _logger: Final = logging.getLogger(__name__)
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @keras_choice
 @click.option("--verify", is_flag=True, help="Compare weights and outputs with a stock load.")
+@click.option(
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a read-only layer, for FASTLOAD_CACHE_PATH, to this folder; not to the cache.",
+)
 @as_json
 @click.pass_context
-def warm(
+def warm(  # noqa: PLR0913 - click hands over each option
     context: click.Context,
     paths: tuple[str, ...],
     keras: KerasChoice,
     *,
     verify: bool,
+    into: Path | None,
     as_json: bool,
 ) -> None:
     """Write the twin of the model at each PATH, so that no later load has to."""
+    if verify and into is not None:
+        raise click.UsageError("--verify compares what the cache has, not a layer.")
     with redirect_stdout(sys.stderr):
-        warmed = [_warmed(path, keras, verify=verify) for path in _with_progress(paths)]
+        warmed = [
+            _warmed_apart(path, keras, into)
+            if into is not None and len(paths) > 1
+            else _warmed(path, keras, into, verify=verify)
+            for path in _with_progress(paths)
+        ]
     document = {"models": warmed}
     say(document, _text(warmed), as_json=as_json)
     context.exit(0 if all(map(_is_fine, warmed)) else 1)
@@ -83,7 +100,23 @@ def _with_progress(paths: Sequence[str]) -> Iterator[str]:
             bar.advance(task)
 
 
-def _warmed(path: str, keras: KerasChoice, *, verify: bool) -> dict[str, Any]:
+def _warmed_apart(path: str, keras: KerasChoice, into: Path) -> dict[str, Any]:
+    """Do as `_warmed`, in a process that has not imported TensorFlow before.
+
+    Only such a process can say that what it makes is of the installed files' code, so that other
+    processes may use that without importing Keras.
+    """
+    command = [sys.executable, "-m", "fastload", "warm", path, "--keras", keras, "--json"]
+    done = subprocess.run(  # noqa: S603 - this program itself
+        [*command, "--into", str(into)], stdout=subprocess.PIPE, check=False
+    )
+    (told,) = json.loads(done.stdout)["models"]
+    return {**told, "outcome": told["outcome"] and Outcome(told["outcome"])}
+
+
+def _warmed(
+    path: str, keras: KerasChoice, into: Path | None = None, *, verify: bool
+) -> dict[str, Any]:
     """Write the twin of one model; return what JSON output has of it.
 
     An error is recorded, and does not keep other models from theirs.
@@ -92,7 +125,7 @@ def _warmed(path: str, keras: KerasChoice, *, verify: bool) -> dict[str, Any]:
 
     report = verification = fault = None
     try:
-        report = fastload.warm(path, keras=keras)
+        report = fastload.warm(path, keras=keras, into=into)
         verification = _verified(path, keras) if verify else None
     except Exception as error:  # Keras may raise anything
         if not isinstance(error, FastloadError):

@@ -345,6 +345,7 @@ def write_flat(file: CacheFile, flat: FlatFunction, signature: Signature) -> Non
         "results": flat.results,
         "varies": flat.varies,
         "is_optimized": flat.is_optimized,
+        "for": eager.made_for(is_optimized=flat.is_optimized),
         "signature": {"name": signature.name, **signature.to_json()},
     }
     stored = StoredFunction(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fastload.cache.entry import CacheFile
+from fastload.runtime.core import eager
 from fastload.traces.tf_model_state import NotKeptError
 from fastload.traces.tf_trace import Trace
 from fastload.twin.function_file import (
@@ -31,6 +32,7 @@ class TraceFile:
             "outputs": trace.outputs,
             "marks": trace.marks,
             "is_prepared": trace.is_prepared,
+            "for": eager.made_for(is_optimized=True),
         }
         stored = StoredFunction(
             definitions=trace.definitions, captures=trace.captures, description=description

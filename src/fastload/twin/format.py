@@ -225,6 +225,9 @@ REFUSALS: Final = "refusals.json"
 SESSION_MODEL: Final = "session_model.pb"
 SESSION_NODES: Final = "session_nodes.pb"
 SESSION_FACTS: Final = "session_facts.json"
+#: Documents of a file beside a twin: what its function is; or why there is none.
+FUNCTION_DESCRIPTION: Final = "function.json"
+FUNCTION_REFUSAL: Final = "refusal.txt"
 
 #: What a SavedModel's twin can serve: a Keras model, the object of `tf.saved_model.load`, and
 #: predictors.

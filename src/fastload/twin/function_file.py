@@ -15,14 +15,12 @@ from typing import Any, Final, cast
 from fastload.cache.entry import CacheFile
 from fastload.errors import CacheError
 from fastload.lean_dataclass import dataclass
-from fastload.twin.format import Manifest, WeightSpec
+from fastload.twin.format import FUNCTION_DESCRIPTION, FUNCTION_REFUSAL, Manifest, WeightSpec
 from fastload.twin.reader import Twin
 from fastload.twin.weights import Array, dtype_name
 
 _logger: Final = logging.getLogger(__name__)
-_DESCRIPTION: Final = "function.json"
 _DEFINITIONS: Final = "function.pb"
-_REFUSAL: Final = "refusal.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +55,7 @@ def write_function(file: CacheFile, function: StoredFunction) -> None:
         "lengths": [len(each) for each in function.definitions],
     }
     documents = {
-        _DESCRIPTION: json.dumps(told).encode(),
+        FUNCTION_DESCRIPTION: json.dumps(told).encode(),
         _DEFINITIONS: b"".join(function.definitions),
     }
     if not _published(file, documents, constants):
@@ -66,7 +64,7 @@ def write_function(file: CacheFile, function: StoredFunction) -> None:
 
 def write_refusal(file: CacheFile, reason: str) -> None:
     """Publish as *file* that there is no such function, and why; as `write_function` does."""
-    if not _published(file, {_REFUSAL: reason.encode()}, {}):
+    if not _published(file, {FUNCTION_REFUSAL: reason.encode()}, {}):
         file.keep_in_memory(reason)
 
 
@@ -87,9 +85,9 @@ def read_function(file: CacheFile, refused: type[Exception]) -> StoredFunction |
         return cast("StoredFunction", kept)
     try:
         twin = Twin.open(file.found)
-        if _REFUSAL not in twin.manifest.documents:
+        if FUNCTION_REFUSAL not in twin.manifest.documents:
             return _stored(twin)
-        reason = twin.document(_REFUSAL).decode()
+        reason = twin.document(FUNCTION_REFUSAL).decode()
     except FileNotFoundError:
         return None
     except (OSError, CacheError) as error:
@@ -100,7 +98,7 @@ def read_function(file: CacheFile, refused: type[Exception]) -> StoredFunction |
 
 
 def _stored(twin: Twin) -> StoredFunction:
-    description = json.loads(twin.document(_DESCRIPTION))
+    description = json.loads(twin.document(FUNCTION_DESCRIPTION))
     captures, lengths = description.pop("captures"), description.pop("lengths")
     return StoredFunction(
         definitions=tuple(_cut(twin.document(_DEFINITIONS), lengths)),

@@ -172,14 +172,21 @@ def _unary(operation: str, tensor: Any, *attributes: Any) -> Any:
 
 
 _PREFIXES: Final = ("TF_", "XLA_", "ONEDNN_", "DNNL_", "OMP_", "KMP_", "MKL_")
-#: Variables that do not change how a graph is executed, but differ from run to run.
+#: Variables that do not change how a graph is executed, but differ from run to run, or from the
+#: machine that builds an image to the one that runs it: `TF_CLI_` and so on are Terraform's.
 _IGNORED: Final = (
+    "TF_CLI_",
     "TF_CONFIG",
     "TF_CPP_",
     "TF_FORCE_GPU_",
     "TF_GPU_",
+    "TF_INPUT",
+    "TF_IN_AUTOMATION",
     "TF_KERAS",
+    "TF_PLUGIN_CACHE_DIR",
     "TF_USE_LEGACY_KERAS",
+    "TF_VAR_",
+    "TF_WORKSPACE",
 )
 
 
@@ -250,13 +257,30 @@ def _cores() -> int | None:
 @functools.cache
 def _processor() -> str:
     """Return the processor's name and features."""
-    description = ""
+    first = _first_processor()
+    description = " ".join(first.get(key, "") for key in ("model name", "flags", "Features"))
+    return f"{platform.machine()} {description if first else ''} {os.cpu_count()}"
+
+
+def _first_processor() -> dict[str, str]:
+    """Return what the system tells of a processor; the others are like it."""
+    first: dict[str, str] = {}
     with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as file:
-        lines = iter(lambda: file.readline().partition(":"), ("", "", ""))
-        first = {}
-        for key, _, value in lines:
+        for key, _, value in iter(lambda: file.readline().partition(":"), ("", "", "")):
             if not key.strip():
-                break  # the next processor is like this one
+                break
             first[key.strip()] = value.strip()
-        description = " ".join(first.get(key, "") for key in ("model name", "flags", "Features"))
-    return f"{platform.machine()} {description} {os.cpu_count()}"
+    return first
+
+
+def made_for(*, is_optimized: bool) -> dict[str, str]:
+    """Say for people, and for nothing else, where a function that is made now will be used.
+
+    Args:
+        is_optimized: whether TensorFlow's optimizers had a part in it.
+    """
+    told = {"TensorFlow": version()}
+    if is_optimized:
+        name = _first_processor().get("model name", platform.machine())
+        told["processor"] = f"{name}, {_cores()} of {os.cpu_count()} cores"
+    return told

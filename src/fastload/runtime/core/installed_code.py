@@ -20,6 +20,7 @@ from fastload.lean_dataclass import dataclass
 from fastload.runtime.core.code_record import CodeRecord, OtherCodeError
 
 _TENSORFLOW: Final = "tensorflow"
+_SECOND_NS: Final = 10**9
 _PACKAGES: Final = frozenset({_TENSORFLOW, "keras", "tf_keras"})
 #: Whose finders change no module.
 _KNOWN_FINDERS: Final = frozenset(
@@ -100,7 +101,7 @@ class InstalledCode:
         if spec is None or spec.origin not in self.files:
             raise OtherCodeError(f"{package} is installed elsewhere")
         for path, stamp in self.files.items():
-            if _stamp(path) != stamp:
+            if not _is_same(stamp, _stamp(path)):
                 raise OtherCodeError(f"{path} is not what it was")
         if not self.there_before <= sys.modules.keys():
             raise OtherCodeError("something may have been changed after its import")
@@ -144,6 +145,17 @@ def _files_of(record: CodeRecord) -> Iterator[str]:
         path = getattr(sys.modules.get(name), "__file__", None)
         if path is not None and _root(name) not in sys.stdlib_module_names:
             yield path
+
+
+def _is_same(then: tuple[int, int], now: tuple[int, int]) -> bool:
+    """Say whether a file is what it was, by size and time of modification.
+
+    Images keep times to the second: those of a file that was in one have no fraction any more.
+    """
+    if then == now:
+        return True
+    kept = then[1] - then[1] % _SECOND_NS
+    return now == (then[0], kept)
 
 
 def _stamp(path: str) -> tuple[int, int]:

@@ -1,0 +1,259 @@
+"""Twins as one file to carry: a plain tar, whose first member says what the others are.
+
+    fastload.json               name, length and SHA-256 of each file, by entry
+    <entry>.h5                  a twin, and what is kept beside it
+    <entry>.<kind>.json|flat
+
+An archive is read as if somebody hostile wrote it: nothing is a path, a link or a device, nothing
+comes twice, nothing is longer than it says, and nothing takes its place in the cache before all of
+its entry was compared with the digests. What twins compute is up to whoever wrote them, as with
+models: import what you would load.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+from fastload.cache.directory import CacheDir
+from fastload.cache.entry import CacheEntry, CacheFile
+from fastload.cache.listing import companion
+from fastload.cache.publish import cache_faults, is_there, replacing
+from fastload.errors import ArchiveError
+from fastload.lean_dataclass import dataclass
+
+_CONTENTS: Final = "fastload.json"
+_VERSION: Final = 1
+#: A list of many thousands of files is shorter than this.
+_MOST_CONTENTS_BYTES: Final = 64 * 2**20
+_CHUNK_BYTES: Final = 2**20
+#: What is of one machine stays there: when a twin was used, how long stock takes.
+_STAYS: Final = frozenset({"used", "stock.json"})
+_ENTRY: Final = re.compile(r"[0-9a-f]{32}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """A file of an archive, as the list at its beginning tells it.
+
+    Attributes:
+        name: without a folder.
+        size_bytes: its length.
+        sha256: hex digest of its content.
+    """
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """An entry that was in an archive.
+
+    Attributes:
+        name: of the entry.
+        is_new: whether its twin was not there before; one that is there stays.
+        size_bytes: of the twin.
+    """
+
+    name: str
+    is_new: bool
+    size_bytes: int
+
+
+def write_archive(path: Path, cache: CacheDir, names: Sequence[str]) -> int:
+    """Write entries, of the cache or of its layers, to an archive at *path*, which is replaced.
+
+    The same files make the same archive, to the byte.
+
+    Args:
+        path: the archive; it is beside its place until it is whole.
+        cache: the folder, with its layers.
+        names: of the entries.
+
+    Returns:
+        The archive's length.
+
+    Raises:
+        OSError: a file cannot be read, or the archive cannot be written.
+    """
+    files = {name: _files_of(CacheEntry(cache=cache, name=name)) for name in sorted(set(names))}
+    packed = {name: [_packed(each) for each in found] for name, found in files.items()}
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with tarfile.open(partial, "x", format=tarfile.PAX_FORMAT) as archive:
+            _add(archive, _CONTENTS, _contents(packed))
+            for found in files.values():
+                for each in found:
+                    with each.open("rb") as file:
+                        archive.addfile(_member(each.name, each.stat().st_size), file)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path.stat().st_size
+
+
+def read_archive(path: Path, cache: CacheDir) -> tuple[Imported, ...]:
+    """Put the entries of the archive at *path* into *cache*, each as a whole or not at all.
+
+    Args:
+        path: the archive.
+        cache: the folder; it is created if it does not exist. What is there stays.
+
+    Raises:
+        ArchiveError: the archive is not what `write_archive` writes, or not as it says.
+        CacheUnwritableError: the folder cannot be written.
+        OSError: the archive cannot be read.
+    """
+    cache.ensure()
+    with _malformed(path), tarfile.open(path, "r:") as archive:
+        members = iter(archive)
+        contents = _read_contents(path, archive, members)
+        found = [_entry(path, archive, members, cache, *each) for each in contents.items()]
+        if next(members, None) is not None:
+            raise ArchiveError(path, "it has more members than it lists")
+    return tuple(found)
+
+
+def _files_of(entry: CacheEntry) -> list[Path]:
+    """Return the paths of an entry's files, the twin first: each in the cache or, else, a layer."""
+    found: dict[str, Path] = {}
+    for folder in (entry.cache.root, *entry.cache.layers):
+        names = sorted(each.name for each in folder.glob(f"{entry.name}.*"))
+        for name in names:
+            if (companion(name) or "used") not in _STAYS:
+                found.setdefault(name, CacheFile(cache=entry.cache, name=name).found)
+    return [entry.twin.found, *(found[name] for name in sorted(found))]
+
+
+def _packed(path: Path) -> Packed:
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+    return Packed(name=path.name, size_bytes=size, sha256=digest.hexdigest())
+
+
+def _contents(packed: Mapping[str, Iterable[Packed]]) -> bytes:
+    entries = {
+        name: [[each.name, each.size_bytes, each.sha256] for each in files]
+        for name, files in packed.items()
+    }
+    return json.dumps({"version": _VERSION, "entries": entries}, indent=1).encode()
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    archive.addfile(_member(name, len(content)), io.BytesIO(content))
+
+
+def _member(name: str, size_bytes: int) -> tarfile.TarInfo:
+    """Return a member that is the same whenever, wherever and by whomever it is written."""
+    found = tarfile.TarInfo(name)
+    found.size, found.mode = size_bytes, 0o444
+    return found
+
+
+def _read_contents(
+    path: Path, archive: tarfile.TarFile, members: Iterator[tarfile.TarInfo]
+) -> dict[str, list[Packed]]:
+    """Return the files that the archive lists, by entry."""
+    member = next(members, None)
+    if member is None or member.name != _CONTENTS:
+        raise ArchiveError(path, f"it does not begin with {_CONTENTS}")
+    if member.size > _MOST_CONTENTS_BYTES:
+        raise ArchiveError(path, "its list of files is too long")
+    document = json.loads(_opened(path, archive, member).read())
+    if document["version"] != _VERSION:
+        raise ArchiveError(path, f"it is of version {document['version']}, and {_VERSION} is read")
+    return {
+        name: [_listed(path, name, *row) for row in rows]
+        for name, rows in document["entries"].items()
+    }
+
+
+def _listed(path: Path, entry: str, name: str, size_bytes: int, sha256: str) -> Packed:
+    is_twin = name == f"{entry}.h5"
+    is_beside = name.startswith(f"{entry}.") and (companion(name) or "used") not in _STAYS
+    if not (_ENTRY.fullmatch(entry) and (is_twin or is_beside)):
+        raise ArchiveError(path, f"{name!r} is no file of an entry")
+    if not (_DIGEST.fullmatch(sha256) and type(size_bytes) is int and size_bytes >= 0):
+        raise ArchiveError(path, f"what it says of {name!r} makes no sense")
+    return Packed(name=name, size_bytes=size_bytes, sha256=sha256)
+
+
+def _entry(  # noqa: PLR0913, PLR0917 - one step of reading, and what it reads
+    path: Path,
+    archive: tarfile.TarFile,
+    members: Iterator[tarfile.TarInfo],
+    cache: CacheDir,
+    name: str,
+    files: Sequence[Packed],
+) -> Imported:
+    """Read one entry. Its files take their places when all are as they should be, the twin last."""
+    names = [each.name for each in files]
+    if names[:1] != [f"{name}.h5"] or len(set(names)) < len(names):
+        raise ArchiveError(path, f"the entry {name!r} does not begin with its twin, or repeats it")
+    with ExitStack() as published:  # which ends in reverse order
+        is_new = [
+            _file(path, archive, next(members, None), cache, each, published) for each in files
+        ]
+    return Imported(name=name, is_new=is_new[0], size_bytes=files[0].size_bytes)
+
+
+def _file(  # noqa: PLR0913, PLR0917 - the same
+    path: Path,
+    archive: tarfile.TarFile,
+    member: tarfile.TarInfo | None,
+    cache: CacheDir,
+    packed: Packed,
+    published: ExitStack,
+) -> bool:
+    """Read one file to beside its place, and say whether it was not there."""
+    if member is None or (member.name, member.size) != (packed.name, packed.size_bytes):
+        raise ArchiveError(path, f"{packed.name!r} is not where its list says, or not so long")
+    content = _opened(path, archive, member)
+    place = cache.root / packed.name
+    if is_there(place):
+        return False
+    partial = published.enter_context(replacing(place, needed_bytes=packed.size_bytes))
+    digest = hashlib.sha256()
+    with cache_faults(cache.root), partial.open("wb") as file:
+        while chunk := content.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            file.write(chunk)
+    if digest.hexdigest() != packed.sha256:
+        raise ArchiveError(path, f"{packed.name!r} does not match its digest")
+    return True
+
+
+def _opened(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    """Return the content of a plain file in the archive; nothing else is let in."""
+    content = archive.extractfile(member) if member.isreg() and not member.issparse() else None
+    if content is None:
+        raise ArchiveError(path, f"{member.name!r} is no plain file")
+    return content
+
+
+@contextmanager
+def _malformed(path: Path) -> Iterator[None]:
+    """Turn what a tar that makes no sense raises into one error.
+
+    Raises:
+        ArchiveError: the block raised an error of that kind.
+    """
+    try:
+        yield
+    except (tarfile.TarError, EOFError, *_MALFORMED) as error:
+        raise ArchiveError(path, f"{type(error).__name__}: {error}") from error
