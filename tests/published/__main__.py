@@ -76,21 +76,32 @@ def _finding(package: Package, path: Path, asked: argparse.Namespace) -> Finding
 
 
 def _asked(package: Package, path: Path, asked: argparse.Namespace) -> Finding:
-    inputs = () if path.is_dir() else (str(_inputs(package, path, asked)),)
+    made = _inputs(package, path, asked) if asked.train or path.is_file() else None
+    inputs = () if made is None else (str(made),)
     environment = {"FASTLOAD_CACHE_DIR": str(asked.work / "cache")}
     told = _run(["tests.published.keras3", str(path), package.name, *inputs], environment)
     return Finding.from_json(json.loads(told.splitlines()[-1]))
 
 
-def _inputs(package: Package, path: Path, asked: argparse.Namespace) -> Path:
-    """Return the file with made-up inputs, and what Keras 2 makes of them."""
+def _inputs(package: Package, path: Path, asked: argparse.Namespace) -> Path | None:
+    """Return the file with made-up inputs, and what Keras 2 makes of them.
+
+    None for a SavedModel that Keras 2 itself does not open.
+    """
     target: Path = asked.work / "inputs" / f"{package.name}-{path.stem}.npz"
     if not target.exists():
         target.parent.mkdir(exist_ok=True)
         folder = asked.work / "packages" / f"{package.name}-{package.version}"
         sources = [str(folder / source) for source in package.sources]
         environment = {"PYTHONPATH": str(asked.keras2), "TF_USE_LEGACY_KERAS": "1"}
-        _run(["tests.published.keras2", str(path), str(target), *sources], environment)
+        command = [str(path), str(target), *(["--train"] if asked.train else [])]
+        try:
+            _run(["tests.published.keras2", *command, *sources], environment)
+        except subprocess.SubprocessError as error:
+            if not path.is_dir():
+                raise
+            logger.info("%s: Keras 2 does not open it: %s", path.name, error)
+            return None
     return target
 
 
@@ -117,6 +128,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     names = [each.name for each in PACKAGES]
     add("--packages", nargs="+", choices=names, default=names, help="which packages (all)")
     add("--keras2", type=Path, required=True, help="the folder that tf-keras is installed in")
+    add("--train", action="store_true", help="compare two steps of training as well")
     add("--work", type=Path, default=ROOT / "benchmarks" / ".work" / "keras2", help="what is kept")
     add("--page", type=Path, help="write the figures into this page (docs/migration.md)")
     return parser.parse_args(arguments)

@@ -16,7 +16,7 @@ def called(model: Any, values: Sequence[Any]) -> list[np.ndarray]:
 
     @tf.function
     def run(tensors: Any) -> Any:
-        given = tensors if len(tensors) > 1 else tensors[0]
+        given = tuple(tensors) if len(tensors) > 1 else tensors[0]
         return tf.nest.flatten(model(given, training=False))
 
     with tf.device("/CPU:0"):
@@ -33,6 +33,12 @@ def input_specs(model: Any, build_shape: Any) -> list[TensorSpec]:
                 shape=tuple(each.shape),
             )
             for place, each in enumerate(model.inputs)
+        ]
+    if build_shape is None:  # a SavedModel without its class
+        flat = tf.nest.flatten(model.save_spec())
+        return [
+            TensorSpec(name=str(place), dtype=each.dtype.name, shape=tuple(each.shape))
+            for place, each in enumerate(each for each in flat if isinstance(each, tf.TensorSpec))
         ]
     shapes = build_shape if isinstance(build_shape[0], list) else [build_shape]
     return [

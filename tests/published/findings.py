@@ -31,6 +31,8 @@ class Finding:
         names_both_ways: whether a refusal names the two ways that work.
         has_predictor: whether `load_predictor` takes what was refused.
         seconds: what the first load took.
+        training: how far losses of two steps of training are apart at most, relative to the
+            losses; None if they were not compared.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class Finding:
     names_both_ways: bool = False
     has_predictor: bool = False
     seconds: float = 0.0
+    training: float | None = None
 
     @property
     def is_right(self) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -25,6 +26,7 @@ from fastload.twin.reader import Twin
 from tests.published.calling import called
 from tests.published.findings import Finding, Way
 from tests.published.ports import PORTS
+from tests.published.training import apart, losses
 
 _NOTE = "fastload: "
 _WAYS = ('keras="tf_keras"', "fastload.load_predictor")
@@ -57,10 +59,21 @@ def found(path: Path, ports: Mapping[str, Any], inputs: Path | None) -> Finding:
     report = fastload.last_load()
     migration = _migration(report)
     known |= {"way": Way.STOCK if migration is None else Way.MIGRATED, "seconds": report.seconds}
-    if inputs is None:
-        return Finding(**known, **_proof(migration))
     # What is compared is the model of a hit: it came out of the twin.
+    model = _opened(path, ports if needs_ports else {})[0]
+    if inputs is not None:
+        known["training"] = _training(model, inputs)
+    if inputs is None or path.is_dir():
+        return Finding(**known, **_proof(migration))
     return Finding(**known, **_compared(_opened(path, ports if needs_ports else {})[0], inputs))
+
+
+def _training(model: Any, inputs: Path) -> float | None:
+    """Return how far losses are apart from those of Keras 2; None if it has none."""
+    with np.load(inputs) as saved:
+        values = [saved[f"input_{place}"] for place in range(_count(saved, "input"))]
+        expected = [float(each) for each in saved["losses"]]
+    return apart(losses(keras, model, values), expected) if expected else None
 
 
 def _opened(path: Path, ports: Mapping[str, Any]) -> tuple[Any, str]:

@@ -18,6 +18,8 @@ _HEADINGS: Final = (
     *("package", "models", "kind", "in Keras 3 alone", "ports"),
     *("largest relative difference", "compared with"),
 )
+#: A column of its own, where losses were compared.
+_TRAINED: Final = "of losses in training"
 _DISTRIBUTIONS: Final = ("tensorflow-cpu", "tensorflow", "keras", "numpy")
 _KINDS: Final = {
     "saved_model": "SavedModel",
@@ -62,7 +64,12 @@ class Result:
 
 def markdown(results: Sequence[Result]) -> str:
     """Return the totals and the table."""
-    return "\n\n".join([_versions(), totals(results), table(_HEADINGS, _rows(results))])
+    headings, rows = _HEADINGS, list(_rows(results))
+    if any(each.finding.training is not None for each in results):
+        headings = (*headings, _TRAINED)
+    else:
+        rows = [row[: len(headings)] for row in rows]
+    return "\n\n".join([_versions(), totals(results), table(headings, rows)])
 
 
 def write_page(results: Sequence[Result], page: Path) -> None:
@@ -78,13 +85,25 @@ def totals(results: Sequence[Result]) -> str:
     described = sum(each.finding.is_described for each in results)
     worst = max((each.relative or 0.0 for each in right), default=0.0)
     packages = len({each.package for each in results})
+    trained = [each.training for each in right if not each.ports and each.training is not None]
     return (
         f"Of {len(results)} models in {packages} packages, {len(right)} open in Keras 3 alone and "
         "agree with Keras 2 within the tolerance (they differ by at most "
         f"{worst:.1g} of the largest number): Keras 3 opens {stock} itself, {migrated} are "
         f"migrated as they are, and {len(right) - stock - migrated} with ports of their packages' "
         f"custom classes. {described} {'is' if described == 1 else 'are'} rejected, with the "
-        "reason and two alternatives."
+        f"reason and two alternatives.{_of_training(trained)}"
+    )
+
+
+def _of_training(apart: Sequence[float]) -> str:
+    """Return how many models that need no port train as they did; nothing if none was trained."""
+    near = sum(each <= _NEAR for each in apart)
+    return (
+        f" {near} of the {len(apart)} that need no port, and whose training does not depend on "
+        f"chance, train two steps with losses within {_NEAR:.0e} of those in Keras 2."
+        if apart
+        else ""
     )
 
 
@@ -111,9 +130,20 @@ def _rows(results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
         shown = names if len(of_row) <= _MOST_NAMES else str(len(of_row))
         apart = [each.finding.relative for each in of_row if each.finding.relative is not None]
         worst = f"{max(apart):.1g}" if apart else ""
-        yield (package, shown, kind, way, ports, worst, against)
+        yield (package, shown, kind, way, ports, worst, against, _training(of_row))
 
 
+def _training(results: Sequence[Result]) -> str:
+    """Return how far losses are apart at most, and of how many models, if not of all."""
+    apart = [each.finding.training for each in results if each.finding.training is not None]
+    if not apart:
+        return ""
+    some = "" if len(apart) == len(results) else f" ({len(apart)} of {len(results)})"
+    return f"{max(apart):.1g}{some}"
+
+
+#: How near losses are to be.
+_NEAR: Final = 1e-5
 #: More models of one row are only counted.
 _MOST_NAMES: Final = 3
 

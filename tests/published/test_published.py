@@ -32,15 +32,17 @@ REFUSED = {
 
 def test_totals_count_each_way() -> None:
     results = [
-        result(**NEAR),
-        result(**NEAR, ports=True),
+        result(**NEAR, training=1e-7),
+        result(**NEAR, training=1e-4),
+        result(**NEAR, ports=True, training=1e-7),
         result(**{**NEAR, "way": Way.STOCK}),
         result(**REFUSED),
         result(**FAR),
     ]
 
-    assert totals(results).startswith("Of 5 models in 1 packages, 3 open in Keras 3 alone")
+    assert totals(results).startswith("Of 6 models in 1 packages, 4 open in Keras 3 alone")
     assert "2e-07" in totals(results)
+    assert "1 of the 2 that need no port" in totals(results)
     assert "1 is rejected, with the reason and two alternatives." in totals(results)
 
 
@@ -69,13 +71,14 @@ def test_nine_of_ten_are_enough() -> None:
 
 
 def test_models_with_one_fate_share_a_row() -> None:
-    results = [result("a.h5", **NEAR), result("b.h5", **FAR), result("c.h5", **REFUSED)]
+    trained = result("a.h5", **NEAR, training=3e-8)
+    results = [trained, result("b.h5", **FAR), result("c.h5", **REFUSED)]
 
     rows = markdown(results).splitlines()[-2:]
 
     assert rows == [
-        "| x==1 | `a.h5`, `b.h5` | HDF5 | migrated |  | 0.002 | tf-keras |",
-        "| x==1 | `c.h5` | HDF5 | rejected: layer 'a': no |  |  |  |",
+        "| x==1 | `a.h5`, `b.h5` | HDF5 | migrated |  | 0.002 | tf-keras | 3e-08 (1 of 2) |",
+        "| x==1 | `c.h5` | HDF5 | rejected: layer 'a': no |  |  |  |  |",
     ]
 
 
