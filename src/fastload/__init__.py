@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from fastload.predictor.predictor import Predictor
     from fastload.registry import custom_objects, register
     from fastload.report import LoadReport, Outcome, last_load
+    from fastload.runtime.keras3.saved_function_layer import (
+        SavedFunctionLayer as SavedFunctionLayer,
+    )
     from fastload.signature import TensorSpec
 
 __all__ = [
@@ -60,6 +63,8 @@ _HOME = {
     "Outcome": "report",
     "Predictor": "predictor.predictor",
     "Residency": "lazy_weights.accounts",
+    # Not in `__all__`: its module imports Keras 3.
+    "SavedFunctionLayer": "runtime.keras3.saved_function_layer",
     "TensorSpec": "signature",
     "custom_objects": "registry",
     "disabled": "hooks.installation",

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload.errors import MissingTensorFlowError
+from fastload.errors import MigrationError, MissingTensorFlowError
 
 ROOT = Path(__file__).parents[2]
 WITH_KERAS_2 = ROOT / ".venv" / "bin" / "python"
@@ -38,6 +38,14 @@ np.savez(folder / "predicted.npz", batch=batch, outputs=model.predict(batch, ver
 model.save(str(folder / "model"), save_format="tf")
 model.save(str(folder / "model.h5"))
 model.save(str(folder / "model.keras"))
+
+class Own(tf_keras.layers.Layer):
+    def call(self, inputs):
+        return inputs * 2.0
+
+own = tf_keras.Sequential([tf_keras.Input((3,)), Own(name="own")])
+own.save(str(folder / "own"), save_format="tf")
+fastload.load_model(folder / "own", keras="keras", strict=True)
 fastload.load_model(folder / "model", keras="keras", strict=True)
 """
 
@@ -101,6 +109,14 @@ def test_it_is_a_model_of_this_backend(keras: Any, made: Path, tmp_path: Path, n
     models[0].fit(batch, np.zeros((4, 1), "float32"), verbose=0)
     assert not np.array_equal(models[0].predict(batch, verbose=0), predicted)
     assert "tensorflow" not in sys.modules
+
+
+@pytest.mark.usefixtures("keras", "shared_cache")
+def test_functions_of_tensorflow_are_refused(made: Path) -> None:
+    """A layer without a class calls one; its twin was written where Keras is on TensorFlow."""
+    for _ in range(2):
+        with pytest.raises(MigrationError, match=r"'own'.* functions are TensorFlow's"):
+            fastload.load_model(made / "own")
 
 
 @pytest.mark.usefixtures("keras", "cache_root")

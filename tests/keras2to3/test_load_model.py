@@ -226,11 +226,17 @@ def test_what_stock_refuses_otherwise_gets_no_note(keras3: Any, tmp_path: Path) 
             assert not getattr(refused.value, "__notes__", ())
 
 
+def of_python(inputs: Any) -> Any:
+    """Compute something that no file holds: a graph with this is of no use in another process."""
+    tensorflow = importlib.import_module("tensorflow")
+    return tensorflow.numpy_function(lambda x: x * 2.0, [inputs], inputs.dtype)
+
+
 def test_what_cannot_be_migrated_is_stocks_error(
     keras2: Any, keras3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For who calls stock; a note says which layer it is."""
-    model = keras2.Sequential([keras2.Input((3,)), keras2.layers.Lambda(lambda x: x * 2.0)])
+    model = keras2.Sequential([keras2.Input((3,)), keras2.layers.Lambda(of_python)])
     model.save(str(tmp_path / "m"), save_format="tf")
     with pytest.raises(ValueError, match="File format not supported") as stock:
         keras3.models.load_model(tmp_path / "m")
@@ -248,7 +254,7 @@ def test_an_unknown_layer_is_named(keras2: Any, keras3: Any, tmp_path: Path) -> 
 
     class Scale(keras2.layers.Layer):  # type: ignore[misc, name-defined]
         def call(self, inputs: Any) -> Any:
-            return inputs * 2.0
+            return of_python(inputs)
 
     model = keras2.Sequential([keras2.Input((3,)), Scale(name="scale")])
     model.save(str(tmp_path / "m"), save_format="tf")
@@ -325,12 +331,11 @@ def test_without_tf_keras_a_file_is_not_proved_and_the_report_says_so(
 
 
 def test_a_failed_migration_leaves_no_twin(keras2: Any, keras3: Any, tmp_path: Path) -> None:
-    inputs = keras2.Input((4,))
-    model = keras2.Model(inputs, keras2.layers.LocallyConnected1D(2, 2)(inputs[:, :, None]))
+    model = keras2.Sequential([keras2.Input((3,)), keras2.layers.Lambda(of_python)])
     model.save(str(tmp_path / "m"), save_format="tf")
 
     for _ in range(2):
-        with pytest.raises(MigrationError, match="locally connected"):
+        with pytest.raises(MigrationError, match="bytecode"):
             fastload.load_model(tmp_path / "m", keras="keras")
 
     assert fastload.explain(tmp_path / "m", keras="keras").outcome.value == "miss"
@@ -399,7 +404,7 @@ def test_what_was_warmed_is_a_hit(kept: tuple[Any, Path]) -> None:
 def test_warm_says_which_layer_cannot_be_migrated(keras2: Any, keras3: Any, tmp_path: Path) -> None:
     del keras3
     inputs = keras2.Input((2,))
-    model = keras2.Model(inputs, keras2.layers.Lambda(lambda x: x + 1, name="own")(inputs))
+    model = keras2.Model(inputs, keras2.layers.Lambda(of_python, name="own")(inputs))
     model.save(tmp_path / "model", save_format="tf")
 
     report = fastload.warm(tmp_path / "model", keras="keras")

@@ -19,22 +19,9 @@ TESTS: Final = Path(__file__).resolve().parents[1]
 #: What a refusal says, by model.
 REFUSED: Final = {
     "adapted_normalisation": "differ from the original's",  # the zoo changed it after its tracing
-    "added_loss_and_metric": "no add_loss",
-    "basic_pitch": "FlattenAudioCh",
-    "basic_pitch_compiled": "FlattenAudioCh",
-    "discretisation": "its bins were learnt",
-    "further_attributes": "no such weight",
-    "lambda_layer": "bytecode",
-    "lambda_layer_let_in": "bytecode",
-    "lambda_of_known_function": "bytecode",
     "layer_without_config": "PassedWithoutConfig",
-    "local_layers_and_relu6": "locally connected",
     "missing_file": "",
-    "subclassed_with_config": "no such weight",  # its layers are built when it is first called
-    "subclassed_unknown": "no configuration",
-    "subclassed_without_config": "no configuration",
     "text_to_tf_idf": "differ from the original's",  # the zoo changed it after its tracing
-    "unknown_layer": "UnknownScale",
     "unseeded_augmentation": "its shape is",
 }
 #: Why one is not proved.

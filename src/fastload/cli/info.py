@@ -199,6 +199,9 @@ def _migration_facts(migration: Mapping[str, Any] | None) -> Iterator[tuple[str,
     yield "Migrated from", _MIGRATED_FROM.get(migration["from"], migration["from"])
     rules = (f"{name} ({count})" for name, count in migration["rules"].items())
     yield "Rules", ", ".join(rules) or "none"
+    if functions := migration.get("functions"):
+        layers = (f"{name} ({kind})" for name, kind in functions.items())
+        yield "Of functions", ", ".join(layers)
     yield "Proof", _shown_proof(migration["proof"])
     for what, why in migration["left_out"].items():
         yield "Left out", f"{what}: {why}"

@@ -26,19 +26,19 @@ def signature_specs(graph: Any, config: Mapping[str, Any] | None = None) -> dict
             mapping; see `signature_serialization.py` in TensorFlow.
         config: the configuration of the Keras model, if it is one.
     """
-    keras_call = _call_signature(graph)
+    calls = list(_call_signatures(graph))
     found = {}
     for name, function in signature_functions(graph):
         arguments = function.canonicalized_input_signature.tuple_value.values
         inputs = _specs(arguments[1].dict_value.fields) if len(arguments) > 1 else {}
         outputs = _specs(function.output_signature.dict_value.fields)
-        call = keras_call if name in _OF_THE_CALL else None
+        of_call = calls if name in _OF_THE_CALL else []
         found[name] = Signature(
             name=name,
             inputs=inputs,
             outputs=outputs,
-            order=_matching(_orders(config, "input_layers", call and call[0], inputs), inputs),
-            structure=_structure(config, call and call[1], outputs),
+            order=_order(config, [first for first, _ in of_call], inputs),
+            structure=_structure(config, of_call[0][1] if of_call else None, outputs),
         )
     return found
 
@@ -67,20 +67,33 @@ def _specs(fields: Mapping[str, Any]) -> dict[str, TensorSpec]:
     }
 
 
-def _call_signature(graph: Any) -> tuple[Any, Any] | None:
-    """Return the first argument and the result of a Keras model's call as nests of tensor names."""
+def _order(
+    config: Mapping[str, Any] | None, calls: Sequence[Any], specs: Mapping[str, TensorSpec]
+) -> tuple[str, ...] | None:
+    """Return the names of *specs* in the order of the model's first argument, if that is known."""
+    for call in calls or [None]:
+        found = _matching(_orders(config, "input_layers", call, specs), specs)
+        if found is not None:
+            return found
+    return None
+
+
+def _call_signatures(graph: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the first argument and the result of a Keras model's calls as nests of tensor names.
+
+    Not each trace names the tensors as the signature does.
+    """
     root = graph.nodes[0]
     children = {child.local_name: child.node_id for child in root.children}
     is_keras2 = root.user_object.identifier.startswith("_tf_keras_")
     name = _KERAS2_CALL if is_keras2 else _KERAS3_CALL
     if name not in children or not (is_keras2 or _KERAS3_MARK in children):
-        return None
+        return
     for function in graph.nodes[children[name]].function.concrete_functions:
         concrete = graph.concrete_functions[function]
         arguments = _nest(concrete.canonicalized_input_signature)
         first = arguments[0][0] if arguments and arguments[0] else ""
-        return first, _nest(concrete.output_signature)
-    return None
+        yield first, _nest(concrete.output_signature)
 
 
 def _nest(value: Any) -> Any:

@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from fastload.convert.conversion import object_names
 from fastload.convert.keras_section import saved_metadata
-from fastload.convert.object_graph import checkpoint_keys
 from fastload.errors import MigrationError
 from fastload.keras2to3.keras2_files import Resolve
-from fastload.keras2to3.lookup_tables import Tables, with_vocabularies, with_vocabulary_files
 from fastload.keras2to3.rules.configs import migrated
 from fastload.keras2to3.rules.graph import layer_configs
 from fastload.keras2to3.rules.rule import Record
-from fastload.keras2to3.rules.untrusted import require_no_bytecode
+from fastload.keras2to3.rules.untrusted import bytecode_in, require_no_bytecode
+from fastload.keras2to3.saved_model_parts import SavedModelParts
 from fastload.keras2to3.tf_compilation import OptimizerState, compile_migrated
+from fastload.keras2to3.tf_function_layers import FunctionLayers
+from fastload.keras2to3.tf_function_models import FunctionModels, root_metadata
 from fastload.keras2to3.tf_models import ModelBuilder
-from fastload.keras2to3.tf_saved_model_weights import SavedVariables, WeightAssignment
-from fastload.runtime.core.tensorflow import Checkpoint, parse_object_graph
-from fastload.source.saved_model_parts import read_asset_names, read_saved_model
-
-#: What Keras 2 writes in place of the configuration of an object that has none.
-_NO_CONFIG: Final = "layer was saved without config"
+from fastload.keras2to3.tf_saved_model_weights import WeightAssignment
+from fastload.runtime.core.tensorflow import parse_object_graph
+from fastload.source.saved_model_parts import read_saved_model
 
 
-def model_of_saved_model(path: Path, keras: Any, resolve: Resolve, record: Record) -> Any:
+def model_of_saved_model(
+    path: Path, keras: Any, resolve: Resolve, record: Record, *, passes_masks: bool = False
+) -> Any:
     """Return the Keras 3 model of a Keras 2 SavedModel.
+
+    Layers whose class is missing call their functions in the SavedModel; so does the model as a
+    whole, where nothing says what it is made of.
 
     Args:
         path: the SavedModel.
         keras: Keras 3.
         resolve: finds custom classes and functions by name.
         record: records the rules that were applied.
+        passes_masks: whether layers that call functions pass on the masks of their inputs.
 
     Raises:
         MigrationError: Keras 3 has no equivalent of a layer; the message names it.
@@ -41,25 +45,76 @@ def model_of_saved_model(path: Path, keras: Any, resolve: Resolve, record: Recor
     """
     graph = parse_object_graph(read_saved_model(path / "saved_model.pb").object_graph)
     metadata = saved_metadata(path, graph)
-    require_no_bytecode(list(metadata.values()))
-    root = metadata.get(0)
+    root = root_metadata(graph, metadata)
     if root is None:
         raise MigrationError("the SavedModel", "it holds no Keras model")
-    if not root.get("config") or _NO_CONFIG in root["config"]:
-        raise MigrationError(f"a model of class {root['class_name']}", "it has no configuration")
-    checkpoint = Checkpoint(path / "variables" / "variables")
-    keys = checkpoint_keys(graph, checkpoint.object_graph())
-    item = {"class_name": root["class_name"], "config": root["config"]}
-    assets = {name: path / "assets" / name for name in read_asset_names(path / "saved_model.pb")}
-    item = with_vocabulary_files(item, assets)
-    tables = Tables(path=path, graph=graph, keys=keys, checkpoint=checkpoint)
-    item = with_vocabularies(item, metadata, tables)
-    model = ModelBuilder(keras, resolve(object_names(item))).build(migrated(item, record))
-    names = {node: str(found.get("name")) for node, found in metadata.items()}
-    saved = SavedVariables(keys=keys.variables, checkpoint=checkpoint)
-    weights = WeightAssignment(graph, names, saved)
-    weights.assign(model, layer_configs(item))
+    source = SavedModelParts(path=path, graph=graph, metadata=metadata, root=root)
+    backend = keras.backend.backend()
+    layers = FunctionLayers(source, backend, record, passes_masks=passes_masks)
+    model, weights = _Migration(source, keras, layers, record).made(resolve)
+    require_no_bytecode(root.get("training_config"))
     if root.get("training_config"):
-        state = OptimizerState(graph, saved, weights)
+        state = OptimizerState(graph, source.saved, weights)
         compile_migrated(keras, model, root["training_config"], record, state)
     return model
+
+
+class _Migration:
+    """One migration: layer by layer, or as one layer."""
+
+    def __init__(
+        self, source: SavedModelParts, keras: Any, layers: FunctionLayers, record: Record
+    ) -> None:
+        self._source, self._keras = source, keras
+        self._models = FunctionModels(keras, source, layers)
+        self._layers, self._record = layers, record
+
+    def made(self, resolve: Resolve) -> tuple[Any, WeightAssignment]:
+        """Return the model with its weights, and which these are.
+
+        Raises:
+            MigrationError: it cannot be made.
+        """
+        item = self._source.configuration
+        names = object_names(item)
+        self._record.names += [*names, self._source.root["class_name"]]
+        if item is None or bytecode_in(item) is not None:
+            return self._as_one_layer()
+        objects = resolve(names)
+        try:
+            builder = ModelBuilder(self._keras, objects, self._layers.layer)
+            model = builder.build(migrated(item, self._record))
+            if not model.built:  # a port of the model's class
+                self._models.call(model)
+            return self._with_weights(model, item)
+        except MigrationError as error:
+            if not objects.keys().isdisjoint(
+                {*names, *(name.rpartition(">")[2] for name in names)}
+            ):
+                raise  # what is wrong with a port is for its author to see
+            return self._instead(error)
+
+    def _instead(self, refusal: MigrationError) -> tuple[Any, WeightAssignment]:
+        """Return the model as one layer.
+
+        Raises:
+            MigrationError: *refusal*, where that cannot be either.
+        """
+        self._record.rules.clear()
+        self._record.functions.clear()
+        try:
+            made = self._as_one_layer()
+        except MigrationError:
+            raise refusal from None
+        self._record.left_out["layers"] = f"{refusal.owner}: {refusal.reason}"
+        return made
+
+    def _as_one_layer(self) -> tuple[Any, WeightAssignment]:
+        return self._with_weights(self._models.model(self._source.root), {})
+
+    def _with_weights(self, model: Any, item: Any) -> tuple[Any, WeightAssignment]:
+        source = self._source
+        names = {node: str(found.get("name")) for node, found in source.metadata.items()}
+        weights = WeightAssignment(source.graph, names, source.saved, self._layers.weights_of)
+        weights.assign(model, layer_configs(item))
+        return model, weights

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,9 @@ from fastload.twin.format import FORMAT_VERSION, KERAS_SECTION, MIGRATION
 from fastload.twin.reader import Twin
 from fastload.twin.writer import write_twin
 
-_MAKERS = {
+#: Returns a model of a source; records there what it did.
+_Maker = Callable[[Path, Any, Resolve, Record], Any]
+_MAKERS: Mapping[SourceKind, _Maker] = {
     SourceKind.SAVED_MODEL: model_of_saved_model,
     SourceKind.KERAS_HDF5: model_of_hdf5,
     SourceKind.KERAS_ARCHIVE: model_of_archive,
@@ -67,22 +71,62 @@ def migrate(path: Path, order: Order) -> None:
         MigrationError: Keras 3 has no equivalent, or the outputs differ too much.
         BypassError: the source is damaged or unsafe.
     """
-    record, source = Record(), order.source
-    keras = order.keras
-    with undone(keras), _on_cpu(keras), tempfile.TemporaryDirectory() as folder:
-        with weights_to_come():  # a configuration may name any size; the file has its own
-            model = _MAKERS[source.kind](source.path, keras.module, order.resolve, record)
-        proof = _proved(order, model, Path(folder))
+    with undone(order.keras), _on_cpu(order.keras), tempfile.TemporaryDirectory() as folder:
+        made = _made(order, Path(folder))
         archive = Path(folder, "model.keras")
-        _save(model, archive)
+        _save(made.model, archive)
         document = {
-            "from": source.kind.value,
+            "from": order.source.kind.value,
             "refused_uncompiled": not order.compiled,
-            "rules": record.rules,
-            "left_out": record.left_out,
-            "proof": proof.to_json(),
+            "rules": made.record.rules,
+            "left_out": made.record.left_out,
+            "functions": made.record.functions,
+            "names": made.record.names,
+            "proof": made.proof.to_json(),
         }
         _write(path, archive, order, json.dumps(document).encode())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """A migrated model, what was done to it, and how it was proved."""
+
+    model: Any
+    record: Record
+    proof: Proof
+
+
+def _made(order: Order, folder: Path) -> _Made:
+    """Migrate and prove the model.
+
+    No file says whether a layer without a class passes masks on. It does not, as in Keras 2 where
+    the class is missing, unless the model is the original's only if it does.
+
+    Raises:
+        MigrationError: it cannot be migrated, or its outputs differ.
+    """
+    made = _unproved(_MAKERS[order.source.kind], order)
+    try:
+        return replace(made, proof=_proved(order, made.model, folder))
+    except MigrationError:
+        if not _drops_masks(made.model):
+            raise
+        with suppress(MigrationError):
+            made = _unproved(partial(model_of_saved_model, passes_masks=True), order)
+            return replace(made, proof=_proved(order, made.model, folder))
+        raise
+
+
+def _unproved(maker: _Maker, order: Order) -> _Made:
+    record = Record()
+    with weights_to_come():  # a configuration may name any size; the file has its own
+        model = maker(order.source.path, order.keras.module, order.resolve, record)
+    return _Made(model=model, record=record, proof=Proof())
+
+
+def _drops_masks(model: Any) -> bool:
+    """Say whether a layer of *model* was given a mask that it does not pass on."""
+    return any(getattr(layer, "drops_masks", False) for layer in model._flatten_layers())
 
 
 def _on_cpu(keras: Keras) -> AbstractContextManager[Any]:

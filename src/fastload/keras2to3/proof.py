@@ -9,8 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.convert.keras_section import saved_config, saved_metadata
-from fastload.convert.signature_specs import signature_specs
+from fastload.convert.keras_section import saved_metadata
 from fastload.errors import MigrationError
 from fastload.keras2to3.apart import ApartError
 from fastload.keras2to3.difference import TOLERANCES, Difference, difference
@@ -18,24 +17,21 @@ from fastload.keras2to3.keras2_files import hdf5_config
 from fastload.keras2to3.memory_limits import (
     FLOOR_BYTES,
     TooLargeError,
-    constant_bytes,
     fits_as_input,
-    most_bytes,
 )
-from fastload.keras2to3.reachable import unknown_operations
 from fastload.keras2to3.rules.untrusted import called_by_name
+from fastload.keras2to3.serving import NotRunError, serving_of
 from fastload.keras2to3.tf_array_functions import (
     Function,
     TooSlowError,
     array_call,
     graph_call,
 )
-from fastload.keras2to3.tf_bounded_functions import Serving, bounded_function
-from fastload.keras2to3.tf_graph_memory import all_nodes
+from fastload.keras2to3.tf_bounded_functions import bounded_function
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.sample_inputs import probes
-from fastload.runtime.core.tensorflow import parse_object_graph, parse_saved_model, tensorflow
-from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
+from fastload.runtime.core.tensorflow import parse_object_graph, tensorflow
+from fastload.signature import TensorSpec
 from fastload.source.detect import ModelSource, SourceKind
 from fastload.source.hdf5 import read_hdf5
 from fastload.source.keras_archive import read_keras_archive
@@ -82,42 +78,14 @@ def prove_against_function(source: ModelSource, model: Any, keras: Keras) -> Pro
     Raises:
         MigrationError: they differ by more than the tolerance; the message has the figure.
     """
-    path, most = source.path, most_bytes(source)
-    meta_graph = parse_saved_model((path / "saved_model.pb").read_bytes()).meta_graphs[0]
-    graph = meta_graph.object_graph_def
-    signature = signature_specs(graph, saved_config(path, graph)).get(DEFAULT_SIGNATURE)
-    if signature is None:
-        return Proof(unproved="the SavedModel has no serving function")
-    if unknown := unknown_operations(meta_graph):
-        names = ", ".join(unknown[:3])
-        return Proof(unproved=f"the original is not run: it holds operations of {names}")
-    if (constants := constant_bytes(all_nodes(meta_graph))) > most:
-        return Proof(unproved=f"the original is not run: {TooLargeError(constants, most)}")
-    order = signature.order or tuple(sorted(signature.inputs))
-    structure = signature.structure
-    outputs = list(signature.outputs)
-    if structure is not None:
-        outputs = tensorflow().nest.flatten(structure)
-    serving = Serving(
-        path=path,
-        meta_graph=meta_graph,
-        name=DEFAULT_SIGNATURE,
-        inputs=order,
-        outputs=outputs,
-        most_bytes=most,
-    )
     try:
-        return _against_function(serving, signature, model, keras)
-    except TooSlowError as error:
+        serving = serving_of(source)
+        migrated = array_call(model, keras, serving.most_bytes)
+        with bounded_function(serving) as reference:
+            against = "the SavedModel's serving function"
+            return _compared(against, reference, model, migrated, serving.specs)
+    except (NotRunError, TooSlowError) as error:
         return Proof(unproved=str(error))
-
-
-def _against_function(serving: Serving, signature: Signature, model: Any, keras: Keras) -> Proof:
-    specs = [signature.inputs[name] for name in serving.inputs]
-    migrated = array_call(model, keras, serving.most_bytes)
-    with bounded_function(serving) as reference:
-        against = "the SavedModel's serving function"
-        return _compared(against, reference, model, migrated, specs)
 
 
 def reason_not_to_open(source: ModelSource) -> str | None:

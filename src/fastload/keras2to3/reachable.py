@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from fastload.keras2to3.rules.proof_operations import PROVABLE, RESTORING
+from fastload.runtime.saved_model.computing_operations import COMPUTING, RESTORING
 
 
 def unknown_operations(meta_graph: Any) -> list[str]:
-    """Return the operations outside `PROVABLE` that a session may run, by name.
+    """Return the operations outside `COMPUTING` that a session may run, by name.
 
     A session that loads a SavedModel restores its variables, initializes its tables and runs a
     signature: everything in the main graph but the node that saves.
@@ -28,7 +28,7 @@ def unknown_operations(meta_graph: Any) -> list[str]:
     nodes = [node for node in meta_graph.graph_def.node if node.name not in apart]
     restoring = [node for node in meta_graph.graph_def.node if node.name == restores]
     return sorted(
-        _unknown(nodes, library, PROVABLE) | _unknown(restoring, library, PROVABLE | RESTORING)
+        _unknown(nodes, library, COMPUTING) | _unknown(restoring, library, COMPUTING | RESTORING)
     )
 
 

@@ -12,6 +12,7 @@ from fastload.keras2to3.apart import function_apart
 from fastload.keras2to3.memory_limits import TooLargeError
 from fastload.keras2to3.tf_array_functions import Function, serving_function
 from fastload.keras2to3.tf_graph_memory import graph_of, is_known, peak_bytes
+from fastload.signature import TensorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Serving:
         name: of the signature.
         inputs: the names of its inputs, in the order of the arrays.
         outputs: the names of its outputs, in the order of the results.
+        specs: of its inputs.
         most_bytes: how much memory a run may take.
     """
 
@@ -32,6 +34,7 @@ class Serving:
     name: str
     inputs: Sequence[str]
     outputs: Sequence[str]
+    specs: Sequence[TensorSpec]
     most_bytes: int
 
 
@@ -57,9 +60,9 @@ class _Bounded:
     def __call__(self, values: Sequence[Any]) -> list[Any]:
         serving = self.serving
         definition = serving.meta_graph.signature_def[serving.name]
-        feeds = [_node(definition.inputs[name]) for name in serving.inputs]
+        feeds = [node_of(definition.inputs[name]) for name in serving.inputs]
         shapes = dict(zip(feeds, (value.shape for value in values), strict=True))
-        fetches = [_node(definition.outputs[name]) for name in serving.outputs]
+        fetches = [node_of(definition.outputs[name]) for name in serving.outputs]
         graph = graph_of(serving.meta_graph, shapes, fetches)
         if graph is not None and (needed := peak_bytes(graph)) > serving.most_bytes:
             raise TooLargeError(needed, serving.most_bytes)
@@ -76,5 +79,6 @@ class _Bounded:
         return self._ways[way]
 
 
-def _node(tensor: Any) -> str:
+def node_of(tensor: Any) -> str:
+    """Return the name of the node whose result the `TensorInfo` message *tensor* is."""
     return str(tensor.name.partition(":")[0])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from fastload.errors import MigrationError
+from fastload.keras2to3.rules.configs import NODE, REFUSED
 from fastload.keras2to3.rules.graph import (
     LayerCall,
     TensorRef,
@@ -36,9 +37,16 @@ class ModelBuilder:
     Args:
         keras: Keras 3.
         objects: custom classes and functions by their names in configurations.
+        by_node: makes a layer of the functions of the node that a configuration names.
     """
 
-    def __init__(self, keras: Any, objects: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        keras: Any,
+        objects: Mapping[str, Any],
+        by_node: Callable[[int], Any] | None = None,
+    ) -> None:
+        self._by_node = by_node
         self._keras = keras
         self._objects = objects
         self._operations = Operations(keras)
@@ -63,7 +71,7 @@ class ModelBuilder:
         try:
             model = self._keras.Sequential(layers, name=name)
         except Exception as error:
-            raise MigrationError(owner(item), _keras_message(error)) from error
+            raise MigrationError(owner(item), keras_message(error)) from error
         return _trainable(model, item["config"])
 
     def _network(self, item: Mapping[str, Any]) -> Any:
@@ -77,7 +85,7 @@ class ModelBuilder:
         try:
             model = kind(inputs=_single(inputs), outputs=_single(outputs), name=config.get("name"))
         except Exception as error:
-            raise MigrationError(owner(item), _keras_message(error)) from error
+            raise MigrationError(owner(item), keras_message(error)) from error
         return _trainable(model, config)
 
     def _model_class(self, item: Mapping[str, Any]) -> Any:
@@ -85,9 +93,35 @@ class ModelBuilder:
         return self._keras.Model if name in _MODELS else self._class(item)
 
     def _built(self, item: Mapping[str, Any]) -> Any:
-        if item["class_name"] in _FUNCTION_LAYERS:
+        if item["class_name"] in _FUNCTION_LAYERS and REFUSED not in item:
             return None
-        return self._model(item) if is_network(item) or is_sequential(item) else self._layer(item)
+        if is_network(item) or is_sequential(item):
+            return self._model(item)
+        try:
+            if REFUSED in item:
+                raise item[REFUSED]
+            return self._layer(item)
+        except MigrationError as error:
+            return self._of_functions(item, error)
+
+    def _of_functions(self, item: Mapping[str, Any], refusal: MigrationError) -> Any:
+        """Return a layer of the functions of the layer *item*.
+
+        Raises:
+            MigrationError: *refusal*, where a port of the layer is at hand, or no function is; with
+                what is wrong with that.
+        """
+        if self._by_node is None or NODE not in item or self._is_ported(item):
+            raise refusal
+        try:
+            return self._by_node(item[NODE])
+        except MigrationError as error:
+            raise MigrationError(refusal.owner, f"{refusal.reason}; {error.reason}") from error
+
+    def _is_ported(self, item: Mapping[str, Any]) -> bool:
+        name = item["class_name"]
+        own = self._objects.keys() & {name, name.rpartition(">")[2]}
+        return bool(own or self._registered(item))
 
     def _layer(self, item: Mapping[str, Any]) -> Any:
         self._class(item)
@@ -97,7 +131,7 @@ class ModelBuilder:
         except MigrationError:
             raise
         except Exception as error:
-            raise MigrationError(owner(item), _keras_message(error)) from error
+            raise MigrationError(owner(item), keras_message(error)) from error
 
     def _class(self, item: Mapping[str, Any]) -> Any:
         """Return the class of a layer or model; custom classes come before Keras's own."""
@@ -217,7 +251,7 @@ class _Graph:
         except MigrationError:
             raise
         except Exception as error:
-            raise MigrationError(owner(item), _keras_message(error)) from error
+            raise MigrationError(owner(item), keras_message(error)) from error
         one = isinstance(result, Shape) or not isinstance(result, (list, tuple, dict))
         self._results[name, number] = [result] if one else self._flatten(result)
         return True
@@ -262,7 +296,7 @@ def _trainable(model: Any, config: Mapping[str, Any]) -> Any:
     return model
 
 
-def _keras_message(error: Exception) -> str:
+def keras_message(error: Exception) -> str:
     """Return the start of Keras's message, without the configuration that it repeats."""
     text = str(error).strip().replace("\n", " ")
     start = text.rfind("Exception encountered: ")

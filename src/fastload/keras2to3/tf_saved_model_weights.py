@@ -5,7 +5,7 @@ objects.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,9 +22,19 @@ _NOT_PARTS: Final = re.compile(
     r"|optimizer|signatures|_random_generator|_rng|rng|_?callable_losses|_self_saveable.*"
     r"|_build_input_shape|_metrics|input_spec|_build_shapes_dict"
 )
+
+
+def is_part(name: str) -> bool:
+    """Say whether the child *name* of an object is a part of it that may have weights."""
+    return not _NOT_PARTS.fullmatch(name)
+
+
 #: State of lookup layers, which were created with their tables filled.
 _TABLE_STATE: Final = frozenset({"idf_weights", "num_documents"})
 _MISSING: Final = object()
+
+#: Returns the variables of a layer with their nodes, or None.
+OwnWeights = Callable[[Any], Iterable[tuple[int, Any]] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +52,10 @@ class SavedVariables:
     def __contains__(self, node: int) -> bool:
         return node in self.keys
 
+    def shape(self, node: int) -> tuple[int, ...] | None:
+        """Return the shape of the variable at *node*; None if it has no value."""
+        return self.checkpoint.shape(self.keys[node]) if node in self else None
+
     def read(self, node: int) -> Any:
         """Return the value of the variable at *node*."""
         return self.checkpoint.read(self.keys[node])
@@ -54,9 +68,18 @@ class WeightAssignment:
         graph: the `SavedObjectGraph` message.
         layer_names: the name of each Keras layer by node id.
         saved: the variables of the checkpoint.
+        own: returns the variables of a layer that has them in an order of its own, each with its
+            node; None for all others.
     """
 
-    def __init__(self, graph: Any, layer_names: Mapping[int, str], saved: SavedVariables) -> None:
+    def __init__(
+        self,
+        graph: Any,
+        layer_names: Mapping[int, str],
+        saved: SavedVariables,
+        own: OwnWeights = lambda layer: None,
+    ) -> None:
+        self._own = own
         self._graph = graph
         self._layer_names = layer_names
         self._saved = saved
@@ -85,6 +108,9 @@ class WeightAssignment:
         return self._assigned.get(node)
 
     def _enter(self, node: int, thing: Any, config: Mapping[str, Any], path: str) -> None:
+        if (own := self._own(thing)) is not None:
+            self._assign_own(own, path)
+            return
         config = self._configs.get(getattr(thing, "name", ""), config)
         for name, child in self._children(node):
             where = f"{path}/{name}"
@@ -97,9 +123,16 @@ class WeightAssignment:
                     raise MigrationError(where, "the Keras 3 model has no such part")
                 self._enter(child, part, config, where)
 
+    def _assign_own(self, own: Iterable[tuple[int, Any]], path: str) -> None:
+        for node, variable in own:
+            if self._assigned.setdefault(node, variable) is not variable:
+                name = self._graph.nodes[node].variable.name
+                raise MigrationError(path, f"it shares the weight {name!r} with another layer")
+            put(variable, self._saved.read(node), {}, path)
+
     def _children(self, node: int) -> Iterator[tuple[str, int]]:
         for child in self._graph.nodes[node].children:
-            if not _NOT_PARTS.fullmatch(child.local_name):
+            if is_part(child.local_name):
                 yield child.local_name, child.node_id
 
     def _leads_to_variables(self, node: int) -> bool:

@@ -22,18 +22,26 @@ def variables_of(model: Any, twin: Twin) -> dict[str, Any]:
     Args:
         model: a model that was restored from *twin*.
         twin: its twin, whose memory the variables share. Variables that share none are left out, as
-            are those that were changed in place while the model was restored.
+            are those that were changed in place while the model was restored, and those whose
+            handles functions of a SavedModel keep.
     """
-    places = twin.addresses()
+    places, captured = twin.addresses(), _captured(model)
     found = {}
     for variable in map(_innermost, model.variables):
-        if is_plain(variable):
+        if is_plain(variable) and id(variable) not in captured:
             array = np.asarray(variable.read_value())
             address = address_of(array)
             is_shared = address in places and has_dlpack(array.dtype)
             if is_shared and not was_written(address, array.nbytes):
                 found[places[address]] = variable
     return found
+
+
+def _captured(model: Any) -> set[int]:
+    """Return the ids of the variables of Keras 3 layers that call functions of a SavedModel."""
+    layers = model._flatten_layers()
+    weights = (each for layer in layers for each in getattr(layer, "saved_weights", ()))
+    return {id(_innermost(each)) for each in weights}
 
 
 def nbytes_besides(model: Any, variables: Mapping[str, Any]) -> int:

@@ -266,7 +266,7 @@ KERAS3: Final = _feature(
     ),
     saving_lib=_of(
         "keras.src.saving.saving_lib",
-        "load_model H5IOStore zipfile ?file_utils.File ?get_attr_skipset>=3.6 "
+        "load_model H5IOStore DiskIOStore zipfile ?file_utils.File ?get_attr_skipset>=3.6 "
         "?_load_model_from_fileobj>=3.2 "
         "?is_memory_sufficient>=3.5 ?_safe_zip_read>=3.15 ?_reject_zip_bomb>=3.15 "
         "?_ZIP_MEMBER_BOMB_FLOOR_BYTES>=3.15 ?_ZIP_MEMBER_MAX_EXPANSION>=3.15 "
@@ -293,6 +293,11 @@ KERAS3_TENSORFLOW: Final = _feature(
     layer=_of("keras.src.backend.tensorflow.layer", "TFLayer()._tracked"),
     # Blank variables are not read by it.
     optimizer=_of("keras.src.backend.tensorflow.optimizer", "?TFOptimizer._var_key"),
+)
+KERAS3_FUNCTIONS: Final = _feature(
+    "layers of functions in Keras 3",
+    on="tensorflow",
+    core=_of(_CORE_ON_TENSORFLOW, "Variable()._value"),
 )
 KERAS3_JAX: Final = _feature(
     "Keras 3 on JAX",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from fastload.errors import MigrationError
 from fastload.keras2to3.rules import (
     layer_arguments,
     layers,
@@ -25,6 +26,11 @@ _FUNCTION_KEYS: Final = ("activation",)
 _LABELS: Final = frozenset({"shared_object_id", "build_config", "build_input_shape"})
 
 
+#: Beside a layer in a configuration: its node in the object graph, and why no rule is for it.
+NODE: Final = "saved_node"
+REFUSED: Final = "refused"
+
+
 def migrated(config: Any, record: Record, rules: Sequence[Rule] = RULES) -> Any:
     """Return a configuration of Keras 2 as Keras 3's.
 
@@ -34,7 +40,8 @@ def migrated(config: Any, record: Record, rules: Sequence[Rule] = RULES) -> Any:
         rules: the rules to apply.
 
     Raises:
-        MigrationError: Keras 3 has no equivalent; the message says of which layer, and why.
+        MigrationError: Keras 3 has no equivalent; the message says of which layer, and why. Where
+            the layer has a node (`with_nodes`), it is marked instead.
 
     Example:
         >>> record = Record()
@@ -48,6 +55,17 @@ def migrated(config: Any, record: Record, rules: Sequence[Rule] = RULES) -> Any:
 
 
 def _walk(value: Any, record: Record, rules: Sequence[Rule]) -> Any:
+    if not isinstance(value, Mapping) or NODE not in value:
+        return _walked(value, record, rules)
+    if REFUSED in value:
+        return value
+    try:
+        return _walked(value, record, rules)
+    except MigrationError as error:
+        return {**value, REFUSED: error}
+
+
+def _walked(value: Any, record: Record, rules: Sequence[Rule]) -> Any:
     if isinstance(value, Mapping):
         value = _changed(value, record, FIRST_RULES) if is_object(value) else value
         inner = {

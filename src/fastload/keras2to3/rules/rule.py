@@ -46,6 +46,10 @@ class Record:
     #: Parts of the original that the model lacks, with reasons: why it is not compiled, for
     #: instance.
     left_out: dict[str, str] = field(default_factory=dict)
+    #: Layers that call a function of the SavedModel, with the names of their classes in Keras 2.
+    functions: dict[str, str] = field(default_factory=dict)
+    #: The names of classes and functions in the configuration in Keras 2.
+    names: list[str] = field(default_factory=list)
 
     def add(self, name: str) -> None:
         """Record that the rule *name* was applied."""

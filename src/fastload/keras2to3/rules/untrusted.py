@@ -47,6 +47,15 @@ def require_no_bytecode(document: Any) -> None:
             raise MigrationError(owner(item), "it holds Python bytecode, which is not run")
 
 
+def bytecode_in(document: Any) -> MigrationError | None:
+    """Return what `require_no_bytecode` raises; None if nothing."""
+    try:
+        require_no_bytecode(document)
+    except MigrationError as error:
+        return error
+    return None
+
+
 def called_by_name(document: Any) -> str | None:
     """Return what tf-keras would call or read because a configuration names it; None if nothing.
 

@@ -27,6 +27,8 @@ from fastload.source.detect import ModelSource, SourceKind
 from fastload.switch import as_stock
 
 TENSORFLOW: Final = "tensorflow"
+#: Names of `keras3.saved_function_layer.SavedFunctionLayer` in configurations.
+OF_FUNCTIONS: Final = frozenset({"SavedFunctionLayer", "fastload>SavedFunctionLayer"})
 TORCH: Final = "torch"
 #: The supported ones; each has a module in `backends`.
 SERVED: Final = frozenset({TENSORFLOW, "jax", TORCH})
@@ -268,7 +270,12 @@ def _policy_name(keras: Keras) -> str:
 
 
 def is_known(keras: Keras, name: str) -> bool:
-    """Say whether Keras itself resolves *name*: a part of Keras, or registered with Keras."""
+    """Say whether Keras itself resolves *name*: a part of Keras, or registered with Keras.
+
+    The layer of functions is registered where a twin has one (`keras3.keras3_loaders`).
+    """
+    if name in OF_FUNCTIONS:
+        return True
     registered = keras.module.utils.get_registered_object(name)
     bare = name.rpartition(">")[2]
     if registered is not None or bare in _INTERNAL or _is_shorthand(keras, bare):
@@ -281,6 +288,8 @@ def is_builtin(keras: Keras, name: str) -> bool:
 
     A function written into the file (`Lambda`) is not.
     """
+    if name in OF_FUNCTIONS:
+        return True
     registered = keras.module.utils.get_registered_object(name)
     if registered is not None and not _is_own(keras, name, registered):
         return False

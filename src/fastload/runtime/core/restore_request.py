@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +42,11 @@ def custom_objects(twin: Twin, keras: Keras, given: Mapping[str, Any] | None) ->
         keras: the Keras that restores the model; names that it resolves itself are left out.
         given: `custom_objects=` of the call.
     """
+    return _objects(twin.manifest.object_names, keras, given)
+
+
+def _objects(names: Iterable[str], keras: Keras, given: Mapping[str, Any] | None) -> dict[str, Any]:
     own = dict(given or {})
-    names = twin.manifest.object_names
     found = registry.resolve(names, lambda name: name in own or is_known(keras, name))
     return found | own
 
@@ -58,9 +61,16 @@ def program_objects(twin: Twin, keras: Keras, given: Mapping[str, Any] | None) -
         keras: the Keras that restores the model.
         given: `custom_objects=` of the call.
     """
-    own = custom_objects(twin, keras, given)
+    return objects_of_program(twin.manifest.object_names, keras, given)
+
+
+def objects_of_program(
+    names: Iterable[str], keras: Keras, given: Mapping[str, Any] | None
+) -> list[Any]:
+    """Return the custom classes and functions of these *names*, wherever they are registered."""
+    own = _objects(names, keras, given)
     bare = {name.rpartition(">")[2]: each for name, each in own.items()}
-    found = (_object_of_program(name, keras, bare) for name in twin.manifest.object_names)
+    found = (_object_of_program(name, keras, bare) for name in names)
     return [each for each in found if each is not None]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ WEIGHTS_MEMBER: Final = "model.weights.h5"
 
 
 _ASSETS: Final = "assets/"
+#: The asset of a layer of functions, which needs no file of it.
+FUNCTIONS_ASSET: Final = "functions.pb"
 
 
 def has_assets(twin: Twin) -> bool:
@@ -64,6 +66,58 @@ class TwinArchive(zipfile.ZipFile):
 
     def close(self) -> None:
         """Do nothing: the twin outlives its views."""
+
+
+class AssetFolder(str):
+    """The path of a folder of assets that is nowhere but in a twin.
+
+    Attributes:
+        contents: of its files, by name.
+    """
+
+    __slots__ = ("contents",)
+    contents: Mapping[str, bytes]
+
+
+def asset_of(folder: str, name: str) -> bytes:
+    """Return the content of the asset *name* in *folder*, which may be in a twin."""
+    if isinstance(folder, AssetFolder):
+        return folder.contents[name]
+    return Path(folder, name).read_bytes()
+
+
+def asset_store(stock: type[Any], twin: Twin) -> type[Any]:
+    """Return what stands in for Keras's `DiskIOStore`, which extracts all assets into a folder.
+
+    It does nothing of that where layers of functions are all that have any.
+    """
+    names = [name for name in twin.manifest.documents if name.startswith(_ASSETS)]
+    if not all(name.endswith(f"/{FUNCTIONS_ASSET}") for name in names):
+        return stock
+
+    class TwinAssets(stock):  # type: ignore[misc]
+        """Assets by path, from the twin."""
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def get(self, path: str) -> AssetFolder | None:
+            """Return the folder of the assets at *path*; None if there are none."""
+            name = f"{_ASSETS}{path}/{FUNCTIONS_ASSET}"
+            if name not in twin.manifest.documents:
+                return None
+            folder = AssetFolder(path)
+            folder.contents = {FUNCTIONS_ASSET: twin.document(name)}
+            return folder
+
+        def has_path(self, path: str) -> bool:
+            """Say whether there is anything below *path*."""
+            return any(name.startswith(f"{_ASSETS}{path}/") for name in names)
+
+        def close(self) -> None:
+            """Do nothing: nothing was extracted."""
+
+    return TwinAssets
 
 
 def zip_module(twin: Twin) -> Any:

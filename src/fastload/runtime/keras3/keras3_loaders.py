@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,14 +13,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
+from fastload.errors import MigrationError, UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.runtime.core.bookkeeping import attribute_patch
 from fastload.runtime.core.global_state import KERAS3_NAMES
-from fastload.runtime.core.keras import TENSORFLOW, backend_of
+from fastload.runtime.core.keras import OF_FUNCTIONS, TENSORFLOW, backend_of
 from fastload.runtime.core.rebuild import Patch, Rebuild, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.runtime.core.transplant import Overlay, transplant
-from fastload.runtime.core.twin_archive import twin_store, zip_module
+from fastload.runtime.core.twin_archive import asset_store, twin_store, zip_module
 from fastload.runtime.core.zero_copy import MappedArray
 from fastload.runtime.requirements import KERAS3, KERAS3_JAX, KERAS3_TENSORFLOW, KERAS3_TORCH
 from fastload.source.detect import SourceKind
@@ -96,6 +97,7 @@ def restore_keras3(
     """
     parts = keras3()
     _require_usual_limits(parts.saving_lib)
+    _register_layers_of_functions(twin, parts.backend)
     with rebuilding(Rebuild(may_be_read=may_be_read), _patches(parts)):
         if kind is SourceKind.KERAS_HDF5:
             return _restore_hdf5(parts, twin, request)
@@ -117,6 +119,20 @@ def weights_to_come() -> Iterator[None]:
         return
     with rebuilding(Rebuild(may_be_read=True), patches):
         yield
+
+
+def _register_layers_of_functions(twin: Twin, backend: str) -> None:
+    """Have Keras know the class of such layers, if *twin* has one.
+
+    Raises:
+        MigrationError: Keras cannot run them.
+    """
+    names = twin.manifest.object_names
+    if found := sorted(OF_FUNCTIONS & names.keys()):
+        if backend != TENSORFLOW:
+            reason = f"its functions are TensorFlow's, and Keras runs on {backend}"
+            raise MigrationError(f"layer {names[found[0]]!r}", reason)
+        importlib.import_module(f"{__package__}.saved_function_layer")
 
 
 def _restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
@@ -164,6 +180,7 @@ def _restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
     replaced = {
         "zipfile": zip_module(twin),
         "H5IOStore": twin_store(parts.saving_lib.H5IOStore, twin),
+        "DiskIOStore": asset_store(parts.saving_lib.DiskIOStore, twin),
         **_opener(parts),
         **_skipsets(parts),
         **_present(parts.saving_lib, guards),

@@ -1,8 +1,9 @@
-"""The operations of TensorFlow that a migration's proof may run: they compute, and do no more.
+"""The operations of TensorFlow that compute, and do no more.
 
 A SavedModel's functions are programs. Whatever reads or writes files, talks to others, calls
-Python, or is not known here, keeps a function from being run: the model is then migrated without a
-proof. Names: `tf.raw_ops`, TensorFlow 2.21; what an older version adds is left out on purpose.
+Python, or is not known here, keeps a function from being run where nobody asked for it: for the
+proof of a migration, and in a layer of a `.keras` archive, which stock opens as one without code.
+Names: `tf.raw_ops`, TensorFlow 2.21; what an older version adds is left out on purpose.
 """
 
 from __future__ import annotations
@@ -130,6 +131,6 @@ _GROUPS: Final = (
     _RANDOM,
     _FLOW_AND_STATE,
 )
-PROVABLE: Final = frozenset(name for group in _GROUPS for name in group.split())
+COMPUTING: Final = frozenset(name for group in _GROUPS for name in group.split())
 #: What reads variables from the checkpoint, in the one node that a SavedModel names for it.
 RESTORING: Final = frozenset({"RestoreV2"})
