@@ -35,7 +35,8 @@ NO_ATTRIBUTES = {
     *("_CHECKPOINTABLE_OBJECT_GRAPH", "_CONSTANT_VALUE", "_layer_checkpoint_dependencies"),
     *("_distutils_hack", "_frozen_importlib", "_frozen_importlib_external"),
     *("_lookup_layer", "_table", "_initialize", "_metrics", "_compile_metrics", "_iterations"),
-    *("_gradient_op_type", "_generic_user_object"),
+    *("_gradient_op_type", "_generic_user_object", "_default_save_signature"),
+    *("_tf_keras_network", "_tf_keras_sequential", "_tf_keras_model"),
 }
 #: Of Python itself.
 OF_PYTHON = {"_getframe"}

@@ -18,7 +18,7 @@ from fastload.keras2to3.tf_compilation import OptimizerState, compile_migrated
 from fastload.keras2to3.tf_function_layers import FunctionLayers
 from fastload.keras2to3.tf_function_models import FunctionModels, root_metadata
 from fastload.keras2to3.tf_models import ModelBuilder
-from fastload.keras2to3.tf_saved_model_weights import WeightAssignment
+from fastload.keras2to3.tf_saved_model_weights import OtherShapeError, WeightAssignment
 from fastload.runtime.core.tensorflow import parse_object_graph
 from fastload.source.saved_model_parts import read_saved_model
 
@@ -87,6 +87,8 @@ class _Migration:
             if not model.built:  # a port of the model's class
                 self._models.call(model)
             return self._with_weights(model, item)
+        except OtherShapeError:  # the file contradicts itself
+            raise
         except MigrationError as error:
             if not objects.keys().isdisjoint(
                 {*names, *(name.rpartition(">")[2] for name in names)}

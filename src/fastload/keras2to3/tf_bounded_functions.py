@@ -25,8 +25,8 @@ class Serving:
         name: of the signature.
         inputs: the names of its inputs, in the order of the arrays.
         outputs: the names of its outputs, in the order of the results.
-        specs: of its inputs.
         most_bytes: how much memory a run may take.
+        specs: of its inputs.
     """
 
     path: Path
@@ -34,8 +34,8 @@ class Serving:
     name: str
     inputs: Sequence[str]
     outputs: Sequence[str]
-    specs: Sequence[TensorSpec]
     most_bytes: int
+    specs: Sequence[TensorSpec] = ()
 
 
 @contextmanager
