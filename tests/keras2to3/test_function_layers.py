@@ -531,6 +531,31 @@ def test_its_weights_are_not_lent(keras2: Any, keras3: Any, tmp_path: Path) -> N
     assert [each.name for each in found.layers] == ["layers/dense", "layers/dense_1"]
 
 
+def test_a_function_that_takes_too_much_memory_is_not_run(
+    keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    """40 GB between two small tensors, which the signature leaves out."""
+
+    def large(x: Any) -> Any:
+        wide = tf.broadcast_to(x[:, :1], (tf.shape(x)[0], 100_000))
+        return x + tf.reduce_sum(tf.einsum("ab,ac->bc", wide, wide)) * 1e-30
+
+    inputs = keras2.Input((6,))
+    model = keras2.Model(inputs, own_layer(keras2, large)(inputs))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 6), tf.float32, name="x")])
+    def serve(x: Any) -> Any:
+        return {"y": x * 1.0}
+
+    model.save(str(tmp_path / "m"), save_format="tf", signatures={"serving_default": serve})
+
+    fastload.load_model(tmp_path / "m", keras="keras")
+
+    report = fastload.last_load()
+    assert report is not None
+    assert "would take" in str(report.reason)
+
+
 def refused(keras: Any) -> Any:
     def write(x: Any) -> Any:
         with tf.control_dependencies([tf.io.write_file("written", "by a model")]):

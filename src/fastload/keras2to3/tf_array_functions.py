@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.keras2to3.memory_limits import TooLargeError
-from fastload.keras2to3.tf_graph_memory import peak_bytes
+from fastload.keras2to3.tf_graph_memory import peak_bytes, written_out
 from fastload.runtime.core.keras import TENSORFLOW, Keras
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.requirements import MIGRATION
@@ -101,7 +101,7 @@ def graph_call(model: Any, most_bytes: int) -> Function:
         tensors = [tf.constant(value) for value in values]
         # Called by itself, it would have TensorFlow warn of functions that are traced again.
         concrete = run.get_concrete_function(tensors)
-        if (needed := peak_bytes(concrete.graph)) > most_bytes:
+        if (needed := peak_bytes(written_out(concrete))) > most_bytes:
             raise TooLargeError(needed, most_bytes)
         return [np.asarray(each) for each in concrete(tensors)]
 

@@ -43,6 +43,22 @@ def graph_of(
     return graph
 
 
+def written_out(function: Any) -> Any:
+    """Return the graph of a concrete function with all that it calls, as far as that can be made.
+
+    Layers of a SavedModel's functions are calls in it.
+    """
+    tf, graph = tensorflow(), function.graph
+    ends = [each.op.name for each in (*graph.inputs, *graph.outputs)]
+    try:
+        part = in_line(graph.as_graph_def(), ends)
+        with tf.Graph().as_default() as found:
+            tf.graph_util.import_graph_def(part, name="")
+    except Exception:  # noqa: BLE001 - TensorFlow raises many kinds for a graph that is odd
+        return graph
+    return found
+
+
 def _leading_to(fetches: Sequence[str], graph: Any) -> Any:
     """Return a copy of what *fetches* need of a `GraphDef`."""
     nodes = {node.name: node for node in graph.node}
