@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fastload.api.load_predictor import load_predictor
     from fastload.api.load_saved_model import load_saved_model
     from fastload.api.warm import warm
+    from fastload.fleet.ref import Ref, ref
     from fastload.hooks.installation import disabled, enabled, install, is_installed, uninstall
     from fastload.lazy_weights.accounts import LayerResidency, Residency
     from fastload.lazy_weights.budget import set_memory_budget
@@ -35,6 +36,7 @@ __all__ = [
     "LoadReport",
     "Outcome",
     "Predictor",
+    "Ref",
     "Residency",
     "TensorSpec",
     "custom_objects",
@@ -47,6 +49,7 @@ __all__ = [
     "load_model",
     "load_predictor",
     "load_saved_model",
+    "ref",
     "register",
     "residency",
     "set_memory_budget",
@@ -62,6 +65,7 @@ _HOME = {
     "LoadReport": "report",
     "Outcome": "report",
     "Predictor": "predictor.predictor",
+    "Ref": "fleet.ref",
     "Residency": "lazy_weights.accounts",
     # Not in `__all__`: its module imports Keras 3.
     "SavedFunctionLayer": "runtime.keras3.saved_function_layer",
@@ -77,6 +81,7 @@ _HOME = {
     "load_model": "api.load_model",
     "load_predictor": "api.load_predictor",
     "load_saved_model": "api.load_saved_model",
+    "ref": "fleet.ref",
     "register": "registry",
     "residency": "lazy_weights.residency",
     "set_memory_budget": "lazy_weights.budget",

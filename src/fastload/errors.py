@@ -19,11 +19,12 @@
     |-- EntryNotFoundError            FL401  a name means no entry of the cache, or several
     |-- StockLoadError                FL402  the stock loader failed, so nothing can be compared
     |-- NoSuchSignatureError          FL403  (also ValueError) the model has no such signature
-    |-- ModelChangedError             FL404  (also ValueError) a pickled predictor's model changed
+    |-- ModelChangedError             FL404  (also ValueError) the model of a reference changed
     |-- NoFunctionError               FL405  (also ValueError) the model has no known function
     |-- MemoryBudgetError             FL406  (also MemoryError) a memory budget is too small
     |-- DeclarationError              FL407  a custom object cannot be declared as asked
-    `-- ArchiveError                  FL408  an archive of twins is not what it says
+    |-- ArchiveError                  FL408  an archive of twins is not what it says
+    `-- ModelNotHereError             FL409  (also ValueError) the model of a reference is away
 
 After an error of the first two branches, `load_model` uses the stock loader and reports the reason;
 with `strict` it raises the error. Codes never change their meaning; `docs/errors.md` has a row for
@@ -296,7 +297,7 @@ class NoSuchSignatureError(FastloadError, ValueError):
 
 
 class ModelChangedError(FastloadError, ValueError):
-    """The model of a pickled predictor has changed since it was pickled."""
+    """The model of a reference, or of a pickled predictor, has changed, and has no twin here."""
 
     code = "FL404"
 
@@ -306,8 +307,8 @@ class ModelChangedError(FastloadError, ValueError):
 
     def explanation(self) -> str:
         return (
-            f"the model at {self.path!r} has changed since this predictor was pickled. "
-            "Load the new one with fastload.load_predictor, or put the old one back."
+            f"the model at {self.path!r} has changed since it was referred to, or pickled. "
+            "Load the new one by its path, or put the old one, or its twin, back."
         )
 
 
@@ -369,3 +370,19 @@ class ArchiveError(FastloadError):
 
     def explanation(self) -> str:
         return f"the archive {str(self.path)!r} is not imported: {self.reason}."
+
+
+class ModelNotHereError(FastloadError, ValueError):
+    """A reference was opened where neither a twin of its model is, nor the model."""
+
+    code = "FL409"
+
+    def __init__(self, path: str, digest: str, reason: str) -> None:
+        super().__init__(path, digest, reason)
+        self.path, self.digest, self.reason = path, digest, reason
+
+    def explanation(self) -> str:
+        return (
+            f"no cache here has a twin of the model {self.digest[:12]}, and it cannot be read at "
+            f"{self.path!r} either: {self.reason}. Warm it into a folder of FASTLOAD_CACHE_PATH."
+        )

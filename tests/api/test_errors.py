@@ -33,6 +33,7 @@ FIELDS = {
     "limit": 1024,
     "needed": 2048,
     "is_known": True,
+    "digest": "ab" * 32,
 }
 
 

@@ -22,6 +22,7 @@ from fastload.errors import (
     NoSuchSignatureError,
     UnsupportedRequestError,
 )
+from fastload.fleet.ref import _shared
 from tests.contract import saved_objects
 from tests.saved_modules import MODULES, save_module
 from tests.signature_modules import SIGNED, Inputs, X, save_signed
@@ -155,12 +156,19 @@ def test_a_pickle_of_version_0_1_opens(dense: str) -> None:
     )
 
 
-def test_a_pickle_of_another_model_is_refused(dense: str, tmp_path: Path) -> None:
-    content = pickle.dumps(fastload.load_predictor(dense))
+def test_a_pickle_is_of_the_model_that_it_was_made_of(
+    dense: str, tmp_path: Path, cache_root: Path
+) -> None:
+    """Where another one is at its path, from the twin; without a twin, it is refused."""
+    ours = fastload.load_predictor(dense)
+    content = pickle.dumps(ours)
     shutil.rmtree(dense)
     save_signed("loop", Path(dense))
 
-    with pytest.raises(ModelChangedError, match="has changed since this predictor was pickled"):
+    assert np.asarray(pickle.loads(content)(X)["y"]).tolist() == np.asarray(ours(X)["y"]).tolist()
+    shutil.rmtree(cache_root)
+    _shared.clear()
+    with pytest.raises(ModelChangedError, match="has changed since it was referred to, or pickled"):
         pickle.loads(content)
 
 

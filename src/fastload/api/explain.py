@@ -15,7 +15,6 @@ from fastload.loading.request import Request, current_settings, require_served
 from fastload.loading.store import require_section
 from fastload.report import Outcome
 from fastload.runtime.core.keras import KerasChoice, expected_generation
-from fastload.source.detect import detect
 from fastload.twin.reader import Twin
 
 
@@ -62,7 +61,7 @@ def explain(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> Exp
     try:
         request = Request(filepath=path, keras=keras, settings=current_settings())
         require_served(request)
-        source = detect(path)
+        source = request.source()
         kind = source.kind.value
         identity = identity_for_keras(request, source, expected_generation(keras, os.environ))
         exists = _has_twin(identity)

@@ -128,6 +128,12 @@ def remember(owner: Any, weights: Lender | Residency) -> None:
     _known[owner] = weights
 
 
+def share(model: Any, other: Any) -> None:
+    """Have `residency` report on *other* what it does on *model*: they have the same weights."""
+    if model in _known:
+        _known[other] = _known[model]
+
+
 @contextmanager
 def reading(twin: Twin) -> Iterator[None]:
     """Read the file of *twin* in the block.

@@ -20,9 +20,12 @@ from fastload.errors import (
     FastloadError,
     MigrationError,
     MissingTensorFlowError,
+    ModelChangedError,
+    ModelNotHereError,
     RestoreError,
     TwinCorruptError,
     UnresolvedObjectError,
+    UnsupportedRequestError,
     UnsupportedSourceError,
     is_passing,
 )
@@ -141,6 +144,11 @@ def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> A
     try:
         with clock.phase("stock"):
             return load_stock(request)
+    except (ModelNotHereError, ModelChangedError) as gone:
+        account_bypass(request, clock, reason)
+        if isinstance(reason, UnsupportedRequestError):  # the caller asked for stock
+            raise gone from reason
+        raise reason from gone  # why the twin did not do says more
     except Exception as stock_error:
         is_refused = not is_passing(stock_error, outer)
         migrated = _migrated(request, clock, stock_error) if is_refused else None

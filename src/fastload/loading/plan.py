@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import fastload
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import KERAS2, MIGRATED, CacheEntry, entry_name
-from fastload.cache.memo import recall, remember
+from fastload.cache.memo import Memo, recall, remember
 from fastload.errors import (
     BypassError,
     UnconvertibleModelError,
@@ -22,7 +22,7 @@ from fastload.lean_dataclass import dataclass
 from fastload.loading.request import ObjectsRequest, PredictorRequest, Request, require_served
 from fastload.report import PhaseClock
 from fastload.runtime.core.eager import require_plain_tensorflow
-from fastload.source.detect import Fingerprint, ModelSource, SourceKind, detect
+from fastload.source.detect import Fingerprint, ModelSource, SourceKind
 from fastload.twin.format import (
     FORMAT_VERSION,
     FUNCTION_SECTION,
@@ -118,7 +118,7 @@ def decide(request: Request, clock: PhaseClock) -> Plan:
     """
     require_served(request)
     with clock.phase("detect"):
-        source = detect(request.filepath)
+        source = request.source()
     if isinstance(request, ObjectsRequest):
         return _for_objects(request, source, clock)
     if isinstance(request, PredictorRequest):
@@ -141,20 +141,38 @@ def identify(
         UnsupportedSourceError: the source is being written to.
     """
     converter = _converter(generation, section)
-    memo = recall(cache, source.path, source.files, converter=converter)
-    if memo is not None and memo.is_current:
-        content = Fingerprint(digest=memo.digest, files=source.files, settled=True)
-    else:
-        from fastload.source.fingerprint import fingerprint  # a hit does without
-
-        content = fingerprint(source)
-        remember(cache, source.path, content, converter=converter)
+    memo, content = _content(cache, source, converter)
     if memo is not None and memo.refusal is not None and memo.digest == content.digest:
         raise refusal(*memo.refusal)
     entry = CacheEntry(cache=cache, name=entry_name(content.digest, generation, FORMAT_VERSION))
     return Identity(
         source=source, content=content, generation=generation, section=section, entry=entry
     )
+
+
+def content_of(cache: CacheDir, source: ModelSource) -> Fingerprint:
+    """Return what tells the content of *source* from any other; read, if it is not remembered.
+
+    Raises:
+        UnsupportedSourceError: the source is being written to.
+    """
+    return _content(cache, source, _converter(KERAS2, KERAS_SECTION))[1]
+
+
+def _content(
+    cache: CacheDir, source: ModelSource, converter: str
+) -> tuple[Memo | None, Fingerprint]:
+    """Return the content of *source*, and what was remembered of it."""
+    if source.digest is not None:
+        return None, Fingerprint(digest=source.digest, files=source.files, settled=True)
+    memo = recall(cache, source.path, source.files, converter=converter)
+    if memo is not None and memo.is_current:
+        return memo, Fingerprint(digest=memo.digest, files=source.files, settled=True)
+    from fastload.source.fingerprint import fingerprint  # a hit does without
+
+    content = fingerprint(source)
+    remember(cache, source.path, content, converter=converter)
+    return memo, content
 
 
 def refusal(code: str, reason: str) -> BypassError:

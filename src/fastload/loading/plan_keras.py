@@ -22,7 +22,7 @@ from fastload.runtime.core.keras import (
     require_plain_moment,
     require_tensorflow,
 )
-from fastload.source.detect import ModelSource, SourceKind, detect
+from fastload.source.detect import ModelSource, SourceKind
 from fastload.twin.reader import Twin
 
 
@@ -92,7 +92,7 @@ def plan_after_refusal(request: Request, refusal: Exception) -> Plan | None:
     keras = keras_of(request.keras)
     if not _may_migrate(request, keras.generation):
         return None
-    source = detect(request.filepath)
+    source = request.source()
     if not is_file_of_keras2(source):
         return None
     identity = identify(CacheDir.locate(request.settings), source, keras.generation)
@@ -145,7 +145,7 @@ def would_migrate(request: Request) -> bool:
         return False
     if request.stock_only or keras_of(request.keras).generation != KERAS3:
         return False
-    source = detect(request.filepath)
+    source = request.source()
     return source.kind is SourceKind.SAVED_MODEL or is_file_of_keras2(source)
 
 

@@ -13,6 +13,7 @@ from fastload import switch
 from fastload.errors import UnsupportedRequestError
 from fastload.lean_dataclass import dataclass
 from fastload.settings import Settings, WeightsMode
+from fastload.source.detect import ModelSource, detect
 
 if TYPE_CHECKING:
     from fastload.predictor.predictor import Reference
@@ -54,6 +55,22 @@ class Request:
     stock: Callable[..., Any] | None = None
 
     @property
+    def source_is_told(self) -> bool:
+        """Whether it is for a reference, and not for what is at a path."""
+        return hasattr(self.filepath, "known_source")
+
+    def source(self) -> ModelSource:
+        """Return what is on disk; or what a reference, which is a path too, tells of it.
+
+        Raises:
+            BypassError: there is no model that fastload reads.
+        """
+        if not self.source_is_told:
+            return detect(self.filepath)
+        found: ModelSource = self.filepath.known_source()
+        return found
+
+    @property
     def options(self) -> Any:
         """The `tf.saved_model.LoadOptions` that the caller gave, or None."""
         return self.stock_only.get(OPTIONS)
@@ -86,11 +103,12 @@ class PredictorRequest(Request):
 
     signature: str | None = None
 
-    def reference(self, digest: str | None) -> Reference:
+    def reference(self, digest: str | None, kind: str | None = None) -> Reference:
         """Return what a pickle of the predictor holds.
 
         Args:
             digest: hex digest of the model's content; None where the stock loader loaded it.
+            kind: of the model; None with the digest.
         """
         from fastload.predictor.predictor import Reference
 
@@ -103,6 +121,7 @@ class PredictorRequest(Request):
             strict=self.strict,
             memory_budget=self.memory_budget,
             digest=digest,
+            kind=kind,
         )
 
 

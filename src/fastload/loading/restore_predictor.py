@@ -66,7 +66,7 @@ def _of_keras_model(
             weights.lender,
             opened.plan.modules_before,
         )
-    reference = request.reference(identity.content.digest)
+    reference = request.reference(identity.content.digest, identity.source.kind.value)
     predictor = predictor_over(reference, {signature.name: signature}, lambda _: run)
     weights.remember(predictor)
     return predictor, not_flat
@@ -87,7 +87,7 @@ def _of_saved_model(
     weights = _Weights.of(request, opened.twin)
     functions.lender = weights.lender
     get_ready = _TwinOrStock(request=request, functions=functions)
-    reference = request.reference(identity.content.digest)
+    reference = request.reference(identity.content.digest, identity.source.kind.value)
     predictor = predictor_over(reference, functions.signatures, get_ready)
     weights.remember(predictor)
     return predictor, functions.reasons.get(predictor.signature)

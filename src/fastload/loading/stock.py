@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def load_stock(request: Request) -> Any:
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
         Exception: whatever the stock loader raises, as it raises it.
     """
+    if request.source_is_told:
+        request = _with_source(request)
     if isinstance(request, ObjectsRequest):
         load = request.stock or load_saved_model
         return load(request.filepath, request.tags, request.options)
@@ -32,6 +35,18 @@ def load_stock(request: Request) -> Any:
     load = request.stock or keras_of(request.keras).load_model
     with placed(request.device):
         return load(request.filepath, **_arguments(request))
+
+
+def _with_source(request: Request) -> Request:
+    """Return *request* for the model at the path of a reference, if it is there and unchanged.
+
+    Raises:
+        ModelNotHereError: there is none.
+        ModelChangedError: another one is there.
+    """
+    from fastload.loading.referred import path_of
+
+    return replace(request, filepath=path_of(request))
 
 
 def _arguments(request: Request) -> dict[str, Any]:

@@ -95,7 +95,9 @@ def tried_once(opened: Opened) -> Iterator[None]:
     except RestoreError as error:
         from fastload.loading.failures import remember
 
-        if not is_passing(error, outer):
+        # Without its files a model may lack assets; where they are, it would not fail.
+        is_whole = opened.plan.identity.source.digest is None
+        if is_whole and not is_passing(error, outer):
             remember(opened, error)
         raise
 
@@ -122,6 +124,10 @@ def _open_or_build(plan: Plan) -> Opened:
 
         if (found := open_in_layers(plan)) is not None:
             return found
+    if plan.identity.source.digest is not None:
+        from fastload.loading.referred import with_source
+
+        plan = with_source(plan)
     if not is_trusted:
         entry.cache.ensure()
     # Imported here: a hit writes nothing.

@@ -32,6 +32,7 @@ class Reference:
         path: of the model, absolute.
         signature, device, keras, weights, memory_budget, strict: of the call.
         digest: hex digest of the model's content; None where the stock loader loaded it.
+        kind: of the model; None where that is not known, as in pickles of version 0.1.
     """
 
     path: str
@@ -42,16 +43,17 @@ class Reference:
     memory_budget: int | None
     strict: bool
     digest: str | None
+    kind: str | None = None
 
 
 def reopened(reference: Reference) -> Predictor:
-    """Load again the predictor that a pickle refers to.
+    """Load again the predictor that a pickle refers to by path.
 
     Raises:
         ModelChangedError: another model is at its path now.
     """
     call = asdict(reference)
-    digest = call.pop("digest")
+    digest, _ = call.pop("digest"), call.pop("kind")
     predictor = fastload.load_predictor(**call)
     if digest not in (None, predictor.digest):
         raise ModelChangedError(reference.path)
@@ -199,8 +201,8 @@ def predictor_over(
 class Predictor:
     """Inference with a model, without the model: what `fastload.load_predictor` returns.
 
-    It may be used by several threads at once. A pickle of it refers to the model by path and
-    content, and holds no weights. As a context manager it lets go of its weights at the end.
+    It may be used by several threads at once. A pickle of it is a reference to the model
+    (`fastload.Ref`), and holds no weights. As a context manager it lets go of them at the end.
 
     Attributes:
         signatures: all functions of the model by name; each takes inputs by name.
@@ -267,11 +269,26 @@ class Predictor:
 
     def keras_model(self) -> Any:
         """Load the whole model, as `fastload.load_model` does."""
-        return fastload.load_model(self._reference.path, keras=self._reference.keras)
+        path: Any = self._reference.path
+        if self._reference.kind is not None:
+            path = fastload.Ref(**asdict(self._reference))
+        return fastload.load_model(path, keras=self._reference.keras)
 
     def close(self) -> None:
         """Let go of the weights; a later call is a ValueError."""
         self.signatures.close()
+
+    def shared(self) -> Predictor:
+        """Return another predictor over the same functions, which is closed by itself."""
+        names = self.signatures
+        specs = {name: names.spec(name) for name in names}
+        made = Predictor(Signatures(specs, names.ready), self.signature, self._reference)
+        if self._reference.weights == "lazy":
+            # Imported here: most predictors do without.
+            from fastload.lazy_weights.residency import share
+
+            share(self, made)
+        return made
 
     def _packed(self, outputs: Mapping[str, Any]) -> Any:
         if self._spec.structure is None:
@@ -290,7 +307,10 @@ class Predictor:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return reopened, (self._reference,)
+        known = asdict(self._reference)
+        if known["kind"] is None:  # the stock loader loaded it, by path
+            return reopened, (self._reference,)
+        return fastload.Ref.load_predictor, (fastload.Ref(**known),)
 
     def __repr__(self) -> str:
         takes = ", ".join(f"{name}: {spec}" for name, spec in self.input_specs.items())

@@ -222,12 +222,15 @@ class ModelSource:
         suffix: the suffix of the path as the user spelled it (`.keras`), lower case; stock
             loaders look at it.
         files: every file that a stock loader would read, with its stat.
+        digest: hex digest of its content, where a reference tells it: then nobody has looked at
+            *path*, and no files are known.
     """
 
     path: Path
     kind: SourceKind
     suffix: str
     files: tuple[FileStat, ...]
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
