@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.memo import Memo, orphan_memos, recall, remember
+from fastload.cache.memo import Memo, known_refusals, orphan_memos, recall, remember
 from fastload.source.detect import FileStat, Fingerprint
 
 SOURCE = Path("/models/resnet")
@@ -210,3 +210,34 @@ def test_memos_of_models_that_are_gone_are_orphans(cache: CacheDir, tmp_path: Pa
 
     assert while_there == ()
     assert orphan_memos(cache) == tuple(cache.memo_dir.iterdir())
+
+
+def test_refusals_of_several_converters_stay(cache: CacheDir) -> None:
+    """Those of `load_model` and of `load_predictor`, of one Keras and of another; up to eight."""
+    kept = {f"{number}/keras3/keras": ("FL203", f"reason {number}") for number in range(10)}
+    for converter, refusal in kept.items():
+        remember(cache, SOURCE, fingerprint(), converter=converter, refusal=refusal)
+    remember(cache, SOURCE, fingerprint(), converter=CONVERTER)
+
+    found = known_refusals(cache)
+    assert [(converter, (code, reason)) for _, converter, code, reason in found] == [*kept.items()][
+        2:
+    ]
+    assert {digest for digest, *_ in found} == {"ab" * 32}
+    remember(cache, SOURCE, replace(fingerprint(), digest="cd" * 32), converter=CONVERTER)
+    assert known_refusals(cache) == ()
+
+
+def test_a_memo_with_one_refusal_is_believed(cache: CacheDir) -> None:
+    """As they were written before."""
+    remember(cache, SOURCE, fingerprint(), converter=CONVERTER)
+    (memo,) = cache.memo_dir.iterdir()
+    document = json.loads(memo.read_bytes())
+    del document["refusals"]
+    document["refusal"] = ["FL203", "a layer has no config", CONVERTER]
+    memo.chmod(0o600)
+    memo.write_text(json.dumps(document))
+
+    found = recall(cache, SOURCE, FILES, converter=CONVERTER)
+    assert found is not None
+    assert found.refusal == ("FL203", "a layer has no config")

@@ -107,7 +107,7 @@ def test_it_opens_without_the_model(form: Form, path: Path) -> None:
     """Everything that the twin serves, with stock's outputs; the model is gone."""
     stock = form.stock.models.load_model(path)
     with fastload.disabled():
-        expected = fastload.load_predictor(path, keras=form.package).predict(INPUTS)
+        expected = fastload.load_predictor(str(path), keras=form.package).predict(INPUTS)
     fastload.warm(path, keras=form.package)
     ref = fastload.ref(path, keras=form.package)
     remove(path)

@@ -11,6 +11,7 @@ import pytest
 
 import fastload
 from fastload.errors import BypassError
+from fastload.imports.linking import expected as expected_libraries
 from fastload.report import LoadReport
 from tests.cli.conftest import Cli, cli, document_of
 from tests.conftest import RunPython, SavedOnce
@@ -67,8 +68,7 @@ def test_warm_into_a_folder_makes_a_layer(
     assert told.twin.parent == tmp_path / "layer"
     assert modes(tmp_path / "layer") == {(True, 0o755), (False, 0o444)}
     kinds = {path.suffix for path in (tmp_path / "layer").iterdir()}
-    assert kinds >= {".TAG", ".flat", ".h5", ".json"}
-    assert ".used" not in kinds
+    assert {".TAG", ".flat", ".h5"} <= kinds <= {".TAG", ".flat", ".h5", ".json"}
     assert not cache_root.exists()
 
 
@@ -92,7 +92,8 @@ def test_what_root_warmed_serves_another_user(
     assert [each.exit_code for each in (warmed, exported, imported)] == [0, 0, 0]
     assert (actual["uid"], actual["outcome"], actual["layer"]) == (NOBODY, "hit", str(layer))
     assert actual["outputs"] == expected["outputs"]
-    assert not actual["keras"]
+    if expected_libraries():  # elsewhere, TensorFlow is imported as a whole
+        assert not actual["keras"]
     assert listing(layer) == before
 
 

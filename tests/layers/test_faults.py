@@ -68,7 +68,7 @@ def same_bits(one: Any, other: Any) -> bool:
 def stock_outputs(path: Path, form: Form) -> Any:
     """Return what the stock function of the model gives."""
     with fastload.disabled():
-        return fastload.load_predictor(path, keras=form.package).predict(INPUTS)
+        return fastload.load_predictor(str(path), keras=form.package).predict(INPUTS)
 
 
 def twin_of(layer: Path) -> Path:
@@ -120,7 +120,8 @@ def test_what_is_learnt_goes_to_the_cache(
         fastload.load_predictor(path, keras=form.package)
 
     assert listing(layer) == before
-    assert {each.suffix for each in cache_root.glob("[0-9a-f]*")} == {".flat", ".json"}
+    # Older versions of Keras trace nothing that is kept with a code record.
+    assert {".flat"} <= {each.suffix for each in cache_root.glob("[0-9a-f]*")} <= {".flat", ".json"}
     assert report().outcome.value == "hit"
 
 

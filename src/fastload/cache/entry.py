@@ -111,25 +111,23 @@ class CacheEntry:
             return sum(1 for _ in self.cache.root.glob(f"{self.name}.{prefix}*.flat"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CacheFile:
     """A file of a cache: written to its folder, and read there or in the first layer that has it.
 
     Where there are layers, what cannot be written is kept in the memory of this process. Without
-    layers, nothing here takes another system call than the one on the file.
+    layers, nothing here takes another system call than the one on the file. Every hit makes some of
+    these, so they are no dataclass.
 
     Attributes:
         cache: the folder, with its layers.
         name: the path in the folder.
+        path: where it is written.
     """
 
-    cache: CacheDir
-    name: str
+    __slots__ = ("cache", "name", "path")
 
-    @property
-    def path(self) -> Path:
-        """Where it is written."""
-        return self.cache.root / self.name
+    def __init__(self, *, cache: CacheDir, name: str) -> None:
+        self.cache, self.name, self.path = cache, name, cache.root / name
 
     @property
     def found(self) -> Path:
@@ -144,7 +142,7 @@ class CacheFile:
     @property
     def in_memory(self) -> Any:
         """What this process keeps in its place; None where there is nothing."""
-        return _in_memory.get(self.path)
+        return _in_memory.get(self.path) if self.cache.layers else None
 
     def is_there(self) -> bool:
         """Return whether it can be read.
@@ -152,7 +150,7 @@ class CacheFile:
         Raises:
             CacheUnwritableError: that cannot be told.
         """
-        return self.path in _in_memory or is_there(self.found)
+        return self.in_memory is not None or is_there(self.found)
 
     def read_bytes(self) -> bytes:
         """Return its content.

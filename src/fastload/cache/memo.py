@@ -28,6 +28,8 @@ from fastload.source.detect import FileStat, Fingerprint
 
 #: Raised when a memo means something else; older ones are not believed.
 _VERSION: Final = 2
+#: Each is of another Keras, purpose or version of fastload; the oldest go first.
+_MOST_REFUSALS: Final = 8
 _logger: Final = logging.getLogger(__name__)
 
 
@@ -95,7 +97,9 @@ def remember(
             same content.
     """
     old = _document(cache, path)
-    known = old.get("refusal") if old.get("digest") == fingerprint.digest else None
+    known = _refusals(old) if old.get("digest") == fingerprint.digest else {}
+    if refusal is not None:
+        known = dict([*known.items(), (converter, list(refusal))][-_MOST_REFUSALS:])
     document = {
         "version": _VERSION,
         "path": os.fspath(path),
@@ -103,7 +107,7 @@ def remember(
         "volumes": volumes_of(path, fingerprint.files),
         "settled": fingerprint.settled,
         "digest": fingerprint.digest,
-        "refusal": known if refusal is None else [*refusal, converter],
+        "refusals": known,
     }
     if document == old:
         return
@@ -139,9 +143,11 @@ def known_refusals(cache: CacheDir) -> tuple[tuple[str, str, str, str], ...]:
     found = []
     for file in sorted(cache.memo_dir.glob("*.json")) if cache.trusted() else ():
         document = _read(file)
-        match document.get("digest"), document.get("refusal"):
-            case str(digest), [str(code), str(reason), str(converter)]:
-                found.append((digest, converter, code, reason))
+        digest = document.get("digest")
+        for converter, told in _refusals(document).items():
+            match digest, told:
+                case str(), [str(code), str(reason)]:
+                    found.append((digest, converter, code, reason))
     return tuple(found)
 
 
@@ -207,11 +213,22 @@ def _parsed(content: bytes) -> dict[str, Any]:
 
 
 def _refusal(document: dict[str, Any], converter: str) -> tuple[str, str] | None:
-    match document.get("refusal"):
-        case [str(code), str(reason), refused_by] if refused_by == converter:
+    match _refusals(document).get(converter):
+        case [str(code), str(reason)]:
             return code, reason
         case _:
             return None
+
+
+def _refusals(document: dict[str, Any]) -> dict[str, Any]:
+    """Return code and reason by converter; older memos have those of one."""
+    match document.get("refusals"), document.get("refusal"):
+        case dict(found), _:
+            return found
+        case _, [code, reason, str(converter)]:
+            return {converter: [code, reason]}
+        case _:
+            return {}
 
 
 def volumes_of(path: Path, files: Sequence[FileStat]) -> dict[str, str]:

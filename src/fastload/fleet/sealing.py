@@ -50,7 +50,8 @@ def _files(cache: CacheDir) -> Iterator[Path]:
 def _keep_refusals(cache: CacheDir) -> None:
     """Keep beside where a twin would be why there is none, by what would have converted it."""
     for digest, converter, code, reason in known_refusals(cache):
-        _, generation, section = converter.split("/")
+        _, _, what = converter.partition("/")
+        generation, _, section = what.partition("/")
         kind = MIGRATED if section == MIGRATED_SECTION else generation
         entry = CacheEntry(cache=cache, name=entry_name(digest, kind, FORMAT_VERSION))
         file = entry.side(REFUSED)
