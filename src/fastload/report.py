@@ -9,8 +9,14 @@ from dataclasses import field
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from fastload.lean_dataclass import dataclass
+
+#: The phase of imports.
+IMPORT: Final = "import"
+#: Imports that take less are not worth a word.
+_SLOW_IMPORT_S: Final = 0.1
 
 
 class Outcome(str, Enum):
@@ -31,13 +37,13 @@ class LoadReport:
         reason: why the stock loader was used; on a hit or a miss, why the twin could not be used in
             the fastest way, if so; else None.
         code: the code of the error behind the reason (`FL203`), or None.
-        seconds: wall time of the whole call, imports of TensorFlow included.
-        phases: wall seconds by stage, in the order in which they ran.
+        seconds: wall time of the call, without imports of TensorFlow and Keras.
+        phases: wall seconds by stage, in the order in which they ran; `import` is one of its own.
         size_bytes: bytes of weights in the twin (0 on a bypass).
         twin: the twin file, or None on a bypass.
         layer: the read-only layer that the twin is in; None if it is in the cache itself, or none.
-        stock_seconds: how long the stock loader takes for this model, plus the imports of this
-            load, if it was ever measured (`fastload warm --verify`); else None.
+        stock_seconds: how long the stock loader takes for this model, without imports, if it was
+            ever measured (`fastload warm --verify`); else None.
     """
 
     path: str
@@ -52,12 +58,17 @@ class LoadReport:
     stock_seconds: float | None = None
 
     @property
+    def import_seconds(self) -> float:
+        """Wall time of the imports of TensorFlow and Keras that the call had to wait for."""
+        return self.phases.get(IMPORT, 0.0)
+
+    @property
     def seconds_saved(self) -> float | None:
         """How many seconds longer the stock loader would have taken; None if that is not known."""
         return None if self.stock_seconds is None else self.stock_seconds - self.seconds
 
     def __str__(self) -> str:
-        """Return the report as one line: path, outcome, seconds, seconds saved, reason.
+        """Return the report as one line: path, outcome, seconds, imports, seconds saved, reason.
 
         Example:
             >>> report = LoadReport(path="m.h5", outcome=Outcome.HIT, seconds=0.2, stock_seconds=2)
@@ -65,6 +76,8 @@ class LoadReport:
             'm.h5: hit in 0.200 s, 1.800 s saved'
         """
         saved = "" if self.seconds_saved is None else f", {self.seconds_saved:.3f} s saved"
+        imports = self.import_seconds
+        saved += f", after {imports:.1f} s of imports" if imports >= _SLOW_IMPORT_S else ""
         code = f" [{self.code}]" if self.code else ""
         reason = f": {self.reason}{code}" if self.reason else ""
         layer = f" from the layer {self.layer}" if self.layer else ""
@@ -94,8 +107,8 @@ class PhaseClock:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the clock was created."""
-        return time.perf_counter() - self._start
+        """Seconds since the clock was created, without the phase of imports."""
+        return time.perf_counter() - self._start - self._phases.get(IMPORT, 0.0)
 
 
 _last: LoadReport | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
@@ -19,6 +20,8 @@ WeightsMode = Literal["auto", "mapped", "eager", "lazy"]
 _UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE)
 
+#: The size of a cache without a limit.
+UNLIMITED: Final = sys.maxsize
 #: Longer than the conversion of the largest models takes on slow disks.
 DEFAULT_LOCK_TIMEOUT_S: Final = 300.0
 
@@ -31,7 +34,8 @@ class Settings:
         disabled: `FASTLOAD_DISABLE`: every load goes to the stock loader.
         cache_dir: `FASTLOAD_CACHE_DIR`, or None for the platform's cache folder.
         cache_path: `FASTLOAD_CACHE_PATH`: read-only layers below the cache, the first one first.
-        cache_max_size_bytes: `FASTLOAD_CACHE_MAX_SIZE` (`20GiB`), or None for no limit.
+        cache_max_size_bytes: `FASTLOAD_CACHE_MAX_SIZE` (`5GiB`, `unlimited`), or None for a tenth
+            of the disk, and no more than 20 GiB.
         strict: `FASTLOAD_STRICT`: raise an error instead of using the stock loader.
         lock_timeout_s: `FASTLOAD_LOCK_TIMEOUT` in seconds.
         weights: `FASTLOAD_WEIGHTS`: `auto`, `mapped`, `eager` or `lazy`.
@@ -77,7 +81,7 @@ class Settings:
             disabled=flag(environ, "FASTLOAD_DISABLE"),
             cache_dir=Path(folder).expanduser() if folder else None,
             cache_path=_folders(environ.get("FASTLOAD_CACHE_PATH", "")),
-            cache_max_size_bytes=_size(environ, "FASTLOAD_CACHE_MAX_SIZE"),
+            cache_max_size_bytes=_limit(environ, "FASTLOAD_CACHE_MAX_SIZE"),
             strict=flag(environ, "FASTLOAD_STRICT"),
             lock_timeout_s=_seconds(environ, "FASTLOAD_LOCK_TIMEOUT", DEFAULT_LOCK_TIMEOUT_S),
             weights=_weights(environ, "lazy" if budget else "auto"),
@@ -179,6 +183,11 @@ def _size(environ: Mapping[str, str], name: str) -> int | None:
         return parse_size(value) if value else None
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
+
+
+def _limit(environ: Mapping[str, str], name: str) -> int | None:
+    is_unlimited = environ.get(name, "").strip().lower() == "unlimited"
+    return UNLIMITED if is_unlimited else _size(environ, name)
 
 
 def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -12,10 +15,11 @@ from hypothesis import strategies as st
 
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
-from fastload.cache.eviction import PruneReport, evict, plan_eviction, prune
+from fastload.cache.eviction import PruneReport, evict, limit_of, plan_eviction, prune
 from fastload.cache.listing import StoredTwin, entries
 from fastload.cache.memo import remember
 from fastload.errors import CacheUnwritableError
+from fastload.settings import UNLIMITED
 from fastload.source.detect import Fingerprint
 
 twins = st.builds(
@@ -31,6 +35,11 @@ twins = st.builds(
     st.integers(0, 20).map(float),
 )
 stored_twins = st.lists(twins, max_size=12, unique_by=lambda twin: twin.name)
+
+
+def no_models(_: CacheDir) -> Mapping[str, tuple[Path, ...]]:
+    """Nobody knows where the models of the twins are."""
+    return {}
 
 
 def store(cache: CacheDir, number: int, *, size_bytes: int, age_s: float) -> CacheEntry:
@@ -71,18 +80,54 @@ def test_eviction_brings_the_cache_to_its_limit(cache: CacheDir) -> None:
     oldest = store(cache, 1, size_bytes=100, age_s=3000)
     kept = store(cache, 2, size_bytes=100, age_s=2000)
     newest = store(cache, 3, size_bytes=100, age_s=1000)
-    gone = evict(cache, 100, keep={kept.name})
+    gone = evict(cache, 100, no_models, {kept.name})
 
     assert [twin.name for twin in gone] == [oldest.name, newest.name]
     assert [twin.name for twin in entries(cache)] == [kept.name]
 
 
-def test_no_limit_evicts_nothing(cache: CacheDir) -> None:
-    """Without a limit the cache grows."""
+def test_unlimited_evicts_nothing(cache: CacheDir) -> None:
     store(cache, 1, size_bytes=100, age_s=10**8)
 
-    assert evict(cache, None) == ()
+    assert evict(cache, UNLIMITED, no_models) == ()
     assert len(entries(cache)) == 1
+
+
+def test_the_default_limit_is_a_tenth_of_the_disk(
+    cache: CacheDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And 20 GiB on a large one."""
+    store(cache, 1, size_bytes=100, age_s=2000)
+    store(cache, 2, size_bytes=100, age_s=1000)
+    sizes = {"total": 1500}
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(**sizes))
+
+    assert len(evict(cache, None, no_models)) == 1
+    assert limit_of(cache, None) == 150
+    sizes["total"] = 10**15
+    assert limit_of(cache, None) == 20 * 2**30
+    assert limit_of(cache, 7) == 7
+
+
+def test_what_no_model_has_any_more_goes_first(cache: CacheDir) -> None:
+    superseded = store(cache, 1, size_bytes=100, age_s=10)
+    in_use = store(cache, 2, size_bytes=100, age_s=5000)
+
+    gone = evict(cache, 150, lambda _: {in_use.name: (Path("/m"),)})
+
+    assert [twin.name for twin in gone] == [superseded.name]
+
+
+def test_prune_removes_twins_of_models_that_are_gone(cache: CacheDir, tmp_path: Path) -> None:
+    """And those of content that was saved over, unless they were used of late."""
+    names = [store(cache, n, size_bytes=10, age_s=age) for n, age in enumerate([5, 5, 5, 90_000])]
+    gone, kept, fresh, superseded = (each.name for each in names)
+    there = {gone: (tmp_path / "no",), kept: (tmp_path / "no", tmp_path)}
+
+    report = prune(cache, lambda _: there)
+
+    assert {twin.name for twin in report.twins} == {gone, superseded}
+    assert {twin.name for twin in entries(cache)} == {kept, fresh}
 
 
 def test_a_folder_of_others_is_never_evicted(cache: CacheDir) -> None:
@@ -91,9 +136,9 @@ def test_a_folder_of_others_is_never_evicted(cache: CacheDir) -> None:
     (cache.root / "CACHEDIR.TAG").unlink()
 
     with pytest.raises(CacheUnwritableError, match=r"no CACHEDIR\.TAG of fastload"):
-        evict(cache, 0)
+        evict(cache, 0, no_models)
     with pytest.raises(CacheUnwritableError, match=r"no CACHEDIR\.TAG of fastload"):
-        prune(cache, max_size_bytes=0)
+        prune(cache, no_models, max_size_bytes=0)
     assert len(entries(cache)) == 1
 
 
@@ -102,7 +147,7 @@ def test_prune_by_age_and_size_reports_what_it_freed(cache: CacheDir) -> None:
     old = store(cache, 1, size_bytes=100, age_s=5000)
     middle = store(cache, 2, size_bytes=200, age_s=3000)
     new = store(cache, 3, size_bytes=300, age_s=1000)
-    report = prune(cache, max_size_bytes=300, older_than_s=4000)
+    report = prune(cache, no_models, max_size_bytes=300, older_than_s=4000)
 
     assert [twin.name for twin in report.twins] == [old.name, middle.name]
     assert (report.freed_bytes, report.kept_bytes) == (300, 300)
@@ -113,11 +158,11 @@ def test_a_dry_run_says_the_same_and_removes_nothing(cache: CacheDir) -> None:
     """What is announced is what happens."""
     entry = store(cache, 1, size_bytes=100, age_s=0)
     CacheEntry(cache=cache, name="cd" * 16).side("specs").path.write_text("{}")
-    announced = prune(cache, max_size_bytes=0, dry_run=True)
+    announced = prune(cache, no_models, max_size_bytes=0, dry_run=True)
     still_there = entry.path.exists()
 
     assert still_there
-    assert prune(cache, max_size_bytes=0) == announced
+    assert prune(cache, no_models, max_size_bytes=0) == announced
     assert list(cache.root.glob("*.json")) == []
 
 
@@ -126,7 +171,7 @@ def test_prune_drops_memos_of_models_that_are_gone(cache: CacheDir, tmp_path: Pa
     fingerprint = Fingerprint(digest="ab" * 32, files=(), settled=True)
     remember(cache, tmp_path, fingerprint, converter="a")
     remember(cache, tmp_path / "gone", fingerprint, converter="a")
-    report = prune(cache)
+    report = prune(cache, no_models)
 
     assert len(report.leftovers) == 1
     assert len(list(cache.memo_dir.iterdir())) == 1
@@ -134,4 +179,4 @@ def test_prune_drops_memos_of_models_that_are_gone(cache: CacheDir, tmp_path: Pa
 
 def test_pruning_no_folder_does_nothing(tmp_path: Path) -> None:
     """No cache is an empty cache."""
-    assert prune(CacheDir(root=tmp_path / "none")) == PruneReport()
+    assert prune(CacheDir(root=tmp_path / "none"), no_models) == PruneReport()

@@ -114,7 +114,7 @@ def test_a_killed_writer_leaves_no_entry_and_prune_cleans_up(
     writer.kill()
     writer.wait()
     left = [path for path in entry.cache.root.iterdir() if is_partial(path)]
-    report = prune(entry.cache)
+    report = prune(entry.cache, lambda _: {})
 
     assert stale_while_alive == ()
     assert not entry.path.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,21 @@ def test_loads_are_added_up_by_path_and_reason(cache: CacheDir) -> None:
     assert summed.by_path["/m/a"] == Tally(hits=2, misses=1, seconds=6.0, seconds_saved=24.0)
     assert summed.by_path["/m/b"] == Tally(bypasses=1, seconds=9.0)
     assert summed.by_reason == {"a Lambda layer": 1}
+
+
+def test_what_was_never_timed_is_estimated_by_the_first_load(cache: CacheDir) -> None:
+    """A hit of a twin that was there before the statistics is worth nothing that is known."""
+    hit = dataclasses.replace(HIT, stock_seconds=None)
+    miss = dataclasses.replace(MISS, stock_seconds=None)
+    unknown = dataclasses.replace(hit, path="/m/c")
+    for report in (miss, hit, hit, HIT, unknown):
+        stats.append(cache, report)
+    summed = stats.read(cache)
+
+    assert summed.total == Tally(
+        hits=4, misses=1, seconds=8.0, seconds_saved=9.0, seconds_estimated=6.0, hits_unknown=1
+    )
+    assert summed.by_path["/m/c"].hits_unknown == 1
 
 
 def test_one_model_counts_once_from_every_folder(
@@ -119,7 +135,7 @@ def test_lines_of_many_processes_do_not_mix(cache: CacheDir, start_python: Start
     for worker in workers:
         worker.communicate()
 
-    assert stats.read(cache).total == Tally(hits=800, seconds=400.0)
+    assert stats.read(cache).total == Tally(hits=800, seconds=400.0, hits_unknown=800)
     assert stats.read(cache).damaged_lines == 0
 
 

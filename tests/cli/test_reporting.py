@@ -9,7 +9,16 @@ from fastload.report import LoadReport, Outcome
 
 from .conftest import HDF5_SIGNATURE, Cli, Twins, document_of
 
-TALLY = {"hits": 1, "misses": 0, "bypasses": 1, "loads": 2, "seconds": 5.0, "seconds_saved": 3.0}
+TALLY = {
+    "hits": 1,
+    "misses": 0,
+    "bypasses": 1,
+    "loads": 2,
+    "seconds": 5.0,
+    "seconds_saved": 3.0,
+    "seconds_estimated": 0.0,
+    "hits_unknown": 0,
+}
 
 
 def record_two_loads(twins: Twins) -> None:
@@ -43,6 +52,26 @@ def test_stats_can_be_told_by_model(cli: Cli, twins: Twins) -> None:
     assert models["/m/a"]["seconds_saved"] == 3.0
     assert models["/m/b"]["bypasses"] == 1
     assert row.split() == ["/m/a", "1", "0", "0", "3", "seconds"]
+
+
+def test_what_is_saved_is_never_zero_for_want_of_a_measurement(cli: Cli, twins: Twins) -> None:
+    """A dash, or what first loads say."""
+    hit = LoadReport(path="/m/a", outcome=Outcome.HIT, seconds=1.0)
+    stats.append(twins.cache, hit)
+    assert "Saved           -\n" in cli("stats").stdout
+    assert "without 1 hit: run `fastload warm --verify`" in cli("stats").stdout
+
+    stats.append(twins.cache, LoadReport(path="/m/a", outcome=Outcome.MISS, seconds=3.5))
+    told = cli("stats").stdout
+    assert "Saved           about 2.500 seconds, by first loads" in told
+    assert "without" not in told
+
+
+def test_a_table_in_a_pipe_does_not_wrap(cli: Cli, twins: Twins) -> None:
+    path = "/" + "long/" * 60 + "model"
+    stats.append(twins.cache, LoadReport(path=path, outcome=Outcome.HIT, seconds=1.0))
+
+    assert any(path in line for line in cli("stats", "--by-model").stdout.splitlines())
 
 
 def test_stats_are_shown_once_more_before_they_are_forgotten(cli: Cli, twins: Twins) -> None:

@@ -24,7 +24,7 @@ from fastload.report import LoadReport, PhaseClock
 from fastload.runtime.core.installed_code import modules_before
 from fastload.runtime.core.keras import Keras, keras_of, require_plain_moment, require_tensorflow
 from fastload.runtime.functions.flat_function import NotFlatError
-from fastload.settings import Settings
+from fastload.settings import UNLIMITED, Settings
 from fastload.source.detect import ModelSource, SourceKind, detect
 from fastload.traces.remember import LEARNING_ROUNDS, learn_predict
 from fastload.twin.format import PREDICTION_SECTION, SIGNATURES
@@ -91,7 +91,7 @@ def warm(
     from fastload.fleet.sealing import seal
 
     settings = replace(
-        settings, cache_dir=Path(into).absolute(), cache_path=(), cache_max_size_bytes=None
+        settings, cache_dir=Path(into).absolute(), cache_path=(), cache_max_size_bytes=UNLIMITED
     )
     CacheDir.locate(settings).ensure()
     try:

@@ -9,8 +9,10 @@ writing. On POSIX, a removed twin stays valid where it is mapped, so readers nee
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,14 @@ from fastload.cache.publish import cache_faults, is_stale_partial
 from fastload.errors import CacheUnwritableError
 
 _logger: Final = logging.getLogger(__name__)
+
+#: The limit of a cache on a large disk.
+DEFAULT_LIMIT_BYTES: Final = 20 * 2**30
+#: How long a twin stays that no model is known to have the content of: one may come again.
+_UNKNOWN_FOR_S: Final = 86_400
+
+#: Where the models of a cache's twins are, by the name of the entry.
+Sources = Callable[[CacheDir], Mapping[str, tuple[Path, ...]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +54,24 @@ class PruneReport:
     kept_bytes: int = 0
 
 
+def limit_of(cache: CacheDir, asked_bytes: int | None) -> int:
+    """Return how large the twins in *cache* may be together.
+
+    Args:
+        cache: the folder; it exists.
+        asked_bytes: what was asked for; None for a tenth of the disk, and no more than 20 GiB.
+    """
+    if asked_bytes is not None:
+        return asked_bytes
+    with cache_faults(cache.root):
+        return min(DEFAULT_LIMIT_BYTES, shutil.disk_usage(cache.root).total // 10)
+
+
 def plan_eviction(
-    stored: Iterable[StoredTwin], limit_bytes: int, keep: AbstractSet[str] = frozenset()
+    stored: Iterable[StoredTwin],
+    limit_bytes: int,
+    keep: AbstractSet[str] = frozenset(),
+    known: Container[str] = (),
 ) -> tuple[StoredTwin, ...]:
     """Choose the twins to be removed; remove nothing.
 
@@ -53,12 +79,15 @@ def plan_eviction(
         stored: the twins in the cache.
         limit_bytes: how large they may be together.
         keep: names of entries that stay in any case.
+        known: names of entries of content that some model is known to have; all others go first.
 
     Returns:
         The least recently used twins, oldest first: as few as bring the rest to the limit, or all
         but *keep*.
     """
-    oldest_first = sorted(stored, key=lambda twin: (twin.last_used_s, twin.name))
+    oldest_first = sorted(
+        stored, key=lambda twin: (twin.name in known, twin.last_used_s, twin.name)
+    )
     excess_bytes = sum(twin.size_bytes for twin in oldest_first) - limit_bytes
     chosen: list[StoredTwin] = []
     for twin in oldest_first:
@@ -71,13 +100,17 @@ def plan_eviction(
 
 
 def evict(
-    cache: CacheDir, limit_bytes: int | None, keep: AbstractSet[str] = frozenset()
+    cache: CacheDir,
+    limit_bytes: int | None,
+    sources: Sources,
+    keep: AbstractSet[str] = frozenset(),
 ) -> tuple[StoredTwin, ...]:
     """Bring the cache to its limit after a twin was added, and remove stale partial files.
 
     Args:
         cache: the folder.
-        limit_bytes: how large the twins may be together; None for no limit.
+        limit_bytes: how large the twins may be together; None for the default of `limit_of`.
+        sources: says where the twins' models are; asked only if something has to go.
         keep: names of entries that the caller uses.
 
     Returns:
@@ -89,13 +122,15 @@ def evict(
     """
     cache.require_ours()
     _unlink_all(cache, stale_partials(cache))
-    if limit_bytes is None:
+    stored, limit = entries(cache), limit_of(cache, limit_bytes)
+    if sum(twin.size_bytes for twin in stored) <= limit:
         return ()
-    return _remove_all(cache, plan_eviction(entries(cache), limit_bytes, keep))
+    return _remove_all(cache, plan_eviction(stored, limit, keep, sources(cache)))
 
 
 def prune(
     cache: CacheDir,
+    sources: Sources,
     *,
     max_size_bytes: int | None = None,
     older_than_s: float | None = None,
@@ -103,8 +138,12 @@ def prune(
 ) -> PruneReport:
     """Remove the twins that a user asked to remove, and all files that are of no more use.
 
+    Of no more use are twins of models that are gone, and those of content that no model is known to
+    have (it was saved over, for one), once they were not used for a day.
+
     Args:
         cache: the folder; one that does not exist has none.
+        sources: says where the twins' models are.
         max_size_bytes: remove the least recently used twins until the rest is no larger than this.
         older_than_s: remove the twins that were not used for so many seconds.
         dry_run: remove nothing.
@@ -118,8 +157,10 @@ def prune(
     if not cache.root.exists():
         return PruneReport()
     cache.require_ours()
-    stored = entries(cache)
-    twins = _plan_prune(stored, max_size_bytes, older_than_s)
+    stored, known = entries(cache), sources(cache)
+    useless = _of_no_use(stored, known)
+    rest = [twin for twin in stored if twin not in useless]
+    twins = useless + _plan_prune(rest, max_size_bytes, older_than_s)
     leftovers = stale_partials(cache) + orphan_memos(cache) + orphans(cache)
     leftover_bytes = sum(_size_bytes(path) for path in leftovers)
     if not dry_run:
@@ -145,6 +186,17 @@ def stale_partials(cache: CacheDir) -> tuple[Path, ...]:
             for file in sorted(folder.iterdir())
         ]
     return tuple(file for file in files if is_stale_partial(file, now_s=now_s))
+
+
+def _of_no_use(
+    stored: Iterable[StoredTwin], known: Mapping[str, tuple[Path, ...]]
+) -> tuple[StoredTwin, ...]:
+    def is_useless(twin: StoredTwin) -> bool:
+        if twin.name in known:
+            return not any(os.path.lexists(path) for path in known[twin.name])
+        return twin.last_used_s < time.time() - _UNKNOWN_FOR_S
+
+    return tuple(filter(is_useless, stored))
 
 
 def _plan_prune(

@@ -9,6 +9,7 @@ does not damage the next one.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import math
@@ -17,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,9 +48,12 @@ class Tally:
 
     Attributes:
         hits, misses, bypasses: how many loads had each outcome.
-        seconds: wall time of all loads.
+        seconds: wall time of all loads, without imports.
         seconds_saved: how much longer the stock loader would have taken for the loads for which
-            that is known.
+            that was measured.
+        seconds_estimated: for the other hits, how much longer their model's first load took, which
+            wrote the twin.
+        hits_unknown: hits of models of which neither is known.
     """
 
     hits: int = 0
@@ -57,11 +61,18 @@ class Tally:
     bypasses: int = 0
     seconds: float = 0.0
     seconds_saved: float = 0.0
+    seconds_estimated: float = 0.0
+    hits_unknown: int = 0
 
     @property
     def loads(self) -> int:
         """All loads."""
         return self.hits + self.misses + self.bypasses
+
+    def plus(self, other: Tally) -> Tally:
+        """Return the sums over the loads of both."""
+        sums = {name: value + getattr(other, name) for name, value in asdict(self).items()}
+        return Tally(**sums)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +148,10 @@ def read(cache: CacheDir, run: str | None = None) -> Statistics:
     by_path: dict[str, list[_Line]] = {}
     for line in lines:
         by_path.setdefault(line.path, []).append(line)
+    tallies = {path: _tally(own) for path, own in by_path.items()}
     return Statistics(
-        total=_tally(lines),
-        by_path={path: _tally(own) for path, own in by_path.items()},
+        total=functools.reduce(Tally.plus, tallies.values(), Tally()),
+        by_path=tallies,
         by_reason=Counter(line.bypass_reason for line in lines if line.bypass_reason is not None),
         since_s=min((line.time_s for line in lines), default=None),
         damaged_lines=parsed.count(None),
@@ -241,13 +253,20 @@ def _parse(line: bytes) -> _Line | None:
 
 
 def _tally(lines: list[_Line]) -> Tally:
+    """Add up the loads of one model."""
     outcomes = Counter(line.outcome for line in lines)
+    first_s = max((line.seconds for line in lines if line.outcome is Outcome.MISS), default=None)
+    untimed = [e for e in lines if e.outcome is Outcome.HIT and e.stock_seconds is None]
     return Tally(
         hits=outcomes[Outcome.HIT],
         misses=outcomes[Outcome.MISS],
         bypasses=outcomes[Outcome.BYPASS],
         seconds=sum(line.seconds for line in lines),
         seconds_saved=sum(line.seconds_saved for line in lines),
+        seconds_estimated=sum(max(0.0, first_s - line.seconds) for line in untimed)
+        if first_s is not None
+        else 0.0,
+        hits_unknown=len(untimed) if first_s is None else 0,
     )
 
 

@@ -41,6 +41,8 @@ _DISTRIBUTIONS: Final = (
     "numpy",
     "wrapt",
 )
+#: Distributions of one module.
+_TENSORFLOWS: Final = frozenset({"tensorflow", "tensorflow-cpu"})
 _STATE_WIDTH: Final = 20
 
 
@@ -156,7 +158,7 @@ def _hooks(found: Diagnosis) -> dict[str, Any]:
 
 def _text(document: Mapping[str, Any]) -> Iterator[str | Table]:
     yield from facts(_facts(document))
-    yield "\nStock functions that fastload stands in for"
+    yield f"\nStock functions {_stood_in(document['opt_in'])}"
     rows = ((each["function"], each["state"]) for each in document["functions"])
     yield table(rows, "Function", "State", folds="Function")
     for each in document["names"]:
@@ -171,6 +173,8 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "fastload", f"{document['fastload']} in {Path(fastload.__file__).parent}"
     yield "Python", document["python"]
     yield from document["distributions"].items()
+    if len(both := sorted(_TENSORFLOWS & document["distributions"].keys())) > 1:
+        yield "", f"{' and '.join(both)} overwrite each other's files: uninstall all but one"
     yield from facts_of_versions(document["versions"])
     yield "FASTLOAD", _opted(opt_in)
     yield "Start file", str(opt_in["pth"] or "none: use `fastload run`, or fastload.install()")
@@ -191,6 +195,13 @@ def _shown_layer(layer: Mapping[str, Any]) -> str:
         return f"{layer['path']} is not used: {layer['reason']}{line}"
     network = ", on a network file system: twins are copied" if layer["is_network"] else ""
     return f"{layer['path']}, read and never written{network}"
+
+
+def _stood_in(opt_in: Mapping[str, Any]) -> str:
+    """Say when the functions of the table are fastload's: `doctor` installs the hooks to see."""
+    if opt_in["environment"] and not opt_in["disabled"]:
+        return "that fastload stands in for"
+    return "that fastload would stand in for, with FASTLOAD=1 or after fastload.install()"
 
 
 def _opted(opt_in: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 #: The code that JSON output gives for mistakes in the words of the command.
 USAGE: Final = "usage"
 _NAME_WIDTH: Final = 16
+#: Columns of a screen that nobody looks at.
+_NO_LIMIT: Final = 10_000
 
 
 def say(document: Mapping[str, Any], text: Iterable[str | Text | Table], *, as_json: bool) -> None:
@@ -49,7 +52,15 @@ def console(*, of_errors: bool = False) -> Console:
     from rich.console import Console
 
     # Without markup and emoji, brackets and colons in a path stay what they are.
-    return Console(stderr=of_errors, highlight=False, emoji=False, markup=False)
+    screen = Console(stderr=of_errors, highlight=False, emoji=False, markup=False)
+    if not screen.is_terminal:
+        screen.width = _NO_LIMIT  # one line is one row for what reads the pipe
+    return screen
+
+
+def has_colours() -> bool:
+    """Say whether the user wants more than plain text (https://no-color.org)."""
+    return not os.environ.get("NO_COLOR")
 
 
 def facts(named: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -66,7 +77,7 @@ def facts(named: Iterable[tuple[str, str]]) -> Iterator[str]:
 def table(
     rows: Iterable[Sequence[str]], *titles: str, folds: str, numbers: Collection[str] = ()
 ) -> Table:
-    """Return a table that fits the terminal, or 80 columns where there is none.
+    """Return a table that fits the terminal; where there is none, no cell wraps.
 
     Args:
         rows: the cells.
@@ -76,7 +87,7 @@ def table(
     """
     from rich.table import Table
 
-    made = Table(box=None, pad_edge=False, header_style="bold")
+    made = Table(box=None, pad_edge=False, header_style="bold" if has_colours() else "")
     for title in titles:
         justify: Any = "right" if title in numbers else "left"
         made.add_column(title, justify=justify, no_wrap=title != folds, overflow="fold")

@@ -13,6 +13,7 @@ from fastload.cli.options import age, as_json, dry_run, size
 from fastload.cli.output import counted, say, shown_size
 from fastload.cli.rm import removed_document, removed_text
 from fastload.cli.selection import located_cache, shown_root
+from fastload.twin.sources import known_sources
 
 
 @click.command()
@@ -21,10 +22,14 @@ from fastload.cli.selection import located_cache, shown_root
 @dry_run
 @as_json
 def prune(max_size: int | None, older_than: float | None, *, dry_run: bool, as_json: bool) -> None:
-    """Remove leftovers of ended processes and gone models; with an option also old twins."""
+    """Remove leftovers of ended processes, and twins of models that are gone or were saved over.
+
+    A twin whose model was saved over stays until it was not used for a day. With an option, twins
+    of other models go as well.
+    """
     cache = located_cache()
     report = eviction.prune(
-        cache, max_size_bytes=max_size, older_than_s=older_than, dry_run=dry_run
+        cache, known_sources, max_size_bytes=max_size, older_than_s=older_than, dry_run=dry_run
     )
     document = {
         "cache": shown_root(cache),

@@ -11,7 +11,7 @@ import click
 from fastload.cache import stats as load_stats
 from fastload.cache.listing import entries
 from fastload.cli.options import as_json
-from fastload.cli.output import facts, say, shown_seconds, shown_size, table, timestamp
+from fastload.cli.output import counted, facts, say, shown_seconds, shown_size, table, timestamp
 from fastload.cli.selection import located_cache, shown_root
 
 if TYPE_CHECKING:
@@ -69,12 +69,24 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Loads", f"{document['loads']} since {document['since'] or 'ever'}"
     yield from ((name, str(document[name.lower()])) for name in _COUNTS)
     yield "Seconds", shown_seconds(document["seconds"])
-    # Known only for models whose stock load was timed by `warm --verify`.
-    yield "Saved", shown_seconds(document["seconds_saved"])
+    yield "Saved", _saved(document)
+    if document["hits_unknown"]:
+        hits = counted(document["hits_unknown"], "hit")
+        yield "", f"without {hits}: run `fastload warm --verify` to time stock's load"
     if document["damaged_lines"]:
         yield "Not counted", f"{document['damaged_lines']} damaged lines"
 
 
+def _saved(tally: Mapping[str, Any]) -> str:
+    """Return what was saved: measured, estimated, or a dash where nothing is known."""
+    if tally["hits_unknown"] == tally["hits"] and tally["hits"] and not tally["seconds_saved"]:
+        return "-"
+    saved = tally["seconds_saved"] + tally["seconds_estimated"]
+    if not tally["seconds_estimated"]:
+        return shown_seconds(saved)
+    return f"about {shown_seconds(saved)}, by first loads where stock's was never timed"
+
+
 def _model_row(path: str, tally: Mapping[str, Any]) -> tuple[str, ...]:
     counts = (str(tally[name.lower()]) for name in _COUNTS)
-    return (path, *counts, shown_seconds(tally["seconds_saved"]))
+    return (path, *counts, _saved(tally).partition(",")[0])

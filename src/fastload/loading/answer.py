@@ -10,7 +10,7 @@ import logging
 import sys
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from fastload.cache.directory import CacheDir
 from fastload.cache.stats import append, stock_seconds
@@ -36,9 +36,6 @@ from fastload.loading.store import Opened, open_plan
 from fastload.report import LoadReport, Outcome, PhaseClock, record
 from fastload.switch import loading
 from fastload.unfinished import undone_if_interrupted
-
-if TYPE_CHECKING:
-    from fastload.cache.entry import CacheEntry
 
 _logger: Final = logging.getLogger("fastload")
 _ASK_TO_MIGRATE: Final = (
@@ -227,7 +224,7 @@ def account_served(request: Request, clock: PhaseClock, loaded: Loaded) -> None:
         size_bytes=loaded.twin.weights_nbytes,
         twin=loaded.twin.path,
         layer=loaded.entry.cache.layer_of(loaded.twin.path),
-        stock_seconds=_stock_seconds(loaded.entry, clock),
+        stock_seconds=stock_seconds(loaded.entry),
     )
     _account(request, report)
 
@@ -254,9 +251,3 @@ def _account(request: Request, report: LoadReport) -> None:
         append(CacheDir.locate(request.settings), report, request.settings.run)
     except CacheError as error:  # no cache folder at all
         _logger.debug("the load is not counted: %s", error)
-
-
-def _stock_seconds(entry: CacheEntry, clock: PhaseClock) -> float | None:
-    """Say what stock would have taken: the load as it was measured, and this call's imports."""
-    measured = stock_seconds(entry)
-    return None if measured is None else measured + clock.phases.get("import", 0.0)

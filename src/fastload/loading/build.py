@@ -29,6 +29,7 @@ from fastload.runtime.core.keras import Keras, is_known
 from fastload.runtime.restore_keras import require_loader
 from fastload.source.detect import detect
 from fastload.source.fingerprint import fingerprint
+from fastload.twin.sources import known_sources
 
 _logger: Final = logging.getLogger("fastload")
 
@@ -52,7 +53,7 @@ def build(plan: Plan) -> Outcome:
         if is_there(entry.path):
             return Outcome.HIT
         _write(plan)
-    evict(entry.cache, settings.cache_max_size_bytes, keep={entry.name})
+    evict(entry.cache, settings.cache_max_size_bytes, known_sources, {entry.name})
     return Outcome.MISS
 
 

@@ -20,6 +20,7 @@ from fastload.loading.plan import Identity, Plan, refusal
 from fastload.loading.store import Opened, is_mapped, open_own
 from fastload.report import Outcome
 from fastload.twin.reader import Twin
+from fastload.twin.sources import known_sources
 
 _logger: Final = logging.getLogger("fastload")
 #: The kind of the side entry that says, by converter, why a model cannot be converted.
@@ -71,7 +72,7 @@ def _copied(plan: Plan, path: Path) -> bool:
         with entry_lock(entry, settings.lock_timeout_s):
             if not is_there(entry.path):
                 _copy(path, entry.twin)
-        evict(entry.cache, settings.cache_max_size_bytes, keep={entry.name})
+        evict(entry.cache, settings.cache_max_size_bytes, known_sources, {entry.name})
     except TwinCorruptError:
         raise
     except CacheError as error:
