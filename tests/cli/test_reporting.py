@@ -96,16 +96,23 @@ def test_explain_answers_for_each_path(cli: Cli, tmp_path: Path) -> None:
     first, second = document_of(result)["models"]
 
     assert result.exit_code == 0
-    assert (first["outcome"], first["kind"], first["code"]) == ("miss", "keras_hdf5", None)
+    assert (first["outcome"], first["kind"], first["code"]) == ("bypass", "keras_hdf5", "FL203")
     assert (second["outcome"], second["code"], second["twin"]) == ("bypass", "FL201", None)
 
 
-def test_explain_in_words_gives_code_and_reason(cli: Cli, tmp_path: Path) -> None:
-    """One line for each path, the twin's place below."""
-    model = tmp_path / "model.h5"
-    model.write_bytes(HDF5_SIGNATURE)
-    lines = cli("explain", model, "gs://bucket/model").stdout.splitlines()
+def test_explain_in_words_gives_code_and_reason(cli: Cli, tmp_path: Path, cache_root: Path) -> None:
+    """One line for each path, the twin's place below; and the cache is not touched."""
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "saved_model.pb").write_bytes(b"")
+    words = ("--function", "load_saved_model", model, "gs://bucket/model")
+    lines = cli("explain", *words).stdout.splitlines()
 
-    assert lines[0] == f"{model}: miss: it has no twin yet; the first load writes it"
+    assert lines[0] == (
+        f"{model}: load_saved_model: miss: it has no twin yet; the first load writes it"
+    )
     assert lines[1].strip().endswith(".h5")
-    assert lines[2] == "gs://bucket/model: bypass [FL201]: 'gs://bucket/model' is a remote path"
+    assert lines[2] == (
+        "gs://bucket/model: load_saved_model: bypass [FL201]: 'gs://bucket/model' is a remote path"
+    )
+    assert not cache_root.exists()

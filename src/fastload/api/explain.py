@@ -5,17 +5,26 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
-from fastload.cache.entry import CacheEntry
+from fastload.cache.directory import CacheDir
+from fastload.cache.entry import KERAS2, CacheEntry
 from fastload.cache.publish import cache_faults
-from fastload.errors import BypassError, CacheError, TwinCorruptError
-from fastload.loading.plan import Identity
+from fastload.errors import BypassError, CacheError, TwinCorruptError, UnsupportedSourceError
+from fastload.loading.plan import Identity, identify
 from fastload.loading.plan_keras import identity_for_keras
 from fastload.loading.request import Request, current_settings, require_served
 from fastload.loading.store import require_section
 from fastload.report import Outcome
 from fastload.runtime.core.keras import KerasChoice, expected_generation
+from fastload.source.detect import ModelSource, SourceKind
+from fastload.twin.format import FUNCTION_SECTION, PREDICTION_SECTION
 from fastload.twin.reader import Twin
+
+Function = Literal["load_model", "load_saved_model", "load_predictor"]
+
+#: The sections of a SavedModel's twin for what needs no Keras.
+_SECTIONS: Final = {"load_saved_model": FUNCTION_SECTION, "load_predictor": PREDICTION_SECTION}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +33,7 @@ class Explanation:
 
     Attributes:
         path: the path as given.
+        function: the function that would load it.
         outcome: `hit`, `miss` or `bypass`.
         reason: why, in a sentence.
         code: code of the error behind a bypass, or None.
@@ -32,6 +42,7 @@ class Explanation:
     """
 
     path: str
+    function: Function
     outcome: Outcome
     reason: str
     code: str | None = None
@@ -39,35 +50,56 @@ class Explanation:
     twin: Path | None = None
 
 
-def explain(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> Explanation:
-    """Say what `load_model(path)` would do, without TensorFlow and without converting anything.
+def explain(
+    path: str | os.PathLike[str],
+    *,
+    keras: KerasChoice = "auto",
+    function: Function = "load_model",
+) -> Explanation:
+    """Say what a load of *path* would do, without TensorFlow and without converting anything.
+
+    The cache stays as it is.
 
     Args:
-        path: what would be given to `load_model`.
+        path: what would be given to *function*.
         keras: as in `load_model`; `auto` is told by the installed version of TensorFlow and
             `TF_USE_LEGACY_KERAS`.
+        function: which of fastload's functions loads it; the stock functions that `FASTLOAD=1`
+            serves do as `load_model` and `load_saved_model` do.
 
     Returns:
-        The expected outcome. It may still turn into a bypass: a `miss` where the model cannot be
-        converted, a `hit` where this Keras fails over the twin. Both are found by trying, and
-        remembered.
+        The expected outcome. It may still turn into a bypass: a `miss` where a SavedModel cannot be
+        converted, a `hit` where this TensorFlow or Keras fails over the twin. Both are found by
+        trying, and remembered.
+
+    Raises:
+        ValueError: there is no such function.
 
     Example:
         >>> import fastload
         >>> fastload.explain("nowhere").outcome.value
         'bypass'
     """
+    if function not in ("load_model", *_SECTIONS):
+        raise ValueError(f"function={function!r}: use load_model, {' or '.join(_SECTIONS)}")
     kind = None
     try:
         request = Request(filepath=path, keras=keras, settings=current_settings())
         require_served(request)
         source = request.source()
         kind = source.kind.value
-        identity = identity_for_keras(request, source, expected_generation(keras, os.environ))
+        identity = _identity(request, source, function)
         exists = _has_twin(identity)
+        is_file = source.kind is not SourceKind.SAVED_MODEL  # of which only TensorFlow can tell
+        if not exists and is_file and not request.source_is_told:
+            # Imported here: only this reads HDF5.
+            from fastload.convert.convert import require_convertible
+
+            require_convertible(source, identity.content, identity.generation)
     except (CacheError, BypassError) as error:
         return Explanation(
             path=str(path),
+            function=function,
             outcome=Outcome.BYPASS,
             reason=error.explanation(),
             code=error.code,
@@ -75,11 +107,25 @@ def explain(path: str | os.PathLike[str], *, keras: KerasChoice = "auto") -> Exp
         )
     return Explanation(
         path=str(path),
+        function=function,
         outcome=Outcome.HIT if exists else Outcome.MISS,
         reason=_reason(identity.entry, exists=exists),
         kind=kind,
         twin=identity.entry.twin.found if exists else identity.entry.path,
     )
+
+
+def _identity(request: Request, source: ModelSource, function: Function) -> Identity:
+    """Find the twin by the rules of `loading.plan`."""
+    if function == "load_model" or (
+        function == "load_predictor" and source.kind is not SourceKind.SAVED_MODEL
+    ):
+        generation = expected_generation(request.keras, os.environ)
+        return identity_for_keras(request, source, generation, remembers=False)
+    if source.kind is not SourceKind.SAVED_MODEL:
+        raise UnsupportedSourceError(f"{str(source.path)!r} is no SavedModel")
+    cache = CacheDir.locate(request.settings)
+    return identify(cache, source, KERAS2, _SECTIONS[function], remembers=False)
 
 
 def _reason(entry: CacheEntry, *, exists: bool) -> str:

@@ -61,7 +61,8 @@ def _weights(path: str) -> Iterable[WeightRef]:
         twin, *_ = selected(located_cache(), [path])
     except EntryNotFoundError:
         if not os.path.lexists(path):
-            raise
+            reason = f"there is no {path!r}, and no twin of a model that was there"
+            raise EntryNotFoundError(reason) from None
         return map(_placed, _specs(path))
     return read_index(twin.path).weights
 

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
+from fastload.convert.conversion import Conversion
 from fastload.convert.from_archive import converting_archive
 from fastload.convert.from_hdf5 import converting_hdf5
-from fastload.convert.from_saved_model import convert_saved_model
 from fastload.source.detect import Fingerprint, ModelSource, SourceKind
 from fastload.twin.writer import write_twin
+
+
+def require_convertible(source: ModelSource, fingerprint: Fingerprint, generation: str) -> None:
+    """Check that a file can be converted: read all of it but its weights, without TensorFlow.
+
+    Raises:
+        BypassError: it cannot be converted; the message says why.
+    """
+    with _converting_file(source, fingerprint, generation):
+        pass
+
+
+def _converting_file(
+    source: ModelSource, fingerprint: Fingerprint, generation: str
+) -> AbstractContextManager[Conversion]:
+    is_hdf5 = source.kind is SourceKind.KERAS_HDF5
+    return (converting_hdf5 if is_hdf5 else converting_archive)(source, fingerprint, generation)
 
 
 def convert(
@@ -32,9 +49,10 @@ def convert(
     """
     with ExitStack() as files:
         if source.kind is SourceKind.SAVED_MODEL:
+            # Imported here: files are converted without TensorFlow.
+            from fastload.convert.from_saved_model import convert_saved_model
+
             found = convert_saved_model(source, fingerprint, generation, section)
         else:
-            is_hdf5 = source.kind is SourceKind.KERAS_HDF5
-            converting = converting_hdf5 if is_hdf5 else converting_archive
-            found = files.enter_context(converting(source, fingerprint, generation))
+            found = files.enter_context(_converting_file(source, fingerprint, generation))
         return write_twin(path, found.manifest, found.specs, found.stream())

@@ -130,18 +130,30 @@ def decide(request: Request, clock: PhaseClock) -> Plan:
 
 
 def identify(
-    cache: CacheDir, source: ModelSource, generation: str, section: str = KERAS_SECTION
+    cache: CacheDir,
+    source: ModelSource,
+    generation: str,
+    section: str = KERAS_SECTION,
+    *,
+    remembers: bool = True,
 ) -> Identity:
     """Find the twin's place by the source's content.
 
     The content is remembered where the source's files are untouched, and hashed where they are not.
+
+    Args:
+        cache: where the twin is.
+        source: what is on disk.
+        generation: the Keras that the twin is for.
+        section: what the twin has to serve.
+        remembers: whether what is found out is kept for later loads.
 
     Raises:
         BypassError: this content was found unconvertible before, by this version.
         UnsupportedSourceError: the source is being written to.
     """
     converter = _converter(generation, section)
-    memo, content = _content(cache, source, converter)
+    memo, content = _content(cache, source, converter, remembers=remembers)
     if memo is not None and memo.refusal is not None and memo.digest == content.digest:
         raise refusal(*memo.refusal)
     entry = CacheEntry(cache=cache, name=entry_name(content.digest, generation, FORMAT_VERSION))
@@ -160,7 +172,7 @@ def content_of(cache: CacheDir, source: ModelSource) -> Fingerprint:
 
 
 def _content(
-    cache: CacheDir, source: ModelSource, converter: str
+    cache: CacheDir, source: ModelSource, converter: str, *, remembers: bool
 ) -> tuple[Memo | None, Fingerprint]:
     """Return the content of *source*, and what was remembered of it."""
     if source.digest is not None:
@@ -171,7 +183,8 @@ def _content(
     from fastload.source.fingerprint import fingerprint  # a hit does without
 
     content = fingerprint(source)
-    remember(cache, source.path, content, converter=converter)
+    if remembers:
+        remember(cache, source.path, content, converter=converter)
     return memo, content
 
 

@@ -99,13 +99,16 @@ def plan_after_refusal(request: Request, refusal: Exception) -> Plan | None:
     return Plan(request=request, identity=identity.migrated(), keras=keras)
 
 
-def identity_for_keras(request: Request, source: ModelSource, generation: str) -> Identity:
+def identity_for_keras(
+    request: Request, source: ModelSource, generation: str, *, remembers: bool = True
+) -> Identity:
     """Say which twin serves a Keras model: the source's own, or that of its migrated model.
 
     Args:
         request: what the caller asked.
         source: what is on disk.
         generation: of the Keras that makes the model.
+        remembers: as in `identify`.
 
     Raises:
         CacheError: the cache cannot be used.
@@ -115,7 +118,8 @@ def identity_for_keras(request: Request, source: ModelSource, generation: str) -
     # An archive may be an HDF5 file as well, which stock would open under another name.
     if not may_migrate or source.kind is SourceKind.KERAS_ARCHIVE:
         require_opens(generation, source)
-    identity = identify(CacheDir.locate(request.settings), source, generation)
+    cache = CacheDir.locate(request.settings)
+    identity = identify(cache, source, generation, remembers=remembers)
     if may_migrate and _is_refused_by_stock(identity, compiled=request.compile):
         return identity.migrated()
     require_opens(generation, source)
