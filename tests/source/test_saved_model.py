@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,3 +166,30 @@ def test_a_cut_file_has_no_functions(tmp_path: Path, length: int) -> None:
 
     with pytest.raises(UnconvertibleModelError):
         read_functions(path, set())
+
+
+_CUT = """
+import os, sys
+from pathlib import Path
+from fastload.source import saved_model_parts
+
+path = Path(sys.argv[1])
+fields = saved_model_parts._fields
+
+def cut(*arguments):
+    os.truncate(path, 0)
+    return fields(*arguments)
+
+saved_model_parts._fields = cut
+saved_model_parts.read_functions(path, ())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cuts no file that is open")
+def test_a_file_that_is_cut_while_it_is_read_does_not_end_the_process(tmp_path: Path) -> None:
+    """Who saves a model over another one cuts it first."""
+    path = tmp_path / "saved_model.pb"
+    path.write_bytes(WHOLE)
+
+    subprocess.run([sys.executable, "-c", _CUT, path], env=os.environ, check=True)
+    assert not path.stat().st_size

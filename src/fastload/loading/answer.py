@@ -138,6 +138,7 @@ def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> A
     from fastload.loading.stock import load_stock
 
     outer = sys.exc_info()[1]
+    _let_go(reason, outer)
     try:
         with clock.phase("stock"):
             return load_stock(request)
@@ -157,6 +158,22 @@ def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> A
         if is_refused:
             _advise(request, reason, stock_error)
         raise
+
+
+def _let_go(reason: BaseException, outer: BaseException | None) -> None:
+    """Close the files, and free the memory, that the frames of *reason* hold: stock needs its own.
+
+    What the caller is handling, *outer*, is left as it is.
+    """
+    from traceback import clear_frames
+
+    waiting: list[BaseException | None] = [reason]
+    for error in waiting:  # which grows
+        if error is not None and error is not outer:
+            clear_frames(error.__traceback__)
+            waiting += [
+                each for each in (error.__cause__, error.__context__) if each not in waiting
+            ]
 
 
 def _advise(request: Request, reason: FastloadError, stock_error: Exception) -> None:

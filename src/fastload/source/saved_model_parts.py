@@ -10,7 +10,6 @@ Format: https://protobuf.dev/programming-guides/encoding/ and `saved_model.proto
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -181,13 +180,10 @@ def read_functions(path: Path, nodes: Collection[str]) -> FunctionParts:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[memoryview]:
-    if not path.stat().st_size:  # an empty file cannot be mapped
-        raise UnconvertibleModelError("saved_model.pb is empty")
-    with (
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-        memoryview(content) as view,
-    ):
+    # Read, as stock does: a map of a file that is saved over ends the process.
+    with memoryview(path.read_bytes()) as view:
+        if not view:
+            raise UnconvertibleModelError("saved_model.pb is empty")
         yield view
 
 
