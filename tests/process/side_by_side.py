@@ -196,11 +196,13 @@ def package_of(folder: str, package: str, path: str, state: str) -> None:
     for _ in range(2):
         ours.append(told_by(fastload.load_model(path, objects, keras=package)))
         outcomes.append(outcome())
-    with keras.utils.custom_object_scope(objects):
-        flat = fastload.load_predictor(path, keras=package)
-    model = keras.models.load_model(path, custom_objects=objects)
-    close = np.allclose(np.asarray(flat(INPUTS)), np.asarray(model(INPUTS)), rtol=1e-6)
-    tell({"same": ours == [stock] * 2 and bool(close), "outcomes": outcomes, "told": stock[0][0]})
+    if Path(path).suffix:  # a SavedModel has functions of its own
+        with keras.utils.custom_object_scope(objects):
+            flat = fastload.load_predictor(path, keras=package)
+        model = keras.models.load_model(path, custom_objects=objects)
+        close = np.allclose(np.asarray(flat(INPUTS)), np.asarray(model(INPUTS)), rtol=1e-6)
+        ours[0] = ours[0] if close else "the predictor gives something else"
+    tell({"same": ours == [stock] * 2, "outcomes": outcomes, "told": stock[0][0]})
 
 
 def load_again(package: str, path: str, times: str) -> None:
