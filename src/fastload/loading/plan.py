@@ -168,7 +168,8 @@ def content_of(cache: CacheDir, source: ModelSource) -> Fingerprint:
     Raises:
         UnsupportedSourceError: the source is being written to.
     """
-    return _content(cache, source, _converter(KERAS2, KERAS_SECTION))[1]
+    converter = _converter(KERAS2, KERAS_SECTION)
+    return _content(cache, source, converter, remembers=True)[1]
 
 
 def _content(
