@@ -159,16 +159,16 @@ def budget_bytes(size: int | str | None) -> int | None:
     """Return the bytes of a `memory_budget=`; None stays None.
 
     Raises:
-        ValueError: it is not a size, or not positive.
+        ValueError: it is not a size, not positive, or not whole.
 
     Example:
         >>> budget_bytes("256MiB")
         268435456
     """
     nbytes = parse_size(size) if isinstance(size, str) else size
-    if nbytes is not None and nbytes <= 0:
-        raise ValueError(f"memory_budget={size!r} is not a positive number of bytes")
-    return nbytes
+    if nbytes is not None and (nbytes <= 0 or nbytes != int(nbytes)):
+        raise ValueError(f"memory_budget={size!r} is no number of bytes, and no size as '256MiB'")
+    return nbytes if nbytes is None else int(nbytes)
 
 
 def _folders(text: str) -> tuple[Path, ...]:

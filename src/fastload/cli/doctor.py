@@ -112,7 +112,8 @@ def _cache() -> dict[str, Any]:
     except CacheError as error:
         fault = error.explanation()
     root = shown_root(cache)
-    existing = next(folder for folder in (root, *root.parents) if folder.exists())
+    # Not `Path.exists`, which raises where this user may not look.
+    existing = next(folder for folder in (root, *root.parents) if os.path.exists(folder))  # noqa: PTH110
     return {
         "root": root,
         "fault": fault,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _PACKAGES = ("tensorflow", "keras", "tf_keras")
+_complaints: "list[str]" = []
 
 
 def start() -> None:
@@ -24,7 +25,7 @@ def start() -> None:
     try:
         wanted = flag(os.environ, OPT_IN) and not flag(os.environ, DISABLE)
     except ValueError as error:
-        sys.stderr.write(f"fastload: {error}. fastload is off.\n")
+        _complain(f"fastload: {error}. fastload is off.\n")
         return
     if not wanted or any(isinstance(finder, Watch) for finder in sys.meta_path):
         return
@@ -32,6 +33,13 @@ def start() -> None:
         _install()
     else:
         sys.meta_path.insert(0, Watch())
+
+
+def _complain(message: str) -> None:
+    """Write *message* to standard error, once; Python may read the file that calls us twice."""
+    if message not in _complaints:
+        _complaints.append(message)
+        sys.stderr.write(message)
 
 
 def on_import(_module: "ModuleType") -> None:

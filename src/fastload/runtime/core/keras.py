@@ -433,6 +433,8 @@ def require_opens(generation: str, source: ModelSource) -> None:
         raise UnsupportedSourceError("Keras 3 opens no SavedModel (use keras='tf_keras')")
     suffixes = _SUFFIXES[generation, source.kind]
     if suffixes is not None and source.suffix not in suffixes:
+        what = "HDF5 file" if source.kind is SourceKind.KERAS_HDF5 else "Keras archive"
         raise UnsupportedSourceError(
-            f"{generation} does not open a {source.kind.value} named '*{source.suffix}'"
+            f"it is a {what}, and Keras {generation[-1]} opens one only if its name ends in "
+            f"{' or '.join(sorted(suffixes))}, not in {source.suffix!r}"
         )
