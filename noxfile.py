@@ -59,12 +59,23 @@ def _install_tensorflow(session: nox.Session, version: str) -> None:
         session.install("--group", "bench")
 
 
+#: What describes the project to GitHub, by schema.
+GITHUB_FILES = {
+    "github-workflows": "workflows/ci.yml",
+    "github-issue-forms": "ISSUE_TEMPLATE/bug.yml",
+    "github-issue-config": "ISSUE_TEMPLATE/config.yml",
+}
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     session.install("--group", "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.install("check-jsonschema")
+    for schema, path in GITHUB_FILES.items():
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", f".github/{path}")
 
 
 @nox.session(python=interpreter("3.11"))
