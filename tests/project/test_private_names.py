@@ -31,7 +31,7 @@ MODULE = re.compile(r"(tensorflow\.python|tensorflow\.core|jax\._src|(\w+|\{\})\
 NO_ATTRIBUTES = {
     *("_Arg", "_Retval", "_class", "_output_shapes", "_input_shapes", "_handle_dtypes"),
     *("_handle_shapes", "_lower_using_switch_merge", "_user_specified_name"),
-    *("_xla_inferred_shapes", "_XlaHasReferenceVars"),
+    *("_tpu_replicate", "_xla_inferred_shapes", "_XlaHasReferenceVars"),
     *("_CHECKPOINTABLE_OBJECT_GRAPH", "_CONSTANT_VALUE", "_layer_checkpoint_dependencies"),
     *("_distutils_hack", "_frozen_importlib", "_frozen_importlib_external"),
     *("_lookup_layer", "_table", "_initialize", "_metrics", "_compile_metrics", "_iterations"),

@@ -390,19 +390,21 @@ SESSION: Final = _feature(
     ),
     session_loader=_tf(
         "saved_model.load_v1_in_v2",
-        "_Initializer _EagerSavedModelLoader.load _EagerSavedModelLoader._extract_signatures "
+        "_Initializer._initialize _EagerSavedModelLoader.load "
+        "_EagerSavedModelLoader._extract_signatures "
         "_EagerSavedModelLoader.restore_variables "
         "_EagerSavedModelLoader.get_meta_graph_def_from_tags "
         "_EagerSavedModelLoader()._export_dir _EagerSavedModelLoader()._saved_model "
         "loader_impl.get_asset_tensors function_deserialization wrap_function "
-        "signature_serialization._SignatureMap",
+        "signature_serialization._SignatureMap._add_signature",
     ),
     autotrackable=_tf("trackable.autotrackable training.tracking.tracking", "AutoTrackable"),
     asset=_tf("trackable.asset training.tracking.tracking", "Asset"),
     monitored_session=_tf("training.monitored_session", "Scaffold"),
     wrap_function=_tf(
         "eager.wrap_function",
-        "WrappedFunction.prune WrappedFunction._call_flat wrap_function "
+        "WrappedFunction.prune WrappedFunction._call_flat WrappedFunction()._func_graph "
+        "wrap_function "
         "VariableHolder VariableHolder()._variables_by_name "
         "_lift_unlifted_variables func_graph.FuncGraph lift_to_graph "
         "resource_variable_ops.UninitializedVariable",
