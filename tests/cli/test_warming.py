@@ -12,9 +12,17 @@ import pytest
 import fastload
 from fastload.api.verify import verify_against_stock
 from fastload.errors import StockLoadError
+from tests.installed import version_of
 from tests.small_models import KERAS2_ARCHIVE, KERAS3_ARCHIVE, SAVED_MODEL, Form
 
 from .conftest import Cli, document_of
+
+
+def is_before(version: str) -> bool:
+    """Say whether the Keras of this environment is an older one."""
+    installed = version_of("keras").split(".")[:2]
+    return [int(part) for part in installed] < [int(part) for part in version.split(".")]
+
 
 SavedOnce = Callable[..., Path]
 
@@ -38,7 +46,8 @@ def test_warm_writes_the_twin_and_compares_it_with_stock(
     assert (told["outcome"], told["error"]) == ("miss", None)
     assert Path(told["twin"]).exists()
     assert (compared["equal"], compared["verified"], compared["skipped"]) == (True, True, None)
-    assert compared["weight_count"] > 6  # of three layers, and of the optimizer
+    # Of three layers, and of the optimizer, which had none before its first step until Keras 2.11.
+    assert compared["weight_count"] > (5 if is_before("2.11") else 6)
     assert compared["outputs_compared"] == 1
     assert compared["compiled"] is True
 
@@ -165,6 +174,8 @@ def test_a_model_without_weights_yet_is_compared_without_them(
     cache_root: Path, tmp_path: Path
 ) -> None:
     """Nothing is claimed of outputs either."""
+    if is_before("2.12"):
+        pytest.skip("this Keras has no archives")
     keras = KERAS2_ARCHIVE.stock
     keras.Sequential([keras.layers.Dense(2)]).save(tmp_path / "unbuilt.keras")
     found = verify_against_stock(tmp_path / "unbuilt.keras", keras=KERAS2_ARCHIVE.package)
