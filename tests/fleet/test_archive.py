@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -285,3 +287,36 @@ def test_several_entries_travel_together(
         read_archive(path, target)
 
     assert contents_of(target) == CONTENT
+
+
+def mutated(content: bytes, chance: random.Random) -> bytes:
+    """Return *content* with bytes changed, left out, put in, and copied from elsewhere."""
+    made = bytearray(content)
+    for _ in range(chance.choice([1, 1, 2, 5, 40])):
+        place, length = chance.randrange(len(made)), chance.choice([1, 10, 512, 1024])
+        match chance.randrange(4):
+            case 0:
+                made[place] = chance.randrange(256)
+            case 1:
+                del made[place : place + length]
+            case 2:
+                made[place:place] = chance.randbytes(length)
+            case _:
+                other = chance.randrange(len(made))
+                made[place : place + 512] = made[other : other + 512]
+        made = made or bytearray(b"x")
+    return bytes(made)
+
+
+@pytest.mark.slow
+def test_no_mutation_of_an_archive_does_harm(archive: Path, tmp_path: Path) -> None:
+    """It is refused, or what it lists is what was written; an entry is whole or not there."""
+    chance, content = random.Random(7), archive.read_bytes()
+    for number in range(500):
+        archive.write_bytes(mutated(content, chance))
+        target = CacheDir(root=tmp_path / f"target {number}")
+        with suppress(ArchiveError):
+            read_archive(archive, target)
+        assert contents_of(target) in ({}, CONTENT)
+
+    assert len(list(tmp_path.iterdir())) == 503  # and the source, its layer, the archive

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload.errors import ModelChangedError, ModelNotHereError, TwinCorruptError
+from fastload.errors import ModelChangedError, ModelNotHereError, RestoreError, TwinCorruptError
 from fastload.fleet import ref as fleet_ref
 from fastload.report import LoadReport
 from tests.conftest import SRC, SavedOnce
@@ -30,6 +30,7 @@ from tests.small_models import (
     SAVED_MODEL,
     Form,
     assert_same_model,
+    by_format,
     copy_model,
 )
 
@@ -43,7 +44,7 @@ def nothing_is_shared() -> Iterator[None]:
     fleet_ref._shared.clear()
 
 
-@pytest.fixture(params=[SAVED_MODEL, KERAS3_ARCHIVE, KERAS2_HDF5], ids=lambda form: form.id)
+@pytest.fixture(params=[by_format(form) for form in (SAVED_MODEL, KERAS3_ARCHIVE, KERAS2_HDF5)])
 def form(request: pytest.FixtureRequest) -> Form:
     found: Form = request.param
     return found
@@ -298,3 +299,56 @@ def test_a_reference_is_made_where_nothing_can_be_remembered(
     monkeypatch.setenv("FASTLOAD_CACHE_DIR", str(tmp_path / "file"))
 
     assert fastload.ref(path) == ref
+
+
+def save_words(path: Path, words: list[str]) -> None:
+    """Save a SavedModel with a table over a file of *words*."""
+
+    class Words(tf.Module):  # type: ignore[misc,name-defined]
+        def __init__(self, file: Path) -> None:
+            lookup = tf.lookup
+            index = lookup.TextFileIndex
+            places = (tf.string, index.WHOLE_LINE, tf.int64, index.LINE_NUMBER)
+            initializer = lookup.TextFileInitializer(str(file), *places)
+            self.table = lookup.StaticVocabularyTable(initializer, 1)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])  # type: ignore[untyped-decorator]
+        def place(self, words: Any) -> Any:
+            return {"place": self.table.lookup(words)}
+
+    file = path.with_name("words.txt")
+    file.write_text("\n".join(words) + "\n")
+    made = Words(file)
+    tf.saved_model.save(made, str(path), signatures=made.place)
+    file.unlink()
+
+
+def test_no_model_gets_the_assets_of_another(tmp_path: Path, cache_root: Path) -> None:
+    """A twin has no assets: they come from the model that is meant, or there are none."""
+    path, words = tmp_path / "model", tf.constant(["b", "c"])
+    save_words(path, ["a", "b", "c"])
+    fastload.warm(path)
+    ref = fastload.ref(path)
+
+    def places() -> list[int]:
+        fleet_ref._shared.clear()
+        found: list[int] = ref.load_predictor()(words)["place"].numpy().tolist()
+        served = ref.load_saved_model().signatures["serving_default"](words)
+        assert served["place"].numpy().tolist() == found
+        return found
+
+    assert places() == [1, 2]
+    assert report().outcome.value == "hit"
+    path.rename(tmp_path / "kept")
+    save_words(path, ["c", "b", "a"])
+    for _ in range(2):
+        with pytest.raises(RestoreError) as refused:
+            places()
+        assert isinstance(refused.value.__cause__, ModelChangedError)
+    shutil.rmtree(path)
+    with pytest.raises(RestoreError) as refused:
+        places()
+    assert isinstance(refused.value.__cause__, ModelNotHereError)
+    (tmp_path / "kept").rename(path)
+    assert places() == [1, 2]
+    assert report().outcome.value == "hit"

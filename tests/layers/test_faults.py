@@ -284,6 +284,17 @@ def test_a_twin_of_a_network_file_system_that_cannot_be_copied_is_read(
     assert same_bits(outputs(model), outputs(stock))
 
 
+def test_weights_on_loan_come_from_a_layer(form: Form, path: Path, layer: Path) -> None:
+    """Read from the layer's file, within a budget."""
+    before = listing(layer)
+    predict = fastload.load_predictor(path, keras=form.package, memory_budget="1GiB")
+
+    assert (report().outcome.value, report().layer) == ("hit", layer)
+    assert same_bits(predict.predict(INPUTS), stock_outputs(path, form))
+    assert fastload.residency(predict).budget_bytes == 2**30
+    assert listing(layer) == before
+
+
 def test_a_layer_of_everybody_is_left_out(
     form: Form, path: Path, layer: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

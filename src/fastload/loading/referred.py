@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
+from typing import Final
 
 from fastload.errors import BypassError, ModelChangedError, ModelNotHereError
-from fastload.loading.plan import Plan
+from fastload.loading.plan import Plan, content_of
 from fastload.loading.request import Request
-from fastload.source.detect import Fingerprint, ModelSource, detect
+from fastload.source.detect import Fingerprint, ModelSource, SourceKind, detect
 from fastload.source.fingerprint import fingerprint
+
+#: No folder, on no system, can be in a file.
+_NO_FOLDER: Final = str(Path(__file__) / "another model is at the path of the reference")
 
 
 def with_source(plan: Plan) -> Plan:
@@ -33,6 +38,23 @@ def path_of(request: Request) -> str:
     _found(request.source())
     path: str = os.fspath(request.filepath)
     return path
+
+
+def place(plan: Plan, path: str) -> str:
+    """Return the folder of a SavedModel's assets: *path*, or none if another model is there.
+
+    Args:
+        plan: of a load by reference.
+        path: where the model was.
+    """
+    referred, folder = plan.identity.source, Path(path)
+    if referred.kind is not SourceKind.SAVED_MODEL or not any(folder.glob("assets/*")):
+        return path
+    try:
+        content = content_of(plan.identity.entry.cache, detect(path))
+    except BypassError:
+        return _NO_FOLDER
+    return path if content.digest == referred.digest else _NO_FOLDER
 
 
 def _found(referred: ModelSource) -> tuple[ModelSource, Fingerprint]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any, Final
 
 from fastload.cache.entry import CacheEntry
@@ -11,7 +10,7 @@ from fastload.imports.collector import paused_collector
 from fastload.lean_dataclass import dataclass
 from fastload.loading.plan import migration_record
 from fastload.loading.request import ObjectsRequest, PredictorRequest
-from fastload.loading.store import Opened, dropping_corrupt, tried_once
+from fastload.loading.store import Opened, dropping_corrupt, place_of, tried_once
 from fastload.report import Outcome, PhaseClock
 from fastload.twin.reader import Twin
 
@@ -58,8 +57,7 @@ def restore(opened: Opened, clock: PhaseClock) -> Loaded | None:
         if isinstance(request, ObjectsRequest):
             from fastload.runtime.saved_model.objects import restore_saved_model
 
-            path = os.fspath(request.filepath)
-            model = restore_saved_model(opened.twin, path, request.tags)
+            model = restore_saved_model(opened.twin, place_of(opened), request.tags)
             _hide_frames()
         elif isinstance(request, PredictorRequest):
             from fastload.loading.restore_predictor import restore_predictor

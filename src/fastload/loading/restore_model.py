@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from fastload.errors import RestoreError, UnresolvedObjectError
 from fastload.loading.load_options import allow_partial
 from fastload.loading.request import PredictorRequest, Request
-from fastload.loading.store import Opened
+from fastload.loading.store import Opened, place_of
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.keras import Keras, require_tensorflow
 from fastload.runtime.core.restore_request import RestoreRequest, custom_objects, require_resolved
@@ -60,7 +59,7 @@ def rebuild(opened: Opened, *, compiled: bool) -> Any:
     plan, twin = opened.plan, opened.twin
     request, keras = plan.request, keras_in(opened)
     order = RestoreRequest(
-        filepath=os.fspath(request.filepath),
+        filepath=place_of(opened),
         custom_objects=custom_objects(twin, keras, plan.custom_objects),
         compile=compiled,
         safe_mode=request.safe_mode,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload.errors import BypassError, CacheError
 from fastload.imports.collector import paused_collector
 from fastload.lean_dataclass import dataclass
 from fastload.loading.request import PredictorRequest
-from fastload.loading.store import Opened
+from fastload.loading.store import Opened, place_of
 from fastload.predictor.functions import SavedFunctions
 from fastload.predictor.keras_functions import kept_keras_function, keras_function
 from fastload.predictor.predictor import Predictor, Run, predictor_over
@@ -79,7 +78,7 @@ def _of_saved_model(
     functions = SavedFunctions(
         entry=identity.entry,
         twin=opened.twin,
-        path=os.fspath(request.filepath),
+        path=place_of(opened),
         device=request.device,
     )
     if not functions.signatures and request.signature is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -153,6 +154,22 @@ def open_own(plan: Plan) -> Opened | None:
         mark_used(entry)
         return Opened(plan=plan, twin=twin, outcome=Outcome.HIT)
     return None
+
+
+def place_of(opened: Opened) -> str:
+    """Return the folder with the assets of a SavedModel, which its twin lacks.
+
+    Where a reference tells the content, it is the model's folder if that still has this content, or
+    no assets at all; and none otherwise, so that a model never gets another one's.
+    """
+    plan = opened.plan
+    path: str = os.fspath(plan.request.filepath)
+    if plan.identity.source.digest is None:
+        return path
+    # Imported here: few loads are of references.
+    from fastload.loading.referred import place
+
+    return place(plan, path)
 
 
 def is_mapped(request: Request, folder: Path) -> bool:
