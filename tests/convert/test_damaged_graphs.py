@@ -145,9 +145,33 @@ def argument_of_no_type(graph: Any) -> None:
     _with_nodes(graph).signature.input_arg[0].type = 0
 
 
+def _of_keras(graph: Any, name: str) -> Any:
+    """Return the node that the model's node for Keras has under a name."""
+    nodes = graph.object_graph_def.nodes
+    owner = next(each.node_id for each in nodes[0].children if each.local_name == "keras_api")
+    found = next(each.node_id for each in nodes[owner].children if each.local_name == name)
+    return nodes[found]
+
+
+def metrics_of_no_kind(graph: Any) -> None:
+    _of_keras(graph, "layer_metrics").user_object.identifier = "trackable_dict_wrappe"
+
+
+def losses_of_no_kind(graph: Any) -> None:
+    _of_keras(graph, "layer_regularization_losses").user_object.identifier = "trackable_lis"
+
+
+def argument_of_no_shape(graph: Any) -> None:
+    functions = graph.graph_def.library.function
+    told = (each for function in functions for each in function.arg_attr.values())
+    shapes = next(each.attr["_output_shapes"] for each in told if "_output_shapes" in each.attr)
+    shapes.list.ClearField("shape")
+
+
 @pytest.mark.parametrize(
     "edit",
     [
+        *(argument_of_no_shape, metrics_of_no_kind, losses_of_no_kind),
         *(rename_a_weight, argument_of_no_type, rename_the_kind_of_a_signature),
         *(rename_operation, rename_input, rename_result, drop_attribute, drop_function),
         *(two_of_one_name, two_nodes_of_one_name, capture_the_root, capture_nothing_there),

@@ -56,6 +56,8 @@ def _require_order(library: Any, names: Collection[str]) -> None:
         raise UnconvertibleModelError(reason) from error
 
 
+#: What the loader takes the first of, for each argument.
+_SHAPES: Final = "_output_shapes"
 #: An attribute of the function's caller.
 _LATER: Final = "placeholder"
 #: Where the value of an attribute is, by the attribute's type; all others are lists.
@@ -87,7 +89,7 @@ def _signature(functions: Any, name: str) -> _Operation:
 def _missing(function: Any, functions: Collection[str], signature: Any) -> Iterator[str]:
     """Yield the names in *function* that stand for nothing."""
     arguments = {each.name for each in function.signature.input_arg}
-    yield from (each.name for each in function.signature.input_arg if not _has_type(each))
+    yield from _missing_of_arguments(function)
     nodes = {node.name: signature(node.op) for node in function.node_def}
     if "" in nodes:
         yield ""
@@ -105,6 +107,13 @@ def _missing(function: Any, functions: Collection[str], signature: Any) -> Itera
             yield output.name
     controls = (function.control_ret[each] for each in function.signature.control_output)
     yield from (each for each in controls if each not in nodes)
+
+
+def _missing_of_arguments(function: Any) -> Iterator[str]:
+    yield from (each.name for each in function.signature.input_arg if not _has_type(each))
+    for told in function.arg_attr.values():
+        if _SHAPES in told.attr and not told.attr[_SHAPES].list.shape:
+            yield _SHAPES
 
 
 def _has_type(argument: Any) -> bool:

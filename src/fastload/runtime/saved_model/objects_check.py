@@ -10,7 +10,11 @@ from typing import Any, Final
 
 from fastload.errors import UnconvertibleModelError, UnsupportedRuntimeError
 from fastload.runtime.requirements import OBJECTS
+from fastload.runtime.saved_model.object_paths import KERAS_API, children
 
+#: What Keras goes through of each layer, and what these are called that can be gone through.
+_GONE_THROUGH: Final = ("layer_metrics", "layer_regularization_losses")
+_TRACKED: Final = frozenset(f"trackable_{kind}_wrapper" for kind in ("dict", "list", "tuple"))
 #: What a function can capture.
 _CAPTURABLE: Final = frozenset({"variable", "asset", "constant", "captured_tensor", "resource"})
 
@@ -33,6 +37,8 @@ def require_objects(graph: Any, functions: Mapping[str, Any]) -> None:
     count = len(graph.nodes)
     if any(not 0 <= each < count for each in _references(graph)):
         raise _damaged("an object refers to one that is not there")
+    if not all(map(_can_be_gone_through, _of_layers(graph))):
+        raise _damaged("metrics or losses of a layer are something else")
     for name, function in graph.concrete_functions.items():
         captures = function.bound_inputs
         if len(captures) > len(functions[name].input_arg):
@@ -73,6 +79,19 @@ def _references(graph: Any) -> Iterator[int]:
             yield slot.slot_variable_node_id
     for function in graph.concrete_functions.values():
         yield from function.bound_inputs
+
+
+def _of_layers(graph: Any) -> Iterator[Any]:
+    """Yield the nodes of what Keras goes through: the metrics and losses of each layer."""
+    for node in graph.nodes:
+        for child in node.children:
+            if child.local_name == KERAS_API:
+                found = children(graph, child.node_id)
+                yield from (graph.nodes[found[name]] for name in _GONE_THROUGH if name in found)
+
+
+def _can_be_gone_through(node: Any) -> bool:
+    return node.user_object.identifier in _TRACKED
 
 
 def _is_capturable(node: Any) -> bool:
