@@ -451,6 +451,18 @@ def looked_up(keras: Any) -> Any:
     return keras.Model(inputs, own(inputs * 2.0))
 
 
+def counting(keras: Any) -> Any:
+    """Return a model with a layer that counts in a metric of its own."""
+    mean = keras.metrics.Mean()
+
+    def count(x: Any) -> Any:
+        mean.update_state(x)
+        return x * 2.0
+
+    inputs = keras.Input((6,))
+    return keras.Model(inputs, own_layer(keras, count, mean=mean)(inputs))
+
+
 MODELS: Mapping[str, tuple[Callable[[Any], Any], tuple[tuple[int, ...], ...]]] = {
     "structured": (structured, ((4, 3), (4, 3))),
     "twice": (twice, ((4, 5, 3),)),
@@ -459,6 +471,7 @@ MODELS: Mapping[str, tuple[Callable[[Any], Any], tuple[tuple[int, ...], ...]]] =
     "wrapped": (wrapped, ((4, 5, 6),)),
     "in_half": (in_half, ((4, 6),)),
     "with_bytecode": (with_bytecode, ((4, 6),)),
+    "counting": (counting, ((4, 6),)),
     "looked_up": (looked_up, ((4, 6),)),
     "frozen": (frozen, ((4, 6),)),
 }

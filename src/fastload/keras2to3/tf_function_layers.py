@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from fastload.errors import MigrationError
@@ -97,21 +97,23 @@ class FunctionLayers:
         saved = _SavedLayer(graph, node, found, passes_masks=self._passes_masks)
         cut = Cut(self._meta_graph, saved.functions)
         variables = saved.variables(cut.variables)
-        self._require_values(variables)
+        shapes = {node: self._shape(node) for node in variables}
         functions = SavedFunctions(cut.message(variables))
-        layer = SavedFunctionLayer(**saved.arguments(variables, functions.digest))
+        layer = SavedFunctionLayer(**saved.arguments(shapes, functions.digest))
         return layer.with_functions(functions.content), variables
 
-    def _require_values(self, variables: Iterable[int]) -> None:
-        """Check that each variable is of the size that it has in the file: a graph names any.
+    def _shape(self, node: int) -> tuple[int, ...]:
+        """Return the shape of the value that the file has for a variable: a graph names any.
 
         Raises:
-            CutError: one is not.
+            CutError: it has none, or one of another shape.
         """
-        for node in variables:
-            variable = self._meta_graph.object_graph_def.nodes[node].variable
-            if self._source.saved.shape(node) != tuple(each.size for each in variable.shape.dim):
-                raise CutError(f"the file has no such value for the weight {variable.name!r}")
+        variable = self._meta_graph.object_graph_def.nodes[node].variable
+        shape = self._source.saved.shape(node)
+        declared = tensorflow().TensorShape(variable.shape)
+        if shape is None or not declared.is_compatible_with(shape):
+            raise CutError(f"the file has no such value for the weight {variable.name!r}")
+        return shape
 
 
 class _SavedLayer:
@@ -156,36 +158,40 @@ class _SavedLayer:
         Raises:
             CutError: its functions capture another's.
         """
-        own = dict.fromkeys([*self._listed("variables"), *sorted(self._below())])
+        own = dict.fromkeys([*self._listed("variables"), *sorted(self._below(is_part))])
+        # Of its metrics, which have no part in its weights: a call may count in them.
+        counted = self._below(lambda name: True).intersection(captured)
+        own |= dict.fromkeys(sorted(counted))
         if others := [node for node in captured if node not in own]:
             name = self._graph.nodes[others[0]].variable.name
             raise CutError(f"it shares the weight {name!r} with another layer")
         return list(own)
 
-    def _below(self) -> set[int]:
+    def _below(self, is_followed: Callable[[str], bool]) -> set[int]:
+        """Return the variables that the layer leads to by children of such names."""
         waiting, seen = [self._node], {self._node}
         for node in waiting:  # grows while it is walked
             for child in self._graph.nodes[node].children:
-                if is_part(child.local_name) and child.node_id not in seen:
+                if is_followed(child.local_name) and child.node_id not in seen:
                     seen.add(child.node_id)
                     waiting.append(child.node_id)
         return {n for n in seen if self._graph.nodes[n].WhichOneof("kind") == "variable"}
 
-    def arguments(self, variables: Sequence[int], digest: str) -> dict[str, Any]:
+    def arguments(self, shapes: Mapping[int, Sequence[int]], digest: str) -> dict[str, Any]:
         """Return the arguments of a `SavedFunctionLayer`.
 
         Args:
-            variables: nodes of its weights.
+            shapes: of its weights, by node.
             digest: of its functions.
         """
-        found, functions = self._found, self.functions
+        found, functions, variables = self._found, self.functions, list(shapes)
         places = {name: self._place(node, variables) for name, node in functions.items()}
         config = found.get("config")
         is_told = config is not None and bytecode_in({**found, "config": config}) is None
         saved = {
             "class": found["class_name"],
             "config": json.dumps(config) if is_told else None,
-            "weights": _distinct([self._spec(node) for node in variables]),
+            "weights": _distinct([self._spec(*each) for each in shapes.items()]),
             "arguments": self._names_of_arguments(functions[CALL]),
             "takes": self._form_of_first(functions[CALL]),
             "losses": {
@@ -205,7 +211,7 @@ class _SavedLayer:
             "dtype": _policy(found.get("dtype")),
         }
 
-    def _spec(self, node: int) -> dict[str, Any]:
+    def _spec(self, node: int, shape: Sequence[int]) -> dict[str, Any]:
         variable = self._graph.nodes[node].variable
         *scope, name = _path(variable.name, str(self._found["name"]))
         is_trained = variable.trainable
@@ -214,7 +220,7 @@ class _SavedLayer:
         return {
             "name": name,
             "scope": scope,
-            "shape": [each.size for each in variable.shape.dim],
+            "shape": list(shape),
             "dtype": _dtype(variable.dtype),
             "trainable": is_trained,
         }

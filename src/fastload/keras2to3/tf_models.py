@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ _FUNCTION_LAYERS: Final = frozenset({"TFOpLambda", "SlicingOpLambda"})
 _RECURRENT: Final = frozenset(
     {"LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Bidirectional"}
 )
+#: What Keras makes words bold with.
+_COLOURS: Final = re.compile(r"\x1b\[\d+m")
 _PARTS: Final = ("layers", "initializers", "regularizers", "constraints", "losses", "metrics")
 _MODELS: Final = frozenset({"Functional", "Model", "Network", "Sequential"})
 
@@ -298,6 +301,6 @@ def _trainable(model: Any, config: Mapping[str, Any]) -> Any:
 
 def keras_message(error: Exception) -> str:
     """Return the start of Keras's message, without the configuration that it repeats."""
-    text = str(error).strip().replace("\n", " ")
+    text = _COLOURS.sub("", str(error)).strip().replace("\n", " ")
     start = text.rfind("Exception encountered: ")
     return f"Keras 3 says: {text[start + 23 if start >= 0 else 0 :][:300].rstrip('. ')}"
