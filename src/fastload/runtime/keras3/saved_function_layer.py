@@ -256,7 +256,7 @@ class _State:
         return self._made
 
 
-class _Loss:
+class _Loss(keras.regularizers.Regularizer):  # type: ignore[misc]
     """A regularizer of a weight which is a function of the SavedModel; it reads its weights."""
 
     def __init__(self, state: _State, function: str, other: Any) -> None:
