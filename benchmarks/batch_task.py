@@ -12,17 +12,19 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 #: The unit of `ru_maxrss`.
 _RSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
+#: Of an image, where the model takes any.
+SIDE: Final = 256
 
 
 def _stock() -> Callable[[str], Any]:
     import tensorflow as tf
 
-    load: Callable[[str], Any] = tf.keras.models.load_model
-    return load
+    return partial(tf.keras.models.load_model, compile=False)
 
 
 def _load_model() -> Callable[[str], Any]:
@@ -31,7 +33,7 @@ def _load_model() -> Callable[[str], Any]:
     import fastload
 
     tf.keras.models.load_model  # noqa: B018  # Keras is imported on first access
-    return fastload.load_model
+    return partial(fastload.load_model, compile=False)
 
 
 def _load_predictor() -> Callable[[str], Any]:
@@ -120,7 +122,8 @@ def reference(model_path: str, image_path: str) -> dict[str, Any]:
     if len(specs) != 1:
         raise ValueError(f"a task predicts one image; {model_path} takes {sorted(specs)}")
     ((name, spec),) = specs.items()
-    noise = np.random.default_rng(7).random([size or 1 for size in spec.shape])
+    shape = [1, *(size or SIDE for size in spec.shape[1:])]
+    noise = np.random.default_rng(7).random(shape)
     image = (noise if spec.dtype.is_floating else noise * 255).astype(spec.dtype.as_numpy_dtype)
     np.save(image_path, image)
     return {"digest": digest(signature(**{name: tf.constant(image)}))}

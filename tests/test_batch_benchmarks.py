@@ -60,7 +60,7 @@ def test_a_round_over_a_small_model_has_every_kind(
     fleet.main([str(kept), "--price=1", "--node-start-s=1", f"--page={page}"])
 
     (told,) = json.loads(kept.read_text())["models"].values()
-    assert list(told["kinds"]) == [kind.name for kind in KINDS if kind is not LOCAL_HIT]
+    assert list(told["kinds"]) == [kind.name for kind in KINDS if not kind.has_cache]
     assert all(0 < each["import_s"] < each["whole_s"] for each in told["kinds"].values())
     assert told["layer_bytes"] > 0
     outcomes = {kind.name: kind.outcome for kind in KINDS}
@@ -80,7 +80,7 @@ def test_a_task_that_the_layer_did_not_serve_does_not_count(
     monkeypatch.setattr(batch_node, "told_by", lambda *_: {**told})
 
     with pytest.raises(BenchmarkError, match="image layer ended as a miss, by no layer"):
-        batch_node.run(Prepared(folder=tmp_path, digest="d"), LAYER)
+        batch_node.run(Prepared(source=tmp_path, folder=tmp_path, digest="d"), LAYER)
 
 
 def test_a_predictor_is_compared_with_the_signature_and_all_others_with_stock(
@@ -89,7 +89,7 @@ def test_a_predictor_is_compared_with_the_signature_and_all_others_with_stock(
     """A kind that computes something else stops the run."""
     outputs = dict.fromkeys(KINDS, "predict") | {KINDS[3]: "signature"}
     monkeypatch.setattr(batch_node, "run", lambda _, kind: (TASK, outputs[kind]))
-    prepared = Prepared(folder=tmp_path, digest="signature")
+    prepared = Prepared(source=tmp_path, folder=tmp_path, digest="signature")
 
     assert batch_node.measure(prepared, 2) == {kind: [TASK, TASK] for kind in KINDS}
     outputs[LAYER] = "something else"
