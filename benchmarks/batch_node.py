@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -287,7 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         written, found = report(measured, asked.rounds, Path(scratch))
     sys.stdout.write(f"{written}\n")
     if asked.json:
-        asked.json.write_text(json.dumps(found, indent=1) + os.linesep, encoding="utf-8")
+        asked.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if asked.page:
         MARKERS.write(asked.page, written)
 
