@@ -97,7 +97,11 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"fastload.{_HOME[name]}"), name)
+    from fastload.imports.collector import paused_collector
+
+    # Where TensorFlow is imported, a collection in the midst of these takes longer than a load.
+    with paused_collector(makes_old=True):
+        value = getattr(import_module(f"fastload.{_HOME[name]}"), name)
     if hasattr(value, "__code__"):
         # TensorFlow's mark for what AutoGraph leaves alone, as it does with the stock loaders.
         value.autograph_info__ = {}

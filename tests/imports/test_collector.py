@@ -59,3 +59,27 @@ def test_a_first_predict_meets_no_full_collection(
     )
     fastload.load_model(saved_model.path)
     assert run_python(program, saved_model.path) == "0 0 True"
+
+
+FULL_COLLECTIONS = """
+import gc, sys
+import tensorflow as tf
+tf.constant(1.0)
+full = []
+gc.callbacks.append(lambda phase, told: full.append(phase) if told["generation"] == 2 else None)
+# One is due: what was made since the last one is more than a quarter of the rest.
+while gc.get_count()[2] <= gc.get_threshold()[2]:
+    gc.collect(1)
+import fastload
+fastload.load_model(sys.argv[1])
+print(fastload.last_load().outcome.value, len(full))
+"""
+
+
+def test_a_first_load_meets_no_full_collection(
+    saved_model: SavedModel, cache_root: Path, run_python: RunPython
+) -> None:
+    """Which is due after the import of TensorFlow, and takes longer than a load."""
+    fastload.load_model(saved_model.path)
+
+    assert run_python(FULL_COLLECTIONS, saved_model.path) == "hit 0"

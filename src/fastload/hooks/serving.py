@@ -8,15 +8,22 @@ stock function does not take go to the stock function as well, which raises the 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
+
+from fastload.imports.collector import paused_collector
 
 if TYPE_CHECKING:
     from fastload.loading.request import ObjectsRequest, Request
+    from fastload.report import PhaseClock
 
 #: Takes the stock function and its bound arguments, returns what is requested.
 Stand = Callable[[Callable[..., Any], Mapping[str, Any]], "Request | ObjectsRequest | None"]
 
+#: What answers requests, and imports most of what a load needs.
+_ANSWER: Final = "fastload.loading.answer"
 _ARCHIVE: Final = (".keras",)
 _HDF5: Final = (".h5", ".hdf5")
 _WHOLE: Final = frozenset({"export_dir", "filters", "tags", "options"})
@@ -31,16 +38,31 @@ def answer_call(
         arguments = _bound(stock, args, kwargs)
     except TypeError:
         return stock(*args, **kwargs)
-    from fastload.report import PhaseClock
-
-    clock = PhaseClock()
-    request = stand(stock, arguments)
+    clock, request = _asked(stock, stand, arguments)
     if request is None:
         return stock(*args, **kwargs)
     from fastload.loading.answer import answer
 
     found = answer(request, clock)
     return {"root": found} if stand is parts else found
+
+
+def _asked(
+    stock: Callable[..., Any], stand: Stand, arguments: Mapping[str, Any]
+) -> tuple[PhaseClock, Any]:
+    """Import what answers calls, and return the request; without a collection at the first one.
+
+    TensorFlow is there, and a collection in the midst of these imports takes longer than a load.
+    """
+    is_first = _ANSWER not in sys.modules
+    with paused_collector(makes_old=is_first):
+        from fastload.report import PhaseClock
+
+        clock = PhaseClock()
+        request = stand(stock, arguments)
+        if is_first and request is not None:
+            import_module(_ANSWER)
+    return clock, request
 
 
 def model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request:
