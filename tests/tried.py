@@ -55,10 +55,6 @@ FAULTS = {
         "models, classes, limits, formats and rooms of caches that change around processes",
         "pytest tests/process/test_side_by_side.py -m slow",
     ),
-    "odd environment": (
-        "limits, masks, clocks and homes that are odd; a cache that goes away between two steps",
-        "pytest tests/api/test_odd_environments.py",
-    ),
 }
 _RESOURCES = ("descriptors", "mappings", "resident KiB")
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.fuzz.runs import Workers, fuzz, two_workers
 from tests.fuzz.targets import TARGETS
+from tests.fuzz.worker import words_of
 
 pytest.importorskip("keras")
 pytest.importorskip("tf_keras")
@@ -51,3 +52,13 @@ def test_what_nobody_changed_is_described(name: str, workers: Workers, tmp_path:
         (said,) = workers[0].ask(job, 60)["outcomes"]
 
         assert "raised" not in said
+
+
+def test_the_order_of_a_set_says_nothing() -> None:
+    """Keras names variables without a value as a set has them."""
+    names = [f"<tf.Variable '{name}' shape=(4, 3) dtype=float32>" for name in "ab"]
+    texts = [
+        f"Showing 2 of 2 unmatched objects: [{', '.join(each)}]" for each in (names, names[::-1])
+    ]
+
+    assert words_of(AssertionError(texts[0])) == words_of(AssertionError(texts[1]))

@@ -58,17 +58,17 @@ def outcome(whose: str, load: Load, package: str) -> dict[str, Any]:
         said: dict[str, Any] = {"made": list(_described(loaded, package))}
     except (Exception, KeyboardInterrupt) as error:
         seconds = time.perf_counter() - start
-        said = {"raised": [type(error).__name__, _said(error)]}
+        said = {"raised": [type(error).__name__, words_of(error)]}
     said["seconds"] = seconds
     if whose == "fastload":
         said["report"] = _report()
     return said
 
 
-def _said(error: BaseException) -> str:
+def words_of(error: BaseException) -> str:
     """Return what an error says, without what chance has a part in."""
     text = _CHANCE.sub("~", str(error))
-    return _SET.sub(lambda found: ", ".join(sorted(found[0].split(", <"))), text)
+    return _SET.sub(lambda found: str(sorted(found[0].lstrip("<").split(", <"))), text)
 
 
 def _report() -> list[str | None]:
@@ -120,7 +120,7 @@ def _called(function: Any) -> Any:
             found = function(inputs[0] if len(inputs) == 1 else inputs)
         return [_array(each) for each in tf.nest.flatten(found)]
     except Exception as error:
-        return [type(error).__name__, _said(error)[:300]]
+        return [type(error).__name__, words_of(error)[:300]]
 
 
 def _name_of(dtype: Any) -> str:
