@@ -43,7 +43,7 @@ PEAK = "most at once"
 
 #: Functions with a row of their own: the module in whose namespace they are looked up, and name.
 PROBES = {
-    ("fastload.loading.plan", "detect"): DETECT,
+    ("fastload.loading.request", "detect"): DETECT,
     ("fastload.loading.plan", "identify"): IDENTIFY,
     ("fastload.loading.answer", "open_plan"): TWIN,
     ("fastload.predictor.functions", "FlatEntry.read"): FUNCTION,
