@@ -164,7 +164,7 @@ def test_a_resource_that_is_initialized_by_a_load(
 def test_a_function_without_an_end_is_given_up(
     where: str, keras3: Any, plain: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fastload.keras2to3 import tf_array_functions
+    from fastload.keras2to3 import apart, tf_array_functions
 
     def endless() -> Any:
         return tf.while_loop(lambda n: n < 2, lambda n: [n * 1], [tf.constant(0)])[0]
@@ -183,6 +183,7 @@ def test_a_function_without_an_end_is_given_up(
     signatures = {"serving_default": serve} if where == "signature" else None
     plain.save(str(tmp_path / "m"), save_format="tf", signatures=signatures)
     monkeypatch.setattr(tf_array_functions, "LONGEST_RUN_S", 1)
+    monkeypatch.setattr(apart, "LONGEST_RUN_S", 1)
     x = np.ones((2, 3), "float32")
 
     model = fastload.load_model(tmp_path / "m", keras="keras")

@@ -87,9 +87,9 @@ class _Migration:
             if not model.built:  # a port of the model's class
                 self._models.call(model)
             return self._with_weights(model, item)
-        except OtherShapeError:  # the file contradicts itself
-            raise
         except MigrationError as error:
+            if isinstance(error.__cause__, OtherShapeError):
+                raise  # the file contradicts itself
             if not objects.keys().isdisjoint(
                 {*names, *(name.rpartition(">")[2] for name in names)}
             ):

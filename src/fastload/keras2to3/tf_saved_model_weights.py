@@ -37,8 +37,8 @@ _MISSING: Final = object()
 OwnWeights = Callable[[Any], Iterable[tuple[int, Any]] | None]
 
 
-class OtherShapeError(MigrationError):
-    """A weight in the file is of another shape than its configuration says."""
+class OtherShapeError(ValueError):
+    """A weight is of another shape than its configuration says, which ends a migration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +210,7 @@ def put(variable: Any, value: Any, config: Mapping[str, Any], where: str) -> Non
         where: its name for the error message.
 
     Raises:
-        OtherShapeError: the shapes differ.
+        MigrationError: the shapes differ; an `OtherShapeError` is its cause.
     """
     kind = str(config.get("class_name", ""))
     if kind.startswith("CuDNN"):
@@ -219,7 +219,7 @@ def put(variable: Any, value: Any, config: Mapping[str, Any], where: str) -> Non
         kind = kind.removeprefix("CuDNN")
     if tuple(variable.shape) != value.shape:
         shapes = f"{list(value.shape)} in the file, {list(variable.shape)} in Keras 3"
-        raise OtherShapeError(where, f"its shapes differ: {shapes}")
+        raise MigrationError(where, f"its shapes differ: {shapes}") from OtherShapeError(shapes)
     factors = scale_factors(kind, config, value.shape[-1]) if value.ndim else None
     variable.assign(value if factors is None else (value * factors).astype(value.dtype))
 
