@@ -165,11 +165,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder))
         rows = [row(kind, Path(folder), asked.rounds) for kind in KINDS]
-    facts = ", ".join(f"{name} {what}" for name, what in machine.describe(WORK).items())
-    written = f"Measured on: {facts}.\n\n{table(HEADINGS, rows)}"
-    sys.stdout.write(f"{written}\n")
-    if asked.page:
-        MARKERS.write(asked.page, written)
+    MARKERS.tell(machine.describe(WORK), table(HEADINGS, rows), asked.page)
 
 
 if __name__ == "__main__":

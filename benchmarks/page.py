@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,20 @@ class Markers:
         """Return what is between the markers of *page*, or nothing where there are none."""
         _, _, rest = page.read_text(encoding="utf-8").partition(self.begin)
         return rest.partition(self.end)[0].strip()
+
+    def tell(self, facts: Mapping[str, str], figures: str, page: Path | None) -> None:
+        """Print figures and where they were measured, and write both into *page* if there is one.
+
+        Args:
+            facts: of the machine, as `machine.describe` returns them.
+            figures: a table.
+            page: a page with the markers, or None.
+        """
+        where = ", ".join(f"{name} {what}" for name, what in facts.items())
+        written = f"Measured on: {where}.\n\n{figures}"
+        sys.stdout.write(f"{written}\n")
+        if page:
+            self.write(page, written)
 
     def write(self, page: Path, written: str) -> None:
         """Put *written* between the markers of *page*.

@@ -145,11 +145,7 @@ def main() -> None:
         folder = Path(scratch)
         measured = models(folder, more).items()
         rows = [row(name, path, asked.rounds, folder / "cache") for name, path in measured]
-    facts = ", ".join(f"{name} {what}" for name, what in machine.describe(WORK).items())
-    written = f"Measured on: {facts}.\n\n{table(HEADINGS, rows)}"
-    sys.stdout.write(f"{written}\n")
-    if asked.page:
-        MARKERS.write(asked.page, written)
+    MARKERS.tell(machine.describe(WORK), table(HEADINGS, rows), asked.page)
 
 
 if __name__ == "__main__":

@@ -174,11 +174,7 @@ def main() -> None:
             folder = Path(scratch) / kind
             make(folder, kind)
             rows.append(row(name, folder, asked.rounds, Path(scratch) / "cache"))
-    facts = ", ".join(f"{name} {what}" for name, what in machine.describe(WORK).items())
-    written = f"Measured on: {facts}.\n\n{table(HEADINGS, rows)}"
-    sys.stdout.write(f"{written}\n")
-    if asked.page:
-        MARKERS.write(asked.page, written)
+    MARKERS.tell(machine.describe(WORK), table(HEADINGS, rows), asked.page)
 
 
 if __name__ == "__main__":

@@ -370,27 +370,28 @@ def keras_metadata(path: Path, dice: Dice) -> None:
 
 def saved_model(path: Path, dice: Dice) -> None:
     """Change the objects, functions or signatures of a SavedModel."""
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-    file = path / "saved_model.pb"
-    if dice.random() < 0.1:
-        file.write_bytes(bytes_of(file.read_bytes(), dice))
-        return
-    message = SavedModel.FromString(file.read_bytes())
-    graph = message.meta_graphs[0]
-    parts = [graph.object_graph_def] * 4 + [
-        graph.graph_def.library,
-        graph.graph_def,
-        message,
-        graph.meta_info_def,
-    ]
-    for _ in range(dice.choice([1, 1, 2])):
-        _change_message(dice.choice(parts), dice)
-    file.write_bytes(message.SerializePartialToString())
+    def parts(message: Any) -> list[Any]:
+        graph = message.meta_graphs[0]
+        rest = [graph.graph_def.library, graph.graph_def, message, graph.meta_info_def]
+        return [graph.object_graph_def] * 4 + rest
+
+    _change_saved_model(path, dice, parts)
 
 
 def session_model(path: Path, dice: Dice) -> None:
     """Change graph, collections, saver or signatures of a SavedModel of TensorFlow 1."""
+
+    def parts(message: Any) -> list[Any]:
+        graph = message.meta_graphs[0]
+        signature = graph.signature_def[dice.choice(sorted(graph.signature_def))]
+        return [graph.graph_def] * 4 + [signature, signature, graph.saver_def, graph, message]
+
+    _change_saved_model(path, dice, parts)
+
+
+def _change_saved_model(path: Path, dice: Dice, parts: Callable[[Any], list[Any]]) -> None:
+    """Change one of the *parts* of a SavedModel's message, or a few bytes of its file."""
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     file = path / "saved_model.pb"
@@ -398,11 +399,9 @@ def session_model(path: Path, dice: Dice) -> None:
         file.write_bytes(bytes_of(file.read_bytes(), dice))
         return
     message = SavedModel.FromString(file.read_bytes())
-    graph = message.meta_graphs[0]
-    signature = graph.signature_def[dice.choice(sorted(graph.signature_def))]
-    parts = [graph.graph_def] * 4 + [signature, signature, graph.saver_def, graph, message]
+    found = parts(message)
     for _ in range(dice.choice([1, 1, 2])):
-        _change_message(dice.choice(parts), dice)
+        _change_message(dice.choice(found), dice)
     file.write_bytes(message.SerializePartialToString())
 
 

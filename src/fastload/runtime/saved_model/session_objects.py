@@ -204,8 +204,9 @@ class _Load:
 
     def _wrapped(self, nodes: Sequence[int], fed: Iterable[str]) -> Any:
         """Return what a function is cut out of: the part that it needs, or the whole graph."""
-        if self._parts.keep_their_names(nodes, fed):
-            return self._parts.wrapped(nodes, fed)
+        definition = self._parts.nodes.graph_def(nodes)
+        if self._parts.keep_their_names(definition, fed):
+            return self._parts.wrapped(definition, fed)
         return self._whole.prune.__self__
 
     @cached_property

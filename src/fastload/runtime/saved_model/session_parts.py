@@ -96,24 +96,24 @@ class Parts:
         with tensorflow().init_scope(), tensorflow().device(self._device):
             yield
 
-    def keep_their_names(self, numbers: Sequence[int], fed: Iterable[str]) -> bool:
-        """Say whether nodes have their own names in a part of the graph.
+    def keep_their_names(self, definition: Any, fed: Iterable[str]) -> bool:
+        """Say whether nodes keep their names where they are imported as a part of the graph.
 
         An importer renames `a` where `a/b` is there already, as what a function takes is.
 
         Args:
-            numbers: the nodes of the part.
+            definition: the part, as `nodes.graph_def` returns it.
             fed: names of the tensors that its function takes.
         """
         taken = [*self._variables, *map(operation_name, fed)]
         scopes = {str(scope) for name in taken for scope in PurePosixPath(name).parents}
-        return not any(node.name in scopes for node in self.nodes.graph_def(numbers).node)
+        return not any(node.name in scopes for node in definition.node)
 
-    def wrapped(self, numbers: Sequence[int], fed: Iterable[str]) -> Any:
+    def wrapped(self, definition: Any, fed: Iterable[str]) -> Any:
         """Return what stands in for TensorFlow's wrapped graph: a part of it, to be pruned once.
 
         Args:
-            numbers: the nodes of the part.
+            definition: the part, as `nodes.graph_def` returns it.
             fed: names of the tensors that its function takes.
         """
         with self._outer.as_default():
@@ -121,7 +121,6 @@ class Parts:
         with graph.as_default():
             handles = {name: self._handle(name, each) for name, each in self._variables.items()}
             given = {f"{name}:0": handle for name, handle in handles.items()}
-            definition = self.nodes.graph_def(numbers)
             given |= {name: self._fed(name) for name in map(tensor_name, fed) if self._is_cut(name)}
             self._import(definition, given)
         captures = [(each.handle, handles[name]) for name, each in self._variables.items()]
