@@ -200,7 +200,8 @@ def write_summary(results: Sequence[Path], page: Path) -> None:
     table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
     tensorflow = machine.get("tensorflow") or machine["tensorflow-cpu"]
     where = f"{machine['CPU']}; TensorFlow {tensorflow}"
-    commits = ", ".join(dict.fromkeys(run.machine["commit"] for run in runs))
+    shown = [run for run in runs if any(each.case in _SUMMARY for each in run.measurements)]
+    commits = ", ".join(dict.fromkeys(run.machine["commit"] for run in shown))
     MARKERS.write(page, f"{table}\n\n{where}; commit {commits}.")
 
 
