@@ -13,6 +13,7 @@ import pytest
 
 import fastload
 from fastload import switch
+from tests.drawing import pytest_collection_modifyitems
 from tests.small_models import (
     FORMS,
     SAVED_MODEL,
@@ -26,7 +27,7 @@ from tests.small_models import (
 )
 from tests.timing import pytest_runtest_protocol
 
-__all__ = ["pytest_runtest_protocol"]
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol"]
 
 # Before anything imports TensorFlow: the tests are about bits, which differ between devices.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")

@@ -49,7 +49,7 @@ print(ours.tobytes() == stock.tobytes())
 @pytest.mark.parametrize(
     ("form", "step", "fewest"),
     [
-        (KERAS3_ARCHIVE, 97, 1),
+        pytest.param(KERAS3_ARCHIVE, 97, 1, marks=pytest.mark.slow),
         pytest.param(KERAS3_ARCHIVE, 1, 60, marks=pytest.mark.full),
         pytest.param(SAVED_MODEL, 1, 60, marks=pytest.mark.full),
     ],

@@ -98,7 +98,10 @@ def test_an_optimized_function_computes_what_stock_computes(
 @pytest.mark.parametrize(
     "asked",
     [
-        "tf.config.optimizer.set_experimental_options({'remapping': False})",
+        pytest.param(
+            "tf.config.optimizer.set_experimental_options({'remapping': False})",
+            marks=pytest.mark.slow,
+        ),
         pytest.param("tf.config.optimizer.set_jit(True)", marks=pytest.mark.full),
         pytest.param("tf.config.experimental.enable_op_determinism()", marks=pytest.mark.full),
     ],

@@ -363,6 +363,7 @@ def test_a_port_that_computes_something_else_now(tmp_path: Path) -> None:
     assert load(2.0)(np.ones((1, 3))).numpy().tolist() == [[2.0] * 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [KERAS3_ARCHIVE, in_full(SAVED_MODEL)])
 def test_another_process_uses_what_one_kept(
     form: Form, saved_once: Callable[..., Path], run_python: Callable[..., str], cache_root: Path

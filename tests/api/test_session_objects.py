@@ -248,6 +248,7 @@ load(sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_warnings_of_variables_without_object_are_those_of_stock(
     tmp_path: Path, cache_root: Path, run_python: RunPython
 ) -> None:

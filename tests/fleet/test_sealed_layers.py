@@ -40,7 +40,10 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(params=[SAVED_MODEL, KERAS3_ARCHIVE], ids=lambda form: form.id)
+@pytest.fixture(
+    params=[SAVED_MODEL, pytest.param(KERAS3_ARCHIVE, marks=pytest.mark.slow)],
+    ids=lambda form: form.id,
+)
 def form(request: pytest.FixtureRequest) -> Form:
     found: Form = request.param
     return found

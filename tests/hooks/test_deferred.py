@@ -25,8 +25,9 @@ model = load(sys.argv[2])
 report = fastload.last_load()
 print(report.path == sys.argv[2], report.outcome.value, model.name, (y + 1).shape)
 """
+KERAS = "import keras; load = keras.models.load_model"
 IMPORTING = (
-    "import keras; load = keras.models.load_model",
+    pytest.param(KERAS, marks=pytest.mark.slow),
     "import tensorflow as tf; load = tf.keras.models.load_model",
     pytest.param("from keras.models import load_model as load", marks=pytest.mark.full),
     pytest.param("from tensorflow.keras.models import load_model as load", marks=pytest.mark.full),
@@ -50,11 +51,11 @@ def test_a_process_that_opted_in_is_served_whatever_it_imports(
     assert run_opted(program, predictable, archive).split()[:2] == ["True", "hit"]
 
 
-@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("place", ["before", pytest.param("after", marks=pytest.mark.slow)])
 def test_so_is_one_that_installs_the_hooks_itself(
     place: str, predictable: str, archive: Path, run_python: Callable[..., str]
 ) -> None:
-    places = {"before": "", "after": "", "importing": IMPORTING[0]} | {place: "fastload.install()"}
+    places = {"before": "", "after": "", "importing": KERAS} | {place: "fastload.install()"}
     fastload.load_model(archive)
     found = run_python(PROGRAM.format(**places), predictable, archive)
     assert found.split()[:2] == ["True", "hit"]
@@ -71,5 +72,5 @@ def test_uninstalling_leaves_stock(
     predictable: str, archive: Path, run_python: Callable[..., str]
 ) -> None:
     places = {"before": "fastload.install()", "after": "fastload.uninstall()"}
-    program = PROGRAM.format(**places, importing=IMPORTING[0])
+    program = PROGRAM.format(**places, importing=KERAS)
     assert run_python(program, predictable, archive).split()[0] == "False"

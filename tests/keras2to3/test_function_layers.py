@@ -429,7 +429,7 @@ def masked(keras: Any, *, passes: bool) -> Any:
     return seeded(keras.Model(inputs, keras.layers.LSTM(2)(Own(name="own")(x))))
 
 
-@pytest.mark.parametrize("passes", [True, False])
+@pytest.mark.parametrize("passes", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_masks_go_on_where_they_did(passes: bool, keras2: Any, keras3: Any, tmp_path: Path) -> None:
     """No file says whether a layer passes its mask on; the proof does."""
     original = masked(keras2, passes=passes)

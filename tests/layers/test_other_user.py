@@ -55,9 +55,9 @@ print(json.dumps({
 #: Which functions load what, and how layers are kept from being written besides by their modes.
 CASES = [
     (SAVED_MODEL, "load_model", []),
-    (SAVED_MODEL, "load_predictor", ["layer"]),
-    (SAVED_MODEL, "load_saved_model", ["/"]),
-    (KERAS3_ARCHIVE, "load_model", ["/"]),
+    pytest.param(SAVED_MODEL, "load_predictor", ["layer"], marks=pytest.mark.slow),
+    pytest.param(SAVED_MODEL, "load_saved_model", ["/"], marks=pytest.mark.slow),
+    pytest.param(KERAS3_ARCHIVE, "load_model", ["/"], marks=pytest.mark.slow),
     (KERAS3_ARCHIVE, "load_predictor", []),
 ]
 

@@ -36,7 +36,9 @@ LOADS = [
 @pytest.mark.parametrize(
     ("load", "every"),
     [
-        pytest.param(("model", SAVED_MODEL, "warm"), 5 * EVERY, id="few steps"),
+        pytest.param(
+            ("model", SAVED_MODEL, "warm"), 5 * EVERY, id="few steps", marks=pytest.mark.slow
+        ),
         *(
             pytest.param(
                 each,

@@ -28,10 +28,13 @@ def test_only_a_version_that_was_compared_is_deferred(run_python: RunPython) -> 
     "before",
     [
         "import tensorflow",
-        "early.linking.SET_FIRST = {{}}",
+        pytest.param("early.linking.SET_FIRST = {{}}", marks=pytest.mark.slow),
         "import site; site.getusersitepackages = lambda: {folder!r}",
         pytest.param("sys.path.append({folder!r})", marks=pytest.mark.full),
-        "from fastload.imports import lazy_module; lazy_module.SUPPORTED = False",
+        pytest.param(
+            "from fastload.imports import lazy_module; lazy_module.SUPPORTED = False",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_tensorflow_is_imported_as_ever(before: str, run_python: RunPython, tmp_path: Path) -> None:
@@ -48,7 +51,13 @@ def shown_by_stock(run_python: RunPython) -> str:
     return run_python(SHOWN)
 
 
-@pytest.mark.parametrize("lacking", ["('tensorflow.python.absent',)", "(context,), 'absent'"])
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        pytest.param("('tensorflow.python.absent',)", marks=pytest.mark.slow),
+        "(context,), 'absent'",
+    ],
+)
 def test_a_tensorflow_that_is_not_as_expected_is_imported_and_refused(
     lacking: str, shown_by_stock: str, run_python: RunPython
 ) -> None:
