@@ -67,6 +67,9 @@ class Places:
         self._ran = ran
         self._kinds = list(kinds)
         self._converted = {_original_name(each) for each in ran} - {""}
+        #: Code is compared where one of its name ran: to hash code is slow.
+        self._called = self._converted | {each.co_name for each in ran}
+        self._answers: dict[int, tuple[Any, bool]] = {}
         self._around = frozenset[CodeType]()
         self._roots = _modules_of(ran)
         self._makers: set[str] = set()
@@ -91,6 +94,7 @@ class Places:
 
     def _collected(self) -> tuple[list[tuple[str, str, list[str]]], frozenset[CodeType]]:
         """Return the places, and the code that is in none."""
+        self._answers = {}
         self._makers = set(self._makers_in(self._roots)) - _FILLED
         self.names = (names_in(self._ran) | self._makers) - SKIPPED - _FILLED
         self._waiting, self._seen = [], set()
@@ -133,13 +137,12 @@ class Places:
             self._reach_own(holder, value)
             self._reach_class(value)
             return True
-        codes = set(codes_in(value))
-        if not codes:
+        if type(value) in PLAIN or not (type(value) is FunctionType or any(codes_in(value))):
             return _is_searched(holder.module)
         if not self._has_run(value):
             return False
         holder.is_hot = True
-        holder.codes |= codes
+        holder.codes.update(codes_in(value))
         return True
 
     def _reach_own(self, holder: _Holder, kind: type) -> None:
@@ -151,6 +154,14 @@ class Places:
 
         Of a function around another one, the other one says so: the code around is shared by many.
         """
+        if type(value) in PLAIN:
+            return False
+        known = self._answers.get(id(value))
+        if known is None:  # with the value, which keeps its id
+            self._answers[id(value)] = known = (value, self._finds_what_ran(value))
+        return known[1]
+
+    def _finds_what_ran(self, value: Any) -> bool:
         waiting, seen = [(value, 0)], set()
         for each, depth in waiting:  # which grows
             if id(each) in seen or type(each) in PLAIN:
@@ -167,7 +178,8 @@ class Places:
 
     def _ran_itself(self, code: CodeType, *, is_around: bool) -> bool:
         ran = self._around if is_around else self._ran
-        return any(each in ran or each.co_name in self._converted for each in codes_in(code))
+        called = [each for each in _with_nested(code) if each.co_name in self._called]
+        return any(each in ran or each.co_name in self._converted for each in called)
 
     def _makers_in(self, modules: Iterable[ModuleType]) -> Iterator[str]:
         """Yield the names of functions that hold code that ran: they may have run before."""
@@ -284,6 +296,7 @@ def _module_of(holder: Any) -> str:
     return module_of(holder) if isinstance(holder, type) else str(holder.__name__)
 
 
+@functools.cache
 def _is_searched(module: str) -> bool:
     root = module.partition(".")[0]
     return root not in sys.stdlib_module_names and root != "fastload"
@@ -308,6 +321,14 @@ def _is_let_off(holder: _Holder) -> bool:
 def _is_made(code: CodeType) -> bool:
     """Say whether code is ours, Python's own, or was made of a text that other code wrote."""
     return code.co_filename.startswith(("<", _OURS)) or _GENERATED in code.co_filename
+
+
+def _with_nested(code: CodeType) -> list[CodeType]:
+    """Return *code* and the code nested in it."""
+    found = [code]
+    for each in found:  # which grows
+        found += [inner for inner in each.co_consts if type(inner) is CodeType]
+    return found
 
 
 def codes_in(value: Any) -> Iterator[CodeType]:
@@ -336,6 +357,8 @@ def parts_of(value: Any) -> Iterable[Any]:
         return list(value)
     if kind in (dict, defaultdict):
         return [*value.values(), getattr(value, "default_factory", None)]
+    if kind in _HELD_AS:
+        return list(_wrapped_by(value, kind))
     state = state_of(value, kind)
     return list(_wrapped_by(value, kind)) if state is None else list(state.values())
 
