@@ -67,12 +67,13 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
     from fastload.loading.request import PredictorRequest, current_settings
     from fastload.report import PhaseClock
     from fastload.settings import weights_choice
+    from fastload.source.detect import without_scheme
 
     clock = PhaseClock()
     settings = current_settings()
     mode, budget = weights_choice(settings, weights, memory_budget)
     request = PredictorRequest(
-        filepath=path,
+        filepath=without_scheme(path),
         signature=signature,
         device=device,
         keras=keras,

@@ -19,7 +19,7 @@ from fastload.lean_dataclass import dataclass
 from fastload.loading.plan import content_of
 from fastload.loading.request import current_settings
 from fastload.settings import budget_bytes, weights_mode
-from fastload.source.detect import ModelSource, SourceKind, detect
+from fastload.source.detect import ModelSource, SourceKind, detect, local_path
 from fastload.source.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def ref(  # noqa: PLR0913 - each says another thing
     else:
         source = detect(path)
         digest, kind = _digest(source), source.kind.value
-        place = str(Path(os.fsdecode(path)).absolute())
+        place = str(Path(local_path(path)).absolute())
     return Ref(
         digest=digest,
         kind=kind,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from fastload.cache.locking import entry_lock
 from fastload.cache.memo import remember
 from fastload.cache.publish import is_there, replacing
 from fastload.convert.convert import convert
+from fastload.convert.from_text import in_binary
 from fastload.errors import (
     BypassError,
     FastloadError,
@@ -63,8 +64,12 @@ def _write(plan: Plan) -> None:
     needed = sum(file.size for file in identity.source.files)
     outer = sys.exc_info()[1]
     try:
-        with replacing(identity.entry.path, needed_bytes=needed) as partial:
-            _migrate(plan, partial) if identity.is_migrated else _convert(identity, partial)
+        with (
+            replacing(identity.entry.path, needed_bytes=needed) as partial,
+            in_binary(identity.source) as source,
+        ):
+            readable = replace(plan, identity=replace(identity, source=source))
+            (_migrate if identity.is_migrated else _convert)(readable, partial)
             _require_unchanged(identity)
     except (UnconvertibleModelError, UnsafeSourceError) as error:
         if not is_passing(error, outer):
@@ -95,7 +100,8 @@ def _remember(identity: Identity, error: BypassError) -> None:
     )
 
 
-def _convert(identity: Identity, path: Path) -> None:
+def _convert(plan: Plan, path: Path) -> None:
+    identity = plan.identity
     convert(path, identity.source, identity.content, identity.generation, identity.section)
 
 

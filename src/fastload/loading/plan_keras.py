@@ -6,19 +6,18 @@ Whether a Keras 2 model is served as a migrated one is decided here, and nowhere
 from __future__ import annotations
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import KERAS2, KERAS3
+from fastload.cache.entry import KERAS3
 from fastload.cache.publish import cache_faults
-from fastload.errors import MigrationError, UnsupportedRequestError
+from fastload.errors import MigrationError
+from fastload.loading.keras_arguments import require_arguments
 from fastload.loading.plan import Identity, Plan, identify, migration_record
-from fastload.loading.request import OPTIONS, ObjectsRequest, PredictorRequest, Request
+from fastload.loading.request import ObjectsRequest, PredictorRequest, Request
 from fastload.report import PhaseClock
 from fastload.runtime.core.keras import (
-    Keras,
     expected_keras,
     keras_of,
     opens,
     require_opens,
-    require_parameter,
     require_plain_moment,
     require_tensorflow,
 )
@@ -40,18 +39,10 @@ def plan_with_keras(request: Request, source: ModelSource, clock: PhaseClock) ->
         if isinstance(request, PredictorRequest):
             require_tensorflow(keras, "a predictor")
         require_plain_moment(keras)
-        if not request.safe_mode:
-            require_parameter(keras, "safe_mode")
-        if OPTIONS in request.stock_only and not _takes_options(keras, source):
-            raise UnsupportedRequestError("options= was given")
+        require_arguments(request, keras, source)
     with clock.phase("identify"):
         identity = identity_for_keras(request, source, keras.generation)
     return Plan(request=request, identity=identity, keras=keras, modules_before=before)
-
-
-def _takes_options(keras: Keras, source: ModelSource) -> bool:
-    """Say whether the stock loader of *source* knows `options=`; it fails where it does not."""
-    return keras.generation == KERAS2 and source.kind is SourceKind.SAVED_MODEL
 
 
 def _modules_before() -> frozenset[str] | None:

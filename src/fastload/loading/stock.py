@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastload import registry
-from fastload.errors import UnconvertibleModelError
+from fastload.errors import BypassError
 from fastload.loading.request import ObjectsRequest, PredictorRequest, Request
 from fastload.predictor.predictor import Predictor, predictor_over
 from fastload.runtime.core.eager import placed, runtime
@@ -16,6 +16,7 @@ from fastload.runtime.core.keras import keras_of, require_tensorflow
 from fastload.runtime.core.tensorflow import load_saved_model
 from fastload.runtime.functions.flat_function import ConcreteCall
 from fastload.signature import Signature
+from fastload.source.detect import detect
 
 
 def load_stock(request: Request) -> Any:
@@ -74,7 +75,7 @@ def _predictor(request: PredictorRequest) -> Predictor:
         from fastload.convert.session_section import serving_tags
 
         runtime()
-        loaded = load_saved_model(request.filepath, serving_tags(path))
+        loaded = load_saved_model(str(path), serving_tags(path))
         return _over_objects(request, loaded)
     keras = keras_of(request.keras)
     require_tensorflow(keras, "a predictor")
@@ -110,9 +111,11 @@ def _over_model(request: PredictorRequest, model: Any) -> Predictor:
 
 def _signatures_in_file(folder: Path) -> Mapping[str, Signature]:
     """Return what a SavedModel says of its signatures: more than what is loaded of it does."""
+    from fastload.convert.from_text import in_binary
     from fastload.convert.function_section import saved_signatures
 
     try:
-        return saved_signatures(folder)
-    except UnconvertibleModelError:  # written by TensorFlow 1
+        with in_binary(detect(folder)) as source:
+            return saved_signatures(source.path)
+    except (OSError, BypassError):  # written by TensorFlow 1, for one
         return {}

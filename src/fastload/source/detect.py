@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fastload.errors import UnsafeSourceError, UnsupportedSourceError
 from fastload.lean_dataclass import dataclass
@@ -20,7 +20,11 @@ HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE: Final = b"PK\x03\x04"
 #: At least two letters: `C://models` is a Windows path.
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_SAVED_MODEL: Final = "saved_model.pb"
+#: TensorFlow takes what follows for an absolute path, as it stands.
+_FILE_URL: Final = "file:///"
+SAVED_MODEL: Final = "saved_model.pb"
+#: Read where there is no other.
+SAVED_MODEL_TEXT: Final = "saved_model.pbtxt"
 #: Read by stock loaders if it exists; `fingerprint.pb`, `debug` and `assets.extra` have no effect.
 _OPTIONAL_FILES: Final = ("keras_metadata.pb",)
 _VARIABLES: Final = "variables"
@@ -31,7 +35,6 @@ _ASSETS: Final = "assets"
 _MOST_ENTRIES: Final = 10_000
 _MOST_ASSET_BYTES: Final = 2**30
 _OTHER_FOLDERS: Final = {
-    "saved_model.pbtxt": "a SavedModel in text form",
     "saved_model.cpb": "a SavedModel in chunked form",
     "config.json": "an unpacked Keras 3 model",
     "_CHECKPOINT_METADATA": "an Orbax checkpoint",
@@ -46,7 +49,7 @@ def detect(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ModelSo
     followed.
 
     Args:
-        path: a local file or folder, as the caller spelled it.
+        path: a local file or folder, as the caller spelled it; also as a `file://` address.
 
     Raises:
         UnsupportedSourceError: it is not a local path, does not exist, cannot be read, or has a
@@ -60,7 +63,7 @@ def detect(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ModelSo
         ...
         fastload.errors.UnsupportedSourceError: [FL201] 'gs://bucket/model' is a remote path
     """
-    spelled = _local_path(path)
+    spelled = local_path(path)
     try:
         real = Path(os.path.realpath(spelled))
         status = real.stat()
@@ -69,27 +72,47 @@ def detect(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ModelSo
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UnsupportedSourceError(f"{spelled!r} cannot be read: {reason}") from error
-    return ModelSource(path=real, kind=kind, suffix=Path(spelled).suffix.lower(), files=files)
+    return ModelSource(
+        path=real,
+        kind=kind,
+        suffix=Path(spelled).suffix.lower(),
+        files=files,
+        is_url=os.fsdecode(path) != spelled,
+    )
 
 
-def _local_path(path: object) -> str:
-    """Return *path* as text; raise an error if it is not a local path."""
+def local_path(path: object) -> str:
+    """Return *path* as the text of a local path, without `file://`.
+
+    Raises:
+        UnsupportedSourceError: it is not a local path.
+
+    Example:
+        >>> local_path("file:///models/a.keras")
+        '/models/a.keras'
+    """
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise UnsupportedSourceError(f"a {type(path).__name__} object is not a path")
-    spelled = os.fsdecode(path)
+    spelled: str = without_scheme(os.fsdecode(path))
     if _URL.match(spelled):
         raise UnsupportedSourceError(f"{spelled!r} is a remote path")
     return spelled
 
 
+def without_scheme(path: Any) -> Any:
+    """Return the local path that a `file://` address means; anything else as it is."""
+    is_address = isinstance(path, str) and path.startswith(_FILE_URL)
+    return path[len(_FILE_URL) - 1 :] if is_address else path
+
+
 def _folder_kind(folder: Path) -> SourceKind:
     """Check that a folder is a SavedModel."""
-    if (folder / _SAVED_MODEL).exists():
+    if any((folder / name).exists() for name in (SAVED_MODEL, SAVED_MODEL_TEXT)):
         return SourceKind.SAVED_MODEL
     for marker, what in _OTHER_FOLDERS.items():
         if (folder / marker).exists():
             raise UnsupportedSourceError(f"'{folder}' is {what}")
-    raise UnsupportedSourceError(f"'{folder}' is a folder without {_SAVED_MODEL}")
+    raise UnsupportedSourceError(f"'{folder}' is a folder without {SAVED_MODEL}")
 
 
 def _file_kind(path: Path, status: os.stat_result) -> SourceKind:
@@ -127,7 +150,8 @@ def _files(path: Path, kind: SourceKind) -> Iterator[FileStat]:
     if kind is not SourceKind.SAVED_MODEL:
         yield _stat_file(path, "")
         return
-    names = [_SAVED_MODEL, *_shard_names(path), *_asset_names(path)]
+    graph = SAVED_MODEL if (path / SAVED_MODEL).exists() else SAVED_MODEL_TEXT
+    names = [graph, *_shard_names(path), *_asset_names(path, graph)]
     names += [name for name in _OPTIONAL_FILES if (path / name).exists()]
     asset_bytes = 0
     for name in sorted(names):
@@ -150,18 +174,20 @@ def _shard_names(root: Path) -> Iterator[str]:
                 yield f"{_VARIABLES}/{entry.name}"
 
 
-def _asset_names(root: Path) -> Iterator[str]:
-    """Yield the names of the assets that the graph lists and the folder has."""
+def _asset_names(root: Path, graph: str) -> Iterator[str]:
+    """Yield the names of the assets that the file called *graph* lists and the folder has."""
     folder = root / _ASSETS
     if not folder.is_dir():
         return
     with os.scandir(folder) as entries:
         if next(entries, None) is None:
             return
+    if graph == SAVED_MODEL_TEXT:  # which only TensorFlow reads
+        raise UnsupportedSourceError(f"'{root}' is a SavedModel in text form, with assets")
     # Imported here: most SavedModels have no assets.
     from fastload.source.saved_model_parts import read_asset_names
 
-    for name in read_asset_names(root / _SAVED_MODEL):
+    for name in read_asset_names(root / SAVED_MODEL):
         if not {"", ".", ".."}.isdisjoint(name.split("/")):
             raise UnsafeSourceError(f"the asset {name!r} lies outside of '{folder}'")
         if (folder / name).exists():
@@ -178,7 +204,7 @@ def _stat_file(root: Path, name: str) -> FileStat:
 class SourceKind(str, Enum):
     """The kind of a source, by content."""
 
-    SAVED_MODEL = "saved_model"  #: a folder with `saved_model.pb`
+    SAVED_MODEL = "saved_model"  #: a folder with `saved_model.pb`, or `.pbtxt`
     KERAS_ARCHIVE = "keras_archive"  #: a zip with `config.json` and `model.weights.h5`
     KERAS_HDF5 = "keras_hdf5"  #: an HDF5 file with a `model_config` attribute
 
@@ -224,6 +250,7 @@ class ModelSource:
         files: every file that a stock loader would read, with its stat.
         digest: hex digest of its content, where a reference tells it: then nobody has looked at
             *path*, and no files are known.
+        is_url: it was spelled as an address (`file://`), which some stock loaders do not open.
     """
 
     path: Path
@@ -231,6 +258,7 @@ class ModelSource:
     suffix: str
     files: tuple[FileStat, ...]
     digest: str | None = None
+    is_url: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

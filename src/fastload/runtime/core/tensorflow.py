@@ -47,6 +47,23 @@ def parse_saved_model(content: bytes) -> Any:
     return _parsed(saved_model_message(), content, "saved_model.pb")
 
 
+def saved_model_of_text(content: bytes) -> bytes:
+    """Return the bytes of the `saved_model.pb` that a `saved_model.pbtxt` stands for.
+
+    Raises:
+        UnconvertibleModelError: the text is not such a message.
+    """
+    from google.protobuf import text_format
+
+    message = saved_model_message()
+    try:
+        text_format.Parse(content.decode(), message)
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise UnconvertibleModelError(f"saved_model.pbtxt cannot be parsed: {error}") from error
+    found: bytes = message.SerializeToString()
+    return found
+
+
 def parse_object_graph(content: bytes) -> Any:
     """Parse the bytes of a `SavedObjectGraph` message.
 
