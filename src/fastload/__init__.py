@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fastload.api.load_predictor import load_predictor
     from fastload.api.load_saved_model import load_saved_model
     from fastload.api.warm import warm
+    from fastload.bench.profile import LoadProfile, profile_load
     from fastload.fleet.ref import Ref, ref
     from fastload.hooks.installation import disabled, enabled, install, is_installed, uninstall
     from fastload.lazy_weights.accounts import LayerResidency, Residency
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Explanation",
     "LayerResidency",
+    "LoadProfile",
     "LoadReport",
     "Outcome",
     "Predictor",
@@ -49,6 +51,7 @@ __all__ = [
     "load_model",
     "load_predictor",
     "load_saved_model",
+    "profile_load",
     "ref",
     "register",
     "residency",
@@ -62,6 +65,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Explanation": "api.explain",
     "LayerResidency": "lazy_weights.accounts",
+    "LoadProfile": "bench.profile",
     "LoadReport": "report",
     "Outcome": "report",
     "Predictor": "predictor.predictor",
@@ -81,6 +85,7 @@ _HOME = {
     "load_model": "api.load_model",
     "load_predictor": "api.load_predictor",
     "load_saved_model": "api.load_saved_model",
+    "profile_load": "bench.profile",
     "ref": "fleet.ref",
     "register": "registry",
     "residency": "lazy_weights.residency",

@@ -386,3 +386,9 @@ class ModelNotHereError(FastloadError, ValueError):
             f"no cache here has a twin of the model {self.digest[:12]}, and it cannot be read at "
             f"{self.path!r} either: {self.reason}. Warm it into a folder of FASTLOAD_CACHE_PATH."
         )
+
+
+class MeasurementError(FastloadError):
+    """A figure cannot be taken, or must not be counted."""
+
+    code = "FL410"

@@ -648,6 +648,57 @@ MIGRATION: Final = _feature(
     ftrl=_of("keras.src.optimizers.ftrl", "Ftrl()._linears"),
 )
 
+# --- measuring ------------------------------------------------------------------------------------
+
+#: Functions whose time is a phase of a stock load; where one is missing, its time is in the rest.
+STOCK_PHASES: Final = _feature(
+    "telling where a stock load's time goes",
+    loader_impl=_tf(
+        "saved_model.loader_impl", "?parse_saved_model ?parse_saved_model_with_debug_info"
+    ),
+    load=_tf(
+        "saved_model.load",
+        "?Loader._recreate_function ?Loader._recreate_bare_concrete_function "
+        "?Loader._setup_function_captures ?Loader._setup_remaining_functions "
+        "?Loader._recreate_variable ?Loader._restore_checkpoint",
+    ),
+    load_v1=_tf(
+        "saved_model.load_v1_in_v2",
+        "?_EagerSavedModelLoader.load_graph ?_EagerSavedModelLoader.restore_variables",
+    ),
+    function_deserialization=_tf(
+        "saved_model.function_deserialization", "?load_function_def_library"
+    ),
+    func_graph=_tf("framework.func_graph", "?func_graph_from_py_func"),
+    base_layer_of_keras2=_keras2(
+        "engine.base_layer", "?Layer._functional_construction_call ?Layer.add_weight"
+    ),
+    training_of_keras2=_keras2(
+        "engine.training", "?Model.compile ?Model.compile_from_config>=2.12"
+    ),
+    saving_utils_of_keras2=_keras2(
+        "saving.legacy.saving_utils saving.saving_utils",
+        "?compile_args_from_training_config ?try_build_compiled_arguments",
+    ),
+    hdf5_format_of_keras2=_keras2(
+        "saving.legacy.hdf5_format saving.hdf5_format",
+        "?load_weights_from_hdf5_group ?load_optimizer_weights_from_hdf5_group",
+    ),
+    saving_lib_of_keras2=_keras2("saving.saving_lib", "?_load_state", since="2.12"),
+    operation=_of("keras.src.ops.operation", "?Operation.symbolic_call"),
+    layer=_of("keras.src.layers.layer", "?Layer.symbolic_call ?Layer.add_weight"),
+    trainer=_of("keras.src.trainers.trainer", "?Trainer.compile ?Trainer.compile_from_config"),
+    saving_utils=_of(
+        "keras.src.legacy.saving.saving_utils",
+        "?compile_args_from_training_config ?try_build_compiled_arguments",
+    ),
+    legacy_h5_format=_of(
+        "keras.src.legacy.saving.legacy_h5_format",
+        "?load_weights_from_hdf5_group ?load_optimizer_weights_from_hdf5_group",
+    ),
+    saving_lib=_of("keras.src.saving.saving_lib", "?_load_state"),
+)
+
 FEATURES: Final = tuple(
     feature for feature in list(vars().values()) if isinstance(feature, Feature)
 )
