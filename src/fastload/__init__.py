@@ -10,12 +10,15 @@ so for `tf.saved_model.load`, and `load_predictor` gives inference without a mod
 imports nothing else: `FASTLOAD=1` imports it at the start of every Python process.
 """
 
+from time import time_ns as _time_ns
+
 TYPE_CHECKING = False  # what `typing` has under this name, without the import
 if TYPE_CHECKING:
     from fastload.api.explain import Explanation, explain
     from fastload.api.load_model import load_model
     from fastload.api.load_predictor import load_predictor
     from fastload.api.load_saved_model import load_saved_model
+    from fastload.api.load_weights import load_weights
     from fastload.api.warm import warm
     from fastload.bench.profile import LoadProfile, profile_load
     from fastload.fleet.ref import Ref, ref
@@ -51,6 +54,7 @@ __all__ = [
     "load_model",
     "load_predictor",
     "load_saved_model",
+    "load_weights",
     "profile_load",
     "ref",
     "register",
@@ -61,6 +65,9 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+#: When this process began, as far as fastload knows: the time of its first import.
+STARTED_NS = _time_ns()
 
 _HOME = {
     "Explanation": "api.explain",
@@ -85,6 +92,7 @@ _HOME = {
     "load_model": "api.load_model",
     "load_predictor": "api.load_predictor",
     "load_saved_model": "api.load_saved_model",
+    "load_weights": "api.load_weights",
     "profile_load": "bench.profile",
     "ref": "fleet.ref",
     "register": "registry",

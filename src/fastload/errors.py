@@ -33,6 +33,7 @@ each.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -159,13 +160,19 @@ class TwinVersionError(CacheError):
 
 
 class RestoreError(CacheError):
-    """The twin is intact, but Keras failed to load it; or the file was removed during the load."""
+    """The twin is intact, but Keras failed to load it; or the file was removed during the load.
+
+    Attributes:
+        told: warnings that were given before it failed, for those who try again.
+    """
 
     code = "FL105"
 
-    def __init__(self, path: Path, reason: str, *, is_known: bool = False) -> None:
+    def __init__(
+        self, path: Path, reason: str, *, is_known: bool = False, told: Sequence[Any] = ()
+    ) -> None:
         super().__init__(path, reason)
-        self.path, self.reason, self.is_known = path, reason, is_known
+        self.path, self.reason, self.is_known, self.told = path, reason, is_known, told
 
     def explanation(self) -> str:
         failed = f"the twin {str(self.path)!r} could not be restored"

@@ -8,25 +8,31 @@ from pathlib import Path
 from fastload.convert.conversion import Conversion
 from fastload.convert.from_archive import converting_archive
 from fastload.convert.from_hdf5 import converting_hdf5
+from fastload.convert.from_weights import converting_weights
 from fastload.source.detect import Fingerprint, ModelSource, SourceKind
+from fastload.twin.format import KERAS_SECTION, WEIGHTS_SECTION
 from fastload.twin.writer import write_twin
 
 
-def require_convertible(source: ModelSource, fingerprint: Fingerprint, generation: str) -> None:
+def require_convertible(
+    source: ModelSource, fingerprint: Fingerprint, generation: str, section: str = KERAS_SECTION
+) -> None:
     """Check that a file can be converted: read all of it but its weights, without TensorFlow.
 
     Raises:
         BypassError: it cannot be converted; the message says why.
     """
-    with _converting_file(source, fingerprint, generation):
+    with _converting_file(source, fingerprint, generation, section):
         pass
 
 
 def _converting_file(
-    source: ModelSource, fingerprint: Fingerprint, generation: str
+    source: ModelSource, fingerprint: Fingerprint, generation: str, section: str
 ) -> AbstractContextManager[Conversion]:
-    is_hdf5 = source.kind is SourceKind.KERAS_HDF5
-    return (converting_hdf5 if is_hdf5 else converting_archive)(source, fingerprint, generation)
+    if source.kind is SourceKind.KERAS_ARCHIVE:
+        return converting_archive(source, fingerprint, generation)
+    converting = converting_weights if section == WEIGHTS_SECTION else converting_hdf5
+    return converting(source, fingerprint, generation)
 
 
 def convert(
@@ -54,5 +60,5 @@ def convert(
 
             found = convert_saved_model(source, fingerprint, generation, section)
         else:
-            found = files.enter_context(_converting_file(source, fingerprint, generation))
+            found = files.enter_context(_converting_file(source, fingerprint, generation, section))
         return write_twin(path, found.manifest, found.specs, found.stream())

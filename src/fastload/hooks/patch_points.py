@@ -10,7 +10,17 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from fastload.hooks.serving import Stand, hdf5, keras_archive, legacy, model, parts, saved_model
+from fastload.hooks.serving import (
+    Stand,
+    hdf5,
+    keras_archive,
+    legacy,
+    model,
+    parts,
+    saved_model,
+    trees,
+    weights,
+)
 
 
 class PatchPoint(NamedTuple):
@@ -37,6 +47,8 @@ class PatchPoint(NamedTuple):
 
 
 _MODEL: Final = ("filepath", "custom_objects", "compile")
+_WEIGHTS: Final = ("model", "filepath", "skip_mismatch")
+_TREES: Final = ("model", "filepath")
 _OBJECTS: Final = ("export_dir", "tags", "options")
 _PARTS: Final = ("export_dir", "filters", "tags", "options")
 _SAVED_MODEL: Final = "tensorflow.python.saved_model.load"
@@ -45,6 +57,8 @@ POINTS: Final = (
     # Keras 3, and Keras 2.13 to 2.15
     PatchPoint("keras.src.saving.saving_api", "load_model", model, _MODEL, True),
     PatchPoint("keras.src.saving.saving_lib", "load_model", keras_archive, _MODEL, False),
+    PatchPoint("keras.src.saving.saving_api", "load_weights", weights, _WEIGHTS, True),
+    PatchPoint("keras.src.saving.saving_lib", "load_weights_only", trees, _TREES, False),
     # Keras 3
     PatchPoint(
         "keras.src.legacy.saving.legacy_h5_format", "load_model_from_hdf5", hdf5, _MODEL, False
@@ -55,9 +69,13 @@ POINTS: Final = (
     PatchPoint("tf_keras.src.saving.saving_api", "load_model", model, _MODEL, True),
     PatchPoint("tf_keras.src.saving.saving_lib", "load_model", keras_archive, _MODEL, False),
     PatchPoint("tf_keras.src.saving.legacy.save", "load_model", legacy, _MODEL, False),
+    PatchPoint("tf_keras.src.saving.saving_api", "load_weights", weights, _WEIGHTS, True),
+    PatchPoint("tf_keras.src.saving.saving_lib", "load_weights_only", trees, _TREES, False),
     # Keras 2.12
     PatchPoint("keras.saving.saving_api", "load_model", model, _MODEL, True),
     PatchPoint("keras.saving.legacy.save", "load_model", legacy, _MODEL, False),
+    PatchPoint("keras.saving.saving_api", "load_weights", weights, _WEIGHTS, True),
+    PatchPoint("keras.saving.saving_lib", "load_weights_only", trees, _TREES, False),
     # Keras 2.8 to 2.11
     PatchPoint("keras.saving.save", "load_model", model, _MODEL, True),
     # TensorFlow; `hub.load` calls the first by its name in `tf.compat.v1`

@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING, Any, Final
 from fastload.imports.collector import paused_collector
 
 if TYPE_CHECKING:
-    from fastload.loading.request import ObjectsRequest, Request
+    from fastload.loading.request import ObjectsRequest, Request, WeightsRequest
     from fastload.report import PhaseClock
 
 #: Takes the stock function and its bound arguments, returns what is requested.
-Stand = Callable[[Callable[..., Any], Mapping[str, Any]], "Request | ObjectsRequest | None"]
+Stand = Callable[[Callable[..., Any], Mapping[str, Any]], "Request | None"]
 
 #: What answers requests, and imports most of what a load needs.
 _ANSWER: Final = "fastload.loading.answer"
 _ARCHIVE: Final = (".keras",)
+_TREES: Final = (".keras", ".weights.h5", ".weights.json")
 _HDF5: Final = (".h5", ".hdf5")
 _WHOLE: Final = frozenset({"export_dir", "filters", "tags", "options"})
+_PLACES: Final = frozenset({"model", "filepath"})
 _OURS: Final = frozenset({"filepath", "custom_objects", "compile", "safe_mode"})
 
 
@@ -97,6 +99,28 @@ def hdf5(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | N
 def legacy(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | None:
     """Serve a call of the function that Keras 2 calls for SavedModels and HDF5 of any name."""
     return None if _ends(arguments, _ARCHIVE) else model(stock, arguments)
+
+
+def weights(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> WeightsRequest:
+    """Serve a call of `load_weights`."""
+    from fastload.loading.request import WeightsRequest, current_settings
+
+    settings = current_settings()
+    return WeightsRequest(
+        model=arguments["model"],
+        filepath=arguments["filepath"],
+        arguments={name: value for name, value in arguments.items() if name not in _PLACES},
+        keras=_package(stock),
+        weights=settings.weights,
+        strict=settings.strict,
+        settings=settings,
+        stock=stock,
+    )
+
+
+def trees(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> WeightsRequest | None:
+    """Serve a call of the function that `load_weights` calls for trees of variables."""
+    return weights(stock, arguments) if _ends(arguments, _TREES) else None
 
 
 def saved_model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> ObjectsRequest:

@@ -141,7 +141,7 @@ def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> A
     _let_go(reason, outer)
     try:
         with clock.phase("stock"):
-            return load_stock(request)
+            return load_stock(request, reason)
     except (ModelNotHereError, ModelChangedError) as gone:
         account_bypass(request, clock, reason)
         if isinstance(reason, UnsupportedRequestError):  # the caller asked for stock

@@ -19,6 +19,7 @@ from fastload.cache.entry import CacheFile
 from fastload.errors import CacheError, RestoreError
 from fastload.loading.load_options import allow_partial
 from fastload.loading.plan import Plan
+from fastload.loading.request import WeightsRequest
 from fastload.loading.store import FAILURES, Opened
 from fastload.runtime.requirements import EAGER
 
@@ -70,8 +71,13 @@ def _read(file: CacheFile) -> dict[str, Any]:
 
 
 def _key(opened: Opened) -> str | None:
-    """Return what stands for all that a restore depends on besides the twin; None if unknown."""
+    """Return what stands for all that a restore depends on besides the twin; None if unknown.
+
+    Whether weights fit depends on a model that the program has made.
+    """
     request = opened.plan.request
+    if isinstance(request, WeightsRequest):
+        return None
     asked = (type(request).__name__, request.compile, request.safe_mode, request.weights)
     try:
         facts = (fastload.__version__, sys.version, *asked, *_rest(opened))

@@ -19,7 +19,13 @@ from fastload.errors import (
 )
 from fastload.imports.collector import paused_collector
 from fastload.lean_dataclass import dataclass
-from fastload.loading.request import ObjectsRequest, PredictorRequest, Request, require_served
+from fastload.loading.request import (
+    ObjectsRequest,
+    PredictorRequest,
+    Request,
+    WeightsRequest,
+    require_served,
+)
 from fastload.report import PhaseClock
 from fastload.runtime.core.eager import require_plain_tensorflow
 from fastload.source.detect import Fingerprint, ModelSource, SourceKind
@@ -123,6 +129,10 @@ def decide(request: Request, clock: PhaseClock) -> Plan:
         return _for_objects(request, source, clock)
     if isinstance(request, PredictorRequest):
         return _for_predictor(request, source, clock)
+    if isinstance(request, WeightsRequest):
+        from fastload.loading.plan_weights import plan_for_weights
+
+        return plan_for_weights(request, source, clock)
     # Imported here, as below: a SavedModel's own functions need no Keras.
     from fastload.loading.plan_keras import plan_with_keras
 

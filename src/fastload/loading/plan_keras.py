@@ -11,7 +11,7 @@ from fastload.cache.publish import cache_faults
 from fastload.errors import MigrationError
 from fastload.loading.keras_arguments import require_arguments
 from fastload.loading.plan import Identity, Plan, identify, migration_record
-from fastload.loading.request import ObjectsRequest, PredictorRequest, Request
+from fastload.loading.request import PredictorRequest, Request
 from fastload.report import PhaseClock
 from fastload.runtime.core.keras import (
     expected_keras,
@@ -78,7 +78,7 @@ def plan_after_refusal(request: Request, refusal: Exception) -> Plan | None:
         CacheError, BypassError: the file cannot be read.
         MissingTensorFlowError: the Keras asked for is not installed.
     """
-    if isinstance(request, ObjectsRequest) or isinstance(refusal, MigrationError):
+    if not request.makes_keras_model or isinstance(refusal, MigrationError):
         return None
     keras = keras_of(request.keras)
     if not _may_migrate(request, keras.generation):
@@ -136,7 +136,7 @@ def would_migrate(request: Request) -> bool:
         BypassError: the file is damaged or unsafe.
         MissingTensorFlowError: the Keras asked for is not installed.
     """
-    if isinstance(request, ObjectsRequest) or request.stock is None or request.settings.migrate:
+    if not request.makes_keras_model or request.stock is None or request.settings.migrate:
         return False
     if request.stock_only or keras_of(request.keras).generation != KERAS3:
         return False

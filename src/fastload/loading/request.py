@@ -76,6 +76,11 @@ class Request:
         return self.stock_only.get(OPTIONS)
 
     @property
+    def makes_keras_model(self) -> bool:
+        """Whether a Keras model is made for it, be it for a predictor."""
+        return not isinstance(self, (ObjectsRequest, WeightsRequest))
+
+    @property
     def must_be_served(self) -> bool:
         """Whether the stock loader cannot answer: it was ruled out, or knows no budget."""
         has_budget = self.weights == "lazy" and self.memory_budget is not None
@@ -91,6 +96,19 @@ class ObjectsRequest(Request):
     """
 
     tags: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsRequest(Request):
+    """A call of `load_weights`.
+
+    Attributes:
+        model: the model that gets the weights.
+        arguments: as in the stock function, by name, besides the model and the path.
+    """
+
+    model: Any
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

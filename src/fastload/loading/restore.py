@@ -1,4 +1,4 @@
-"""From an open twin to what the request asks for: a model, a SavedModel's objects, a predictor."""
+"""From an open twin to what the request asks for: a model, its weights, objects, a predictor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastload.cache.entry import CacheEntry
 from fastload.imports.collector import paused_collector
 from fastload.lean_dataclass import dataclass
 from fastload.loading.plan import migration_record
-from fastload.loading.request import ObjectsRequest, PredictorRequest
+from fastload.loading.request import ObjectsRequest, PredictorRequest, WeightsRequest
 from fastload.loading.store import Opened, dropping_corrupt, place_of, tried_once
 from fastload.report import Outcome, PhaseClock
 from fastload.twin.reader import Twin
@@ -22,7 +22,7 @@ class Loaded:
     """What a load returns, and what its report says.
 
     Attributes:
-        model: the model, object or predictor.
+        model: the model, object or predictor; what `load_weights` returns.
         outcome: whether the twin was there.
         twin: the twin.
         entry: whose twin it is.
@@ -67,6 +67,11 @@ def restore(opened: Opened, clock: PhaseClock) -> Loaded | None:
                 return None
             model, not_flat = found
             reason = reason or not_flat
+        elif isinstance(request, WeightsRequest):
+            from fastload.loading.restore_weights import restore_weights
+
+            model = restore_weights(opened, request)
+            _hide_frames()
         else:
             from fastload.loading.restore_model import restore_model
 

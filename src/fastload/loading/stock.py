@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fastload import registry
-from fastload.errors import BypassError
-from fastload.loading.request import ObjectsRequest, PredictorRequest, Request
+from fastload.errors import BypassError, FastloadError, RestoreError
+from fastload.loading.request import ObjectsRequest, PredictorRequest, Request, WeightsRequest
 from fastload.predictor.predictor import Predictor, predictor_over
 from fastload.runtime.core.eager import placed, runtime
 from fastload.runtime.core.keras import keras_of, require_tensorflow
@@ -19,8 +19,12 @@ from fastload.signature import Signature
 from fastload.source.detect import detect
 
 
-def load_stock(request: Request) -> Any:
+def load_stock(request: Request, reason: FastloadError | None = None) -> Any:
     """Load with the stock loader.
+
+    Args:
+        request: what the caller asked.
+        reason: why the twin does not answer.
 
     Raises:
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
@@ -33,9 +37,22 @@ def load_stock(request: Request) -> Any:
         return load(request.filepath, request.tags, request.options)
     if isinstance(request, PredictorRequest):
         return _predictor(request)
+    if isinstance(request, WeightsRequest):
+        return _weights(request, reason)
     load = request.stock or keras_of(request.keras).load_model
     with placed(request.device):
         return load(request.filepath, **_arguments(request))
+
+
+def _weights(request: WeightsRequest, reason: FastloadError | None) -> Any:
+    # Imported here: few loads are of weights.
+    from fastload.runtime.core.told import not_again
+
+    told = reason.told if isinstance(reason, RestoreError) else ()
+    with not_again(told):
+        if request.stock is None:
+            return request.model.load_weights(request.filepath, **request.arguments)
+        return request.stock(request.model, request.filepath, **request.arguments)
 
 
 def _with_source(request: Request) -> Request:

@@ -115,7 +115,8 @@ MESSAGES: Final = _feature(
 
 ASSIGNMENT: Final = _feature(
     "sharing the memory of weights",
-    operations=_tf("ops.gen_resource_variable_ops", "assign_variable_op"),
+    operations=_tf("ops.gen_resource_variable_ops", "assign_variable_op read_variable_op"),
+    variables=_tf("ops.resource_variable_ops", "BaseResourceVariable.assign"),
 )
 KERNELS: Final = _feature(
     "making variables without kernels of their own",
@@ -212,6 +213,15 @@ KERAS2_ARCHIVE: Final = _feature(
     "restoring Keras 2 .keras archives",
     saving_lib=_keras2("saving.saving_lib", "load_model H5IOStore zipfile", since="2.12"),
 )
+KERAS2_WEIGHTS: Final = _feature(
+    "load_weights of Keras 2",
+    saving_api=_keras2(
+        "saving.saving_api", "load_weights saving_lib legacy_sm_saving_lib", since="2.12"
+    ),
+    saving_lib=_keras2("saving.saving_lib", "load_weights_only H5IOStore zipfile", since="2.12"),
+    legacy_save=_keras2("saving.legacy.save", "load_weights h5py hdf5_format", since="2.12"),
+    training=_keras2("engine.training", "Model.load_weights ?h5py<2.12 ?hdf5_format<2.12"),
+)
 #: Seeds that stock draws when it makes a variable.
 KERAS2_SEEDS: Final = _feature(
     "drawing the seeds of Keras 2 initializers",
@@ -278,6 +288,18 @@ KERAS3: Final = _feature(
     initializer=_of("keras.src.initializers.initializer", "Initializer"),
     layer=_of("keras.src.layers.layer", "Layer ?Layer._initialize_tracker>=3.2 ?Layer()._tracker"),
 )
+KERAS3_WEIGHTS: Final = _feature(
+    "load_weights of Keras 3",
+    saving_api=_of("keras.src.saving.saving_api", "load_weights saving_lib legacy_h5_format ?h5py"),
+    saving_lib=_of(
+        "keras.src.saving.saving_lib",
+        "load_weights_only H5IOStore ?ShardedH5IOStore>=3.10 zipfile",
+    ),
+    legacy_h5_format=_of(
+        "keras.src.legacy.saving.legacy_h5_format",
+        "load_weights_from_hdf5_group load_weights_from_hdf5_group_by_name np",
+    ),
+)
 _CORE_ON_TENSORFLOW: Final = (
     "keras.src.backend.tensorflow.ops.core keras.src.backend.tensorflow.core"
 )
@@ -304,8 +326,8 @@ KERAS3_JAX: Final = _feature(
     on="jax",
     core=_of(
         "keras.src.backend.jax.ops.core keras.src.backend.jax.core",
-        "?Variable._initialize_with_initializer>=3.13 Variable()._layout Variable()._value "
-        "Variable()._shape Variable()._dtype",
+        "?Variable._initialize_with_initializer>=3.13 Variable._direct_assign Variable()._layout "
+        "Variable()._value Variable()._shape Variable()._dtype",
     ),
     jax=_of("jax._src.core", "trace_state_clean"),
 )

@@ -6,7 +6,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +14,12 @@ from typing import Any, BinaryIO, Final
 
 import h5py
 import numpy as np
-from h5py import h5d, h5s
+from h5py import h5a, h5d, h5s
 
 from fastload.errors import UnconvertibleModelError, UnsafeSourceError
 from fastload.source.hdf5_budget import Budget
 from fastload.source.hdf5_chunks import check_chunks
-from fastload.source.hdf5_walk import ModelWalk, StateWalk, Walk
+from fastload.source.hdf5_walk import ModelWalk, StateWalk, Walk, WeightsWalk
 from fastload.twin.format import AttributeValue, WeightSpec, dtype_of
 
 #: What h5py and HDF5 raise for damaged files; memory runs out where a damaged size is believed.
@@ -96,15 +96,47 @@ def read_hdf5(path: str | os.PathLike[str]) -> Iterator[HDF5Source]:
         UnconvertibleModelError: damaged, types and filters that Keras does not write, or more
             objects than a model has.
     """
+    with _read_whole_file(path, ModelWalk) as found:
+        yield found
+
+
+@contextmanager
+def read_weights(path: str | os.PathLike[str]) -> Iterator[HDF5Source]:
+    """Open an HDF5 file of weights, and read everything but the weights; as `read_hdf5`.
+
+    All groups are walked, as in `read_state`; of their attributes the names of layers and weights
+    are read, and what wrote them.
+
+    Args:
+        path: path of the file.
+    """
+    with _read_whole_file(path, WeightsWalk) as found:
+        yield found
+
+
+@contextmanager
+def _read_whole_file(
+    path: str | os.PathLike[str], kind: Callable[[h5py.File, BinaryIO], ModelWalk | WeightsWalk]
+) -> Iterator[HDF5Source]:
     with _translated("the HDF5 file"):
         if zipfile.is_zipfile(path):
             raise UnsafeSourceError("the HDF5 file is a zip archive as well")
         file = h5py.File(path, "r")
     with file:
         with _translated("the HDF5 file"), Path(path).open("rb") as raw:
-            walk = ModelWalk(file, raw)
+            walk = kind(file, raw)
             walk.run()
         yield _content(walk, file)
+
+
+def holds_model(path: str | os.PathLike[str]) -> bool:
+    """Say whether an HDF5 file holds a model, and not weights alone.
+
+    Raises:
+        UnconvertibleModelError: it cannot be read.
+    """
+    with _translated("the HDF5 file"), h5py.File(path, "r") as file:
+        return bool(h5a.exists(file.id, b"model_config"))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The walks over HDF5 files: a legacy file by the names that it lists, a tree of variables whole.
+"""The walks over HDF5 files: a legacy file by the names that it lists, trees of variables whole.
 
 Every object is checked before it is used.
 """
@@ -16,13 +16,17 @@ from fastload.source.hdf5_attributes import read_attributes
 from fastload.source.hdf5_budget import Budget
 from fastload.source.hdf5_guard import check_depth, check_link, check_storage, dtype_name
 from fastload.source.hdf5_texts import HeaderReader
-from fastload.source.limits import most_objects
+from fastload.source.limits import most_objects, most_objects_without_config
 from fastload.twin.format import AttributeValue, WeightSpec
 
 _MODEL: Final = ("model_config", "training_config", "keras_version", "backend")
 _WEIGHTS: Final = "model_weights"
 _WEIGHTS_OF_NO_LAYER: Final = ("model_weights/top_level_model_weights", "optimizer_weights")
 _VARIABLES: Final = "vars"
+#: What Keras reads of the groups of a file of weights: lists of names, which may be in parts, and
+#: what wrote it.
+_LISTS: Final = ("layer_names", "weight_names")
+_WRITERS: Final = ("keras_version", "backend")
 
 
 class Walk:
@@ -53,6 +57,22 @@ class Walk:
 
     def _read_attributes(self, path: str, group: h5g.GroupID, names: Iterable[str]) -> None:
         self.groups[path] |= read_attributes(group, path, names, self.budget)
+
+    def _listed(self, path: str, group: h5g.GroupID, attribute: str) -> list[str]:
+        """Return a list of names in a group's attribute, or in several that are numbered."""
+        if self._has(path, group, attribute):
+            return _texts(self.groups[path][attribute], path, attribute)
+        names: list[str] = []
+        number = 0
+        while (part := f"{attribute}{number}") and self._has(path, group, part):
+            names += _texts(self.groups[path][part], path, part)
+            number += 1
+        return names
+
+    def _has(self, path: str, group: h5g.GroupID, attribute: str) -> bool:
+        """Read an attribute, and say whether there is one."""
+        self._read_attributes(path, group, [attribute])
+        return attribute in self.groups[path]
 
     def _open(self, group: h5g.GroupID, name: bytes, path: str) -> Any:
         """Open the entry *name* of *group*, which is at *path*."""
@@ -106,22 +126,7 @@ class ModelWalk(Walk):
     def _names(self, path: str, attribute: str) -> list[str]:
         """Return a list of names in a group's attribute, or in several that are numbered."""
         group = self._group(path)
-        if group is None:
-            return []
-        self._read_attributes(path, group, [attribute])
-        if attribute in self.groups[path]:
-            return _texts(self.groups[path][attribute], path, attribute)
-        names: list[str] = []
-        number = 0
-        while (part := f"{attribute}{number}") and self._has(path, group, part):
-            names += _texts(self.groups[path][part], path, part)
-            number += 1
-        return names
-
-    def _has(self, path: str, group: h5g.GroupID, attribute: str) -> bool:
-        """Read an attribute, and say whether there is one."""
-        self._read_attributes(path, group, [attribute])
-        return attribute in self.groups[path]
+        return [] if group is None else self._listed(path, group, attribute)
 
     def _find_dataset(self, path: str) -> None:
         if path in self._seen:
@@ -159,10 +164,11 @@ class StateWalk(Walk):
     Args:
         file: the open file.
         config: the configuration of the model, as JSON.
+        headers: as for `Walk`.
     """
 
-    def __init__(self, file: h5py.File, config: bytes) -> None:
-        super().__init__(file)
+    def __init__(self, file: h5py.File, config: bytes, headers: HeaderReader | None = None) -> None:
+        super().__init__(file, headers)
         self.budget.most_objects = most_objects(self.budget.file_bytes, config)
         self._root = h5g.open(file.id, b"/")
 
@@ -172,9 +178,13 @@ class StateWalk(Walk):
         while pending:
             path, group = pending.pop()
             self._enter(path, group)
-            if path.rpartition("/")[2] == _VARIABLES:
-                self._read_attributes(path, group, ["name"])
+            self._describe(path, group)
             pending += self._subgroups(path, group)
+
+    def _describe(self, path: str, group: h5g.GroupID) -> None:
+        """Read the attributes of a group."""
+        if path.rpartition("/")[2] == _VARIABLES:
+            self._read_attributes(path, group, ["name"])
 
     def _subgroups(self, path: str, group: h5g.GroupID) -> list[tuple[str, h5g.GroupID]]:
         """Add the datasets of a group; return its subgroups."""
@@ -188,6 +198,27 @@ class StateWalk(Walk):
             else:
                 self._add_dataset(child, found)
         return subgroups[::-1]
+
+
+class WeightsWalk(StateWalk):
+    """A walk over a whole file of weights: a tree of variables, or a legacy file's layers.
+
+    Which of its groups Keras would read depends on the model, and on the name of the file.
+
+    Args:
+        file: the open file.
+        raw: the same file, open for reading bytes.
+    """
+
+    def __init__(self, file: h5py.File, raw: BinaryIO) -> None:
+        super().__init__(file, b"", HeaderReader(file, raw))
+        self.budget.most_objects = most_objects_without_config(self.budget.file_bytes)
+
+    def _describe(self, path: str, group: h5g.GroupID) -> None:
+        super()._describe(path, group)
+        self._read_attributes(path, group, _WRITERS)
+        for attribute in _LISTS:
+            self._listed(path, group, attribute)
 
 
 def _address(found: Any) -> object:

@@ -23,6 +23,9 @@ _FEW_OBJECTS: Final = 2048
 _OBJECTS_OF_A_CLASS: Final = 16
 #: Converting an object takes about as long as reading so many bytes, which stock does as well.
 _BYTES_OF_AN_OBJECT: Final = 2**16
+#: A group with one small dataset takes more than this in an HDF5 file.
+_BYTES_OF_A_SMALL_OBJECT: Final = 2**9
+_MANY_OBJECTS: Final = 2**16
 _FEW_CHUNKS: Final = 2**16
 _BYTES_OF_A_CHUNK: Final = 256
 
@@ -60,6 +63,17 @@ def most_objects(file_bytes: int, config: bytes) -> int:
     """
     described = config.count(b'"class_name"')
     return _FEW_OBJECTS + _OBJECTS_OF_A_CLASS * described + file_bytes // _BYTES_OF_AN_OBJECT
+
+
+def most_objects_without_config(file_bytes: int) -> int:
+    """Return how many groups and datasets a file of weights may have, which tells of no model.
+
+    Example:
+        >>> most_objects_without_config(2**20)
+        4112
+    """
+    described = min(file_bytes // _BYTES_OF_A_SMALL_OBJECT, _MANY_OBJECTS)
+    return _FEW_OBJECTS + described + file_bytes // _BYTES_OF_AN_OBJECT
 
 
 def most_chunks(file_bytes: int) -> int:

@@ -234,6 +234,8 @@ FUNCTION_REFUSAL: Final = "refusal.txt"
 KERAS_SECTION: Final = "keras"
 FUNCTION_SECTION: Final = "functions"
 PREDICTION_SECTION: Final = "prediction"
+#: Weights for a model that a program has made.
+WEIGHTS_SECTION: Final = "weights"
 #: A Keras model that is made of a SavedModel's functions.
 REVIVED_SECTION: Final = "revived"
 #: A Keras 3 model that was migrated from Keras 2; always in a twin of its own.

@@ -97,6 +97,17 @@ def assign(variable: Any, value: Any) -> None:
         variable.assign(value)
 
 
+def undo_of(variable: Any) -> Callable[[], None]:
+    """Return what gives a TensorFlow variable the value back that it has now."""
+    if is_blank(variable):
+        return functools.partial(make_blank, variable, vars(variable)[_INITIAL_VALUE])
+    if type(variable).__name__ not in _PLAIN_VARIABLES:
+        return functools.partial(variable.assign, variable.read_value())
+    handle = variable.handle
+    value = _operations().read_variable_op(handle, variable.dtype)
+    return functools.partial(_operations().assign_variable_op, handle, value)
+
+
 def _agree(variable: Any, value: Any) -> bool:
     return bool(variable.dtype == value.dtype) and bool(variable.shape == value.shape)
 

@@ -125,6 +125,28 @@ def keras_of(choice: KerasChoice) -> Keras:
     return Keras(generation=generation, package=package, version=module.__version__, module=module)
 
 
+def package_of_model(model: Any) -> KerasChoice:
+    """Return which Keras a model is of; `auto` where it is of none."""
+    for kind in type(model).__mro__:
+        package = kind.__module__.partition(".")[0]
+        if package == "keras":
+            return "keras"
+        if package == "tf_keras":
+            return "tf_keras"
+    return "auto"
+
+
+def require_own_method(keras: Keras, model: Any, name: str) -> None:
+    """Check that a method of *model* is Keras's own.
+
+    Raises:
+        UnsupportedRequestError: the program has written another one.
+    """
+    kind = next((each for each in type(model).__mro__ if name in vars(each)), type(model))
+    if kind.__module__.partition(".")[0] != keras.package:
+        raise UnsupportedRequestError(f"{kind.__name__} has a method {name}() of its own")
+
+
 def _public(keras: Any) -> Any:
     """Return the package with the public API: before Keras 2.13 only `tf.keras` had it."""
     return keras if hasattr(keras.utils, "get_registered_object") else tensorflow().keras

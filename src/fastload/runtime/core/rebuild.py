@@ -36,6 +36,8 @@ class Rebuild:
         argspecs: signatures of functions that Keras inspected.
         may_be_read: code of a program takes part. On TensorFlow blank variables notice reads;
             elsewhere there are none then.
+        undo: what puts back the value of each variable that was assigned, in order; None where the
+            variables are of a new model.
         wrapping: switches the wrapping of kernels; None until the first operation, see
             `bookkeeping`.
     """
@@ -48,7 +50,13 @@ class Rebuild:
     spec_cache: Any = None
     argspecs: dict[Any, Any] = field(default_factory=dict)
     may_be_read: bool = False
+    undo: list[Callable[[], None]] | None = None
     wrapping: Callable[[bool], None] | None = None
+
+    def put_back(self) -> None:
+        """Give every variable that was assigned the value that it had before."""
+        while self.undo:
+            self.undo.pop()()
 
     def fill_forgotten(self) -> None:
         """Give every variable that got no weights the initial value that stock gives it."""
@@ -108,10 +116,20 @@ def rebuilding(rebuild: Rebuild, patches: Sequence[Patch]) -> Iterator[None]:
         rebuild.fill_forgotten()
 
 
-def _put_in_place(rebuild: Rebuild, patch: Patch) -> None:
+@contextmanager
+def patched(patches: Sequence[Patch]) -> Iterator[None]:
+    """Run the block with *patches* in place, which know by themselves when to act."""
+    user = object()
+    with Change(partial(_take_out, user, patches)):
+        for patch in patches:
+            _put_in_place(user, patch)
+        yield
+
+
+def _put_in_place(user: object, patch: Patch) -> None:
     key = (id(patch.holder), patch.name)
     with _lock:
-        _users.setdefault(key, set()).add(id(rebuild))
+        _users.setdefault(key, set()).add(id(user))
         if key not in _stock:
             stock = vars(patch.holder)[patch.name]
             made = patch.make(stock)
@@ -119,13 +137,13 @@ def _put_in_place(rebuild: Rebuild, patch: Patch) -> None:
             setattr(patch.holder, patch.name, made)
 
 
-def _take_out(rebuild: Rebuild, patches: Sequence[Patch]) -> None:
+def _take_out(user: object, patches: Sequence[Patch]) -> None:
     """Put back what no other rebuild needs replaced, whatever was replaced so far."""
     with _lock:
         for patch in patches:
             key = (id(patch.holder), patch.name)
             users = _users.get(key, set())
-            users.discard(id(rebuild))
+            users.discard(id(user))
             if not users and key in _stock:
                 setattr(patch.holder, patch.name, _stock[key])
                 del _stock[key]

@@ -34,6 +34,21 @@ class RestoreRequest:
     may_revive: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsOrder:
+    """The arguments of the stock `load_weights`.
+
+    Attributes:
+        model: the model.
+        filepath: the path as the caller spelled it; its suffix says how Keras reads the file.
+        arguments: the others, by name.
+    """
+
+    model: Any
+    filepath: Any
+    arguments: Mapping[str, Any]
+
+
 def custom_objects(twin: Twin, keras: Keras, given: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the custom objects for a restore of *twin*, by name; the call's own come first.
 

@@ -132,7 +132,7 @@ def zip_module(twin: Twin) -> Any:
 
 def twin_store(stock: type[Any], twin: Twin) -> type[Any]:
     """Return a subclass of Keras's `H5IOStore` that reads *twin*, whatever file it is given."""
-    root: TwinGroup = twin.root[STATE]
+    root: TwinGroup = twin.root.get(STATE, twin.root)
 
     class TwinStore(stock):  # type: ignore[misc]
         """Variables by path, from the twin.

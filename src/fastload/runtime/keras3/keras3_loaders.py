@@ -96,7 +96,7 @@ def restore_keras3(
         Exception: whatever the stock loader raises.
     """
     parts = keras3()
-    _require_usual_limits(parts.saving_lib)
+    require_usual_limits(parts.saving_lib)
     _register_layers_of_functions(twin, parts.backend)
     with rebuilding(Rebuild(may_be_read=may_be_read), _patches(parts)):
         if kind is SourceKind.KERAS_HDF5:
@@ -140,8 +140,8 @@ def _restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
     replaced = {
         "h5py": SimpleNamespace(File=TwinFile, Group=TwinGroup),
         "np": Overlay(np, {"asarray": MappedArray.of}),
-        **_present(
-            parts.legacy_h5_format, {"safe_get_h5_group": _item, "safe_get_h5_dataset": _array}
+        **present(
+            parts.legacy_h5_format, {"safe_get_h5_group": item_of, "safe_get_h5_dataset": array_of}
         ),
         **_without_tensorflow(parts, twin.root.attrs),
     }
@@ -182,8 +182,8 @@ def _restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
         "H5IOStore": twin_store(parts.saving_lib.H5IOStore, twin),
         "DiskIOStore": asset_store(parts.saving_lib.DiskIOStore, twin),
         **_opener(parts),
-        **_skipsets(parts),
-        **_present(parts.saving_lib, guards),
+        **skipsets(parts),
+        **present(parts.saving_lib, guards),
     }
     load_model = transplant(parts.saving_lib, replaced)["load_model"]
     return load_model(_NoFile(), **_arguments(request))
@@ -215,7 +215,7 @@ _LIMITS: Final = {
 }
 
 
-def _require_usual_limits(saving_lib: ModuleType) -> None:
+def require_usual_limits(saving_lib: ModuleType) -> None:
     """Check that Keras rejects no file that passed the limits of `source.limits`.
 
     Raises:
@@ -226,7 +226,7 @@ def _require_usual_limits(saving_lib: ModuleType) -> None:
             raise UnsupportedRequestError(f"Keras's limit {name} was lowered")
 
 
-def _skipsets(parts: Keras3) -> dict[str, Callable[[str], set[str]]]:
+def skipsets(parts: Keras3) -> dict[str, Callable[[str], set[str]]]:
     """Replace `get_attr_skipset` by one with a cache that works.
 
     Keras 3.6 and later store the result under one name and look it up under another, so they create
@@ -272,16 +272,18 @@ def _arguments(request: RestoreRequest) -> dict[str, Any]:
     }
 
 
-def _present(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any]:
+def present(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of *replaced* that this version has: guards were added in several releases."""
     return {name: value for name, value in replaced.items() if hasattr(module, name)}
 
 
-def _item(group: Any, name: str) -> Any:
+def item_of(group: Any, name: str) -> Any:
+    """Return a group of a twin, which needs no check."""
     return group[name]
 
 
-def _array(group: Any, name: str) -> Any:
+def array_of(group: Any, name: str) -> Any:
+    """Return a weight of a twin, which needs no check."""
     return MappedArray.of(group[name])
 
 

@@ -19,6 +19,7 @@ from fastload.runtime.importing import import_module
 from fastload.runtime.requirements import KERAS3_JAX, NAMES_OF_KERAS
 
 _MAKES = "_initialize_with_initializer"
+_ASSIGNS = "_direct_assign"
 
 
 def require_plain() -> None:
@@ -40,6 +41,27 @@ def patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
     if _MAKES not in vars(variable):
         return []
     return [Patch(variable, _MAKES, functools.partial(_patched_initialize, initializer))]
+
+
+def weight_patches(variable: type[Any]) -> list[Patch]:
+    """Return the patch for variables of a model that exists.
+
+    Raises:
+        UnsupportedRuntimeError: a private name is missing.
+    """
+    KERAS3_JAX.part("core")
+    return [Patch(variable, _ASSIGNS, _patched_direct_assign)]
+
+
+def _patched_direct_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(stock)
+    def direct_assign(self: Any, value: Any) -> None:
+        rebuild = current_rebuild()
+        if rebuild is not None and rebuild.undo is not None:
+            rebuild.undo.append(functools.partial(setattr, self, "_value", self._value))
+        stock(self, value)
+
+    return direct_assign
 
 
 def _patched_initialize(base: type[Any], stock: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from fastload.runtime.core.blank_variables import (
     make_blank,
     require_assignment,
     require_blanks,
+    undo_of,
 )
 from fastload.runtime.core.bookkeeping import capture_patch, kernel_patches
 from fastload.runtime.core.eager import require_plain_tensorflow
@@ -48,6 +49,15 @@ def patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
     )
 
 
+def weight_patches(variable: type[Any]) -> list[Patch]:
+    """Return the patches for variables of a model that exists.
+
+    Raises:
+        UnsupportedRuntimeError: a private name is missing.
+    """
+    return _assignment_patches(variable)
+
+
 def _blank_patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
     KERAS3_TENSORFLOW.part("creation")
     require_blanks()
@@ -77,6 +87,8 @@ def _patched_direct_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(stock)
     def direct_assign(self: Any, value: Any) -> None:
         rebuild = current_rebuild()
+        if rebuild is not None and rebuild.undo is not None:
+            rebuild.undo.append(undo_of(self._value))
         if rebuild is None or value.dtype != self._value.dtype:
             stock(self, value)
         else:

@@ -90,6 +90,20 @@ def patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
     return available(functools.partial(_patches, variable, initializer))
 
 
+def weight_patches(variable: type[Any]) -> list[Patch]:
+    """Return the patches for parameters of a model that exists.
+
+    Raises:
+        UnsupportedRuntimeError: a private name is missing.
+    """
+    core = KERAS3_TORCH.part("sharing")
+    makers: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+        _CONVERTS: functools.partial(_patched_convert, core),
+        _ASSIGNS: _patched_direct_assign,
+    }
+    return [Patch(_defining_class(variable, name), name, make) for name, make in makers.items()]
+
+
 def _patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
     core = KERAS3_TORCH.part("sharing")
     makers: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
@@ -181,12 +195,15 @@ def _tensor_over(core: ModuleType, rebuild: Rebuild, array: MappedArray, dtype: 
 
 
 def _patched_direct_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """Let blank parameters take over tensors over the twin."""
+    """Let parameters whose memory is theirs alone take over tensors over the twin."""
 
     @functools.wraps(stock)
     def direct_assign(self: Any, value: Any) -> None:
         rebuild = current_rebuild()
-        if rebuild is None or not _takes_over(rebuild, self._value, value):
+        is_taken = rebuild is not None and _takes_over(rebuild, self._value, value)
+        if rebuild is not None and rebuild.undo is not None:
+            rebuild.undo.append(_undo_of(self._value, is_replaced=is_taken))
+        if not is_taken:
             stock(self, value)
             return
         self._value.data = value
@@ -197,13 +214,44 @@ def _patched_direct_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _takes_over(rebuild: Rebuild, parameter: Any, value: Any) -> bool:
-    blank = rebuild.zeros.get(id(parameter))
     return (
-        blank is not None
-        and rebuild.lent.get(value.data_ptr()) is value
+        rebuild.lent.get(value.data_ptr()) is value
         and _layout_of(parameter) == _layout_of(value)
-        and blank.is_untouched
+        and _is_alone(rebuild, parameter)
     )
+
+
+def _is_alone(rebuild: Rebuild, parameter: Any) -> bool:
+    """Say whether nobody would see that a parameter gets other memory."""
+    blank = rebuild.zeros.get(id(parameter))
+    if blank is not None:
+        return bool(blank.is_untouched)
+    return rebuild.undo is not None and _holders(parameter) == _holders_of_one()
+
+
+@functools.cache
+def _holders_of_one() -> int:
+    """Return how many holders the memory of a parameter has that shares it with none."""
+    torch = import_module("torch")
+    return _holders(torch.nn.Parameter(torch.zeros(1)))
+
+
+def _undo_of(parameter: Any, *, is_replaced: bool) -> Callable[[], None]:
+    """Return what gives a parameter the value back that it has now.
+
+    Args:
+        parameter: the parameter.
+        is_replaced: it is about to get other memory; else its own is about to be written.
+    """
+    old = parameter.data if is_replaced else parameter.detach().clone()
+
+    def undo() -> None:
+        if is_replaced:
+            parameter.data = old
+        else:
+            parameter.data.copy_(old)
+
+    return undo
 
 
 def _layout_of(tensor: Any) -> tuple[Any, ...]:

@@ -1,0 +1,24 @@
+"""From an open twin to a model's weights: Keras's own `load_weights`, run over the twin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastload.loading.request import WeightsRequest
+from fastload.loading.restore_model import keras_in
+from fastload.loading.store import Opened
+from fastload.runtime.core.restore_request import WeightsOrder
+from fastload.runtime.restore_weights import load_weights_from
+
+
+def restore_weights(opened: Opened, request: WeightsRequest) -> Any:
+    """Give the weights to the model, and return what `load_weights` returns.
+
+    Raises:
+        CacheError: Keras cannot load them from this twin. The model is as it was.
+        BypassError: Keras is not as expected.
+    """
+    order = WeightsOrder(
+        model=request.model, filepath=request.filepath, arguments=request.arguments
+    )
+    return load_weights_from(opened.twin, keras_in(opened), order)

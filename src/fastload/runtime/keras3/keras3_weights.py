@@ -1,0 +1,83 @@
+"""Keras 3's own `load_weights`, run over a twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from fastload.runtime.core.keras import Keras, backend_of
+from fastload.runtime.core.rebuild import Rebuild, rebuilding
+from fastload.runtime.core.restore_request import WeightsOrder
+from fastload.runtime.core.transplant import Overlay, transplant
+from fastload.runtime.core.twin_archive import twin_store, zip_module
+from fastload.runtime.core.zero_copy import MappedArray
+from fastload.runtime.keras3.keras3_loaders import (
+    Keras3,
+    array_of,
+    item_of,
+    keras3,
+    present,
+    require_usual_limits,
+    skipsets,
+)
+from fastload.runtime.requirements import KERAS3_WEIGHTS
+from fastload.twin.reader import Twin
+from fastload.twin.view import TwinGroup
+
+
+def load_weights_keras3(twin: Twin, _: Keras, order: WeightsOrder, rebuild: Rebuild) -> None:
+    """Run `keras.saving.load_weights` over *twin*.
+
+    Raises:
+        UnsupportedRuntimeError: Keras lacks a module or name that is needed.
+        UnsupportedRequestError: Keras's limits for files were lowered.
+        Exception: whatever the stock function raises.
+    """
+    parts = keras3()
+    require_usual_limits(parts.saving_lib)
+    load = _over(parts, twin)
+    with rebuilding(rebuild, backend_of(parts.backend).weight_patches(parts.variable)):
+        load(order.model, order.filepath, **order.arguments)
+
+
+def _over(parts: Keras3, twin: Twin) -> Callable[..., None]:
+    """Return `load_weights` as it is where every file is *twin*."""
+    saving_api = KERAS3_WEIGHTS.part("saving_api")
+    lib = {"load_weights_only": _trees_over(parts, twin)}
+    lib |= present(parts.saving_lib, {"safe_get_h5_group": item_of})
+    names = {
+        "saving_lib": Overlay(parts.saving_lib, lib),
+        "legacy_h5_format": SimpleNamespace(**_layers_over()),
+        "h5py": _h5py(twin),
+    }
+    load: Callable[..., None] = transplant(saving_api, present(saving_api, names))["load_weights"]
+    return load
+
+
+def _trees_over(parts: Keras3, twin: Twin) -> Callable[..., None]:
+    """Return what reads trees of variables: `.weights.h5`, in shards or not, and `.keras`."""
+    saving_lib = KERAS3_WEIGHTS.part("saving_lib")
+    stores = {
+        name: twin_store(getattr(saving_lib, name), twin)
+        for name in ("H5IOStore", "ShardedH5IOStore")
+        if hasattr(saving_lib, name)
+    }
+    replaced = {"zipfile": zip_module(twin), **stores, **skipsets(parts)}
+    load: Callable[..., None] = transplant(saving_lib, replaced)["load_weights_only"]
+    return load
+
+
+def _layers_over() -> dict[str, Any]:
+    """Return the functions that read legacy files, layer by layer."""
+    legacy = KERAS3_WEIGHTS.part("legacy_h5_format")
+    guards = {"safe_get_h5_group": item_of, "safe_get_h5_dataset": array_of}
+    np_of_twin = Overlay(np, {"asarray": MappedArray.of})
+    return transplant(legacy, {"np": np_of_twin, **present(legacy, guards)})
+
+
+def _h5py(twin: Twin) -> SimpleNamespace:
+    """Return what stands for h5py: each of its files is *twin*."""
+    return SimpleNamespace(available=True, File=lambda *_, **__: twin.root, Group=TwinGroup)
