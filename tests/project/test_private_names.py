@@ -39,7 +39,7 @@ NO_ATTRIBUTES = {
     *("_tf_keras_network", "_tf_keras_sequential", "_tf_keras_model"),
 }
 #: Of Python itself.
-OF_PYTHON = {"_getframe"}
+OF_PYTHON = {"_getframe", "_showwarnmsg"}
 KNOWN = {
     word
     for feature in FEATURES
@@ -65,7 +65,7 @@ def findings(code: str, path: str) -> Iterator[str]:
             is_whole
             and _is_adapter(path)
             and PRIVATE.fullmatch(text)
-            and not is_ours | (text in KNOWN)
+            and not is_ours | (text in KNOWN | OF_PYTHON)
         ):
             yield f"{path}:{line}: {text!r}"
 

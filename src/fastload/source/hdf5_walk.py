@@ -178,10 +178,10 @@ class StateWalk(Walk):
         while pending:
             path, group = pending.pop()
             self._enter(path, group)
-            self._describe(path, group)
+            self.describe(path, group)
             pending += self._subgroups(path, group)
 
-    def _describe(self, path: str, group: h5g.GroupID) -> None:
+    def describe(self, path: str, group: h5g.GroupID) -> None:
         """Read the attributes of a group."""
         if path.rpartition("/")[2] == _VARIABLES:
             self._read_attributes(path, group, ["name"])
@@ -214,8 +214,8 @@ class WeightsWalk(StateWalk):
         super().__init__(file, b"", HeaderReader(file, raw))
         self.budget.most_objects = most_objects_without_config(self.budget.file_bytes)
 
-    def _describe(self, path: str, group: h5g.GroupID) -> None:
-        super()._describe(path, group)
+    def describe(self, path: str, group: h5g.GroupID) -> None:
+        super().describe(path, group)
         self._read_attributes(path, group, _WRITERS)
         for attribute in _LISTS:
             self._listed(path, group, attribute)

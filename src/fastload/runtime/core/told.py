@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
+from types import ModuleType
 from typing import Any, Final
 
 from fastload.runtime.core.rebuild import Patch, patched
@@ -53,6 +54,15 @@ def not_again(given: Sequence[Warned]) -> Iterator[None]:
         return
     with noting(Told(given=list(given), is_repeated=True)):
         yield
+
+
+def once_as_in(*modules: ModuleType) -> None:
+    """Have copies of these modules' functions, made later, warn once where the modules would.
+
+    Python notes in a module which warnings it has given there.
+    """
+    for module in modules:
+        vars(module).setdefault("__warningregistry__", {})
 
 
 def _noted(stock: Callable[[Any], None]) -> Callable[[Any], None]:

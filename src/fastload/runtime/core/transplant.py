@@ -36,8 +36,6 @@ def transplant(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any
         'a|b'
     """
     require(module, replaced)
-    # Where Python notes which warnings a module has given: the copies share it.
-    vars(module).setdefault("__warningregistry__", {})
     names: dict[str, Any] = dict(vars(module))
     new = {id(names[name]): value for name, value in replaced.items()}
     for name, value in vars(module).items():

@@ -12,6 +12,7 @@ from fastload.runtime.core.blank_variables import assign, undo_of
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.rebuild import Patch, Rebuild, current_rebuild, rebuilding
 from fastload.runtime.core.restore_request import WeightsOrder
+from fastload.runtime.core.told import once_as_in
 from fastload.runtime.core.transplant import Overlay, transplant, transplanted
 from fastload.runtime.core.twin_archive import twin_store, zip_module
 from fastload.runtime.core.zero_copy import tensor_over
@@ -69,6 +70,7 @@ def _trees_over(package: str, twin: Twin) -> Callable[..., None]:
     """Return what reads trees of variables: `.weights.h5` and `.keras`."""
     saving_lib = KERAS2_WEIGHTS.part("saving_lib", package)
     names = {"zipfile": zip_module(twin), "H5IOStore": twin_store(saving_lib.H5IOStore, twin)}
+    once_as_in(saving_lib)
     load: Callable[..., None] = transplant(saving_lib, names)["load_weights_only"]
 
     def load_weights_only(*args: Any, **kwargs: Any) -> None:

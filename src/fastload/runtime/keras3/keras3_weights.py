@@ -11,6 +11,7 @@ import numpy as np
 from fastload.runtime.core.keras import Keras, backend_of
 from fastload.runtime.core.rebuild import Rebuild, rebuilding
 from fastload.runtime.core.restore_request import WeightsOrder
+from fastload.runtime.core.told import once_as_in
 from fastload.runtime.core.transplant import Overlay, transplant
 from fastload.runtime.core.twin_archive import twin_store, zip_module
 from fastload.runtime.core.zero_copy import MappedArray
@@ -46,6 +47,7 @@ def load_weights_keras3(twin: Twin, _: Keras, order: WeightsOrder, rebuild: Rebu
 def _over(parts: Keras3, twin: Twin) -> Callable[..., None]:
     """Return `load_weights` as it is where every file is *twin*."""
     saving_api = KERAS3_WEIGHTS.part("saving_api")
+    once_as_in(parts.saving_lib, parts.legacy_h5_format)
     lib = {"load_weights_only": _trees_over(parts, twin)}
     lib |= present(parts.saving_lib, {"safe_get_h5_group": item_of})
     names = {
