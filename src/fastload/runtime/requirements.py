@@ -283,6 +283,7 @@ KERAS3: Final = _feature(
         "?_ZIP_EXTRACT_BOMB_FLOOR_BYTES>=3.15<3.16 ?_ZIP_CUMULATIVE_BOMB_FLOOR_BYTES>=3.16 "
         "?_H5_DATASET_BOMB_FLOOR_BYTES>=3.15 ?_H5_DATASET_MAX_EXPANSION>=3.15",
     ),
+    saveable=_of("keras.src.saving.keras_saveable", "?KerasSaveable._obj_type>=3.6"),
     global_state=_of("keras.src.backend.common.global_state", "get_global_attribute"),
     config=_of("keras.src.backend.config", "backend"),
     initializer=_of("keras.src.initializers.initializer", "Initializer"),
@@ -311,7 +312,10 @@ KERAS3_TENSORFLOW: Final = _feature(
         _CORE_ON_TENSORFLOW,
         "?Variable._initialize_with_initializer>=3.5 Variable()._value Variable()._initializer",
     ),
-    assignment=_of(_CORE_ON_TENSORFLOW, "Variable._direct_assign Variable()._value"),
+    assignment=_of(
+        _CORE_ON_TENSORFLOW,
+        "Variable._direct_assign Variable._convert_to_tensor Variable()._value",
+    ),
     layer=_of("keras.src.backend.tensorflow.layer", "TFLayer()._tracked"),
     # Blank variables are not read by it.
     optimizer=_of("keras.src.backend.tensorflow.optimizer", "?TFOptimizer._var_key"),

@@ -215,6 +215,7 @@ class WeightsWalk(StateWalk):
         self.budget.most_objects = most_objects_without_config(self.budget.file_bytes)
 
     def describe(self, path: str, group: h5g.GroupID) -> None:
+        """Read the attributes of a group."""
         super().describe(path, group)
         self._read_attributes(path, group, _WRITERS)
         for attribute in _LISTS:

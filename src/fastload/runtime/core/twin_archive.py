@@ -132,7 +132,8 @@ def zip_module(twin: Twin) -> Any:
 
 def twin_store(stock: type[Any], twin: Twin) -> type[Any]:
     """Return a subclass of Keras's `H5IOStore` that reads *twin*, whatever file it is given."""
-    root: TwinGroup = twin.root.get(STATE, twin.root)
+    whole = twin.root
+    root: TwinGroup = whole.get(STATE, whole)
 
     class TwinStore(stock):  # type: ignore[misc]
         """Variables by path, from the twin.

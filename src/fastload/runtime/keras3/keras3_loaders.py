@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
@@ -15,13 +15,13 @@ import numpy as np
 
 from fastload.errors import MigrationError, UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.runtime.core.bookkeeping import attribute_patch
-from fastload.runtime.core.global_state import KERAS3_NAMES
 from fastload.runtime.core.keras import OF_FUNCTIONS, TENSORFLOW, backend_of
 from fastload.runtime.core.rebuild import Patch, Rebuild, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.runtime.core.transplant import Overlay, transplant
 from fastload.runtime.core.twin_archive import asset_store, twin_store, zip_module
 from fastload.runtime.core.zero_copy import MappedArray
+from fastload.runtime.keras3.state_walk import walking
 from fastload.runtime.requirements import KERAS3, KERAS3_JAX, KERAS3_TENSORFLOW, KERAS3_TORCH
 from fastload.source.detect import SourceKind
 from fastload.source.limits import BOMB_FLOOR_BYTES, HDF5_EXPANSION, ZIP_EXPANSION
@@ -182,10 +182,9 @@ def _restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
         "H5IOStore": twin_store(parts.saving_lib.H5IOStore, twin),
         "DiskIOStore": asset_store(parts.saving_lib.DiskIOStore, twin),
         **_opener(parts),
-        **skipsets(parts),
         **present(parts.saving_lib, guards),
     }
-    load_model = transplant(parts.saving_lib, replaced)["load_model"]
+    load_model = walking(parts.saving_lib, parts.global_state, replaced)["load_model"]
     return load_model(_NoFile(), **_arguments(request))
 
 
@@ -224,44 +223,6 @@ def require_usual_limits(saving_lib: ModuleType) -> None:
     for name, ours in _LIMITS.items():
         if getattr(saving_lib, name, ours) < ours:
             raise UnsupportedRequestError(f"Keras's limit {name} was lowered")
-
-
-def skipsets(parts: Keras3) -> dict[str, Callable[[str], set[str]]]:
-    """Replace `get_attr_skipset` by one with a cache that works.
-
-    Keras 3.6 and later store the result under one name and look it up under another, so they create
-    a new reference object for every layer of the model. Each advances the counters behind automatic
-    names; they are advanced here too. Before, its name was another, and it had such a cache.
-    """
-    stock = getattr(parts.saving_lib, "get_attr_skipset", None)
-    if stock is None:
-        return {}
-    known: dict[str, tuple[set[str], dict[str, int]]] = {}
-
-    def get_attr_skipset(obj_type: str) -> set[str]:
-        if obj_type in known:
-            _advance(parts, known[obj_type][1])
-        else:
-            before = _name_counters(parts)
-            skipset = stock(obj_type)
-            taken = {
-                name: count - before.get(name, 0) for name, count in _name_counters(parts).items()
-            }
-            known[obj_type] = (skipset, taken)
-        return known[obj_type][0]
-
-    return {"get_attr_skipset": get_attr_skipset}
-
-
-def _name_counters(parts: Keras3) -> dict[str, int]:
-    return dict(parts.global_state.get_global_attribute(KERAS3_NAMES, default={}))
-
-
-def _advance(parts: Keras3, taken: Mapping[str, int]) -> None:
-    counters = parts.global_state.get_global_attribute(KERAS3_NAMES, default={})
-    for name, count in taken.items():
-        if count:
-            counters[name] += count
 
 
 def _arguments(request: RestoreRequest) -> dict[str, Any]:

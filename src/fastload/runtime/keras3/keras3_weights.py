@@ -22,11 +22,10 @@ from fastload.runtime.keras3.keras3_loaders import (
     keras3,
     present,
     require_usual_limits,
-    skipsets,
 )
+from fastload.runtime.keras3.state_walk import walking
 from fastload.runtime.requirements import KERAS3_WEIGHTS
 from fastload.twin.reader import Twin
-from fastload.twin.view import TwinGroup
 
 
 def load_weights_keras3(twin: Twin, _: Keras, order: WeightsOrder, rebuild: Rebuild) -> None:
@@ -62,13 +61,11 @@ def _over(parts: Keras3, twin: Twin) -> Callable[..., None]:
 def _trees_over(parts: Keras3, twin: Twin) -> Callable[..., None]:
     """Return what reads trees of variables: `.weights.h5`, in shards or not, and `.keras`."""
     saving_lib = KERAS3_WEIGHTS.part("saving_lib")
-    stores = {
-        name: twin_store(getattr(saving_lib, name), twin)
-        for name in ("H5IOStore", "ShardedH5IOStore")
-        if hasattr(saving_lib, name)
-    }
-    replaced = {"zipfile": zip_module(twin), **stores, **skipsets(parts)}
-    load: Callable[..., None] = transplant(saving_lib, replaced)["load_weights_only"]
+    store = twin_store(saving_lib.H5IOStore, twin)
+    replaced = {"zipfile": zip_module(twin), "H5IOStore": store}
+    load: Callable[..., None] = walking(saving_lib, parts.global_state, replaced)[
+        "load_weights_only"
+    ]
     return load
 
 
@@ -82,4 +79,4 @@ def _layers_over() -> dict[str, Any]:
 
 def _h5py(twin: Twin) -> SimpleNamespace:
     """Return what stands for h5py: each of its files is *twin*."""
-    return SimpleNamespace(available=True, File=lambda *_, **__: twin.root, Group=TwinGroup)
+    return SimpleNamespace(available=True, File=lambda *_, **__: twin.root)

@@ -24,11 +24,12 @@ from fastload.runtime.core.rebuild import (
     current_rebuild,
 )
 from fastload.runtime.core.tensorflow import tensorflow
-from fastload.runtime.core.zero_copy import BlankSheet
+from fastload.runtime.core.zero_copy import BlankSheet, MappedArray, tensor_over
 from fastload.runtime.requirements import KERAS3_TENSORFLOW
 
 _MAKES = "_initialize_with_initializer"
 _ASSIGNS = "_direct_assign"
+_CONVERTS = "_convert_to_tensor"
 
 
 def require_plain() -> None:
@@ -67,7 +68,10 @@ def _blank_patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
 def _assignment_patches(variable: type[Any]) -> list[Patch]:
     KERAS3_TENSORFLOW.part("assignment")
     require_assignment()
-    return [Patch(variable, _ASSIGNS, _patched_direct_assign)]
+    return [
+        Patch(variable, _ASSIGNS, _patched_direct_assign),
+        Patch(variable, _CONVERTS, _patched_convert),
+    ]
 
 
 def _creation_patch(variable: type[Any], base: type[Any]) -> Patch:
@@ -95,6 +99,19 @@ def _patched_direct_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
             assign(self._value, value)
 
     return direct_assign
+
+
+def _patched_convert(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Convert an array of the twin by what TensorFlow comes to in the end."""
+
+    @functools.wraps(stock)
+    def convert(self: Any, value: Any, dtype: Any = None) -> Any:
+        is_ours = type(value) is MappedArray and current_rebuild() is not None
+        if is_ours and value.can_be_shared and value.dtype.name == dtype:
+            return tensor_over(value)
+        return stock(self, value, dtype=dtype)
+
+    return convert
 
 
 def _patched_initialize(base: type[Any], stock: Callable[..., Any]) -> Callable[..., Any]:
