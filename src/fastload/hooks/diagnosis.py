@@ -75,7 +75,9 @@ def _import(names: Iterable[str]) -> Iterable[tuple[str, str]]:
 
 
 def _is_there(point: PatchPoint) -> bool:
-    return not list(_import([point.module])) and hasattr(sys.modules[point.module], point.name)
+    if list(_import([point.module])):
+        return False
+    return hasattr(point.holder(sys.modules[point.module]), point.attribute)
 
 
 def _state(*, is_served: bool, is_there: bool) -> str:

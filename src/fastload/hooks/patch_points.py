@@ -8,13 +8,14 @@ installed.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fastload.hooks.serving import (
     Stand,
     hdf5,
     keras_archive,
     legacy,
+    method,
     model,
     parts,
     saved_model,
@@ -28,7 +29,7 @@ class PatchPoint(NamedTuple):
 
     Attributes:
         module: the module that defines it.
-        name: its name there.
+        name: its name there; `Class.name` for a method.
         stand: the function of `serving` that answers its calls.
         parameters: the first parameters of the stock function; one that has others is not patched.
         is_public: programs call it; else public functions look it up each time they are called.
@@ -45,9 +46,25 @@ class PatchPoint(NamedTuple):
         """The package of the module: `keras`, `tf_keras` or `tensorflow`."""
         return self.module.partition(".")[0]
 
+    @property
+    def subject(self) -> tuple[str, bool]:
+        """Its package, and whether it loads weights alone: what is public calls what is not."""
+        return self.package, "load_weights" in self.name
+
+    def holder(self, module: Any) -> Any:
+        """Return what has the function: *module* or a class in it, or None."""
+        parts = self.name.split(".")[:-1]
+        return getattr(module, parts[0], None) if parts else module
+
+    @property
+    def attribute(self) -> str:
+        """The name of the function where it is."""
+        return self.name.rpartition(".")[2]
+
 
 _MODEL: Final = ("filepath", "custom_objects", "compile")
 _WEIGHTS: Final = ("model", "filepath", "skip_mismatch")
+_METHOD: Final = ("self", "filepath", "by_name", "skip_mismatch", "options")
 _TREES: Final = ("model", "filepath")
 _OBJECTS: Final = ("export_dir", "tags", "options")
 _PARTS: Final = ("export_dir", "filters", "tags", "options")
@@ -78,6 +95,7 @@ POINTS: Final = (
     PatchPoint("keras.saving.saving_lib", "load_weights_only", trees, _TREES, False),
     # Keras 2.8 to 2.11
     PatchPoint("keras.saving.save", "load_model", model, _MODEL, True),
+    PatchPoint("keras.engine.training", "Model.load_weights", method, _METHOD, True),
     # TensorFlow; `hub.load` calls the first by its name in `tf.compat.v1`
     PatchPoint(_SAVED_MODEL, "load", saved_model, _OBJECTS, True),
     PatchPoint(_SAVED_MODEL, "load_partial", parts, _PARTS, False),
@@ -86,7 +104,7 @@ POINTS: Final = (
 )
 
 #: The names under which modules have those functions or their stand-ins.
-NAMES: Final = frozenset({point.name for point in POINTS} | {"load_v2"})
+NAMES: Final = frozenset({point.name for point in POINTS if "." not in point.name} | {"load_v2"})
 
 #: The packages that have those functions under public names.
 PACKAGES: Final = ("keras", "tf_keras", "tensorflow")

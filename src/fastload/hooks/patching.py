@@ -84,6 +84,7 @@ def put_in_place(is_on: Callable[[], bool]) -> None:
             if str(namespace.get("__name__")).partition(".")[0] in PACKAGES
         )
         _rebind({id(stand.__wrapped__): stand for stand in _stands.values()}, public)
+        _rebind_methods(in_place=True)
         for module in {point.module for point in POINTS} - _watched:
             wrapt.register_post_import_hook(lambda module: _imported(module, is_on), module)
             _watched.add(module)
@@ -97,6 +98,7 @@ def take_out() -> None:
         _in_place = False
         stock = {id(stand): stand.__wrapped__ for stand in _stands.values()}
         _rebind(stock, _loaded_modules())
+        _rebind_methods(in_place=False)
 
 
 def stand_ins() -> Mapping[PatchPoint, StandIn]:
@@ -109,7 +111,7 @@ def names_taken() -> Iterator[TakenName]:
     """Yield the names outside of TensorFlow and Keras that are bound to a stock function itself."""
     made = stand_ins()
     points = {id(stand.__wrapped__): point for point, stand in made.items()}
-    reached = {point.package for point in made if not point.is_public}
+    reached = {point.subject for point in made if not point.is_public}
     for _module, namespace in _loaded_modules():
         where = str(namespace.get("__name__"))
         if where.partition(".")[0] in (*PACKAGES, "fastload"):
@@ -117,7 +119,7 @@ def names_taken() -> Iterator[TakenName]:
         for name, value in list(namespace.items()):
             if id(value) in points:
                 point = points[id(value)]
-                served = not point.is_public or point.package in reached
+                served = not point.is_public or point.subject in reached
                 yield TakenName(module=where, name=name, point=point, is_served=served)
 
 
@@ -129,14 +131,15 @@ def _imported(module: ModuleType, is_on: Callable[[], bool]) -> None:
                 made = [_make(point, is_on) for point in POINTS if point.module == module.__name__]
                 stands = {id(stand.__wrapped__): stand for stand in made if stand is not None}
                 _rebind(stands, [(module, vars(module))])
+                _rebind_methods(in_place=True)
     except Exception:
         _logger.warning("%s cannot be patched", module.__name__, exc_info=True)
 
 
 def _make(point: PatchPoint, is_on: Callable[[], bool]) -> StandIn | None:
     """Return the stand-in for the function at *point*; None if there is no such function."""
-    module = sys.modules.get(point.module)
-    stock = None if module is None else vars(module).get(point.name)
+    holder = point.holder(sys.modules.get(point.module))
+    stock = None if holder is None else vars(holder).get(point.attribute)
     if stock is None or isinstance(stock, StandIn):
         return _stands.get(point)
     stand = _stands.get(point)
@@ -173,6 +176,16 @@ def _rebind(
             replacement = replacements.get(id(namespace[name]))
             if replacement is not None:
                 setattr(module, name, replacement)
+
+
+def _rebind_methods(*, in_place: bool) -> None:
+    """Put the stand-ins of methods into their classes, or the methods back."""
+    for point, stand in _stands.items():
+        holder = point.holder(sys.modules.get(point.module))
+        if "." in point.name and holder is not None:
+            old, new = (stand.__wrapped__, stand) if in_place else (stand, stand.__wrapped__)
+            if vars(holder).get(point.attribute) is old:
+                setattr(holder, point.attribute, new)
 
 
 def _loaded_modules() -> Iterator[tuple[ModuleType, dict[str, Any]]]:

@@ -118,6 +118,21 @@ def weights(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> WeightsR
     )
 
 
+def method(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> WeightsRequest:
+    """Serve a call of the method `load_weights`, which was all there is before Keras 2.12.
+
+    Args:
+        stock: the method of a model.
+        arguments: as bound.
+    """
+
+    def as_function(_: Any, *args: Any, **kwargs: Any) -> Any:
+        return stock(*args, **kwargs)
+
+    as_function.__module__ = stock.__module__
+    return weights(as_function, {"model": stock.__self__, **arguments})  # type: ignore[attr-defined]
+
+
 def trees(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> WeightsRequest | None:
     """Serve a call of the function that `load_weights` calls for trees of variables."""
     return weights(stock, arguments) if _ends(arguments, _TREES) else None

@@ -41,10 +41,11 @@ def _over(package: str, twin: Twin) -> Callable[..., Any]:
     if saving_api is None:  # before 2.12
         return _method_over(package, twin)
     legacy = KERAS2_WEIGHTS.part("legacy_save", package)
-    of_legacy = transplant(legacy, _hdf5_over(package, twin))
+    of_legacy = transplant(legacy, _hdf5_over(package, twin))["load_weights"]
+    of_trees = _trees_over(package, twin)
     names = {
-        "saving_lib": SimpleNamespace(load_weights_only=_trees_over(package, twin)),
-        "legacy_sm_saving_lib": SimpleNamespace(load_weights=of_legacy["load_weights"]),
+        "saving_lib": Overlay(saving_api.saving_lib, {"load_weights_only": of_trees}),
+        "legacy_sm_saving_lib": Overlay(legacy, {"load_weights": of_legacy}),
     }
     load: Callable[..., Any] = transplant(saving_api, names)["load_weights"]
     return load
@@ -52,8 +53,8 @@ def _over(package: str, twin: Twin) -> Callable[..., Any]:
 
 def _method_over(package: str, twin: Twin) -> Callable[..., Any]:
     training = KERAS2_WEIGHTS.part("training", package)
-    names = _hdf5_over(package, twin)
-    return transplanted(training, training.Model.load_weights, names)
+    method = vars(training.Model)["load_weights"]
+    return transplanted(training, method, _hdf5_over(package, twin))
 
 
 def _hdf5_over(package: str, twin: Twin) -> dict[str, Any]:
