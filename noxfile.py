@@ -232,6 +232,26 @@ def applications(session: nox.Session) -> None:
     session.run("pytest", "tests/applications", *session.posargs)
 
 
+#: What each engine needs; of ECG-Quality only its published networks are used.
+ENGINES = {
+    "ray": ("ray[data]>=2.30",),
+    "spark": ("pyspark>=3.5", "pandas", "pyarrow", "setuptools"),
+    "dask": ("dask[distributed]>=2024.1",),
+    "beam": ("apache-beam>=2.60",),
+}
+
+
+@nox.session(python=interpreter("3.11"))
+@nox.parametrize("engine", list(ENGINES), ids=list(ENGINES))
+def engines(session: nox.Session, engine: str) -> None:
+    """Predict a thousand rows in workers of Ray, Spark (which needs Java), Dask and Beam."""
+    _prepare(session)
+    newest = f"tensorflow-cpu=={NEWEST}.*"
+    session.install("--group", "test", "-e", ".", newest, *ENGINES[engine])
+    session.install("--no-deps", "ecg-quality==0.2.0")
+    session.run("pytest", f"tests/engines/test_{engine}.py", *session.posargs)
+
+
 @nox.session(python=interpreter("3.11"))
 def published(session: nox.Session) -> None:
     """Open published Keras 2 models where there is only Keras 3; write docs/migration.md."""
