@@ -21,6 +21,7 @@ from fastload.loading.load_options import allow_partial
 from fastload.loading.plan import Plan
 from fastload.loading.request import WeightsRequest
 from fastload.loading.store import FAILURES, Opened
+from fastload.runtime.core.eager import scope_name
 from fastload.runtime.requirements import EAGER
 
 _logger: Final = logging.getLogger("fastload")
@@ -93,6 +94,7 @@ def _rest(opened: Opened) -> Iterator[object]:
     yield from (plan.request.device, getattr(plan.request, "tags", None))
     yield allow_partial(plan.request.options)
     yield getattr(plan.request, "signature", None)
+    yield scope_name()
     modules = (sys.modules.get(name) for name in ("numpy", "h5py", "jax", "torch"))
     yield from (getattr(each, "__version__", "") for each in modules)
     yield getattr(EAGER.loaded("versions"), "__version__", "")

@@ -27,7 +27,7 @@ from fastload.loading.request import (
     require_served,
 )
 from fastload.report import PhaseClock
-from fastload.runtime.core.eager import require_plain_tensorflow
+from fastload.runtime.core.eager import ONE_DEVICE, require_plain_tensorflow
 from fastload.source.detect import Fingerprint, ModelSource, SourceKind
 from fastload.twin.format import (
     FORMAT_VERSION,
@@ -215,7 +215,7 @@ def _for_objects(request: ObjectsRequest, source: ModelSource, clock: PhaseClock
     if source.kind is not SourceKind.SAVED_MODEL:
         raise UnsupportedSourceError(f"{str(source.path)!r} is no SavedModel")
     with clock.phase("import"):
-        require_plain_tensorflow()
+        require_plain_tensorflow(ONE_DEVICE)
     with clock.phase("identify"):
         cache = CacheDir.locate(request.settings)
         return Plan(request=request, identity=identify(cache, source, KERAS2, FUNCTION_SECTION))

@@ -38,11 +38,17 @@ def plan_with_keras(request: Request, source: ModelSource, clock: PhaseClock) ->
         keras = keras_of(request.keras)
         if isinstance(request, PredictorRequest):
             require_tensorflow(keras, "a predictor")
-        require_plain_moment(keras)
+        require_plain_moment(keras, may_be_scoped=_may_be_scoped(request))
         require_arguments(request, keras, source)
     with clock.phase("identify"):
         identity = identity_for_keras(request, source, keras.generation)
     return Plan(request=request, identity=identity, keras=keras, modules_before=before)
+
+
+def _may_be_scoped(request: Request) -> bool:
+    """Say whether a strategy's scope may place the variables: nothing else is to place them."""
+    is_model = not isinstance(request, PredictorRequest)
+    return is_model and request.device is None and request.weights != "lazy"
 
 
 def _modules_before() -> frozenset[str] | None:

@@ -74,10 +74,10 @@ BESIDE: Final = _feature(
     ops=_tf("framework.ops", "?Tensor.OVERLOADABLE_OPERATORS<2.14"),
     variables=_tf("ops.variables", "Variable"),
     # They say whether a strategy is active: the second up to TensorFlow 2.12.
-    distribute_lib=_tf("distribute.distribute_lib", "?has_strategy>=2.13"),
+    distribute_lib=_tf("distribute.distribute_lib", "?has_strategy>=2.13 ?get_strategy>=2.13"),
     distribution_strategy_context=_tf(
         "distribute.distribution_strategy_context",
-        "has_strategy",
+        "has_strategy get_strategy",
         before="2.13",
     ),
     summary_ops_v2=_tf("ops.summary_ops_v2", "_current_trace_context"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -89,17 +89,17 @@ def executing_eagerly() -> bool:
     return bool(runtime().context.executing_eagerly())
 
 
-def has_strategy() -> bool:
-    """Say whether a distribution strategy is active in this context."""
-    # Where neither is imported, no strategy can be active.
-    modules = map(BESIDE.loaded, ("distribute_lib", "distribution_strategy_context"))
-    # Another thread may be importing it, at the first touch of TensorFlow.
-    asks = [ask for module in modules if (ask := getattr(module, "has_strategy", None))]
-    return any(ask() for ask in asks)
+#: Scopes that do no more than place variables, where they have one device; of `tf.distribute`.
+ONE_DEVICE: Final = frozenset({"OneDeviceStrategy"})
+#: Those with variables of a class of their own besides.
+OF_ONE_REPLICA: Final = ONE_DEVICE | {"MirroredStrategy"}
 
 
-def require_plain_tensorflow() -> None:
+def require_plain_tensorflow(strategies: Collection[str] = ()) -> None:
     """Check that a variable created now would be an ordinary eager one.
+
+    Args:
+        strategies: classes of distribution strategies that may be active, if they have one device.
 
     Raises:
         MissingTensorFlowError: TensorFlow is not installed.
@@ -107,8 +107,31 @@ def require_plain_tensorflow() -> None:
     """
     if not executing_eagerly():
         raise UnsupportedRequestError("eager execution is off, or the load is inside a graph")
-    if has_strategy():
-        raise UnsupportedRequestError("a distribution strategy is active")
+    active = _active_strategy()
+    if active is not None and not (type(active).__name__ in strategies and _is_alone(active)):
+        raise UnsupportedRequestError(f"{type(active).__name__} is active, a distribution strategy")
+
+
+def scope_name() -> str:
+    """Return the class of the distribution strategy that is active; empty if there is none."""
+    active = _active_strategy()
+    return "" if active is None else type(active).__name__
+
+
+def _active_strategy() -> Any:
+    """Return the distribution strategy that is active in this context; None if there is none."""
+    # Where neither is imported, no strategy can be active.
+    modules = map(BESIDE.loaded, ("distribute_lib", "distribution_strategy_context"))
+    # Another thread may be importing it, at the first touch of TensorFlow.
+    asked = [module for module in modules if hasattr(module, "has_strategy")]
+    return next((each.get_strategy() for each in asked if each.has_strategy()), None)
+
+
+def _is_alone(strategy: Any) -> bool:
+    """Say whether *strategy* is TensorFlow's, with one device, and no replica of it is running."""
+    is_own = type(strategy).__module__.startswith("tensorflow.")
+    is_in_scope = tensorflow().distribute.in_cross_replica_context()
+    return bool(is_own and is_in_scope and strategy.num_replicas_in_sync == 1)
 
 
 def logical_devices(kind: str | None = None) -> Sequence[Any]:

@@ -39,7 +39,7 @@ def backend_of(name: str) -> ModuleType:
 
     Its `patches(variable, initializer)` takes Keras's classes of both and returns the patches that
     make variables wait for their weights; its `require_plain()` raises an error where a variable
-    created now would not be an ordinary one.
+    created now would not be an ordinary one, or one of a strategy with one device.
     """
     return importlib.import_module(f"{__package__}.backends.{name}_variables")
 
@@ -216,8 +216,12 @@ def _version(*distributions: str) -> tuple[int, int]:
     return _UNKNOWN_VERSION
 
 
-def require_plain_moment(keras: Keras) -> None:
+def require_plain_moment(keras: Keras, *, may_be_scoped: bool = False) -> None:
     """Check that a model created now would be an ordinary eager one, on a supported backend.
+
+    Args:
+        keras: the Keras.
+        may_be_scoped: a distribution strategy of TensorFlow's may be active, if it has one device.
 
     Raises:
         UnsupportedRequestError: eager execution is off, or a distribution is active.
@@ -225,7 +229,7 @@ def require_plain_moment(keras: Keras) -> None:
     """
     if keras.backend not in SERVED:
         raise UnsupportedRuntimeError(f"Keras runs on {keras.backend}")
-    backend_of(keras.backend).require_plain()
+    backend_of(keras.backend).require_plain(may_be_scoped=may_be_scoped)
     if _has_layout_scope(keras):
         raise UnsupportedRequestError("a Keras distribution is active")
 

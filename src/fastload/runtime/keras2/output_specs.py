@@ -119,10 +119,12 @@ def _infer(
     arguments: tuple[Any, ...],
 ) -> Any:
     inputs, args, kwargs, _ = arguments
-    # Stock does so inside its scratch graph; the scope names the variables.
-    with parts.backend.name_scope(layer._name_scope()):
-        layer._maybe_build(inputs)
-    key = _key(parts, layer, arguments)
+    # Stock does so inside its scratch graph, where no scope of the caller is; the layer's names
+    # the variables.
+    with tensorflow().name_scope(""):
+        with parts.backend.name_scope(layer._name_scope()):
+            layer._maybe_build(inputs)
+        key = _key(parts, layer, arguments)
     recorded = spec_cache.recall(key) if key else None
     if recorded is not None:
         layer._set_save_spec(inputs, args, kwargs)

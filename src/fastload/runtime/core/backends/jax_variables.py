@@ -22,7 +22,7 @@ _MAKES = "_initialize_with_initializer"
 _ASSIGNS = "_direct_assign"
 
 
-def require_plain() -> None:
+def require_plain(*, may_be_scoped: bool = False) -> None:
     """Check that a variable created now would be a plain one that holds an array.
 
     Raises:

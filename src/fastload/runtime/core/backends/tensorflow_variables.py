@@ -15,7 +15,7 @@ from fastload.runtime.core.blank_variables import (
     undo_of,
 )
 from fastload.runtime.core.bookkeeping import capture_patch, kernel_patches
-from fastload.runtime.core.eager import require_plain_tensorflow
+from fastload.runtime.core.eager import OF_ONE_REPLICA, require_plain_tensorflow
 from fastload.runtime.core.rebuild import (
     Patch,
     Rebuild,
@@ -32,13 +32,16 @@ _ASSIGNS = "_direct_assign"
 _CONVERTS = "_convert_to_tensor"
 
 
-def require_plain() -> None:
+def require_plain(*, may_be_scoped: bool = False) -> None:
     """Check that a variable created now would be an ordinary one.
+
+    Args:
+        may_be_scoped: a distribution strategy with one device may be active.
 
     Raises:
         UnsupportedRequestError: eager execution is off, or a distribution is active.
     """
-    require_plain_tensorflow()
+    require_plain_tensorflow(OF_ONE_REPLICA if may_be_scoped else ())
 
 
 def patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:

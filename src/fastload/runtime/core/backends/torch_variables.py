@@ -71,7 +71,7 @@ class _Blank:
         return self.is_unwritten and _holders(self.parameter) == self.holders
 
 
-def require_plain() -> None:
+def require_plain(*, may_be_scoped: bool = False) -> None:
     """Check that a parameter created now would be an ordinary one.
 
     Raises:
