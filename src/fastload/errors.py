@@ -6,7 +6,9 @@
     |   |-- CacheLockTimeoutError     FL102  another process held the entry's lock for too long
     |   |-- TwinCorruptError          FL103  a twin exists but is damaged
     |   |-- TwinVersionError          FL104  a twin has another format version
-    |   `-- RestoreError              FL105  the twin is intact, but this Keras failed to load it
+    |   |-- RestoreError              FL105  the twin is intact, but this Keras failed to load it
+    |   |-- StoreAwayError            FL106  the shared store does not answer as it should
+    |   `-- StoreObjectError          FL107  what the shared store has is not what it says
     |-- BypassError                   only the stock loader can do this load; the message says why
     |   |-- UnsupportedSourceError    FL201  not a format that fastload converts
     |   |-- UnsafeSourceError         FL202  the source is not safe to read (a link, a bomb)
@@ -179,6 +181,35 @@ class RestoreError(CacheError):
         if not self.is_known:
             return f"{failed}: {self.reason}."
         return f"{failed} by these versions before: {self.reason}. `fastload warm` tries again."
+
+
+class StoreAwayError(CacheError):
+    """The shared store does not answer, not in time, or not as a store should."""
+
+    code = "FL106"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.url, self.reason = url, reason
+
+    def explanation(self) -> str:
+        return (
+            f"the shared store {self.url!r} is done without: {self.reason}. "
+            "`fastload doctor` asks it again; FASTLOAD_REMOTE names it."
+        )
+
+
+class StoreObjectError(CacheError):
+    """An object of the shared store is not what its name says, or not signed with the key."""
+
+    code = "FL107"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.url, self.reason = url, reason
+
+    def explanation(self) -> str:
+        return f"the object {self.url!r} of the shared store is not used: {self.reason}."
 
 
 class BypassError(FastloadError):

@@ -42,6 +42,8 @@ class LoadReport:
         size_bytes: bytes of weights in the twin (0 on a bypass).
         twin: the twin file, or None on a bypass.
         layer: the read-only layer that the twin is in; None if it is in the cache itself, or none.
+        store: the address of the shared store that this load fetched the twin from, without a
+            password; None if it was here.
         stock_seconds: how long the stock loader takes for this model, without imports, if it was
             ever measured (`fastload warm --verify`); else None.
     """
@@ -55,6 +57,7 @@ class LoadReport:
     size_bytes: int = 0
     twin: Path | None = None
     layer: Path | None = None
+    store: str | None = None
     stock_seconds: float | None = None
 
     @property
@@ -80,8 +83,9 @@ class LoadReport:
         saved += f", after {imports:.1f} s of imports" if imports >= _SLOW_IMPORT_S else ""
         code = f" [{self.code}]" if self.code else ""
         reason = f": {self.reason}{code}" if self.reason else ""
-        layer = f" from the layer {self.layer}" if self.layer else ""
-        return f"{self.path}: {self.outcome.value}{layer} in {self.seconds:.3f} s{saved}{reason}"
+        place = f" from the layer {self.layer}" if self.layer else ""
+        place = f" from the store {self.store}" if self.store else place
+        return f"{self.path}: {self.outcome.value}{place} in {self.seconds:.3f} s{saved}{reason}"
 
 
 class PhaseClock:

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
@@ -24,6 +25,39 @@ _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", re.IGNOR
 UNLIMITED: Final = sys.maxsize
 #: Longer than the conversion of the largest models takes on slow disks.
 DEFAULT_LOCK_TIMEOUT_S: Final = 300.0
+#: Longer than a store takes that is not away, and short beside a conversion.
+DEFAULT_REMOTE_TIMEOUT_S: Final = 10.0
+
+_ADDRESS: Final = re.compile(r"[A-Za-z][\w+.:-]*://.+")
+#: A user's name and password in an address.
+_SECRET: Final = re.compile(r"(?<=://)[^/@]*:[^@]*@")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedStore:
+    """A store of twins that machines share.
+
+    Attributes:
+        url: `FASTLOAD_REMOTE`: its address, as fsspec takes it (`s3://bucket/prefix`).
+        writes: `FASTLOAD_REMOTE_MODE` is `readwrite`: loads put there what they converted.
+        key: `FASTLOAD_REMOTE_KEY`: what is stored is signed with it; None for no signatures.
+        timeout_s: `FASTLOAD_REMOTE_TIMEOUT`: how long an answer is waited for, in seconds.
+    """
+
+    url: str
+    writes: bool = False
+    key: bytes | None = field(default=None, repr=False)
+    timeout_s: float = DEFAULT_REMOTE_TIMEOUT_S
+
+    @property
+    def shown(self) -> str:
+        """The address without a password.
+
+        Example:
+            >>> SharedStore(url="sftp://me:secret@host/twins").shown
+            'sftp://host/twins'
+        """
+        return _SECRET.sub("", self.url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +72,7 @@ class Settings:
             of the disk, and no more than 20 GiB.
         strict: `FASTLOAD_STRICT`: raise an error instead of using the stock loader.
         lock_timeout_s: `FASTLOAD_LOCK_TIMEOUT` in seconds.
+        remote: the shared store that `FASTLOAD_REMOTE` names; None for none.
         weights: `FASTLOAD_WEIGHTS`: `auto`, `mapped`, `eager` or `lazy`.
         memory_budget_bytes: `FASTLOAD_MEMORY_BUDGET` (`256MiB`) of lazy weights, which become the
             default where it is set; None for no limit but the memory that is free.
@@ -56,6 +91,7 @@ class Settings:
     cache_max_size_bytes: int | None = None
     strict: bool = False
     lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
+    remote: SharedStore | None = None
     weights: WeightsMode = "auto"
     memory_budget_bytes: int | None = None
     defer: bool = True
@@ -84,6 +120,7 @@ class Settings:
             cache_max_size_bytes=_limit(environ, "FASTLOAD_CACHE_MAX_SIZE"),
             strict=flag(environ, "FASTLOAD_STRICT"),
             lock_timeout_s=_seconds(environ, "FASTLOAD_LOCK_TIMEOUT", DEFAULT_LOCK_TIMEOUT_S),
+            remote=_remote(environ) if environ.get("FASTLOAD_REMOTE") else None,
             weights=_weights(environ, "lazy" if budget else "auto"),
             memory_budget_bytes=budget,
             defer=flag(environ, DEFER, unset=True),
@@ -204,3 +241,20 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
 def _weights(environ: Mapping[str, str], default: WeightsMode) -> WeightsMode:
     name = "FASTLOAD_WEIGHTS"
     return weights_mode(environ.get(name, "").strip().lower() or default, name)
+
+
+def _remote(environ: Mapping[str, str]) -> SharedStore:
+    url = environ["FASTLOAD_REMOTE"].strip()
+    if not _ADDRESS.fullmatch(url):
+        raise ValueError(
+            "FASTLOAD_REMOTE is not understood: use an address (s3://bucket/prefix, file:///folder)"
+        )
+    mode = environ.get("FASTLOAD_REMOTE_MODE", "").strip().lower() or "read"
+    if mode not in {"read", "readwrite"}:
+        raise ValueError(f"FASTLOAD_REMOTE_MODE={mode!r} is not understood: use read, readwrite")
+    return SharedStore(
+        url=url.rstrip("/"),
+        writes=mode == "readwrite",
+        key=os.fsencode(environ.get("FASTLOAD_REMOTE_KEY", "")) or None,
+        timeout_s=_seconds(environ, "FASTLOAD_REMOTE_TIMEOUT", DEFAULT_REMOTE_TIMEOUT_S),
+    )

@@ -34,6 +34,7 @@ FIELDS = {
     "needed": 2048,
     "is_known": True,
     "digest": "ab" * 32,
+    "url": "s3://bucket/twins",
 }
 
 

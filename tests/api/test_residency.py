@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload.lazy_weights import first_pass
+from fastload import progress
 from fastload.twin.reader import Twin
 from tests.small_models import KERAS3_ARCHIVE, SAVED_MODEL, Form, SavedModel, save
 
@@ -142,7 +142,7 @@ def test_the_first_round_is_shown_on_request(
 ) -> None:
     """Once, and on stderr."""
     monkeypatch.setenv("FASTLOAD_PROGRESS", value)
-    monkeypatch.setattr(first_pass, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(progress, "_PATIENCE_S", 0.0)
     model = load(deep, memory_budget=BUDGET)
     for _ in range(2):
         model(INPUTS)

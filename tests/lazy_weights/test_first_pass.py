@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastload.lazy_weights import first_pass
+from fastload import progress
 from fastload.lazy_weights.first_pass import FirstPass, WatchedLender
 from fastload.lazy_weights.lender import array_over
 from fastload.lazy_weights.places import Wait
@@ -151,7 +151,7 @@ def test_a_watched_lender_lends_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(first_pass, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(progress, "_PATIENCE_S", 0.0)
     lender = lender_over(tmp_path, PLAN, PLAN.smallest_budget, WatchedLender)
     values = [int(array_over(*lender.lend(name, Wait.FOR_OTHERS))[-1]) for name in NAMES]
     first = screen.getvalue()

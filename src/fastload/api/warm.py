@@ -30,6 +30,7 @@ from fastload.traces.remember import LEARNING_ROUNDS, learn_predict
 from fastload.twin.format import PREDICTION_SECTION, SIGNATURES
 
 if TYPE_CHECKING:
+    from fastload.remote.store import Store
     from fastload.runtime.core.keras import KerasChoice
 
 _logger: Final = logging.getLogger("fastload")
@@ -55,6 +56,7 @@ def warm(
     *,
     keras: KerasChoice = "auto",
     into: str | os.PathLike[str] | None = None,
+    publish: bool = False,
 ) -> LoadReport:
     """Build the twin of the model at *path* now, so that no later load has to.
 
@@ -68,16 +70,19 @@ def warm(
         into: a folder that becomes a layer for `FASTLOAD_CACHE_PATH`, or is one, in place of the
             cache: it gets the twin and all that is kept beside it, readable by every user, and
             nothing of this machine. Two processes must not warm into the same folder at once.
+        publish: put the twin, and all that is kept beside it, into the shared store that
+            `FASTLOAD_REMOTE` names, where it has none.
 
     Returns:
         A report: `miss` if the twin was written, `hit` if it was there. `reason` and `code` say why
         it does not serve `load_model`, where that is so.
 
     Raises:
-        CacheError: the cache cannot be written.
+        CacheError: the cache cannot be written; or, to publish, the store.
         BypassError: the model cannot be converted, so every load of it goes to the stock loader;
             the message says why.
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
+        ValueError: no store is named to publish to.
 
     Example:
         >>> import fastload
@@ -85,8 +90,9 @@ def warm(
         PosixPath('.../3f0c....h5')
     """
     settings = current_settings()
+    store = _store(settings) if publish else None
     if into is None:
-        return _warm(path, keras, settings)
+        return _warm(path, keras, settings, store)
     # Imported here: few warm into a layer.
     from fastload.fleet.sealing import seal
 
@@ -95,12 +101,23 @@ def warm(
     )
     CacheDir.locate(settings).ensure()
     try:
-        return _warm(path, keras, settings)
+        return _warm(path, keras, settings, store)
     finally:  # also where it cannot be converted: the layer says so
         seal(CacheDir.locate(settings))
 
 
-def _warm(path: str | os.PathLike[str], keras: KerasChoice, settings: Settings) -> LoadReport:
+def _store(settings: Settings) -> Store:
+    if settings.remote is None:
+        raise ValueError("there is no store to publish to: FASTLOAD_REMOTE names none")
+    # Imported here, as below: few publish.
+    from fastload.remote.store import open_store
+
+    return open_store(settings.remote)
+
+
+def _warm(
+    path: str | os.PathLike[str], keras: KerasChoice, settings: Settings, store: Store | None
+) -> LoadReport:
     clock = PhaseClock()
     request = Request(filepath=path, keras=keras, settings=settings)
     with clock.phase("detect"):
@@ -110,6 +127,9 @@ def _warm(path: str | os.PathLike[str], keras: KerasChoice, settings: Settings) 
         loader = keras_of(keras)
     warmed = _build(request, source, loader, clock)
     _learn(warmed, loader, before, clock)
+    if store is not None:
+        with clock.phase("publish"):
+            _publish(store, warmed)
     opened, refused = warmed.model or warmed.functions, warmed.refused
     return LoadReport(
         path=str(path),
@@ -120,7 +140,18 @@ def _warm(path: str | os.PathLike[str], keras: KerasChoice, settings: Settings) 
         phases=clock.phases,
         size_bytes=opened.twin.weights_nbytes,
         twin=opened.twin.path,
+        store=opened.store,
     )
+
+
+def _publish(store: Store, warmed: _Warmed) -> None:
+    from fastload.remote.publishing import publish_entry
+
+    opened = (warmed.functions, warmed.model or warmed.functions)
+    for entry in {
+        each.plan.identity.entry.name: each.plan.identity.entry for each in opened
+    }.values():
+        publish_entry(store, entry)
 
 
 def _build(request: Request, source: ModelSource, keras: Keras, clock: PhaseClock) -> _Warmed:

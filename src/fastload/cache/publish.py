@@ -24,6 +24,8 @@ from fastload.errors import CacheUnwritableError
 PARTIAL_LIFETIME_S: Final = 24 * 3600.0
 
 _PARTIAL: Final = re.compile(r".+\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{12}\.partial")
+#: The end of the name of a partial file that another process may go on with.
+_INCOMING: Final = ".incoming"
 #: Errors that only a write can raise. Others (no permission, no such file) may come from the source
 #: that the writer reads.
 _STORAGE_FAULTS: Final = frozenset(
@@ -116,6 +118,45 @@ def replacing(path: Path, *, needed_bytes: int = 0, durable: bool = True) -> Ite
             partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def going_on(path: Path, content: str, *, needed_bytes: int) -> Iterator[Path]:
+    """Yield a partial file as `replacing` does: the one that an earlier writer left, if any.
+
+    It stays where the block raises, or the process ends. One writer at a time may be in such a
+    block: hold the lock of the entry.
+
+    Args:
+        path: the file to publish; its folder exists.
+        content: what the file will hold: hexadecimal digits of its digest.
+        needed_bytes: how large the file will be.
+
+    Yields:
+        The partial file, whose content is some beginning, or anything after a power cut.
+
+    Raises:
+        CacheUnwritableError: as in `replacing`.
+    """
+    incoming = path.with_name(f"{path.name}.{content[:32]}{_INCOMING}")
+    if not is_there(incoming):
+        _create(incoming)
+    with cache_faults(path.parent):
+        has_bytes = incoming.stat().st_size
+    _require_room(path.parent, max(0, needed_bytes - has_bytes))
+    with _storage_faults(path.parent):
+        yield incoming
+    _publish(incoming, path, durable=True)
+
+
+def is_incoming(path: Path) -> bool:
+    """Return whether *path* is named like the partial files of `going_on`.
+
+    Example:
+        >>> is_incoming(Path("0123.h5.00c0ffee.incoming"))
+        True
+    """
+    return path.name.endswith(_INCOMING)
+
+
 def is_partial(path: Path) -> bool:
     """Return whether *path* is named like the partial files of `replacing`.
 
@@ -138,9 +179,9 @@ def is_stale_partial(path: Path, *, now_s: float) -> bool:
         day ago.
     """
     match = _PARTIAL.fullmatch(path.name)
-    if match is None:
+    if match is None and not is_incoming(path):
         return False
-    if match["host"] == _host() and not _is_alive(int(match["pid"])):
+    if match and match["host"] == _host() and not _is_alive(int(match["pid"])):
         return True
     try:
         return now_s - path.stat().st_mtime > PARTIAL_LIFETIME_S

@@ -85,6 +85,7 @@ def _surroundings() -> dict[str, Any]:
         },
         "deferral": {"asked": flag(os.environ, DEFER, unset=True), "is_known": bool(expected())},
         "cache": _cache(),
+        "store": _store(),
         "custom_objects": {
             name: {"object": each.value, "declared_by": each.origin}
             for name, each in declarations().items()
@@ -139,6 +140,28 @@ def _layer(path: Path) -> dict[str, Any]:
     }
 
 
+def _store() -> dict[str, Any] | None:
+    """Ask the shared store, and say what is wrong with it; None where none is named."""
+    settings = Settings.from_env(os.environ).remote
+    if settings is None:
+        return None
+    fault = None
+    try:
+        # Imported here: most users have no store.
+        from fastload.remote.store import open_store
+
+        open_store(settings).files("0" * 32)
+    except CacheError as error:
+        fault = error.explanation()
+    return {
+        "url": settings.shown,
+        "mode": "readwrite" if settings.writes else "read",
+        "is_signed": settings.key is not None,
+        "timeout_s": settings.timeout_s,
+        "fault": fault,
+    }
+
+
 def _hooks(found: Diagnosis) -> dict[str, Any]:
     return {
         "functions": [
@@ -186,8 +209,20 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "", "on a network file system: weights are read, not mapped"
     for layer in cache["layers"]:
         yield "Layer", _shown_layer(layer)
+    if document["store"]:
+        yield from _facts_of_store(document["store"])
     for name, each in document["custom_objects"].items():
         yield "Custom object", f"{name} is {each['object']}, declared by {each['declared_by']}"
+
+
+def _facts_of_store(store: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    puts = ", and put there by loads that convert" if store["mode"] == "readwrite" else ""
+    yield "Store", f"{store['url']}: twins are fetched{puts}"
+    whose = (
+        "signed with FASTLOAD_REMOTE_KEY" if store["is_signed"] else "of whoever can write there"
+    )
+    yield "", f"only those {whose}" if store["is_signed"] else f"those {whose}: no key is set"
+    yield "", store["fault"] or f"it answers; {store['timeout_s']:g} s are waited for it at most"
 
 
 def _shown_layer(layer: Mapping[str, Any]) -> str:

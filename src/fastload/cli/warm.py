@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -42,6 +43,7 @@ _OF_THE_REPORT: Final = {
     "weights_bytes": "size_bytes",
     "seconds": "seconds",
     "reason": "reason",
+    "store": "store",
 }
 _logger: Final = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ _logger: Final = logging.getLogger(__name__)
     type=click.Path(file_okay=False, path_type=Path),
     help="Write a read-only layer, for FASTLOAD_CACHE_PATH, to this folder; not to the cache.",
 )
+@click.option("--publish", is_flag=True, help="Put the twins into the store of FASTLOAD_REMOTE.")
 @as_json
 @click.pass_context
 def warm(  # noqa: PLR0913 - click hands over each option
@@ -64,16 +67,19 @@ def warm(  # noqa: PLR0913 - click hands over each option
     *,
     verify: bool,
     into: Path | None,
+    publish: bool,
     as_json: bool,
 ) -> None:
     """Write the twin of the model at each PATH, so that no later load has to."""
     if verify and into is not None:
         raise click.UsageError("--verify compares what the cache has, not a layer.")
+    if publish and not os.environ.get("FASTLOAD_REMOTE"):
+        raise click.UsageError("--publish needs FASTLOAD_REMOTE, the address of a store.")
     with redirect_stdout(sys.stderr):
         warmed = [
-            _warmed_apart(path, keras, into)
+            _warmed_apart(path, keras, into, publish=publish)
             if into is not None and len(paths) > 1
-            else _warmed(path, keras, into, verify=verify)
+            else _warmed(path, keras, into, verify=verify, publish=publish)
             for path in _with_progress(paths)
         ]
     document = {"models": warmed}
@@ -100,22 +106,23 @@ def _with_progress(paths: Sequence[str]) -> Iterator[str]:
             bar.advance(task)
 
 
-def _warmed_apart(path: str, keras: KerasChoice, into: Path) -> dict[str, Any]:
+def _warmed_apart(path: str, keras: KerasChoice, into: Path, *, publish: bool) -> dict[str, Any]:
     """Do as `_warmed`, in a process that has not imported TensorFlow before.
 
     Only such a process can say that what it makes is of the installed files' code, so that other
     processes may use that without importing Keras.
     """
     command = [sys.executable, "-m", "fastload", "warm", path, "--keras", keras, "--json"]
+    publishing = ["--publish"] if publish else []
     done = subprocess.run(  # noqa: S603 - this program itself
-        [*command, "--into", str(into)], stdout=subprocess.PIPE, check=False
+        [*command, "--into", str(into), *publishing], stdout=subprocess.PIPE, check=False
     )
     (told,) = json.loads(done.stdout)["models"]
     return {**told, "outcome": told["outcome"] and Outcome(told["outcome"])}
 
 
 def _warmed(
-    path: str, keras: KerasChoice, into: Path | None = None, *, verify: bool
+    path: str, keras: KerasChoice, into: Path | None, *, verify: bool, publish: bool
 ) -> dict[str, Any]:
     """Write the twin of one model; return what JSON output has of it.
 
@@ -125,7 +132,7 @@ def _warmed(
 
     report = verification = fault = None
     try:
-        report = fastload.warm(path, keras=keras, into=into)
+        report = fastload.warm(path, keras=keras, into=into, publish=publish)
         verification = _verified(path, keras) if verify else None
     except Exception as error:  # Keras may raise anything
         if not isinstance(error, FastloadError):
@@ -161,6 +168,7 @@ def _verdict(warmed: Mapping[str, Any]) -> str:
     if warmed["error"] is not None:
         return line_of(warmed["error"])
     done = "written" if warmed["outcome"].value == "miss" else "was there already"
+    done = f"fetched from {warmed['store']}" if warmed["store"] else done
     weights = f"{shown_size(warmed['weights_bytes'])} of weights"
     note = f"; {warmed['reason']}" if warmed["reason"] else ""
     return f"twin {done} ({weights}, {shown_seconds(warmed['seconds'])}){note}"

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import IO, Final
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import CacheEntry, CacheFile
-from fastload.cache.listing import companion
+from fastload.cache.entry import CacheEntry
 from fastload.cache.publish import cache_faults, is_there, replacing
+from fastload.cache.travelling import travelling_files, travels
 from fastload.errors import ArchiveError
 from fastload.lean_dataclass import dataclass
 
@@ -35,8 +35,6 @@ _VERSION: Final = 1
 #: A list of many thousands of files is shorter than this.
 _MOST_CONTENTS_BYTES: Final = 64 * 2**20
 _CHUNK_BYTES: Final = 2**20
-#: What is of one machine stays there: when a twin was used, how long stock takes.
-_STAYS: Final = frozenset({"used", "stock.json"})
 _ENTRY: Final = re.compile(r"[0-9a-f]{32}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
@@ -88,7 +86,9 @@ def write_archive(path: Path, cache: CacheDir, names: Sequence[str]) -> int:
     Raises:
         OSError: a file cannot be read, or the archive cannot be written.
     """
-    files = {name: _files_of(CacheEntry(cache=cache, name=name)) for name in sorted(set(names))}
+    files = {
+        name: travelling_files(CacheEntry(cache=cache, name=name)) for name in sorted(set(names))
+    }
     packed = {name: [_packed(each) for each in found] for name, found in files.items()}
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -124,17 +124,6 @@ def read_archive(path: Path, cache: CacheDir) -> tuple[Imported, ...]:
         if next(members, None) is not None:
             raise ArchiveError(path, "it has more members than it lists")
     return tuple(found)
-
-
-def _files_of(entry: CacheEntry) -> list[Path]:
-    """Return the paths of an entry's files, the twin first: each in the cache or, else, a layer."""
-    found: dict[str, Path] = {}
-    for folder in (entry.cache.root, *entry.cache.layers):
-        names = sorted(each.name for each in folder.glob(f"{entry.name}.*"))
-        for name in names:
-            if (companion(name) or "used") not in _STAYS:
-                found.setdefault(name, CacheFile(cache=entry.cache, name=name).found)
-    return [entry.twin.found, *(found[name] for name in sorted(found))]
 
 
 def _packed(path: Path) -> Packed:
@@ -184,9 +173,7 @@ def _read_contents(
 
 
 def _listed(path: Path, entry: str, name: str, size_bytes: int, sha256: str) -> Packed:
-    is_twin = name == f"{entry}.h5"
-    is_beside = name.startswith(f"{entry}.") and (companion(name) or "used") not in _STAYS
-    if not (_ENTRY.fullmatch(entry) and (is_twin or is_beside)):
+    if not (_ENTRY.fullmatch(entry) and travels(entry, name)):
         raise ArchiveError(path, f"{name!r} is no file of an entry")
     if not (_DIGEST.fullmatch(sha256) and type(size_bytes) is int and size_bytes >= 0):
         raise ArchiveError(path, f"what it says of {name!r} makes no sense")

@@ -13,7 +13,7 @@ from fastload.cache.directory import CacheDir
 from fastload.cache.entry import MIGRATED, CacheEntry, entry_name
 from fastload.cache.listing import companion
 from fastload.cache.memo import known_refusals
-from fastload.cache.publish import cache_faults, is_partial
+from fastload.cache.publish import cache_faults, is_incoming, is_partial
 from fastload.loading.layers import REFUSED
 from fastload.twin.format import FORMAT_VERSION, MIGRATED_SECTION
 
@@ -36,7 +36,7 @@ def seal(cache: CacheDir) -> None:
         for folder in (cache.memo_dir, cache.lock_dir, cache.stats_dir):
             shutil.rmtree(folder, ignore_errors=True)
         for path in _files(cache):
-            if companion(path.name) == "used" or is_partial(path):
+            if companion(path.name) == "used" or is_partial(path) or is_incoming(path):
                 path.unlink(missing_ok=True)
             else:
                 path.chmod(_FILE_MODE)

@@ -1,15 +1,10 @@
-"""A progress bar on stderr for the first pass over lazy weights: `FASTLOAD_PROGRESS=1`.
-
-It has no thread: lending a weight draws it. A call that fails half-way leaves a line on the
-terminal, but neither a hidden cursor nor a stream that is redirected.
-"""
+"""The first pass over lazy weights is shown by a bar: `FASTLOAD_PROGRESS=1`."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 from fastload import unfinished
 from fastload.lazy_weights.budget import Budget
@@ -17,15 +12,7 @@ from fastload.lazy_weights.lender import Lender
 from fastload.lazy_weights.lending_plan import LazyWeight, Plan
 from fastload.lazy_weights.pages import Pages
 from fastload.lazy_weights.places import Wait
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-#: A pass that takes no longer is not shown.
-_PATIENCE_S: Final = 1.0
-#: The least time between two drawings on a terminal, and between two lines in a file.
-_PAUSE_S: Final = 0.1
-_PAUSE_IN_FILE_S: Final = 10.0
+from fastload.progress import Bar
 
 
 class WatchedLender(Lender):
@@ -56,8 +43,8 @@ class FirstPass:
         self._left = {weight.name: weight.nbytes for weight in plan.lent}
         self._total = sum(self._left.values())
         self._first = self._latest = ""
-        self._now, self._due_s = now, 0.0
-        self._bar: Progress | None = None
+        self._now = now
+        self._bar: Bar | None = None
         self._lock = unfinished.lock()
 
     def goes_on(self, name: str) -> bool:
@@ -67,51 +54,11 @@ class FirstPass:
         others: a call may use only a part of a model.
         """
         with self._lock:
-            if not self._first:
-                self._first, self._due_s = name, self._now() + _PATIENCE_S
+            if self._bar is None:
+                self._first, self._bar = name, Bar("reading weights", self._total, self._now)
             is_second_pass = name == self._first and self._latest not in {"", name}
             self._left.pop(name, None)
             self._latest = name
             goes_on = bool(self._left) and not is_second_pass
-            try:
-                self._show(goes_on=goes_on)
-            except (OSError, ValueError):  # stderr is closed
-                return False
-            return goes_on
-
-    def _show(self, *, goes_on: bool) -> None:
-        is_due = self._now() >= self._due_s if goes_on else self._bar is not None
-        if not is_due or sys.stderr is None:
-            return
-        bar = self._bar = self._bar or _started(self._total)
-        bar.update(bar.task_ids[0], completed=self._total - sum(self._left.values()))
-        if not bar.console.is_interactive:
-            bar.console.print(bar)
-        elif goes_on:
-            bar.refresh()
-        else:
-            bar.stop()
-        self._due_s = self._now() + (_PAUSE_S if bar.console.is_interactive else _PAUSE_IN_FILE_S)
-
-
-def _started(total: int) -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
-    # Not as a notebook's widget, for which packages may be missing.
-    console = Console(stderr=True, force_jupyter=False)
-    bar = Progress(
-        TextColumn("fastload: reading weights"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        console=console,
-        auto_refresh=False,
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    bar.add_task("", total=total)
-    if console.is_interactive:
-        bar.start()
-        console.show_cursor()
-    return bar
+            done = self._total - sum(self._left.values())
+            return self._bar.shows(done, goes_on=goes_on) and goes_on

@@ -65,8 +65,22 @@ def answer(request: Request, clock: PhaseClock) -> Any:
                 account_bypass(request, clock, reason)
                 _warn(request, reason)
                 return loaded
+    _share(request, clock, loaded)
     account_served(request, clock, loaded)
     return loaded.model
+
+
+def _share(request: Request, clock: PhaseClock, loaded: Loaded) -> None:
+    """Put what this load made into the shared store, if loads are to do that."""
+    settings = request.settings.remote
+    if settings is None or not settings.writes:
+        return
+    if loaded.outcome is Outcome.MISS or loaded.store is not None:
+        # Imported here: most users have no store.
+        from fastload.loading.shared import share
+
+        with clock.phase("publish"):
+            share(loaded.entry, settings)
 
 
 def load_from_twin(request: Request, clock: PhaseClock) -> Loaded:
@@ -102,7 +116,7 @@ def _load_with_keras(first: Opened, clock: PhaseClock) -> Loaded:
     opened = open_plan(plan_with_keras(plan.request, plan.identity.source, clock), clock)
     loaded = restore(opened, clock)
     assert loaded is not None  # noqa: S101 - a plan with a Keras restores or raises
-    return replace(loaded, outcome=first.outcome)
+    return replace(loaded, outcome=first.outcome, store=first.store or loaded.store)
 
 
 def _from_twin_or_reason(request: Request, clock: PhaseClock) -> Loaded | FastloadError:
@@ -241,6 +255,7 @@ def account_served(request: Request, clock: PhaseClock, loaded: Loaded) -> None:
         size_bytes=loaded.twin.weights_nbytes,
         twin=loaded.twin.path,
         layer=loaded.entry.cache.layer_of(loaded.twin.path),
+        store=loaded.store,
         stock_seconds=stock_seconds(loaded.entry),
     )
     _account(request, report)

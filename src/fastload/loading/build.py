@@ -47,20 +47,31 @@ def build(plan: Plan) -> Outcome:
             remembered; or this Keras could not be run over the twin.
     """
     entry, settings = plan.identity.entry, plan.request.settings
-    if isinstance(plan.keras, Keras):
-        require_loader(plan.keras, plan.identity.source.kind)
+    _require_loader(plan)
     entry.cache.ensure()
     with entry_lock(entry, settings.lock_timeout_s):
         if is_there(entry.path):
             return Outcome.HIT
-        _write(plan)
+        write(plan)
     evict(entry.cache, settings.cache_max_size_bytes, known_sources, {entry.name})
     return Outcome.MISS
 
 
-def _write(plan: Plan) -> None:
-    """Write the twin beside its place, then move it there; remember what cannot be converted."""
+def _require_loader(plan: Plan) -> None:
+    if isinstance(plan.keras, Keras):
+        require_loader(plan.keras, plan.identity.source.kind)
+
+
+def write(plan: Plan) -> None:
+    """Write the twin beside its place, then move it there; remember what cannot be converted.
+
+    Hold the entry's lock.
+
+    Raises:
+        CacheError, BypassError: as `build` does.
+    """
     identity = plan.identity
+    _require_loader(plan)
     needed = sum(file.size for file in identity.source.files)
     outer = sys.exc_info()[1]
     try:

@@ -27,6 +27,7 @@ class Loaded:
         twin: the twin.
         entry: whose twin it is.
         reason: why it is not as fast as it could be, if it is not.
+        store: the address of the shared store that the twin was fetched from; None for none.
     """
 
     model: Any
@@ -34,6 +35,7 @@ class Loaded:
     twin: Twin
     entry: CacheEntry
     reason: str | None = None
+    store: str | None = None
 
 
 def restore(opened: Opened, clock: PhaseClock) -> Loaded | None:
@@ -83,6 +85,7 @@ def restore(opened: Opened, clock: PhaseClock) -> Loaded | None:
         twin=opened.twin,
         entry=opened.plan.identity.entry,
         reason=reason,
+        store=opened.store,
     )
 
 

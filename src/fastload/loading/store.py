@@ -34,11 +34,13 @@ class Opened:
         plan: what was decided.
         twin: the twin.
         outcome: `hit` if it was there, `miss` if it was built now.
+        store: the address of the shared store that it was fetched from now; None for none.
     """
 
     plan: Plan
     twin: Twin
     outcome: Outcome
+    store: str | None = None
 
 
 def open_plan(plan: Plan, clock: PhaseClock) -> Opened:
@@ -125,6 +127,12 @@ def _open_or_build(plan: Plan) -> Opened:
 
         if (found := open_in_layers(plan)) is not None:
             return found
+    if (settings := plan.request.settings.remote) is not None:
+        # Imported here: most users have no store.
+        from fastload.loading.shared import open_shared
+
+        if (found := open_shared(plan, settings)) is not None:
+            return found
     if plan.identity.source.digest is not None:
         from fastload.loading.referred import with_source
 
@@ -134,7 +142,16 @@ def _open_or_build(plan: Plan) -> Opened:
     # Imported here: a hit writes nothing.
     from fastload.loading.build import build
 
-    outcome = build(plan)
+    return open_built(plan, build(plan))
+
+
+def open_built(plan: Plan, outcome: Outcome) -> Opened:
+    """Open the twin that is in the cache now.
+
+    Raises:
+        CacheError: it cannot be read.
+    """
+    entry = plan.identity.entry
     twin = Twin.open(entry.path, mapped=is_mapped(plan.request, entry.cache.root))
     if outcome is Outcome.MISS and plan.identity.is_migrated:
         _logger.info("%s is a Keras 3 model now: %s", plan.request.filepath, _proof_of(twin))
