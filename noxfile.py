@@ -325,6 +325,15 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session(python=interpreter("3.11"))
+def store(session: nox.Session) -> None:
+    """Load from a bucket, of a server from the package index, behind a proxy that fails."""
+    _prepare(session)
+    _install_tensorflow(session, NEWEST)
+    session.install("s3fs", "moto[server]")
+    session.run("pytest", "-n", "0", "-m", "", "tests/remote", *session.posargs)
+
+
+@nox.session(python=interpreter("3.11"))
 def soak(session: nox.Session) -> None:
     """Load, warm, prune and save over in eight processes, with faults, for an hour; `-- 600`."""
     _prepare(session)

@@ -31,7 +31,7 @@ from fastload.remote.publishing import publish_entry
 from fastload.remote.store import open_store
 from fastload.report import LoadReport, Outcome
 from tests.conftest import RunPython
-from tests.remote.conftest import TIMEOUT_S, URL, Faulty, Stall, works
+from tests.remote.faulty_store import TIMEOUT_S, URL, Faulty, Stall, works
 from tests.small_models import INPUTS, SavedModel, assert_same_model
 
 tf = pytest.importorskip("tensorflow")
