@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import fastload
+from fastload import progress
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
 from fastload.errors import (
@@ -30,9 +31,9 @@ from fastload.remote import faults
 from fastload.remote.publishing import publish_entry
 from fastload.remote.store import open_store
 from fastload.report import LoadReport, Outcome
-from tests.conftest import RunPython
+from tests.conftest import RunPython, SavedOnce
 from tests.remote.faulty_store import TIMEOUT_S, URL, Faulty, Stall, works
-from tests.small_models import INPUTS, SavedModel, assert_same_model
+from tests.small_models import INPUTS, KERAS3_ARCHIVE, SavedModel, assert_same_model
 
 tf = pytest.importorskip("tensorflow")
 
@@ -173,6 +174,42 @@ def test_another_process_takes_it_from_a_folder(
     assert np.load(tmp_path / "y.npy").tobytes() == np.asarray(expected).tobytes()
     names = [path.name for path in (tmp_path / "shared").rglob("*") if path.is_file()]
     assert not [name for name in names if name.endswith(".partial")]
+
+
+def test_a_predictor_of_the_store_needs_no_keras(
+    saved_once: SavedOnce,
+    cache_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run_python: RunPython,
+) -> None:
+    """The function that is kept beside the twin comes with it, in time."""
+    path = saved_once(KERAS3_ARCHIVE)
+    program = (
+        "import sys, json, fastload\n"
+        "found = fastload.load_predictor(sys.argv[1])\n"
+        "told = fastload.last_load()\n"
+        "print(json.dumps([told.outcome.value, told.store, 'keras' in sys.modules]))\n"
+    )
+    store = (tmp_path / "shared").as_uri()
+    run_python(
+        "import sys, fastload; fastload.warm(sys.argv[1], publish=True)",
+        path,
+        FASTLOAD_REMOTE=store,
+    )
+    for folder, expected in (("one", ["hit", store, False]), ("one", ["hit", None, False])):
+        told = run_python(
+            program, path, FASTLOAD_REMOTE=store, FASTLOAD_CACHE_DIR=str(tmp_path / folder)
+        )
+        assert json.loads(told) == expected
+    (tmp_path / "empty").mkdir()
+    told = run_python(
+        program,
+        path,
+        FASTLOAD_REMOTE=(tmp_path / "empty").as_uri(),
+        FASTLOAD_CACHE_DIR=str(tmp_path / "two"),
+    )
+    assert json.loads(told) == ["miss", None, True]
 
 
 # --- faults -------------------------------------------------------------------------------------
@@ -370,7 +407,7 @@ def other_models_twin(faulty: type[Faulty]) -> None:
 
 def test_another_models_twin_is_refused(
     saved_model: SavedModel,
-    saved_once: Any,
+    saved_once: SavedOnce,
     faulty: type[Faulty],
     another_machine: Callable[[], Path],
     caplog: pytest.LogCaptureFixture,
@@ -397,6 +434,25 @@ def test_a_wrong_twin_does_not_hide_the_right_one(
     loaded(saved_model)
 
     assert report().store == URL
+
+
+def test_a_fetch_that_takes_long_is_shown(
+    saved_model: SavedModel,
+    faulty: type[Faulty],
+    another_machine: Callable[[], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    publish(saved_model)
+    monkeypatch.setattr(progress, "_PATIENCE_S", 0.0)
+    another_machine()
+    loaded(saved_model)
+    assert "fetching" not in capfd.readouterr().err
+    monkeypatch.setenv("FASTLOAD_PROGRESS", "1")
+    another_machine()
+    loaded(saved_model)
+
+    assert "fastload: fetching a twin" in capfd.readouterr().err
 
 
 # --- a key --------------------------------------------------------------------------------------
@@ -434,7 +490,7 @@ def test_with_a_key_only_what_is_signed_is_used(
 
 def test_a_signature_does_not_move_to_another_entry(
     saved_model: SavedModel,
-    saved_once: Any,
+    saved_once: SavedOnce,
     faulty: type[Faulty],
     another_machine: Callable[[], Path],
     monkeypatch: pytest.MonkeyPatch,

@@ -59,16 +59,17 @@ def _modules_before() -> frozenset[str] | None:
 
 
 def plan_without_keras(request: Request, source: ModelSource, clock: PhaseClock) -> Plan | None:
-    """Return a plan for a twin that is there, with a function that may be kept beside it.
+    """Return a plan for a twin that is there, or may be in the store, with a function beside it.
 
-    A function that is kept is of Keras's own classes, and needs no Keras to run.
+    A function that is kept is of Keras's own classes, and needs no Keras to run. Where there is
+    none after all, the load goes on with Keras.
     """
     expected = expected_keras(request.keras) if request.settings.defer else None
     if expected is None or request.weights == "lazy" or not opens(expected.name, source):
         return None
     with clock.phase("identify"):
         identity = identify(CacheDir.locate(request.settings), source, expected.name)
-    if not identity.entry.twin.is_there():
+    if not identity.entry.twin.is_there() and request.settings.remote is None:
         return None
     return Plan(request=request, identity=identity, keras=expected)
 
