@@ -24,10 +24,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help interpreter demo test slow lint format types imports docs bench clean
+.PHONY: help interpreter demo test slow lint format types imports examples docs docs-serve bench clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 interpreter:  ## print the Python that the environment is made with
 	@echo $(PYTHON)
@@ -42,9 +42,10 @@ slow: $(VENV)/.installed  ## run the tests that take long by themselves
 	$(INSTALL) --group bench
 	$(PYTEST) -m "slow and not full" $(PYTEST_ARGS)
 
-lint: $(VENV)/.installed  ## check style and formatting
+lint: $(VENV)/.installed  ## check style, formatting and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 format: $(VENV)/.installed  ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .
@@ -56,15 +57,21 @@ types: $(VENV)/.installed  ## check the types
 imports: $(VENV)/.installed  ## check the import contracts
 	$(BIN)/lint-imports
 
-docs: $(VENV)/.installed  ## run the examples in docstrings
+examples: $(VENV)/.installed  ## run the examples in docstrings
 	$(BIN)/python -m pytest --doctest-modules src/fastload
+
+docs: $(VENV)/.docs  ## build the site into build/site; any warning fails it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(VENV)/.docs  ## show the site at http://127.0.0.1:8000, built anew with each change
+	$(BIN)/mkdocs serve --watch src/fastload
 
 bench: $(VENV)/.installed  ## measure and write docs/benchmarks.md (BENCH_ARGS="--cases resnet50 --rounds 5")
 	$(INSTALL) --group bench
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 clean:  ## remove the environment and what the tools left
-	rm -rf $(VENV) .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.made:
 	@test -n "$(PYTHON)" || { \
@@ -78,4 +85,8 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.made
 	$(INSTALL) --group dev --editable . "tensorflow-cpu==$(TF_VERSION)" || \
 	  $(INSTALL) --group dev --editable . "tensorflow==$(TF_VERSION)"
 	$(INSTALL) --no-deps "tf-keras==$(TF_VERSION)"
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(INSTALL) --group docs
 	touch $@

@@ -18,7 +18,7 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 
 NEWEST = "2.21"
-nox.options.sessions = ["lint", "types", "imports", "docs", f"tests-{NEWEST}"]
+nox.options.sessions = ["lint", "types", "imports", "examples", "docs", f"tests-{NEWEST}"]
 #: Each TensorFlow that is tested, with the Pythons: 2.15 has no wheel for 3.12, 2.8 none for 3.11.
 PYTHONS_OF = {"2.8": ["3.10"], "2.12": ["3.10"], "2.15": ["3.11"], NEWEST: ["3.11", "3.13"]}
 #: What a TensorFlow needs of its time.
@@ -69,10 +69,11 @@ GITHUB_FILES = {
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting."""
+    """Check style, formatting and spelling."""
     session.install("--group", "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("codespell")
     session.install("check-jsonschema")
     for schema, path in GITHUB_FILES.items():
         session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", f".github/{path}")
@@ -93,11 +94,19 @@ def imports(session: nox.Session) -> None:
 
 
 @nox.session(python=interpreter("3.11"))
-def docs(session: nox.Session) -> None:
+def examples(session: nox.Session) -> None:
     """Run the examples in docstrings."""
     _prepare(session)
     session.install("--group", "test", "-e", ".")
     session.run("pytest", "--doctest-modules", "src/fastload")
+
+
+@nox.session(python=interpreter("3.11"))
+def docs(session: nox.Session) -> None:
+    """Build the site into build/site; any warning fails it."""
+    session.install("--group", "docs", "-e", ".")
+    session.env["NO_MKDOCS_2_WARNING"] = "1"
+    session.run("mkdocs", "build", "--strict", *session.posargs)
 
 
 def on_each_tensorflow(job: Callable[[nox.Session, str], None]) -> None:
@@ -166,7 +175,7 @@ FULL = (
     ),
     (["backends"], [*ALL]),
     (["upstream"], ["--quick"]),
-    (["kill", "docs", "build"], []),
+    (["kill", "examples", "docs", "build"], []),
 )
 
 

@@ -16,6 +16,8 @@ CODE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 def anchors_of(page: Path) -> set[str]:
     """Return what its headings are called in links, as GitHub makes it of them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    # Each row of the table of errors is an entry on the site (mkdocs_hooks.py).
+    headings += re.findall(r"^\| (FL\d{3}) \|", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", each.lower()).strip().replace(" ", "-") for each in headings}
 
 
