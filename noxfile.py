@@ -375,11 +375,13 @@ def cold(session: nox.Session) -> None:
 
 @nox.session(python=interpreter("3.11"))
 def build(session: nox.Session) -> None:
-    """Build the wheel, install it alone, and see whether it starts and brings its hooks."""
+    """Build what is published, twice; install the wheel alone, and see whether it works."""
     _prepare(session)
-    folder = session.create_tmp()
-    session.run("uv", "build", "--quiet", "--wheel", "--out-dir", folder, external=True)
-    session.install("--reinstall", *(str(wheel) for wheel in Path(folder).glob("*.whl")))
+    session.install("twine", "uv")
+    folder = Path(session.create_tmp(), "built")
+    session.run("python", ".ci/build_twice.py", str(folder))
+    session.run("twine", "check", "--strict", *map(str, sorted(folder.glob("tf_fastload-*"))))
+    session.install("--reinstall", *map(str, folder.glob("*.whl")))
     session.run("fastload", "--version")
     # The wheel brings the start file, and the start file watches for TensorFlow and Keras.
     watched = "import sys; assert 'Watch' in str(sys.meta_path), sys.meta_path"
