@@ -21,6 +21,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+import fastload
 from fastload.cli.main import commands
 
 ROOT = Path(__file__).parent
@@ -46,9 +47,12 @@ LINK = re.compile(
 FIGURES = re.compile(r"^<!-- figures of (\S+): (.+) -->$", re.MULTILINE)
 #: `<!-- section of docs/usage.md: Environment variables -->`: what stands under a heading there.
 SECTION = re.compile(r"^<!-- section of (\S+): (.+) -->$", re.MULTILINE)
+PLACED_NAME = re.compile(r"^::: fastload\.(\w+)$", re.MULTILINE)
 EXAMPLE = re.compile(r"^Example:$", re.MULTILINE)
 #: The help of every verb.
 COMMANDS = "<!-- every command -->"
+#: The public names that a page does not place itself.
+OTHER_NAMES = "<!-- every other public name -->"
 #: A drawing that is alone in its line stands in the page itself, and so has the page's colours.
 DRAWING = re.compile(r"^!\[([^\]]*)\]\(((?:\.\./)*assets/\w+\.svg)\)$", re.MULTILINE)
 #: The cells of a row, and the heading, of a table in docs/errors.md.
@@ -93,6 +97,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     markdown = DRAWING.sub(lambda drawing: _drawing(drawing, here), linked(markdown, here))
     markdown = FIGURES.sub(lambda mark: linked(figures_of(*mark.groups()), mark[1]), markdown)
     markdown = SECTION.sub(lambda mark: linked(section_of(*mark.groups()), mark[1]), markdown)
+    markdown = markdown.replace(OTHER_NAMES, _entries_of_names(markdown))
     return markdown.replace(COMMANDS, "\n".join(_help_of(commands, "fastload")))
 
 
@@ -148,6 +153,13 @@ def _error(row: re.Match[str]) -> str:
         f"### {code} {{#{code.lower()}}}\n\n{name}: {message}\n\n- **When**: {when}\n"
         f"- **What fastload did**: {did}\n- **What you can do**: {help_}\n"
     )
+
+
+def _entries_of_names(markdown: str) -> str:
+    """Return a section with a line for each public name that has none in the page."""
+    placed = PLACED_NAME.findall(markdown)
+    lines = [f"::: fastload.{name}" for name in fastload.__all__ if name not in placed]
+    return "\n".join(["## Further names", "", *lines, ""]) if lines else ""
 
 
 def _help_of(command: click.Command, name: str) -> Iterator[str]:
