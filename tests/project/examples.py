@@ -89,8 +89,9 @@ def examples_of(page: Path) -> Iterator[Example]:
 class Reader:
     """Somebody who does what a page says, in the working folder, and compares what comes of it."""
 
-    def __init__(self) -> None:
-        self._names: dict[str, Any] = {"__name__": "__page__"}
+    def __init__(self, **names: Any) -> None:
+        """Begin with *names*: what a page takes for granted that a reader has."""
+        self._names: dict[str, Any] = {"__name__": "__page__", **names}
 
     def follow(self, example: Example) -> None:
         """Run *example*; what it defines is there for those that follow."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fastload
 from fastload.cli.run import find_pth
+from tests.installed import version_of
 from tests.project.examples import Example, Reader, examples_of
 
 DOCS = Path(__file__).parents[2] / "docs"
-NAMES = ("index", "start", "why_not_faster", "cache", "faq", "how_it_works", "versioning")
+NAMES = ("index", "start", "usage", "why_not_faster", "cache", "faq", "how_it_works", "versioning")
 PAGES = [
     page
     for page in (*(DOCS / f"{name}.md" for name in NAMES), *sorted(DOCS.glob("howto/*.md")))
@@ -29,15 +30,25 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a reader has: a model in two formats, and a program."""
     keras = pytest.importorskip("keras")
     pytest.importorskip("tensorflow")
-    if metadata.version("keras") < "3.13":
+    if not version_of("keras").startswith("3."):
         pytest.skip("the pages are about Keras 3")
     folder = tmp_path_factory.mktemp("reader")
     layers = [keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(2)]
     model = keras.Sequential(layers)
     model.save(folder / "model.keras")
-    model.export(folder / "saved_model", verbose=False)
+    model.export(folder / "saved_model")
     (folder / "app.py").write_text(APP)
     return folder
+
+
+@pytest.fixture(scope="session")
+def model_of_keras2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `docs/usage.md` calls `path/to/model`."""
+    keras = pytest.importorskip("tf_keras")
+    path = tmp_path_factory.mktemp("keras2") / "model"
+    layers = [keras.Input((4,), name="input_1"), keras.layers.Dense(2)]
+    keras.Sequential(layers).save(path)
+    return path
 
 
 @pytest.fixture
@@ -48,13 +59,19 @@ def reader(
     shutil.copytree(models, tmp_path / "reader")
     monkeypatch.chdir(tmp_path / "reader")
     before = dict(fastload.custom_objects)
-    yield Reader()
+    images = np.zeros((3, 4), "float32")
+    yield Reader(fastload=fastload, images=images, many_images=images)
     fastload.custom_objects.clear()
     fastload.custom_objects.update(before)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_reader_can_do_what_a_page_says(page: Path, reader: Reader) -> None:
+def test_a_reader_can_do_what_a_page_says(
+    page: Path, reader: Reader, request: pytest.FixtureRequest
+) -> None:
+    if "path/to/" in page.read_text():
+        for name in ("model", "saved_model"):
+            shutil.copytree(request.getfixturevalue("model_of_keras2"), Path("path/to", name))
     for example in examples_of(page):
         if not (example.is_slow or example.is_left_out):
             reader.follow(example)
