@@ -61,8 +61,8 @@ def explain(
     The cache stays as it is.
 
     Args:
-        path: what would be given to *function*.
-        keras: as in `load_model`; `auto` is told by the installed version of TensorFlow and
+        path: what you would pass to *function*.
+        keras: as in `load_model`; `auto` goes by the installed version of TensorFlow and by
             `TF_USE_LEGACY_KERAS`.
         function: which of fastload's functions loads it; the stock functions that `FASTLOAD=1`
             serves do as `load_model` and `load_saved_model` do.

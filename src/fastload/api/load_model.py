@@ -40,14 +40,14 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
             memory than `memory_budget`; `auto` (the default, or `FASTLOAD_WEIGHTS`) maps unless
             the cache is on a network file system.
         memory_budget: bytes that the weights may take in memory, as a number or as `"256MiB"`
-            (default: `FASTLOAD_MEMORY_BUDGET`, or all that fits, or `set_memory_budget`). Implies
-            `weights="lazy"`, and that stock does not stand in: it knows no budget. Where the whole
-            model fits, it is an ordinary model.
+            (default: `FASTLOAD_MEMORY_BUDGET`, or `set_memory_budget`, or all the memory that is
+            free). Implies `weights="lazy"`. Such a load never falls back to the stock loader, which
+            has no budgets. A model that fits as a whole is an ordinary model.
         device: where the model's weights are to be, as for `tf.device` (`"/GPU:0"`); by default
             where TensorFlow would put them.
         keras: `auto` for the Keras that `tf.keras` is (`keras` where Keras runs on JAX or PyTorch),
-            or `keras` or `tf_keras`. In Keras 3, what Keras 2 wrote and stock refuses is made a
-            Keras 3 model.
+            or `keras` or `tf_keras`. In Keras 3, a model that Keras 2 wrote and that stock rejects
+            is migrated to a Keras 3 model.
         strict: raise the reason instead of going to the stock loader (default:
             `FASTLOAD_STRICT`).
         **stock_only: further arguments of the stock loader. A load that has any is left to it, but
@@ -60,9 +60,10 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
 
     Raises:
         FastloadError: with `strict`, why the load cannot be served from a twin.
-        MigrationError: Keras 3 has no like of a Keras 2 SavedModel; the message says which layer.
-        MemoryBudgetError: the budget is smaller than the model's largest layer; the message has the
-            smallest that would do.
+        MigrationError: a Keras 2 SavedModel cannot be migrated to Keras 3; the message says which
+            layer is the reason.
+        MemoryBudgetError: the budget is smaller than the model's largest layer; the message says
+            how large it has to be.
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
         UnsupportedRuntimeError: `device`, or `memory_budget`, was given where Keras runs on another
             backend than TensorFlow.

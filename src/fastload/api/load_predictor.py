@@ -24,11 +24,10 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
     memory_budget: int | str | None = None,
     strict: bool | None = None,
 ) -> Predictor:
-    """Load a model for nothing but inference.
+    """Load a model for inference only.
 
-    No model object is made: a predictor is one function and its weights, mapped from the twin.
-    Where the function needs more than to read its variables, TensorFlow's own objects are behind
-    it.
+    A predictor is no model, but one function and its weights, mapped from the twin. A function that
+    does more with its variables than read them runs over TensorFlow's own objects.
 
     Args:
         path: a SavedModel folder, a `.h5` / `.hdf5` file or a `.keras` archive.

@@ -20,15 +20,14 @@ def load_saved_model(
 ) -> Any:
     """Load a SavedModel as `tf.saved_model.load` does, from its twin where possible.
 
-    Functions are made when they are first looked at, not now; so is everything else that the
-    signatures do not need.
+    Functions, and all objects that no signature needs, are created on first access.
 
     Args:
         export_dir: a SavedModel folder.
         tags: as in the stock loader.
         options: as in the stock loader; a load that asks for more than a partial checkpoint, or
             for reading by this host, is left to it.
-        weights: as in `load_model`; `lazy` is `mapped` here, and no budget holds.
+        weights: as in `load_model`, but `lazy` means `mapped` here: there are no budgets.
         strict: as in `load_model`.
 
     Returns:

@@ -65,7 +65,7 @@ def warm(
     refuses is migrated, as the first load of it would do.
 
     Args:
-        path: what would be given to one of them.
+        path: what you would pass to one of them.
         keras: the Keras that later loads use.
         into: a folder that becomes a layer for `FASTLOAD_CACHE_PATH`, or is one, in place of the
             cache: it gets the twin and all that is kept beside it, readable by every user, and

@@ -202,7 +202,7 @@ class Predictor:
     """Inference with a model, without the model: what `fastload.load_predictor` returns.
 
     It may be used by several threads at once. A pickle of it is a reference to the model
-    (`fastload.Ref`), and holds no weights. As a context manager it lets go of them at the end.
+    (`fastload.Ref`), and holds no weights. As a context manager it releases its weights at the end.
 
     Attributes:
         signatures: all functions of the model by name; each takes inputs by name.
@@ -232,7 +232,7 @@ class Predictor:
 
     @property
     def output_specs(self) -> Mapping[str, TensorSpec]:
-        """What the function gives, by name."""
+        """What the function returns, by name."""
         return self._spec.outputs
 
     def __call__(self, inputs: Any = None, /, **named: Any) -> Any:
@@ -275,7 +275,7 @@ class Predictor:
         return fastload.load_model(path, keras=self._reference.keras)
 
     def close(self) -> None:
-        """Let go of the weights; a later call is a ValueError."""
+        """Release the weights; a later call raises a ValueError."""
         self.signatures.close()
 
     def shared(self) -> Predictor:
