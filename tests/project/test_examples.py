@@ -15,7 +15,17 @@ from tests.installed import version_of
 from tests.project.examples import Example, Reader, examples_of
 
 DOCS = Path(__file__).parents[2] / "docs"
-NAMES = ("index", "start", "usage", "why_not_faster", "cache", "faq", "how_it_works", "versioning")
+NAMES = (
+    "index",
+    "start",
+    "usage",
+    "opt_in",
+    "why_not_faster",
+    "cache",
+    "faq",
+    "how_it_works",
+    "versioning",
+)
 PAGES = [
     page
     for page in (*(DOCS / f"{name}.md" for name in NAMES), *sorted(DOCS.glob("howto/*.md")))
@@ -61,6 +71,7 @@ def reader(
     before = dict(fastload.custom_objects)
     images = np.zeros((3, 4), "float32")
     yield Reader(fastload=fastload, images=images, many_images=images)
+    fastload.uninstall()
     fastload.custom_objects.clear()
     fastload.custom_objects.update(before)
 
