@@ -26,7 +26,8 @@
     |-- MemoryBudgetError             FL406  (also MemoryError) a memory budget is too small
     |-- DeclarationError              FL407  a custom object cannot be declared as asked
     |-- ArchiveError                  FL408  an archive of twins is not what it says
-    `-- ModelNotHereError             FL409  (also ValueError) the model of a reference is away
+    |-- ModelNotHereError             FL409  (also ValueError) the model of a reference is away
+    `-- MeasurementError              FL410  a figure cannot be taken, or must not be counted
 
 After an error of the first two branches, `load_model` uses the stock loader and reports the reason;
 with `strict` it raises the error. Codes never change their meaning; `docs/errors.md` has a row for

@@ -89,20 +89,27 @@ class LoadReport:
 
 
 class PhaseClock:
-    """Wall time by phase; the times of a phase that is entered twice add up."""
+    """Wall time by phase; the times of a phase that is entered twice add up.
+
+    What a phase within another one takes is not part of the outer one's time.
+    """
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
         self._phases: dict[str, float] = {}
+        self._inner_s = 0.0
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Add the time that the block takes to the phase *name*."""
-        start = time.perf_counter()
+        start, outer_s = time.perf_counter(), self._inner_s
+        self._inner_s = 0.0
         try:
             yield
         finally:
-            self._phases[name] = self._phases.get(name, 0.0) + time.perf_counter() - start
+            took_s = time.perf_counter() - start
+            self._phases[name] = self._phases.get(name, 0.0) + took_s - self._inner_s
+            self._inner_s = outer_s + took_s
 
     @property
     def phases(self) -> Mapping[str, float]:

@@ -29,6 +29,7 @@ from fastload.convert import convert as keras_model
 from fastload.loading.plan import Plan, identify
 from fastload.loading.request import Request
 from fastload.loading.build import build
+from fastload.report import PhaseClock
 from fastload.settings import Settings
 from fastload.source.detect import detect
 
@@ -36,7 +37,8 @@ settings = Settings.from_env(os.environ)
 print("ready", flush=True)
 identity = identify(CacheDir.locate(settings), detect(Path(sys.argv[1])), "keras3")
 request = Request(filepath=sys.argv[1], settings=settings)
-print(build(Plan(request=request, identity=identity)).value, identity.entry.path, flush=True)
+outcome = build(Plan(request=request, identity=identity), PhaseClock())
+print(outcome.value, identity.entry.path, flush=True)
 """
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")

@@ -39,7 +39,7 @@ NO_ATTRIBUTES = {
     *("_tf_keras_network", "_tf_keras_sequential", "_tf_keras_model"),
 }
 #: Of Python itself.
-OF_PYTHON = {"_getframe", "_showwarnmsg"}
+OF_PYTHON = {"_exit", "_getframe", "_showwarnmsg"}
 KNOWN = {
     word
     for feature in FEATURES

@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 ROUNDS: Final = 3
 #: What is measured: a job, and the state in which it is done.
 _Program = tuple[Job, State]
-#: What each function is measured against; a predictor of a Keras file, against the first.
-_STOCK_NAMES: Final = {
-    "load_model": "tf.keras.models.load_model",
-    "load_saved_model": "tf.saved_model.load",
-    "load_predictor": "tf.saved_model.load",
-}
 
 
 def bench(  # noqa: PLR0913 - each says another thing
@@ -84,7 +78,7 @@ def bench(  # noqa: PLR0913 - each says another thing
         rehearsed = [rehearse(ground, function) for function in chosen]
         profiles = sum(each.stock is not None for each in rehearsed) if is_profiled else 0
         samples = _measured(ground, rehearsed, rounds, profiles)
-        found = [_comparison(each, samples) for each in rehearsed]
+        found = [_comparison(ground, each, samples) for each in rehearsed]
         if is_profiled:
             pairs = zip(rehearsed, found, strict=True)
             found = [_with_profile(ground, each, comparison) for each, comparison in pairs]
@@ -123,14 +117,15 @@ def _programs(rehearsed: Rehearsed) -> list[_Program]:
     return found
 
 
-def _comparison(rehearsed: Rehearsed, samples: Mapping[_Program, Sequence[Told]]) -> Comparison:
+def _comparison(
+    ground: Ground, rehearsed: Rehearsed, samples: Mapping[_Program, Sequence[Told]]
+) -> Comparison:
     def timing(job: Job | None, state: State) -> Timing | None:
         return None if job is None else Timing(samples=tuple(samples[job, state]))
 
-    is_file = rehearsed.stock is not None and rehearsed.stock.function == "load_model"
     return Comparison(
         function=rehearsed.function,
-        stock_name=_STOCK_NAMES["load_model" if is_file else rehearsed.function],
+        stock_name=_stock_name(ground, rehearsed.function),
         stock=timing(rehearsed.stock, State.STOCK),
         first=timing(rehearsed.ours, State.FIRST),
         later=timing(rehearsed.ours, State.LATER),
@@ -140,6 +135,14 @@ def _comparison(rehearsed: Rehearsed, samples: Mapping[_Program, Sequence[Told]]
         uncompared=rehearsed.uncompared,
         compiled=rehearsed.ours is None or rehearsed.ours.compile is not False,
     )
+
+
+def _stock_name(ground: Ground, function: Function) -> str:
+    """Return how a program calls the stock loader."""
+    if ground.job(function, is_stock=True).function == "load_saved_model":
+        return "tf.saved_model.load"
+    package = "tf.keras" if ground.keras == "auto" else ground.keras
+    return f"{package}.models.load_model"
 
 
 def _with_profile(ground: Ground, rehearsed: Rehearsed, found: Comparison) -> Comparison:

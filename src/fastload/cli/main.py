@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 import fastload
+from fastload.cli.bench import bench
 from fastload.cli.doctor import doctor
 from fastload.cli.estimate import estimate
 from fastload.cli.explain import explain
@@ -89,7 +90,7 @@ def commands() -> None:
 
 
 VERBS = (
-    *(warm, run, predict, ls, info, explain, estimate, verify),
+    *(warm, run, predict, bench, ls, info, explain, estimate, verify),
     *(export, import_, rm, prune, stats, register, doctor),
 )
 for verb in VERBS:

@@ -25,18 +25,23 @@ from fastload.errors import (
     is_passing,
 )
 from fastload.loading.plan import Identity, Plan
-from fastload.report import Outcome
+from fastload.report import IMPORT, Outcome, PhaseClock
+from fastload.runtime.core import early
 from fastload.runtime.core.keras import Keras, is_known
 from fastload.runtime.restore_keras import require_loader
-from fastload.source.detect import detect
+from fastload.source.detect import SourceKind, detect
 from fastload.source.fingerprint import fingerprint
 from fastload.twin.sources import known_sources
 
 _logger: Final = logging.getLogger("fastload")
 
 
-def build(plan: Plan) -> Outcome:
+def build(plan: Plan, clock: PhaseClock) -> Outcome:
     """Write the twin, unless another process wrote it while this one waited for the lock.
+
+    Args:
+        plan: what is built, and where.
+        clock: of the load; TensorFlow may have to be imported now.
 
     Returns:
         `miss` if this call wrote it, `hit` if another did.
@@ -52,7 +57,7 @@ def build(plan: Plan) -> Outcome:
     with entry_lock(entry, settings.lock_timeout_s):
         if is_there(entry.path):
             return Outcome.HIT
-        write(plan)
+        write(plan, clock)
     evict(entry.cache, settings.cache_max_size_bytes, known_sources, {entry.name})
     return Outcome.MISS
 
@@ -62,7 +67,7 @@ def _require_loader(plan: Plan) -> None:
         require_loader(plan.keras, plan.identity.source.kind)
 
 
-def write(plan: Plan) -> None:
+def write(plan: Plan, clock: PhaseClock) -> None:
     """Write the twin beside its place, then move it there; remember what cannot be converted.
 
     Hold the entry's lock.
@@ -74,6 +79,9 @@ def write(plan: Plan) -> None:
     _require_loader(plan)
     needed = sum(file.size for file in identity.source.files)
     outer = sys.exc_info()[1]
+    if identity.source.kind is SourceKind.SAVED_MODEL:
+        with clock.phase(IMPORT):  # a predictor's load may have deferred it
+            early.finish()
     try:
         with (
             replacing(identity.entry.path, needed_bytes=needed) as partial,

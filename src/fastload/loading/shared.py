@@ -21,7 +21,7 @@ from fastload.remote import faults
 from fastload.remote.fetching import discard_incoming, fetch, offered
 from fastload.remote.publishing import publish_entry
 from fastload.remote.store import open_store
-from fastload.report import Outcome
+from fastload.report import Outcome, PhaseClock
 from fastload.twin.format import MIGRATION
 from fastload.twin.reader import Twin
 from fastload.twin.sources import known_sources
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _logger: Final = logging.getLogger("fastload")
 
 
-def open_shared(plan: Plan, settings: SharedStore) -> Opened | None:
+def open_shared(plan: Plan, settings: SharedStore, clock: PhaseClock) -> Opened | None:
     """Open the twin that the store has; None if it has none, or does not say.
 
     The store is asked before the entry is locked, so that processes wait side by side for one that
@@ -57,7 +57,7 @@ def open_shared(plan: Plan, settings: SharedStore) -> Opened | None:
         if not is_there(entry.path):
             is_fetched = _fetches(plan, *offer)
         if not is_there(entry.path):
-            plan, outcome = _built(plan), Outcome.MISS
+            plan, outcome = _built(plan, clock), Outcome.MISS
         discard_incoming(entry)
     evict(entry.cache, asked.cache_max_size_bytes, known_sources, {entry.name})
     return replace(open_built(plan, outcome), store=settings.shown if is_fetched else None)
@@ -113,7 +113,7 @@ def _require_twin_of(identity: Identity, path: Path) -> None:
         raise TwinCorruptError(path, "it is the twin of another model, or for another Keras")
 
 
-def _built(plan: Plan) -> Plan:
+def _built(plan: Plan, clock: PhaseClock) -> Plan:
     """Write the twin from the source; return the plan that has it."""
     if plan.identity.source.digest is not None:
         from fastload.loading.referred import with_source
@@ -122,5 +122,5 @@ def _built(plan: Plan) -> Plan:
     # Imported here: a store that works leaves nothing to convert.
     from fastload.loading.build import write
 
-    write(plan)
+    write(plan, clock)
     return plan

@@ -53,7 +53,7 @@ def open_plan(plan: Plan, clock: PhaseClock) -> Opened:
     """
     entry = plan.identity.entry
     with clock.phase("twin"), cache_faults(entry.cache.root), dropping_corrupt(entry):
-        opened = _open_or_build(plan)
+        opened = _open_or_build(plan, clock)
         require_section(opened.twin, plan.identity.section)
     other = _for_other_ports(opened)
     return opened if other is None else open_plan(other, clock)
@@ -116,7 +116,7 @@ def require_section(twin: Twin, section: str) -> None:
         raise refusal(*twin.refusals[section])
 
 
-def _open_or_build(plan: Plan) -> Opened:
+def _open_or_build(plan: Plan, clock: PhaseClock) -> Opened:
     entry = plan.identity.entry
     is_trusted = entry.cache.trusted()
     if is_trusted and (found := open_own(plan)) is not None:
@@ -131,7 +131,7 @@ def _open_or_build(plan: Plan) -> Opened:
         # Imported here: most users have no store.
         from fastload.loading.shared import open_shared
 
-        if (found := open_shared(plan, settings)) is not None:
+        if (found := open_shared(plan, settings, clock)) is not None:
             return found
     if plan.identity.source.digest is not None:
         from fastload.loading.referred import with_source
@@ -142,7 +142,7 @@ def _open_or_build(plan: Plan) -> Opened:
     # Imported here: a hit writes nothing.
     from fastload.loading.build import build
 
-    return open_built(plan, build(plan))
+    return open_built(plan, build(plan, clock))
 
 
 def open_built(plan: Plan, outcome: Outcome) -> Opened:

@@ -44,6 +44,15 @@ def start(*, may_defer: bool) -> None:
     eager.runtime()
 
 
+def finish() -> None:
+    """Import what `start` deferred of TensorFlow.
+
+    Raises:
+        MissingTensorFlowError: TensorFlow is not installed.
+    """
+    lazy_module.run(tensorflow())
+
+
 def _defer() -> None:
     found = None if "tensorflow" in sys.modules else linking.expected()
     if found is not None:

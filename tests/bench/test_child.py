@@ -1,0 +1,93 @@
+"""What a measured process does, done here: it loads, predicts, and says what that took."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastload.bench.child import run
+from fastload.bench.ground import Ground
+from fastload.bench.job import Inputs, Job, Told
+from fastload.bench.outputs import digest, peak_bytes
+from fastload.source.detect import detect
+from tests.small_models import SAVED_MODEL, SavedModel
+
+
+def ground(model: SavedModel) -> Ground:
+    return Ground(source=detect(model.path), path=str(model.path), keras=model.form.package)  # type: ignore[arg-type]
+
+
+def test_a_job_and_what_is_told_travel_as_json() -> None:
+    """The same values come back."""
+    inputs = Inputs(specs=(("x", "float32", (None, 4)), ("y", "int32", None)), number=2)
+    job = Job(path="m", is_folder=True, function="load_model", is_stock=True, inputs=inputs)
+    told = Told(outcome="hit", phases={"twin": 0.5}, inputs=inputs, error=None)
+
+    assert Job.of_json(job.to_json()) == job
+    assert Told.of_json(told.to_json(), 3.0) == replace(told, wall_s=3.0)
+
+
+@pytest.mark.parametrize("function", ["load_model", "load_predictor", "load_saved_model"])
+def test_stock_and_fastload_predict_the_same_from_made_up_inputs(
+    model: SavedModel, function: str
+) -> None:
+    """Stock chooses the inputs; a miss and a hit predict from them."""
+    pytest.importorskip("tensorflow")
+    if function == "load_saved_model" and model.form is not SAVED_MODEL:
+        pytest.skip("no SavedModel")
+    here = ground(model)
+    stock = run(replace(here.job(function, is_stock=True), compile=None))  # type: ignore[arg-type]
+    assert stock.error is None
+    job = replace(here.job(function, is_stock=False), inputs=stock.inputs)  # type: ignore[arg-type]
+    ours = [run(job) for _ in range(2)]
+
+    assert [each.outcome for each in ours] == ["miss", "hit"]
+    assert (stock.outcome, stock.compile) == ("stock", True)
+    assert stock.inputs is not None
+    assert ours[0].digest == ours[1].digest
+    if function != "load_predictor":  # which computes what a graph does, for a Keras file
+        assert stock.digest == ours[1].digest
+    assert all(each.load_s > 0 and (each.predict_s or 0) > 0 for each in (stock, *ours))
+    assert stock.peak_bytes > 2**20
+
+
+def test_what_a_load_raises_is_told(tmp_path: Path) -> None:
+    """With its code, or its kind."""
+    pytest.importorskip("tensorflow")
+    (tmp_path / "m.keras").write_bytes(b"PK\x03\x04 no more")
+    job = Job(path=str(tmp_path / "m.keras"), is_folder=False, function="load_model", is_stock=True)
+    told = run(job)
+
+    assert told.error is not None
+    assert told.error["message"].startswith(told.error["code"] + ": ")
+
+
+def test_other_outputs_have_another_digest() -> None:
+    """Their names, types, shapes and bytes count; texts by what they say."""
+    zeros = np.zeros((2, 3), np.float32)
+    texts = [np.array([["a"], ["b"]], object) for _ in range(2)]
+    others = (
+        zeros.reshape(3, 2),
+        zeros.astype(np.float64),
+        -zeros,
+        {"a": zeros},
+        [zeros],
+        [zeros, zeros],
+        texts[0],
+    )
+
+    assert digest(texts[0]) == digest(texts[1])
+    assert digest({"a": zeros, "b": -zeros}) == digest({"b": -zeros, "a": zeros})
+    assert len({digest(each) for each in (zeros, *others)}) == len(others) + 1
+
+
+def test_memory_that_was_taken_counts_at_its_most() -> None:
+    """Also once it is free again."""
+    before = peak_bytes()
+    np.ones(300 * 2**20, np.uint8).sum()
+
+    assert peak_bytes() >= before
+    assert peak_bytes() > 300 * 2**20
