@@ -68,6 +68,17 @@ def test_a_bypass_is_told_with_its_reason_and_code() -> None:
     )
 
 
+def test_an_error_of_fastload_s_own_is_told_as_one() -> None:
+    """The stock loader is not asked: it has no predictors."""
+    found = comparison(
+        stock=None, first=None, later=None, reason="it has no signature.", code="FL403"
+    )
+
+    assert verdict(found) == (
+        "fastload brings nothing here: it raises an error [FL403]: it has no signature."
+    )
+
+
 def test_a_model_that_is_no_faster_is_told_so_and_why() -> None:
     """Where the process is no faster either."""
     stock = timing(1.0, 4.0)

@@ -13,7 +13,7 @@ from fastload.bench.measure import bench
 from fastload.bench.profile import REST, profile_load
 from fastload.bench.rehearsal import Rehearsed
 from fastload.cache.stats import stock_seconds
-from fastload.errors import MeasurementError, UnsupportedSourceError
+from fastload.errors import MeasurementError, MissingTensorFlowError, UnsupportedSourceError
 from tests.conftest import SavedOnce
 from tests.small_models import KERAS2_HDF5, KERAS3_ARCHIVE, SAVED_MODEL, SavedModel
 
@@ -110,7 +110,8 @@ def test_other_outputs_are_not_counted() -> None:
 
 def test_a_load_is_taken_apart(saved_once: SavedOnce) -> None:
     """Stock's and ours; each adds up, and what takes time in each is what should."""
-    profile = fastload.profile_load(saved_once(SAVED_MODEL), keras="tf_keras")
+    path = saved_once(SAVED_MODEL)
+    profile = fastload.profile_load(path, keras=SAVED_MODEL.package)  # type: ignore[arg-type]
 
     assert profile.refusal is profile.reason is None
     assert set(profile.stock) >= {"parse", "functions", "tracing", "restore", "python"}
@@ -130,9 +131,15 @@ def test_a_load_that_is_not_served_is_not_taken_apart(
     assert (profile.code, profile.stock, profile.later) == ("FL206", {}, {})
 
 
-def test_there_must_be_a_model_and_such_a_function(saved_once: SavedOnce) -> None:
+def test_what_has_to_be_there_is_asked_for_before_any_process_is_started(
+    saved_once: SavedOnce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model, such a function, and the Keras."""
     with pytest.raises(UnsupportedSourceError):
         profile_load("/no/such/model")
+    monkeypatch.setattr("fastload.bench.ground.find_spec", lambda _: None)
+    with pytest.raises(MissingTensorFlowError, match="needs keras, which is not installed"):
+        profile_load(saved_once(KERAS3_ARCHIVE), keras="keras")
     with pytest.raises(ValueError, match="use load_model, load_saved_model or load_predictor"):
         profile_load(saved_once(KERAS3_ARCHIVE), function="load")  # type: ignore[arg-type]
 

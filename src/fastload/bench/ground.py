@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fastload.bench.job import Job, Told
 from fastload.bench.processes import environment, run_module
+from fastload.errors import MissingTensorFlowError
+from fastload.runtime.core.keras import needs_no_tensorflow
 from fastload.source.detect import ModelSource, SourceKind
 from fastload.twin.index import read_index
 
@@ -152,6 +156,24 @@ def _run(job: Job, variables: Mapping[str, str]) -> Told:
 def object_names(cache: Path, told: Told) -> tuple[str, ...]:
     """Return the names of classes and functions in the twin that a load left in *cache*."""
     return tuple(read_index(cache / f"{told.entry}.h5").manifest.object_names)
+
+
+def is_ours(error: Mapping[str, str]) -> bool:
+    """Say whether what a load raised is an error of fastload's own."""
+    return error["code"].startswith("FL")
+
+
+def require_installed(keras: KerasChoice) -> None:
+    """Check for what every process would miss.
+
+    Raises:
+        MissingTensorFlowError: it is not installed.
+    """
+    package = "tensorflow" if keras == "auto" else keras
+    if keras == "auto" and needs_no_tensorflow(os.environ):
+        package = "keras"
+    if find_spec(package) is None:
+        raise MissingTensorFlowError(package)
 
 
 @contextmanager

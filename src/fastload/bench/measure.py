@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fastload.bench import machine
-from fastload.bench.ground import Ground, State, Step, Steps, measured_ground
+from fastload.bench.ground import Ground, State, Step, Steps, measured_ground, require_installed
 from fastload.bench.job import Job, Told
 from fastload.bench.profile import LoadProfile, phases_of, profiled
 from fastload.bench.rehearsal import PROCESSES, Rehearsed, rehearse, require
@@ -54,6 +54,7 @@ def bench(  # noqa: PLR0913 - each says another thing
 
     Raises:
         BypassError: there is no model that fastload reads at *path*.
+        MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
         StockLoadError: nothing opens the model.
         MeasurementError: a process failed, or predicted something else than stock does.
 
@@ -74,6 +75,7 @@ def bench(  # noqa: PLR0913 - each says another thing
     )
     chosen = [each for each in given.functions if each in (functions or given.functions)]
     steps.total = len(chosen) * (PROCESSES + 3 * rounds + 3 * is_profiled)
+    require_installed(keras)
     with measured_ground(given) as ground:
         rehearsed = [rehearse(ground, function) for function in chosen]
         profiles = sum(each.stock is not None for each in rehearsed) if is_profiled else 0

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload.api.explain import explain
-from fastload.bench.ground import Ground, State, measured_ground, object_names
+from fastload.bench.ground import (
+    Ground,
+    State,
+    is_ours,
+    measured_ground,
+    object_names,
+    require_installed,
+)
 from fastload.errors import StockLoadError
 from fastload.report import Outcome
 from fastload.source.detect import detect
@@ -97,6 +104,7 @@ def profile_load(
     Raises:
         ValueError: there is no such function.
         BypassError: there is no model that fastload reads at *path*.
+        MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
         StockLoadError: nothing opens the model.
         MeasurementError: a process failed.
 
@@ -111,6 +119,7 @@ def profile_load(
     decided = explain(path, keras=keras, function=function)
     if decided.outcome is Outcome.BYPASS:
         return replace(empty, reason=decided.reason, code=decided.code)
+    require_installed(keras)
     with measured_ground(ground) as made:
         return _profile(made, empty)
 
@@ -120,7 +129,9 @@ def _profile(ground: Ground, profile: LoadProfile) -> LoadProfile:
     job = replace(ground.job(function, is_stock=False), predicts=False)
     first = ground.run(job, State.FIRST, ground.cache(function))
     if first.error is not None:
-        raise StockLoadError(profile.path, first.error["message"])
+        if not is_ours(first.error):
+            raise StockLoadError(profile.path, first.error["message"])
+        return replace(profile, reason=first.error["message"], code=first.error["code"])
     if first.outcome == Outcome.BYPASS.value:
         return replace(profile, reason=first.reason, code=first.code)
     objects = object_names(ground.cache(function), first)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fastload.api.explain import explain
-from fastload.bench.ground import Ground, State, object_names
+from fastload.bench.ground import Ground, State, is_ours, object_names
 from fastload.bench.job import Job, Told
 from fastload.errors import MeasurementError, StockLoadError
 from fastload.report import Outcome
@@ -78,7 +79,7 @@ def rehearse(ground: Ground, function: Function) -> Rehearsed:
         return Rehearsed(function=function, reason=decided.reason, code=decided.code)
     first = _first_load(ground, function)
     if first.error is not None:
-        raise StockLoadError(ground.path, first.error["message"])
+        return _refused(ground, function, first.error)
     if first.outcome == Outcome.BYPASS.value:
         return Rehearsed(function=function, reason=first.reason, code=first.code)
     objects = object_names(ground.cache(function), first)
@@ -87,6 +88,17 @@ def rehearse(ground: Ground, function: Function) -> Rehearsed:
     if stock.error is not None:
         return _without_stock(ground, function, first, stock)
     return _compared(ground, function, first, job, stock)
+
+
+def _refused(ground: Ground, function: Function, error: Mapping[str, str]) -> Rehearsed:
+    """Rehearse nothing where fastload itself says why not: it has no such signature, say.
+
+    Raises:
+        StockLoadError: it is an error of stock's.
+    """
+    if not is_ours(error):
+        raise StockLoadError(ground.path, error["message"])
+    return Rehearsed(function=function, reason=error["message"], code=error["code"])
 
 
 def _first_load(ground: Ground, function: Function) -> Told:

@@ -16,7 +16,8 @@ WORTH: Final = 1.1
 WORTH_OF_A_PROCESS: Final = 1.05
 #: There is nothing to save where stock takes no longer.
 SHORT_S: Final = 0.1
-_MINUTE_S: Final = 60
+#: Codes of errors after which the stock loader loads.
+_STOCK_LOADS: Final = ("FL1", "FL2")
 _MILLI: Final = 1e-3
 
 
@@ -42,11 +43,7 @@ def verdict(found: Comparison) -> str:
 
 def _sentences(found: Comparison) -> Iterator[str]:
     if found.later is None:
-        code = f" [{found.code}]" if found.code else ""
-        yield (
-            "fastload brings nothing here: every load goes to the stock loader, because "
-            f"{found.reason or 'it is not served'}{code}."
-        )
+        yield _not_served(found)
         return
     if found.stock is None:
         yield f"The stock loader does not open it; fastload does, in {seconds(found.later.load_s)}."
@@ -55,6 +52,17 @@ def _sentences(found: Comparison) -> Iterator[str]:
         yield from _worth(found, found.stock, found.later)
     else:
         yield from _no_worth(found.stock, found.later)
+
+
+def _not_served(found: Comparison) -> str:
+    code = f" [{found.code}]" if found.code else ""
+    reason = (found.reason or "it is not served").rstrip(".")
+    if found.code and not found.code.startswith(_STOCK_LOADS):
+        return f"fastload brings nothing here: it raises an error{code}: {reason}."
+    return (
+        "fastload brings nothing here: every load goes to the stock loader, because "
+        f"{reason}{code}."
+    )
 
 
 def _worth(found: Comparison, stock: Timing, later: Timing) -> Iterator[str]:
