@@ -22,7 +22,7 @@ from benchmarks.cases import Generation
 from benchmarks.lazy_networks import SIZES, Size
 from benchmarks.measure import ROOT
 from benchmarks.networks import stock_keras
-from benchmarks.runner import digest
+from fastload.bench.outputs import digest
 
 STOCK: Final = "stock"
 CALL: Final = "model(x)"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,15 +16,15 @@ from typing import Final
 from benchmarks.cases import HIT, MISS, Case
 from benchmarks.networks import model_path
 from benchmarks.runner import Job, Measurement
+from fastload.bench import processes
+from fastload.errors import MeasurementError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 WORK: Final = ROOT / "benchmarks" / ".work"
+#: A figure cannot be taken, or must not be counted.
+BenchmarkError = MeasurementError
 #: What a process imports before the clock of a load starts; each must be compiled to byte code.
 _COMPILED: Final = ("tensorflow", "keras", "tf_keras", "numpy", "fastload")
-
-
-class BenchmarkError(RuntimeError):
-    """A figure cannot be taken, or must not be counted."""
 
 
 def measure(cases: Sequence[Case], rounds: int, work: Path = WORK) -> Iterator[Measurement]:
@@ -135,31 +133,14 @@ def _measure(case: Case, loader: str, work: Path, cache: Path) -> Measurement:
 
 def environment(cache: Path) -> dict[str, str]:
     """Return the caller's environment without what would change a figure."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FASTLOAD")}
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    return kept | {
-        "FASTLOAD_CACHE_DIR": str(cache),
-        "CUDA_VISIBLE_DEVICES": "",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
+    quiet = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return processes.environment(cache, kept=()) | quiet
 
 
-def run_module(module: str, arguments: list[str], variables: Mapping[str, str]) -> str:
+def run_module(module: str, arguments: Sequence[str], variables: Mapping[str, str]) -> str:
     """Run *module* in a fresh interpreter and return its standard output.
 
     Raises:
         BenchmarkError: it failed.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise BenchmarkError(
-            f"{module} {' '.join(arguments)} failed:\n{done.stderr.strip()[-2000:]}"
-        )
-    return done.stdout
+    return processes.run_module(module, arguments, variables, ROOT).output

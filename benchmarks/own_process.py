@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import BenchmarkError
+from fastload.bench import processes
 
 
 def told_by(
@@ -31,15 +28,9 @@ def told_by(
     Raises:
         BenchmarkError: it failed.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FASTLOAD")}
     quiet = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    # Where byte code is not kept, each process would compile fastload anew.
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    ours = {} if cache is None else {"FASTLOAD_CACHE_DIR": str(cache)}
-    environment = {**kept, **quiet, **ours, **(variables or {})}
-    command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchmarkError(f"{' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    made = processes.environment(cache, kept=()) | quiet | dict(variables or {})
+    told: dict[str, Any] = json.loads(
+        processes.run_module(module, arguments, made).output.splitlines()[-1]
+    )
     return told

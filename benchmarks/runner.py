@@ -5,21 +5,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.cases import Function, Generation
 from benchmarks.networks import SEED, stock_keras
+from fastload.bench.outputs import digest, peak_bytes
 
 _SIGNATURE: Final = "serving_default"
 
@@ -91,32 +90,12 @@ def run(job: Job) -> Measurement:
         loader=job.loader,
         load_s=load_s,
         process_start_to_first_prediction_s=first_prediction_s,
-        peak_rss_mib=_peak_rss_mib(),
+        peak_rss_mib=peak_bytes() / 2**20,
         weights_mib=_weights_nbytes(job, model) / 2**20,
         digest=digest(prediction),
         outcome=outcome,
         reason=reason,
     )
-
-
-def digest(prediction: Any) -> str:
-    """Return the SHA-256 over names, dtypes, shapes and bytes of *prediction*, nested or not."""
-    total = hashlib.sha256()
-    for name, array in _leaves("", prediction):
-        total.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        total.update(array.tobytes())
-    return total.hexdigest()
-
-
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key in sorted(value):
-            yield from _leaves(f"{name}/{key}", value[key])
-    elif isinstance(value, list | tuple):
-        for position, item in enumerate(value):
-            yield from _leaves(f"{name}/{position}", item)
-    else:
-        yield name, value
 
 
 def _steps(job: Job, keras: Any) -> tuple[Callable[[], Any], Callable[[Any, Any], Any]]:
@@ -178,17 +157,6 @@ def _nbytes(weight: Any) -> int:
     dtype: np.dtype[Any] = np.dtype(getattr(weight.dtype, "name", weight.dtype))
     elements: int = math.prod(weight.shape)
     return elements * dtype.itemsize
-
-
-def _peak_rss_mib() -> float:
-    status = Path("/proc/self/status")
-    if status.exists():
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(lines["VmHWM"].split()[0]) / 2**10
-    import resource
-
-    # Bytes on macOS, which has no /proc.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def main(text: str) -> None:

@@ -21,7 +21,8 @@ from benchmarks.report import (
     read_results,
     summarise,
 )
-from benchmarks.runner import Measurement, digest
+from benchmarks.runner import Measurement
+from fastload.bench.outputs import digest
 
 STOCK = Measurement(
     case="tiny",

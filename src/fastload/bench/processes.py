@@ -33,11 +33,11 @@ class Ended:
     output: str
 
 
-def environment(cache: Path, kept: Sequence[str] = _KEPT) -> dict[str, str]:
+def environment(cache: Path | None, kept: Sequence[str] = _KEPT) -> dict[str, str]:
     """Return this process's environment without what would change a figure.
 
     Args:
-        cache: the cache folder of the measured loads.
+        cache: the cache folder of the measured loads; None for the user's.
         kept: which of fastload's settings are passed on.
 
     Example:
@@ -50,7 +50,7 @@ def environment(cache: Path, kept: Sequence[str] = _KEPT) -> dict[str, str]:
         if not name.startswith("FASTLOAD") or name in kept
     }
     passed.pop(_NO_BYTE_CODE, None)
-    return passed | {"FASTLOAD_CACHE_DIR": str(cache)}
+    return passed if cache is None else passed | {"FASTLOAD_CACHE_DIR": str(cache)}
 
 
 def run_module(
