@@ -329,3 +329,32 @@ def test_unknown_arguments_and_objects_are_for_stock(tmp_path: Path, cache_root:
     assert _told(lambda: fastload.load_weights(unbuilt, aged(path))) == _told(
         lambda: unbuilt.load_weights(path)
     )
+
+
+def test_warm_and_explain_know_files_of_weights(tmp_path: Path, cache_root: Path) -> None:
+    """`warm` writes the twin of a fresh file too; the first load finds it, of another process."""
+    keras = _keras(3)
+    path = tmp_path / "file.weights.h5"
+    made(keras).save_weights(path)
+    explained = fastload.explain(path, keras="keras", function="load_weights")
+    assert (explained.outcome, explained.code) == (Outcome.MISS, None)
+    report = fastload.warm(aged(path), keras="keras")
+    assert (report.outcome, report.code) == (Outcome.MISS, "FL203")
+    assert "it serves load_weights alone" in str(report.reason)
+    explained = fastload.explain(path, keras="keras", function="load_weights")
+    assert (explained.outcome, explained.twin) == (Outcome.HIT, report.twin)
+    assert fastload.explain(path, keras="keras").code == "FL203"
+    fastload.load_weights(made(keras), path, strict=True)
+    assert fastload.last_load().outcome is Outcome.HIT
+
+
+def test_a_twin_of_weights_is_no_model(tmp_path: Path, cache_root: Path) -> None:
+    """A load of the model that the file lacks fails as in stock, with and without the twin."""
+    keras = _keras(3)
+    path = tmp_path / "file.h5"
+    _legacy(made(keras), path)
+    expected = _told(lambda: keras.models.load_model(path))
+    assert _told(lambda: fastload.load_model(path, keras="keras")) == expected
+    fastload.load_weights(made(keras), aged(path), strict=True)
+    assert _told(lambda: fastload.load_model(path, keras="keras")) == expected
+    assert fastload.last_load().code == "FL203"

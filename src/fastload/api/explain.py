@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import KERAS2, CacheEntry
@@ -21,7 +21,7 @@ from fastload.source.detect import ModelSource, SourceKind
 from fastload.twin.format import FUNCTION_SECTION, PREDICTION_SECTION
 from fastload.twin.reader import Twin
 
-Function = Literal["load_model", "load_saved_model", "load_predictor"]
+Function = Literal["load_model", "load_saved_model", "load_predictor", "load_weights"]
 
 #: The sections of a SavedModel's twin for what needs no Keras.
 _SECTIONS: Final = {"load_saved_model": FUNCTION_SECTION, "load_predictor": PREDICTION_SECTION}
@@ -80,8 +80,8 @@ def explain(
         >>> fastload.explain("nowhere").outcome.value
         'bypass'
     """
-    if function not in ("load_model", *_SECTIONS):
-        raise ValueError(f"function={function!r}: use load_model, {' or '.join(_SECTIONS)}")
+    if function not in get_args(Function):
+        raise ValueError(f"function={function!r}: use {' or '.join(get_args(Function))}")
     kind = None
     try:
         request = Request(filepath=path, keras=keras, settings=current_settings())
@@ -95,7 +95,7 @@ def explain(
             # Imported here: only this reads HDF5.
             from fastload.convert.convert import require_convertible
 
-            require_convertible(source, identity.content, identity.generation)
+            require_convertible(source, identity.content, identity.generation, identity.section)
     except (CacheError, BypassError) as error:
         return Explanation(
             path=str(path),
@@ -117,6 +117,13 @@ def explain(
 
 def _identity(request: Request, source: ModelSource, function: Function) -> Identity:
     """Find the twin by the rules of `loading.plan`."""
+    if function == "load_weights":
+        # Imported here: few ask for it.
+        from fastload.loading.plan_weights import weights_identity
+
+        cache = CacheDir.locate(request.settings)
+        generation = expected_generation(request.keras, os.environ)
+        return weights_identity(cache, source, generation, remembers=False)
     if function == "load_model" or (
         function == "load_predictor" and source.kind is not SourceKind.SAVED_MODEL
     ):

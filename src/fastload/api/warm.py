@@ -15,6 +15,7 @@ from fastload.keras2to3.rules.untrusted import called_by_name
 from fastload.loading.failures import forget
 from fastload.loading.plan import Plan, identify
 from fastload.loading.plan_keras import identity_for_keras, is_file_of_keras2
+from fastload.loading.plan_weights import weights_identity
 from fastload.loading.request import Request, current_settings
 from fastload.loading.restore_model import keras_in, rebuild
 from fastload.loading.store import Opened, open_plan
@@ -41,14 +42,23 @@ class _Warmed:
     """The twins of a model.
 
     Attributes:
-        functions: the twin that serves predictors and `load_saved_model`.
+        functions: the twin that serves predictors and `load_saved_model`; None where nothing does.
         model: the twin that serves `load_model`; None where nothing does.
         refused: why nothing does.
+        weights: the twin that serves `load_weights` alone.
     """
 
-    functions: Opened
+    functions: Opened | None
     model: Opened | None
     refused: BypassError | None = None
+    weights: Opened | None = None
+
+    @property
+    def opened(self) -> Opened:
+        """The one that a report is about."""
+        found = self.model or self.functions or self.weights
+        assert found is not None  # noqa: S101 - nothing is warmed without a twin
+        return found
 
 
 def warm(
@@ -62,7 +72,8 @@ def warm(
 
     The twin of a SavedModel serves `load_model`, `load_saved_model` and `load_predictor`. Where it
     cannot serve the first of them, it is made for the others alone. A Keras 2 model that Keras 3
-    refuses is migrated, as the first load of it would do.
+    refuses is migrated, as the first load of it would do. The twin of a file of weights serves
+    `load_weights`.
 
     Args:
         path: what you would pass to one of them.
@@ -130,11 +141,11 @@ def _warm(
     if store is not None:
         with clock.phase("publish"):
             _publish(store, warmed)
-    opened, refused = warmed.model or warmed.functions, warmed.refused
+    opened, refused = warmed.opened, warmed.refused
     return LoadReport(
         path=str(path),
         outcome=opened.outcome,
-        reason=f"it does not serve load_model: {refused.explanation()}" if refused else None,
+        reason=_shortfall(warmed),
         code=refused.code if refused else None,
         seconds=clock.seconds,
         phases=clock.phases,
@@ -147,11 +158,18 @@ def _warm(
 def _publish(store: Store, warmed: _Warmed) -> None:
     from fastload.remote.publishing import publish_entry
 
-    opened = (warmed.functions, warmed.model or warmed.functions)
-    for entry in {
-        each.plan.identity.entry.name: each.plan.identity.entry for each in opened
-    }.values():
+    opened = [each for each in (warmed.functions, warmed.model, warmed.weights) if each is not None]
+    entries = {each.plan.identity.entry.name: each.plan.identity.entry for each in opened}
+    for entry in entries.values():
         publish_entry(store, entry)
+
+
+def _shortfall(warmed: _Warmed) -> str | None:
+    """Say what the twins do not serve, and why."""
+    if warmed.refused is None:
+        return None
+    alone = "it serves load_weights alone" if warmed.weights else "it does not serve load_model"
+    return f"{alone}: {warmed.refused.explanation()}"
 
 
 def _build(request: Request, source: ModelSource, keras: Keras, clock: PhaseClock) -> _Warmed:
@@ -162,7 +180,7 @@ def _build(request: Request, source: ModelSource, keras: Keras, clock: PhaseCloc
         model = _opened(Plan(request=request, identity=identity, keras=keras), clock)
     except BypassError as error:
         if source.kind is not SourceKind.SAVED_MODEL:
-            raise
+            return _weights_alone(request, source, keras, error, clock)
         return _functions_alone(request, source, error, clock)
     if not identity.is_migrated:
         model = _migrated(model, clock) or model
@@ -188,6 +206,19 @@ def _functions_alone(
     except BypassError:
         raise refused from None
     return _Warmed(functions=functions, model=None, refused=refused)
+
+
+def _weights_alone(
+    request: Request, source: ModelSource, keras: Keras, refused: BypassError, clock: PhaseClock
+) -> _Warmed:
+    """Build the twin of a file of weights, which holds no model, for the reason *refused*."""
+    try:
+        cache = CacheDir.locate(request.settings)
+        identity = weights_identity(cache, source, keras.generation)
+        weights = _opened(Plan(request=request, identity=identity, keras=keras), clock)
+    except BypassError:
+        raise refused from None
+    return _Warmed(functions=None, model=None, refused=refused, weights=weights)
 
 
 def _plan_for_functions(request: Request, source: ModelSource) -> Plan:
@@ -218,8 +249,9 @@ def _learn(warmed: _Warmed, keras: Keras, before: frozenset[str] | None, clock: 
             _learn_specs(warmed.model)
         with clock.phase("predict"):
             _learn_predict(warmed.model)
-    with clock.phase("functions"):
-        _make_functions(warmed.functions, keras, before)
+    if warmed.functions is not None:
+        with clock.phase("functions"):
+            _make_functions(warmed.functions, keras, before)
 
 
 def _learn_specs(model: Opened) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @keras_choice
 @click.option(
     "--function",
-    type=click.Choice(["load_model", "load_saved_model", "load_predictor"]),
+    type=click.Choice(["load_model", "load_saved_model", "load_predictor", "load_weights"]),
     default="load_model",
     show_default=True,
     help="The function that would load it; tf.saved_model.load is load_saved_model.",

@@ -46,12 +46,30 @@ def identity_for_weights(request: WeightsRequest, source: ModelSource, keras: Ke
         CacheError: the cache cannot be used.
         BypassError: the stock function would not read it, or it was found unconvertible before.
     """
-    if source.kind is SourceKind.SAVED_MODEL:
-        raise UnsupportedSourceError("the weights of a SavedModel are in a checkpoint")
     cache = CacheDir.locate(request.settings)
     if not request.must_be_served:
         _require_settled(cache, source)
-    return identify(cache, source, keras.generation, WEIGHTS_SECTION)
+    return weights_identity(cache, source, keras.generation)
+
+
+def weights_identity(
+    cache: CacheDir, source: ModelSource, generation: str, *, remembers: bool = True
+) -> Identity:
+    """Say which twin has the weights of *source* for a Keras, whatever the age of the file.
+
+    Args:
+        cache: where the twin is.
+        source: what is on disk.
+        generation: of the Keras that reads it.
+        remembers: as for `identify`.
+
+    Raises:
+        BypassError: no twin can have them, or this content was found unconvertible before.
+        UnsupportedSourceError: the source is being written to.
+    """
+    if source.kind is SourceKind.SAVED_MODEL:
+        raise UnsupportedSourceError("the weights of a SavedModel are in a checkpoint")
+    return identify(cache, source, generation, WEIGHTS_SECTION, remembers=remembers)
 
 
 def _require_settled(cache: CacheDir, source: ModelSource) -> None:
