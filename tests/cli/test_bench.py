@@ -140,8 +140,10 @@ def test_what_has_to_be_there_is_asked_for_before_any_process_is_started(
     monkeypatch.setattr("fastload.bench.ground.find_spec", lambda _: None)
     with pytest.raises(MissingTensorFlowError, match="needs keras, which is not installed"):
         profile_load(saved_once(KERAS3_ARCHIVE), keras="keras")
-    with pytest.raises(ValueError, match="use load_model, load_saved_model or load_predictor"):
+    with pytest.raises(ValueError, match="function='load': use load_model or "):
         profile_load(saved_once(KERAS3_ARCHIVE), function="load")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="into a model that a program has built"):
+        profile_load(saved_once(KERAS3_ARCHIVE), function="load_weights")
 
 
 @pytest.mark.slow

@@ -115,6 +115,8 @@ def profile_load(
         (2.31, 0.33)
     """
     ground = Ground(source=detect(path), path=str(Path(path).absolute()), keras=keras)
+    if function == "load_weights":
+        raise ValueError("function='load_weights': it loads into a model that a program has built")
     empty = LoadProfile(path=os.fspath(path), function=function)
     decided = explain(path, keras=keras, function=function)
     if decided.outcome is Outcome.BYPASS:

@@ -27,7 +27,7 @@ class PredictorHandler(ModelHandler):  # type: ignore[misc]
 
     Example:
         >>> from apache_beam.ml.inference.base import RunInference  # doctest: +SKIP
-        >>> from fastload.fleet.beam import PredictorHandler
+        >>> from fastload.fleet.beam import PredictorHandler  # doctest: +SKIP
         >>> rows | RunInference(PredictorHandler(fastload.ref("path/to/model")))  # doctest: +SKIP
     """
 

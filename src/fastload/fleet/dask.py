@@ -23,7 +23,7 @@ class WarmWorkers(WorkerPlugin):  # type: ignore[misc]
         ref: the model.
 
     Example:
-        >>> from fastload.fleet.dask import WarmWorkers
+        >>> from fastload.fleet.dask import WarmWorkers  # doctest: +SKIP
         >>> client.register_plugin(WarmWorkers(ref))  # doctest: +SKIP
         >>> found = images.map_blocks(lambda block: ref.load_predictor().predict(block))
         ... # doctest: +SKIP
