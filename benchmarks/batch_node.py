@@ -15,13 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from benchmarks import machine
+from benchmarks import bucket, machine
 from benchmarks.cases import select
 from benchmarks.measure import WORK, BenchmarkError, check_byte_code, write_missing
 from benchmarks.networks import model_path
@@ -44,7 +44,8 @@ class Kind:
         name: what the table calls it.
         way: of `batch_task.WAYS`.
         outcome: what fastload has to report; `stock` for the stock loader.
-        has_layer: an image layer is named by `FASTLOAD_CACHE_PATH`.
+        place: what the twin has to come from, if not from the cache: `layer`, which
+            `FASTLOAD_CACHE_PATH` names, or `bucket`, which `FASTLOAD_REMOTE` does.
         has_cache: the cache is one that was warmed on this machine, and can be written.
         is_in_place: the model is where it was when the cache was warmed, not unpacked anew, so that
             times of files can stand for its content.
@@ -53,18 +54,22 @@ class Kind:
     name: str
     way: str = "load_model"
     outcome: str = "hit"
-    has_layer: bool = False
+    place: str = ""
     has_cache: bool = False
     is_in_place: bool = False
 
 
+#: Bucket, and prefix in it.
+_PREFIX: Final = "fastload-twins/of-the-fleet"
 STOCK: Final = Kind(name="stock", way="stock", outcome="stock")
 LOCAL_HIT: Final = Kind(name="fastload, local hit", has_cache=True)
 KINDS: Final = (
     STOCK,
     Kind(name="fastload, nothing", outcome="miss"),
-    Kind(name="fastload, image layer", has_layer=True),
-    Kind(name="fastload predictor, image layer", way="load_predictor", has_layer=True),
+    Kind(name="fastload, image layer", place="layer"),
+    Kind(name="fastload predictor, image layer", way="load_predictor", place="layer"),
+    Kind(name="fastload, bucket", place="bucket"),
+    Kind(name="fastload predictor, bucket", way="load_predictor", place="bucket"),
     LOCAL_HIT,
     Kind(name="fastload, local hit, model in place", has_cache=True, is_in_place=True),
 )
@@ -99,11 +104,13 @@ class Prepared:
         source: the model itself.
         folder: holds the archive, the image, the layer and the warm cache.
         digest: of the outputs of the signature, which are a predictor's.
+        endpoint: the address of the server of its bucket, while it runs.
     """
 
     source: Path
     folder: Path
     digest: str
+    endpoint: str = ""
 
     @property
     def archive(self) -> Path:
@@ -114,6 +121,11 @@ class Prepared:
     def layer(self) -> Path:
         """The cache that comes with the image, read only."""
         return self.folder / "layer"
+
+    @property
+    def buckets(self) -> Path:
+        """The folder of buckets, of which one has the twin."""
+        return self.folder / "buckets"
 
     @property
     def layer_bytes(self) -> int:
@@ -132,7 +144,8 @@ def prepare(model: Path, folder: Path) -> Prepared:
     told = _process("reference", model, str(folder / "image.npy"), folder)
     made = Prepared(source=model, folder=folder, digest=told["digest"])
     _process("warm", model, str(made.layer), folder)
-    _process("warm", model, "", folder, _variables(made, LOCAL_HIT))
+    store = {"FASTLOAD_REMOTE": f"{made.buckets.absolute().as_uri()}/{_PREFIX}"}
+    _process("warm", model, "", folder, _variables(made, LOCAL_HIT) | store)
     return made
 
 
@@ -172,17 +185,23 @@ def run(prepared: Prepared, kind: Kind) -> tuple[Task, str]:
         opened = prepared.source if kind.is_in_place else model
         told = _process(kind.way, opened, image, home, _variables(prepared, kind))
         whole_s = time.perf_counter() - unpacked
-    digest, outcome, is_of_layer = (told.pop(name) for name in ("digest", "outcome", "is_of_layer"))
-    if (outcome, is_of_layer) != (kind.outcome, kind.has_layer):
-        served = "by a layer" if is_of_layer else "by no layer"
-        raise BenchmarkError(f"{kind.name} ended as a {outcome}, {served}")
+    digest, outcome, place = (told.pop(name) for name in ("digest", "outcome", "place"))
+    if (outcome, place) != (kind.outcome, kind.place):
+        raise BenchmarkError(f"{kind.name} ended as a {outcome}, by {place or 'the cache'}")
     return Task(unpack_s=unpacked - started, whole_s=whole_s, **told), digest
 
 
 def _variables(prepared: Prepared, kind: Kind) -> dict[str, str]:
-    layer = {"FASTLOAD_CACHE_PATH": str(prepared.layer)} if kind.has_layer else {}
+    layer = {"FASTLOAD_CACHE_PATH": str(prepared.layer)} if kind.place == "layer" else {}
     cache = {"FASTLOAD_CACHE_DIR": str(prepared.folder / "cache")} if kind.has_cache else {}
-    return layer | cache
+    bucket = {
+        "FASTLOAD_REMOTE": f"s3://{_PREFIX}",
+        "AWS_ENDPOINT_URL": prepared.endpoint,
+        "AWS_ACCESS_KEY_ID": "node",
+        "AWS_SECRET_ACCESS_KEY": "node",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    return layer | cache | (bucket if kind.place == "bucket" else {})
 
 
 def _process(
@@ -238,7 +257,7 @@ def figures(prepared: Prepared, tasks: Mapping[Kind, Sequence[Task]]) -> dict[st
         "archive_bytes": prepared.archive.stat().st_size,
         "layer_bytes": prepared.layer_bytes,
         "kinds": {
-            kind.name: {"has_layer": kind.has_layer, **asdict(medians(of_kind))}
+            kind.name: {"has_layer": kind.place == "layer", **asdict(medians(of_kind))}
             for kind, of_kind in tasks.items()
             if not kind.has_cache  # no fresh node has one
         },
@@ -264,7 +283,8 @@ def report(measured: Mapping[str, Path], rounds: int, scratch: Path) -> tuple[st
     parts, found = [], {}
     for number, (name, path) in enumerate(measured.items()):
         prepared = prepare(path, scratch / str(number))
-        tasks = measure(prepared, rounds)
+        with bucket.served(prepared.buckets) as endpoint:
+            tasks = measure(replace(prepared, endpoint=endpoint), rounds)
         parts.append(section(name, prepared, tasks))
         found[name] = figures(prepared, tasks)
     told = ", ".join(f"{name} {what}" for name, what in facts.items())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import resource
 import sys
 import time
@@ -58,27 +59,28 @@ def run(way: str, model_path: str, image_path: str) -> dict[str, Any]:
     loaded = time.perf_counter()
     outputs = model.predict(image) if way == "load_predictor" else model.predict(image, verbose=0)
     predicted = time.perf_counter()
-    outcome, layer, late_s = _report(way)
+    outcome, place, late_s = _report(way)
     return {
         "import_s": imported - begun + late_s,
         "prediction_model_load_time_s": loaded - started - late_s,
         "prediction_time_s": predicted - loaded,
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT / 1e9,
         "outcome": outcome,
-        "is_of_layer": layer,
+        "place": place,
         "digest": digest(outputs),
     }
 
 
-def _report(way: str) -> tuple[str, bool, float]:
-    """Return how the load was served, if by a layer, and the seconds of imports within it."""
+def _report(way: str) -> tuple[str, str, float]:
+    """Return how the load was served, whence, and the seconds of imports within it."""
     if way == "stock":
-        return "stock", False, 0.0
+        return "stock", "", 0.0
     import fastload
 
     report = fastload.last_load()
     assert report is not None  # noqa: S101  # something was loaded
-    return report.outcome.value, report.layer is not None, report.import_seconds
+    place = "layer" if report.layer else "bucket" if report.store else ""
+    return report.outcome.value, place, report.import_seconds
 
 
 def digest(outputs: Any) -> str:
@@ -130,10 +132,15 @@ def reference(model_path: str, image_path: str) -> dict[str, Any]:
 
 
 def warm(model_path: str, layer: str) -> dict[str, Any]:
-    """Make a layer, or the cache where *layer* is empty, before anything imported TensorFlow."""
+    """Make a layer, or the cache where *layer* is empty, before anything imported TensorFlow.
+
+    A store that the environment names gets the twin too.
+    """
     import fastload
 
-    return {"outcome": fastload.warm(model_path, into=layer or None).outcome.value}
+    publish = "FASTLOAD_REMOTE" in os.environ
+    made = fastload.warm(model_path, into=layer or None, publish=publish)
+    return {"outcome": made.outcome.value}
 
 
 def main(way: str, model_path: str, other: str) -> None:

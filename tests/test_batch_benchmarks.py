@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
-from benchmarks import batch_node, fleet
+from benchmarks import batch_node, bucket, fleet
 from benchmarks.batch_node import KINDS, LOCAL_HIT, STOCK, Prepared, Task, medians
 from benchmarks.batch_task import digest
 from benchmarks.measure import BenchmarkError
@@ -76,10 +78,10 @@ def test_a_task_that_the_layer_did_not_serve_does_not_count(
     subprocess.run(
         ["tar", "-C", tmp_path / "empty", "-cf", tmp_path / "model.tar", "."], check=True
     )
-    told = {"digest": "d", "outcome": "miss", "is_of_layer": False}
+    told = {"digest": "d", "outcome": "miss", "place": ""}
     monkeypatch.setattr(batch_node, "told_by", lambda *_: {**told})
 
-    with pytest.raises(BenchmarkError, match="image layer ended as a miss, by no layer"):
+    with pytest.raises(BenchmarkError, match="image layer ended as a miss, by the cache"):
         batch_node.run(Prepared(source=tmp_path, folder=tmp_path, digest="d"), LAYER)
 
 
@@ -87,7 +89,8 @@ def test_a_predictor_is_compared_with_the_signature_and_all_others_with_stock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kind that computes something else stops the run."""
-    outputs = dict.fromkeys(KINDS, "predict") | {KINDS[3]: "signature"}
+    computes = {"load_predictor": "signature"}
+    outputs = {kind: computes.get(kind.way, "predict") for kind in KINDS}
     monkeypatch.setattr(batch_node, "run", lambda _, kind: (TASK, outputs[kind]))
     prepared = Prepared(source=tmp_path, folder=tmp_path, digest="signature")
 
@@ -153,3 +156,25 @@ def test_a_process_has_the_variables_that_it_is_given(tmp_path: Path) -> None:
 
     assert told_by("tells", [], None, variables) == {"HOME": "here", "FASTLOAD_CACHE_DIR": None}
     assert told_by("tells", [], Path("c"), variables)["FASTLOAD_CACHE_DIR"] == "c"
+
+
+def test_a_bucket_lists_and_sends_parts_at_the_pace_of_its_line(tmp_path: Path) -> None:
+    """What s3fs asks of it, and no faster: a second for a megabyte at 8 Mbit/s."""
+    folder = tmp_path / "bucket" / "of" / "entry"
+    folder.mkdir(parents=True)
+    content = bytes(range(256)) * 4000
+    (folder / "h5&.x").write_bytes(content)
+    with bucket.served(tmp_path, mbit=8) as address:
+        listed = urlopen(f"{address}/bucket?list-type=2&prefix=of/entry/&delimiter=/").read()
+        none = urlopen(f"{address}/bucket?list-type=2&prefix=of/other/").read()
+        begun = time.monotonic()
+        asked = Request(f"{address}/bucket/of/entry/h5%26.x", headers={"Range": "bytes=256-511"})
+        part = urlopen(asked).read()
+        whole = urlopen(f"{address}/bucket/of/entry/h5%26.x").read()
+        took_s = time.monotonic() - begun
+
+    assert b"<Key>of/entry/h5&amp;.x</Key><Size>1024000</Size>" in listed
+    assert b"<Key>" not in none
+    assert part == content[256:512]
+    assert whole == content
+    assert took_s > 0.9

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import shutil
 import sys
 import time
@@ -576,28 +575,18 @@ def test_no_damaged_twin_gets_there(saved_model: SavedModel, faulty: type[Faulty
 # --- settings -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("nosuch://bucket", "nosuch"),
-        ("s3://bucket/prefix", "s3fs|boto|No module|Install"),
-    ],
-)
 def test_an_address_that_nothing_here_knows_fails_no_load(
-    url: str,
-    said: str,
     saved_model: SavedModel,
     cache_root: Path,
-    *,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setenv("FASTLOAD_REMOTE", url)
+    monkeypatch.setenv("FASTLOAD_REMOTE", "nosuch://bucket")
     loaded(saved_model)
 
     assert report().outcome is Outcome.MISS
     (warning,) = warned(caplog)
-    assert re.search(said, warning)
+    assert "nosuch" in warning
 
 
 def test_without_fsspec_models_load(
