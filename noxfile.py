@@ -353,6 +353,16 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(python=interpreter("3.11"))
+def pages(session: nox.Session) -> None:
+    """Look at the page of `fastload bench` in headless Chromium, which must be installed."""
+    _prepare(session)
+    session.install("--group", "test", "-e", ".")
+    session.env |= {"BENCH_NEEDS_A_BROWSER": "1", "BENCH_SCREENSHOTS": session.create_tmp()}
+    session.run("pytest", "tests/bench/test_in_a_browser.py", "tests/bench/test_page.py", *ALL)
+    session.log(f"the pictures are in {session.env['BENCH_SCREENSHOTS']}")
+
+
+@nox.session(python=interpreter("3.11"))
 def bench(session: nox.Session) -> None:
     """Measure every case and write docs/benchmarks.md."""
     _prepare(session)

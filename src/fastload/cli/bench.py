@@ -35,7 +35,7 @@ _COLUMNS: Final = (
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", type=click.Path())
 @click.option(
     "--rounds",
     type=click.IntRange(min=1),

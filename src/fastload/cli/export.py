@@ -15,7 +15,7 @@ from fastload.fleet.archive import Imported, read_archive, write_archive
 
 
 @click.command()
-@click.argument("words", metavar="ENTRY|PATH...", nargs=-1, required=True)
+@click.argument("words", metavar="ENTRY|PATH...", nargs=-1, required=True, type=click.Path())
 @click.option(
     "-o",
     "--output",

@@ -52,7 +52,7 @@ _MIGRATED_FROM: Final = {
 
 
 @click.command()
-@click.argument("entry")
+@click.argument("entry", type=click.Path())
 @as_json
 def info(entry: str, *, as_json: bool) -> None:
     """Show all about one twin. ENTRY is a model's path, or the beginning of an entry's name."""

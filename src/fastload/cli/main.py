@@ -12,6 +12,7 @@ import click
 
 import fastload
 from fastload.cli.bench import bench
+from fastload.cli.completion import completion
 from fastload.cli.doctor import doctor
 from fastload.cli.estimate import estimate
 from fastload.cli.explain import explain
@@ -24,6 +25,7 @@ from fastload.cli.prune import prune
 from fastload.cli.register import register
 from fastload.cli.rm import rm
 from fastload.cli.run import run
+from fastload.cli.schema import schema
 from fastload.cli.stats import stats
 from fastload.cli.verify import verify
 from fastload.cli.warm import warm
@@ -91,7 +93,7 @@ def commands() -> None:
 
 VERBS = (
     *(warm, run, predict, bench, ls, info, explain, estimate, verify),
-    *(export, import_, rm, prune, stats, register, doctor),
+    *(export, import_, rm, prune, stats, register, doctor, schema, completion),
 )
 for verb in VERBS:
     commands.add_command(verb)

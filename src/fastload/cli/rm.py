@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("words", metavar="[ENTRY|PATH]...", nargs=-1)
+@click.argument("words", metavar="[ENTRY|PATH]...", nargs=-1, type=click.Path())
 @click.option("--all", "everything", is_flag=True, help="Remove every twin.")
 @dry_run
 @click.option("--yes", is_flag=True, help="Do not ask before every twin is removed.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("words", metavar="[ENTRY|PATH]...", nargs=-1)
+@click.argument("words", metavar="[ENTRY|PATH]...", nargs=-1, type=click.Path())
 @click.option("--all", "everything", is_flag=True, help="Check every twin.")
 @click.option("--remove", "removing", is_flag=True, help="Remove the damaged ones.")
 @as_json

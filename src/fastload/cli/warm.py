@@ -49,7 +49,7 @@ _logger: Final = logging.getLogger(__name__)
 
 
 @click.command()
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
 @keras_choice
 @click.option("--verify", is_flag=True, help="Compare weights and outputs with a stock load.")
 @click.option(
