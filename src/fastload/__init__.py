@@ -14,6 +14,7 @@ from time import time_ns as _time_ns
 
 TYPE_CHECKING = False  # what `typing` has under this name, without the import
 if TYPE_CHECKING:
+    from fastload.api.blank import blank
     from fastload.api.explain import Explanation, explain
     from fastload.api.load_model import load_model
     from fastload.api.load_predictor import load_predictor
@@ -44,6 +45,7 @@ __all__ = [
     "Ref",
     "Residency",
     "TensorSpec",
+    "blank",
     "custom_objects",
     "disabled",
     "enabled",
@@ -81,6 +83,7 @@ _HOME = {
     # Not in `__all__`: its module imports Keras 3.
     "SavedFunctionLayer": "runtime.keras3.saved_function_layer",
     "TensorSpec": "signature",
+    "blank": "api.blank",
     "custom_objects": "registry",
     "disabled": "hooks.installation",
     "enabled": "hooks.installation",

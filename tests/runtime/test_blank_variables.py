@@ -6,10 +6,7 @@ it was built, the weights, and what is drawn at random afterwards must be the sa
 
 from __future__ import annotations
 
-import copy
-import pickle
 import random
-import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +18,15 @@ import pytest
 
 import fastload
 from fastload.report import Outcome
+from tests.runtime.variable_reads import (
+    KERAS_INITIALIZERS,
+    LAYERS,
+    READS,
+    Arrays,
+    draws,
+    seed,
+    variable_of,
+)
 from tests.small_models import (
     FORMS,
     INPUTS,
@@ -44,7 +50,6 @@ in_each_form = pytest.mark.parametrize("form", [by_format(form) for form in FORM
 in_two_forms = pytest.mark.parametrize(
     "form", [KERAS2_HDF5, KERAS3_ARCHIVE], ids=lambda form: form.id
 )
-Arrays = list[Any]
 Look = Callable[[Any], Arrays]
 
 
@@ -108,118 +113,9 @@ class Stage:
         self.seen.append(np.asarray(value).copy())
 
 
-def seed(keras: Any) -> None:
-    keras.utils.set_random_seed(11)
-
-
-def draws(keras: Any) -> Arrays:
-    """Draw from everything that a program may draw from next."""
-    dropout = keras.layers.Dropout(0.5)
-    dense = keras.layers.Dense(3)
-    dense.build((None, 4))
-    noise = getattr(keras, "random", tf.random)
-    drawn = [
-        noise.normal((2,)),
-        random.random(),
-        np.random.rand(2),  # noqa: NPY002 - the global one is meant
-        tf.random.normal((2,)),
-        dropout(np.ones((3, 4), "float32"), training=True),
-        dense.kernel,
-    ]
-    return [np.asarray(each).copy() for each in drawn]
-
-
 @pytest.fixture
 def stage(form: Form, tmp_path: Path, cache_root: Path) -> Stage:
     return Stage(form=form, path=tmp_path / f"m{form.suffix}", seen=[])
-
-
-def variable_of(weight: Any) -> Any:
-    """Return the variable of TensorFlow behind *weight*, which is one in Keras 2."""
-    return weight if isinstance(weight, tf.Variable) else weight.value
-
-
-def through_function(weight: Any) -> Any:
-    return tf.function(lambda: tf.identity(weight))()
-
-
-def through_data(weight: Any) -> Any:
-    variable = variable_of(weight)
-    rows = tf.data.Dataset.range(2).map(lambda row: tf.gather(variable, row))
-    return list(rows.as_numpy_iterator())
-
-
-def through_gradient(weight: Any) -> Any:
-    variable = variable_of(weight)
-    with tf.GradientTape() as tape:
-        tape.watch(variable)
-        total = tf.reduce_sum(variable**3)
-    return tape.gradient(total, variable)
-
-
-def through_thread(weight: Any) -> Any:
-    found: Arrays = []
-    thread = threading.Thread(target=lambda: found.append(np.asarray(weight)))
-    thread.start()
-    thread.join()
-    return found[0]
-
-
-def after_adding(weight: Any) -> Any:
-    variable_of(weight).assign_add(tf.ones_like(weight))
-    return weight
-
-
-def after_assigning_wrongly(weight: Any) -> Any:
-    with pytest.raises(ValueError, match=r"[Ss]hape"):
-        variable_of(weight).assign(tf.ones((9, 9)))
-    return weight
-
-
-def after_scattering(weight: Any) -> Any:
-    variable_of(weight).scatter_nd_update([[0, 0]], [5.0])
-    return weight
-
-
-def through_handle(weight: Any) -> Any:
-    handle = variable_of(weight).handle
-    return tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32)
-
-
-def through_dlpack(weight: Any) -> Any:
-    capsule = tf.experimental.dlpack.to_dlpack(tf.convert_to_tensor(weight))
-    return tf.experimental.dlpack.from_dlpack(capsule)
-
-
-READS: dict[str, Callable[[Any], Any]] = {
-    "numpy": lambda weight: weight.numpy(),
-    "array": np.asarray,
-    "convert": tf.convert_to_tensor,
-    "identity": tf.identity,
-    "value": lambda weight: tf.identity(variable_of(weight).value()),
-    "read_value": lambda weight: variable_of(weight).read_value(),
-    "operation": lambda weight: tf.matmul(variable_of(weight), weight, transpose_b=True),
-    "operator": lambda weight: weight * 2.0,
-    "index": lambda weight: weight[1:, 0],
-    "gather": lambda weight: tf.gather(variable_of(weight), [1, 0]),
-    "sparse_read": lambda weight: variable_of(weight).sparse_read([1]),
-    "norm": tf.norm,
-    "new_variable": lambda weight: tf.Variable(variable_of(weight)),
-    "deepcopy": lambda weight: copy.deepcopy(variable_of(weight)),
-    "copy": lambda weight: copy.copy(variable_of(weight)),
-    "pickle": lambda weight: pickle.loads(pickle.dumps(variable_of(weight))),
-    "text": lambda weight: np.array(str(variable_of(weight)).encode()),
-    "assign_add": after_adding,
-    "assign_wrongly": after_assigning_wrongly,
-    "scatter": after_scattering,
-    "handle": through_handle,
-    "dlpack": through_dlpack,
-    "function": through_function,
-    "data": through_data,
-    "gradient": through_gradient,
-    "thread": through_thread,
-    "assertion": lambda weight: tf.debugging.assert_near(weight, weight) or weight,
-}
 
 
 def reading_layer(stage: Stage, read: Callable[[Any], Any]) -> Any:
@@ -422,13 +318,6 @@ def test_an_initializer_that_was_replaced_in_keras_is_called(
     stage.loads({"none": None})
 
 
-KERAS_INITIALIZERS = [
-    *("Zeros", "Ones", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling"),
-    *("GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform"),
-    *("Orthogonal", "Identity", "Constant"),
-]
-
-
 @in_two_forms
 def test_each_initializer_of_keras_can_be_late(stage: Stage) -> None:
     """Read in another order than they were made in, and two layers with one initializer."""
@@ -449,25 +338,6 @@ def test_each_initializer_of_keras_can_be_late(stage: Stage) -> None:
     stage.save(keras.layers.Dense(3), Late(4))
 
     stage.loads({"Late": Late})
-
-
-LAYERS: dict[str, Callable[[Any], list[Any]]] = {
-    "lstm": lambda layers: [layers.Reshape((2, 2)), layers.LSTM(3), layers.Dropout(0.3)],
-    "gru": lambda layers: [
-        layers.Reshape((2, 2)),
-        layers.Bidirectional(layers.GRU(3, return_sequences=True)),
-        layers.SimpleRNN(2),
-    ],
-    "convolutions": lambda layers: [
-        layers.Reshape((2, 2, 1)),
-        layers.SeparableConv2D(3, 1),
-        layers.BatchNormalization(),
-        layers.Flatten(),
-        layers.GaussianNoise(0.1),
-    ],
-    "embedding": lambda layers: [layers.ReLU(), layers.Embedding(5, 3), layers.Flatten()],
-    "mixed": lambda layers: [layers.Dense(4, dtype="mixed_float16"), layers.Dense(2)],
-}
 
 
 #: Their SavedModels take long to save.

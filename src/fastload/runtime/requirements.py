@@ -48,7 +48,7 @@ EAGER: Final = _feature(
     "the eager runtime",
     context=_tf(
         "eager.context",
-        "context executing_eagerly Context.add_function_def Context.remove_function "
+        "context executing_eagerly eager_mode Context.add_function_def Context.remove_function "
         "Context.function_call_options Context.ensure_initialized",
     ),
     execute=_tf("eager.execute", "execute"),
@@ -135,10 +135,9 @@ BLANKS: Final = _feature(
         "ops.resource_variable_ops",
         "BaseResourceVariable.handle BaseResourceVariable()._handle BaseResourceVariable.assign",
     ),
-    functions=_tf(
-        "eager.polymorphic_function.concrete_function "
-        "eager.polymorphic_function.monomorphic_function eager.function",
-        "ConcreteFunction.captured_inputs",
+    # Graphs of conditions and loops, which belong to the graph around them.
+    branches=_tf(
+        "ops.control_flow_v2_func_graphs", "ControlFlowFuncGraph ControlFlowFuncGraph().outer_graph"
     ),
     # They take a variable's handle for no more than a name.
     optimizer_of_keras2=_keras2("optimizers.optimizer", "?Optimizer._var_key", since="2.15"),

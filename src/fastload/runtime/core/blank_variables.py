@@ -1,9 +1,8 @@
 """Variables of TensorFlow that are blank until they get their weights, or are read.
 
 Until then, a variable is an instance of a subclass of its class. Every way to its value leads
-through its attribute `_handle`, also in C++: whoever reads that eagerly gets the initial value
-first. In a graph the handle alone says nothing; a graph that has captured it gets the initial value
-when its inputs are asked for, which is before it is run.
+through its attribute `_handle`, also in C++: whoever reads that gets the initial value first. The
+one exception are graphs that nobody runs: Keras calls layers in them, to learn what they return.
 
 An initial value that comes late is the one that stock draws: only initializers whose value follows
 from what they hold are put off (`rebuild.can_come_later`).
@@ -12,10 +11,14 @@ from what they hold are put off (`rebuild.can_come_later`).
 from __future__ import annotations
 
 import functools
+import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from threading import get_ident
 from types import FrameType
 from typing import Any, Final
+from weakref import ref
 
 import numpy as np
 
@@ -23,12 +26,19 @@ from fastload import unfinished
 from fastload.runtime.core import eager
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.requirements import ASSIGNMENT, BLANKS
+from fastload.unfinished import Change
 
 _INITIAL_VALUE: Final = "_fastload_initial_value"
 _HANDLE: Final = "_handle"
+#: The thread that is assigning.
+_OVERWRITTEN_BY: Final = "_fastload_overwritten_by"
+#: Keras 3 numbers their names; Keras 2 puts the layer's name before.
+_SCRATCH_GRAPH: Final = re.compile(r"(?:^|_)scratch_graph(?:_\d+)?$|^build_graph$")
 #: Two threads must not both give a variable its initial value: the later would undo what the faster
 #: one assigned meanwhile. A process that is forked meanwhile has no reference to such a variable.
 _lock: Final = unfinished.lock()
+#: By `id`: TensorFlow's variables have no hash.
+_lingering: Final[dict[int, ref[Any]]] = {}
 
 
 def require_blanks() -> None:
@@ -37,7 +47,7 @@ def require_blanks() -> None:
     Raises:
         UnsupportedRuntimeError: it lacks a name.
     """
-    for part in ("ops", "variables", "functions"):
+    for part in ("ops", "variables", "branches"):
         BLANKS.part(part)
     require_assignment()
 
@@ -51,16 +61,44 @@ def require_assignment() -> None:
     _operations()
 
 
-def make_blank(variable: Any, initial_value: Callable[[], Any]) -> None:
+def make_blank(variable: Any, initial_value: Callable[[], Any], *, lingers: bool = False) -> None:
     """Make *variable* blank.
 
     Args:
         variable: a new one, whose value means nothing.
         initial_value: returns what stock makes it hold at first.
+        lingers: it may stay blank for long, so that a fork may come.
     """
     kind: Any = type(variable)
     vars(variable)[_INITIAL_VALUE] = initial_value
     variable.__class__ = _blank_class(kind)
+    if lingers:
+        _register(variable)
+
+
+def _register(variable: Any) -> None:
+    """Have *variable* filled before this process is forked, if it is blank then.
+
+    TensorFlow can read variables in the child of a fork, but not compute: its threads are not
+    there.
+    """
+    key = id(variable)
+    _lingering[key] = ref(variable, lambda _: _lingering.pop(key, None))
+    _fill_before_forks()
+
+
+@functools.cache
+def _fill_before_forks() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=fill_lingering)
+
+
+def fill_lingering() -> None:
+    """Fill all variables that are still blank and may stay so."""
+    for reference in list(_lingering.values()):
+        variable = reference()
+        if variable is not None:
+            fill(variable)
 
 
 def is_blank(variable: Any) -> bool:
@@ -69,16 +107,16 @@ def is_blank(variable: Any) -> bool:
 
 
 def fill(variable: Any) -> None:
-    """Give *variable* its initial value, if it is blank; to be called in eager mode."""
+    """Give *variable* its initial value, if it is blank; also while a graph is made."""
     with _lock:
         if not is_blank(variable):
             return
         handle = vars(variable)[_HANDLE]
-        with eager.placed(handle.device):
+        with eager.runtime().context.eager_mode(), eager.placed(handle.device):
             value = vars(variable)[_INITIAL_VALUE]()
             value = tensorflow().convert_to_tensor(value, dtype=variable.dtype)
             _operations().assign_variable_op(handle, value)
-        _handle_to_overwrite(variable)
+        _become_ordinary(variable)
 
 
 #: Variables that are nothing but a handle; wrappers define assignment in their own ways.
@@ -91,10 +129,12 @@ def assign(variable: Any, value: Any) -> None:
     Raises:
         ValueError: their shapes differ.
     """
-    if type(variable).__name__ in _PLAIN_VARIABLES and _agree(variable, value):
-        _operations().assign_variable_op(_handle_to_overwrite(variable), value)
-    else:
+    if type(variable).__name__ not in _PLAIN_VARIABLES or not _agree(variable, value):
         variable.assign(value)
+    elif is_blank(variable):
+        _overwrite(variable, functools.partial(_assign_to_handle, variable, value))
+    else:
+        _operations().assign_variable_op(variable.handle, value)
 
 
 def undo_of(variable: Any) -> Callable[[], None]:
@@ -112,29 +152,40 @@ def _agree(variable: Any, value: Any) -> bool:
     return bool(variable.dtype == value.dtype) and bool(variable.shape == value.shape)
 
 
-def _handle_to_overwrite(variable: Any) -> Any:
-    """Return the handle of a plain variable that is about to be assigned, and no longer blank."""
+def _assign_to_handle(variable: Any, value: Any) -> None:
+    _operations().assign_variable_op(vars(variable)[_HANDLE], value)
+
+
+def _overwrite(variable: Any, assign_value: Callable[[], Any]) -> Any:
+    """Call *assign_value*, which needs no initial value; afterwards *variable* is an ordinary one.
+
+    Threads that read it meanwhile wait; where the assignment fails, it stays blank.
+    """
     with _lock:
-        if is_blank(variable):
-            variable.__class__ = type(variable).__bases__[1]
-            del vars(variable)[_INITIAL_VALUE]
-    return variable.handle
+        state = vars(variable)
+        if not is_blank(variable):
+            return assign_value()
+        with Change(functools.partial(state.pop, _OVERWRITTEN_BY, None)):
+            state[_OVERWRITTEN_BY] = get_ident()
+            assigned = assign_value()
+        _become_ordinary(variable)
+        return assigned
+
+
+def _become_ordinary(variable: Any) -> None:
+    """Give a variable that has a value its own class again."""
+    variable.__class__ = type(variable).__bases__[1]
+    del vars(variable)[_INITIAL_VALUE]
+    _lingering.pop(id(variable), None)
 
 
 def can_be_blank() -> bool:
-    """Say whether a variable that is made now is made by TensorFlow alone.
+    """Say whether a variable that is made now is made by TensorFlow alone, and eagerly.
 
     A variable creator of the program is given the initial value.
     """
-    return not _ops().get_default_graph()._variable_creator_stack
-
-
-def fill_captured(variables: Sequence[Any], inputs: Sequence[Any]) -> None:
-    """Fill those of *variables* whose handles are among *inputs* of a function."""
-    captured = {id(each) for each in inputs}
-    for variable in variables:
-        if is_blank(variable) and id(vars(variable)[_HANDLE]) in captured:
-            fill(variable)
+    graph = _ops().get_default_graph()
+    return eager.executing_eagerly() and not graph._variable_creator_stack
 
 
 @functools.cache
@@ -148,7 +199,7 @@ class _BlankVariable:
 
     @property
     def _handle(self) -> Any:
-        if eager.executing_eagerly():
+        if not (_is_overwriting(self) or _is_in_scratch_graph()):
             fill(self)
         return vars(self)[_HANDLE]
 
@@ -164,10 +215,28 @@ class _BlankVariable:
 
     def assign(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         """Assign; the initial value is needed only where that may fail, or comes later."""
-        if eager.executing_eagerly() and _fits(self, value):
-            _handle_to_overwrite(self)
         final: Any = type(self).__bases__[1] if is_blank(self) else type(self)
-        return final.assign(self, value, *args, **kwargs)
+        assign_value = functools.partial(final.assign, self, value, *args, **kwargs)
+        if eager.executing_eagerly() and _fits(self, value):
+            return _overwrite(self, assign_value)
+        return assign_value()
+
+
+def _is_overwriting(variable: Any) -> bool:
+    return bool(vars(variable).get(_OVERWRITTEN_BY) == get_ident())
+
+
+def _is_in_scratch_graph() -> bool:
+    """Say whether a graph is being made that Keras makes to look at, and never runs.
+
+    A function that is traced meanwhile is one that can be run.
+    """
+    if eager.executing_eagerly():
+        return False
+    graph = _ops().get_default_graph()
+    while isinstance(graph, _branches()):  # of a condition or loop
+        graph = graph.outer_graph
+    return _SCRATCH_GRAPH.search(getattr(graph, "name", "")) is not None
 
 
 def _is_naming(frame: FrameType) -> bool:
@@ -190,3 +259,8 @@ def _ops() -> Any:
 @functools.cache
 def _operations() -> Any:
     return ASSIGNMENT.part("operations")
+
+
+@functools.cache
+def _branches() -> Any:
+    return BLANKS.part("branches").ControlFlowFuncGraph

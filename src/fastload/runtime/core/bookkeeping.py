@@ -12,10 +12,8 @@ import threading
 from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
-from fastload.runtime.core.blank_variables import fill_captured
-from fastload.runtime.core.eager import executing_eagerly
 from fastload.runtime.core.rebuild import Patch, current_rebuild
-from fastload.runtime.requirements import BLANKS, KERNELS, NESTS
+from fastload.runtime.requirements import KERNELS, NESTS
 
 SetAttribute = Callable[[Any, str, Any], None]
 
@@ -218,27 +216,6 @@ def _wrapping_switch() -> Callable[[bool], None] | None:
     if switch is None or not is_on():
         return None
     return functools.partial(switch, context._context_handle)
-
-
-def capture_patch() -> Patch:
-    """Return the patch that fills blank variables which a function is about to read.
-
-    Whoever runs a function passes what it captured to it.
-
-    Raises:
-        UnsupportedRuntimeError: TensorFlow lacks a name.
-    """
-    return Patch(BLANKS.part("functions").ConcreteFunction, "captured_inputs", _patched_captures)
-
-
-def _patched_captures(stock: Any) -> Any:
-    def captured_inputs(self: Any) -> Any:
-        inputs, rebuild = stock.__get__(self), current_rebuild()
-        if rebuild is not None and executing_eagerly():
-            fill_captured(rebuild.blanks, inputs)
-        return inputs
-
-    return property(captured_inputs, doc=stock.__doc__)
 
 
 def nest_patches() -> list[Patch]:

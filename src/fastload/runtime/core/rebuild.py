@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from fastload import unfinished
 from fastload.errors import UnsupportedRuntimeError
-from fastload.runtime.core.blank_variables import fill
+from fastload.runtime.core.blank_variables import fill, make_blank
 from fastload.runtime.core.zero_copy import BlankSheet
 from fastload.unfinished import Change
 
@@ -28,7 +28,7 @@ class Rebuild:
 
     Attributes:
         sheet: where blank variables lie.
-        blanks: every variable of TensorFlow that started blank.
+        blanks: every variable of TensorFlow that started blank, unless they linger.
         zeros: what blank variables hold on backends other than TensorFlow.
         lent: tensors over the twin, by address, where each goes to one variable only.
         unfilled: on these backends, what gives a variable without weights its initial value.
@@ -40,6 +40,8 @@ class Rebuild:
             variables are of a new model.
         wrapping: switches the wrapping of kernels; None until the first operation, see
             `bookkeeping`.
+        lingers: code of a program builds a model, and weights may come much later: variables of
+            TensorFlow stay blank when the block is left.
     """
 
     sheet: BlankSheet = field(default_factory=BlankSheet)
@@ -52,6 +54,13 @@ class Rebuild:
     may_be_read: bool = False
     undo: list[Callable[[], None]] | None = None
     wrapping: Callable[[bool], None] | None = None
+    lingers: bool = False
+
+    def make_blank(self, variable: Any, initial_value: Callable[[], Any]) -> None:
+        """Make a new variable of TensorFlow blank until it is assigned or read."""
+        make_blank(variable, initial_value, lingers=self.lingers)
+        if not self.lingers:
+            self.blanks.append(variable)
 
     def put_back(self) -> None:
         """Give every variable that was assigned the value that it had before."""

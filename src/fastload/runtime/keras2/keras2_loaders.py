@@ -12,7 +12,6 @@ from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core.blank_variables import assign, require_blanks
 from fastload.runtime.core.bookkeeping import (
     attribute_patch,
-    capture_patch,
     kernel_patches,
     nest_patches,
 )
@@ -92,6 +91,13 @@ def patches(parts: Keras2) -> list[Patch]:
         Patch(parts.backend, "learning_phase", patched_learning_phase),
         Patch(parts.functional, "connect_ancillary_layers", patched_connect_ancillary_layers),
         Patch(parts.tf_inspect, "getfullargspec", patched_getfullargspec),
+        *patches_to_build(parts),
+    ]
+
+
+def patches_to_build(parts: Keras2) -> list[Patch]:
+    """Return the patches for a block in which a program builds models."""
+    return [
         *available(functools.partial(_blank_patches, parts), kernel_patches, nest_patches),
         *filter(None, [attribute_patch(parts.base_layer.Layer)]),
     ]
@@ -100,7 +106,7 @@ def patches(parts: Keras2) -> list[Patch]:
 def _blank_patches(parts: Keras2) -> list[Patch]:
     require_blanks()
     make = functools.partial(patched_make_variable, parts.initializers.Initializer)
-    return [Patch(parts.base_layer_utils, "make_variable", make), capture_patch()]
+    return [Patch(parts.base_layer_utils, "make_variable", make)]
 
 
 def _restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:

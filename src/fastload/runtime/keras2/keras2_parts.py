@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
-from fastload.runtime.core.blank_variables import can_be_blank, make_blank
+from fastload.runtime.core.blank_variables import can_be_blank
 from fastload.runtime.core.rebuild import Rebuild, current_rebuild, is_code_of, is_own, is_sound
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.core.zero_copy import BlankSheet
@@ -67,14 +67,14 @@ def patched_make_variable(base: type[Any], stock: Callable[..., Any]) -> Callabl
         name: str, shape: Any = None, dtype: Any = None, initializer: Any = None, **kwargs: Any
     ) -> Any:
         rebuild = current_rebuild()
-        can_wait = rebuild is not None and _can_wait(shape, dtype, kwargs)
-        late = _late(initializer, base, shape, dtype) if can_wait else None
+        late = None
+        if rebuild is not None and _can_wait(shape, dtype, kwargs):
+            late = _late(initializer, base, shape, dtype, lingers=rebuild.lingers)
         if rebuild is None or late is None:
             return stock(name, shape=shape, dtype=dtype, initializer=initializer, **kwargs)
         blank = functools.partial(_blank, rebuild)
         variable = stock(name, shape=shape, dtype=dtype, initializer=blank, **kwargs)
-        make_blank(variable, functools.partial(late, variable.shape, dtype=variable.dtype))
-        rebuild.blanks.append(variable)
+        rebuild.make_blank(variable, functools.partial(late, variable.shape, dtype=variable.dtype))
         return variable
 
     return make_variable
@@ -95,36 +95,43 @@ def _blank(rebuild: Rebuild, shape: Any, dtype: Any = None, **kwargs: Any) -> An
     return rebuild.sheet.tensor(tuple(tf.TensorShape(shape).as_list()), tf.as_dtype(dtype))
 
 
-def _late(initializer: Any, base: type[Any], shape: Any, dtype: Any) -> Any:
+def _late(
+    initializer: Any, base: type[Any], shape: Any, dtype: Any, *, lingers: bool = False
+) -> Any:
     """Draw, and warn, as the stock initializer would now; return one that makes its value later.
 
     None where that is impossible: it is a program's, or advances a generator that others draw from,
     or may fail.
+
+    Args:
+        initializer: of the variable.
+        base: Keras's base class of initializers.
+        shape: of the variable.
+        dtype: of the variable.
+        lingers: a program may run before the value is made.
     """
     tf = tensorflow()
     sizes, dtype = tf.TensorShape(shape).as_list(), tf.as_dtype(dtype).name
     if not is_own(initializer, base):
-        return initializer if _is_forget_bias(initializer, base, sizes, dtype) else None
+        is_known = not lingers and _is_forget_bias(initializer, base, sizes, dtype)
+        return initializer if is_known else None
     if not is_sound(initializer, sizes, dtype):
         return None
     generator = getattr(initializer, "_random_generator", None)
     if generator is None:
-        return initializer
+        return copy.copy(initializer)
     generator._maybe_init()
     is_stateless = getattr(generator, "_rng_type", None) == "stateless"
-    if not is_stateless and getattr(generator, "_generator", None) is not None:
+    # Without, TensorFlow counts how often it drew with the same two seeds.
+    is_counted = lingers or getattr(generator, "_generator", None) is not None
+    if not is_stateless and is_counted:
         return None
     if hasattr(initializer, "_warn_reuse"):
         initializer._warn_reuse()
-    drawn = generator if is_stateless else _drawn(generator)
-    return functools.partial(_initial_value, initializer, drawn)
-
-
-def _initial_value(initializer: Any, generator: Any, shape: Any, dtype: Any) -> Any:
-    """Return the value of *initializer*, which has warned already, with the seed in *generator*."""
     initializer = copy.copy(initializer)
-    initializer._random_generator, initializer._used = generator, False
-    return initializer(shape, dtype=dtype)
+    initializer._random_generator = copy.copy(generator) if is_stateless else _drawn(generator)
+    initializer._used = False
+    return initializer
 
 
 def _is_forget_bias(initializer: Any, base: type[Any], shape: Any, dtype: Any) -> bool:

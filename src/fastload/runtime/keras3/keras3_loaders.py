@@ -121,6 +121,19 @@ def weights_to_come() -> Iterator[None]:
         yield
 
 
+def patches_to_build() -> list[Patch]:
+    """Return the patches for a block in which a program builds models.
+
+    Raises:
+        UnsupportedRuntimeError: Keras lacks a name that is needed, or a read of a variable cannot
+            be noticed: an array of JAX is a value, and Keras hands out PyTorch's parameters.
+    """
+    parts = keras3()
+    if parts.backend != TENSORFLOW:
+        raise UnsupportedRuntimeError(f"Keras runs on {parts.backend}")
+    return _patches(parts)
+
+
 def _register_layers_of_functions(twin: Twin, backend: str) -> None:
     """Have Keras know the class of such layers, if *twin* has one.
 

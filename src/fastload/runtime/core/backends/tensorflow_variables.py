@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +10,11 @@ from typing import Any
 from fastload.runtime.core.blank_variables import (
     assign,
     can_be_blank,
-    make_blank,
     require_assignment,
     require_blanks,
     undo_of,
 )
-from fastload.runtime.core.bookkeeping import capture_patch, kernel_patches
+from fastload.runtime.core.bookkeeping import kernel_patches
 from fastload.runtime.core.eager import OF_ONE_REPLICA, require_plain_tensorflow
 from fastload.runtime.core.rebuild import (
     Patch,
@@ -65,7 +65,7 @@ def weight_patches(variable: type[Any]) -> list[Patch]:
 def _blank_patches(variable: type[Any], initializer: type[Any]) -> list[Patch]:
     KERAS3_TENSORFLOW.part("creation")
     require_blanks()
-    return [_creation_patch(variable, initializer), capture_patch()]
+    return [_creation_patch(variable, initializer)]
 
 
 def _assignment_patches(variable: type[Any]) -> list[Patch]:
@@ -96,7 +96,8 @@ def _patched_direct_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
         rebuild = current_rebuild()
         if rebuild is not None and rebuild.undo is not None:
             rebuild.undo.append(undo_of(self._value))
-        if rebuild is None or value.dtype != self._value.dtype:
+        # A tape of a program notices which of its variables are assigned.
+        if rebuild is None or rebuild.lingers or value.dtype != self._value.dtype:
             stock(self, value)
         else:
             assign(self._value, value)
@@ -156,13 +157,15 @@ class _LateInitializer:
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Return a blank value, or what the initializer returns."""
-        initial_value = functools.partial(self._initializer, shape, dtype=dtype)
-        if not can_come_later(self._initializer, self._base, shape, dtype):
-            return initial_value()
+        initializer = self._initializer
+        if not can_come_later(initializer, self._base, shape, dtype):
+            return initializer(shape, dtype=dtype)
         as_dtype = tensorflow().as_dtype(dtype)
         if not (all(shape) and BlankSheet.fits(as_dtype) and can_be_blank()):
-            return initial_value()
-        self._put_off = initial_value
+            return initializer(shape, dtype=dtype)
+        if self._rebuild.lingers:  # a program may change its own until then
+            initializer = copy.copy(initializer)
+        self._put_off = functools.partial(initializer, shape, dtype=dtype)
         return self._rebuild.sheet.tensor(tuple(shape), as_dtype)
 
     def settle(self, variable: Any) -> None:
@@ -170,5 +173,4 @@ class _LateInitializer:
         if variable._initializer is self:  # it waits for the end of a stateless scope
             variable._initializer = self._initializer
         if self._put_off is not None:
-            make_blank(variable._value, self._put_off)
-            self._rebuild.blanks.append(variable._value)
+            self._rebuild.make_blank(variable._value, self._put_off)
