@@ -513,6 +513,72 @@ def test_a_loaded_model_in_the_block_is_as_ever(keras: Any, tmp_path: Path) -> N
     assert not any(is_blank(variable_of(each)) for each in model.weights)
 
 
+WEIGHTS = [".weights.h5", ".h5"]
+
+
+@pytest.mark.parametrize("suffix", WEIGHTS)
+@pytest.mark.parametrize("made", ["built", "from_json"])
+def test_what_is_built_and_loaded_gets_no_initial_values(
+    keras: Any, suffix: str, made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"m{suffix}"
+    layers = LAYERS["convolutions"](keras.layers)
+    saved = network(keras, *layers, keras.layers.Dense(2, kernel_initializer="orthogonal"))
+    if suffix == ".h5" and hasattr(keras, "random"):
+        saved.save(path)  # weights alone have another suffix in Keras 3
+    else:
+        saved.save_weights(path)
+    text = saved.to_json()
+    filled: list[Any] = []
+    fill = blank_variables.fill
+    monkeypatch.setattr(blank_variables, "fill", lambda each: filled.append(each) or fill(each))
+
+    with fastload.blank():
+        if made == "built":
+            model = keras.Sequential.from_config(saved.get_config())
+        else:
+            model = keras.models.model_from_json(text)
+        model.load_weights(path)
+
+    assert filled == []
+    assert_same_arrays(saved.get_weights(), model.get_weights())
+    assert_same_arrays([np.asarray(saved(INPUTS))], [np.asarray(model(INPUTS))])
+
+
+def test_a_checkpoint_of_tensorflow_is_restored_into_a_blank_model(
+    keras: Any, tmp_path: Path
+) -> None:
+    """What it lacks has its initial value."""
+    path = str(tmp_path / "checkpoint")
+    tf.train.Checkpoint(layer=dense(keras)).write(path)
+
+    def program(block: Block) -> Arrays:
+        with block():
+            layers = [dense(keras), dense(keras)]
+            tf.train.Checkpoint(layer=layers[0], other=layers[1]).read(path).expect_partial()
+        return [weight for layer in layers for weight in layer.weights]
+
+    check(keras, program)
+
+
+def test_applications_open_local_weights_in_the_block(keras: Any, tmp_path: Path) -> None:
+    def make(weights: Any) -> Any:
+        return keras.applications.MobileNet((32, 32, 3), 0.25, weights=weights, classes=3)
+
+    saved = make(None)
+    path = tmp_path / "mobile.weights.h5"
+    saved.save_weights(path)
+
+    def program(block: Block) -> Arrays:
+        with block():
+            model = make(str(path))
+        return [model(np.ones((1, 32, 32, 3), "float32")), *model.get_weights()]
+
+    check(keras, program)
+    with fastload.blank():
+        assert_same_arrays(saved.get_weights(), make(str(path)).get_weights())
+
+
 STEPS = st.lists(
     st.sampled_from(
         ["dense", "orthogonal", "seeded", "shared", "custom", "norm", "read", "assign", "draw"]

@@ -231,3 +231,20 @@ def test_weights_that_no_file_holds_get_their_initial_value(
 
     assert len(found) == 3
     assert all(kernel.any() and bias.all() for kernel, bias in found)
+
+
+def test_what_a_program_patches_meanwhile_stays() -> None:
+    """Its patch calls ours, which does nothing by then."""
+    before = vars(Library)["make"]
+    try:
+        with rebuilding(Rebuild(), [patch()]):
+            ours = Library.make
+            Library.make = staticmethod(lambda: f"mine, {ours()}")  # type: ignore[method-assign]
+            inside = Library.make()
+        with rebuilding(Rebuild(), [patch()]):
+            again = Library.make()
+        after = Library.make()
+    finally:
+        Library.make = before  # type: ignore[method-assign]
+
+    assert (inside, again, after) == ("mine, blank", "blank", "mine, stock")

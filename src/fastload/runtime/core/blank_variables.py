@@ -20,8 +20,6 @@ from types import FrameType
 from typing import Any, Final
 from weakref import ref
 
-import numpy as np
-
 from fastload import unfinished
 from fastload.runtime.core import eager
 from fastload.runtime.core.tensorflow import tensorflow
@@ -197,6 +195,8 @@ def _blank_class(final: Any) -> Any:
 class _BlankVariable:
     """The methods in which a blank variable differs from an ordinary one."""
 
+    dtype: Any
+
     @property
     def _handle(self) -> Any:
         if not (_is_overwriting(self) or _is_in_scratch_graph()):
@@ -214,12 +214,14 @@ class _BlankVariable:
         return vars(self)[_HANDLE].device
 
     def assign(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        """Assign; the initial value is needed only where that may fail, or comes later."""
+        """Assign; the initial value is needed only where that fails, or comes later."""
         final: Any = type(self).__bases__[1] if is_blank(self) else type(self)
-        assign_value = functools.partial(final.assign, self, value, *args, **kwargs)
-        if eager.executing_eagerly() and _fits(self, value):
-            return _overwrite(self, assign_value)
-        return assign_value()
+        if not eager.executing_eagerly():
+            return final.assign(self, value, *args, **kwargs)
+        # What stock does first; it may run code of a program, so not while others wait.
+        tensor = tensorflow().convert_to_tensor(value, dtype=self.dtype)
+        assign_tensor = functools.partial(final.assign, self, tensor, *args, **kwargs)
+        return _overwrite(self, assign_tensor) if _agree(self, tensor) else assign_tensor()
 
 
 def _is_overwriting(variable: Any) -> bool:
@@ -243,12 +245,6 @@ def _is_naming(frame: FrameType) -> bool:
     """Say whether the code in *frame* is that by which Keras's optimizers know variables."""
     package = str(frame.f_globals.get("__name__")).partition(".")[0]
     return frame.f_code.co_name == "_var_key" and package in ("keras", "tf_keras")
-
-
-def _fits(variable: Any, value: Any) -> bool:
-    """Say whether *value* is an array or tensor that can be assigned to *variable*."""
-    is_known = isinstance(value, (np.ndarray, eager.runtime().ops.EagerTensor))
-    return is_known and bool(variable.dtype == value.dtype and variable.shape == value.shape)
 
 
 @functools.cache

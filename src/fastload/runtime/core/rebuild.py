@@ -108,9 +108,9 @@ def available(*short_cuts: Callable[[], Sequence[Patch]]) -> list[Patch]:
 
 
 _lock = unfinished.lock()
-#: By holder and name: the rebuilds that run with a patch, and what it replaced.
+#: By holder and name: the rebuilds that run with a patch, what it replaced, and by what.
 _users: dict[tuple[int, str], set[int]] = {}
-_stock: dict[tuple[int, str], Any] = {}
+_replaced: dict[tuple[int, str], tuple[Any, Any]] = {}
 
 
 @contextmanager
@@ -139,10 +139,10 @@ def _put_in_place(user: object, patch: Patch) -> None:
     key = (id(patch.holder), patch.name)
     with _lock:
         _users.setdefault(key, set()).add(id(user))
-        if key not in _stock:
+        if key not in _replaced:
             stock = vars(patch.holder)[patch.name]
             made = patch.make(stock)
-            _stock[key] = stock
+            _replaced[key] = stock, made
             setattr(patch.holder, patch.name, made)
 
 
@@ -153,9 +153,11 @@ def _take_out(user: object, patches: Sequence[Patch]) -> None:
             key = (id(patch.holder), patch.name)
             users = _users.get(key, set())
             users.discard(id(user))
-            if not users and key in _stock:
-                setattr(patch.holder, patch.name, _stock[key])
-                del _stock[key]
+            if not users and key in _replaced:
+                stock, made = _replaced[key]
+                if vars(patch.holder).get(patch.name) is made:  # a program may have patched too
+                    setattr(patch.holder, patch.name, stock)
+                del _replaced[key]
 
 
 #: What Keras's initializers hold besides numbers.
