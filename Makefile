@@ -13,6 +13,8 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 TF_VERSION := 2.21.*
 # Two workers; the tests of one file run in one of them, so that what a module shares is made once.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Modules that import the engine that they are for.
+OF_ENGINES := beam dask
 # CPU minutes that `make test` may take, on two cores that take a second for the loop of .ci/timing.py.
 TEST_MINUTES := 14
 
@@ -58,7 +60,7 @@ imports: $(VENV)/.installed  ## check the import contracts
 	$(BIN)/lint-imports
 
 examples: $(VENV)/.installed  ## run the examples in docstrings
-	$(BIN)/python -m pytest --doctest-modules src/fastload
+	$(BIN)/python -m pytest --doctest-modules src/fastload $(OF_ENGINES:%=--ignore src/fastload/fleet/%.py)
 
 docs: $(VENV)/.docs  ## build the site into build/site; any warning fails it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

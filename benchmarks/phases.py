@@ -10,7 +10,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from benchmarks import machine
 from benchmarks.cases import Case, Generation, select, stock_loader
@@ -21,6 +21,7 @@ from fastload.bench.profile import LoadProfile, profile_load
 from fastload.runtime.core.stock_phases import PHASES
 
 if TYPE_CHECKING:
+    from fastload.api.explain import Function
     from fastload.runtime.core.keras import KerasChoice
 
 MARKERS: Final = Markers("phases", "benchmarks.phases")
@@ -36,7 +37,7 @@ def measured(case: Case, rounds: int, work: Path) -> list[LoadProfile]:
     """Take loads of *case* apart, *rounds* times."""
     write_missing(case, work)
     path = model_path(case, stock_loader(case.source), work)
-    keras, function = _KERAS[case.generation], case.function.value
+    keras, function = _KERAS[case.generation], cast("Function", case.function.value)
     return [profile_load(path, keras=keras, function=function) for _ in range(rounds)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -176,12 +177,14 @@ def test_a_missing_package_names_the_extra(
     assert f"python -m pip install '{extra}'" in printed
 
 
+#: Modules that import TensorFlow, or the engine that they are for.
+NEEDS = re.compile(r"fastload\.runtime\.|fastload\.fleet\.(beam|dask)$")
+
+
 def modules_without_tensorflow() -> list[str]:
     names = (path.relative_to(SRC) for path in sorted((SRC / "fastload").rglob("*.py")))
     dotted = (".".join(name.with_suffix("").parts).removesuffix(".__init__") for name in names)
-    return [
-        n for n in dotted if not n.endswith("__main__") and not n.startswith("fastload.runtime.")
-    ]
+    return [each for each in dotted if not each.endswith("__main__") and not NEEDS.match(each)]
 
 
 @pytest.mark.parametrize("name", modules_without_tensorflow())
