@@ -10,7 +10,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from benchmarks import machine
 from benchmarks.cases import Case, Generation, select, stock_loader
@@ -37,7 +37,8 @@ def measured(case: Case, rounds: int, work: Path) -> list[LoadProfile]:
     """Take loads of *case* apart, *rounds* times."""
     write_missing(case, work)
     path = model_path(case, stock_loader(case.source), work)
-    keras, function = _KERAS[case.generation], cast("Function", case.function.value)
+    keras = _KERAS[case.generation]
+    function: Function = case.function.value
     return [profile_load(path, keras=keras, function=function) for _ in range(rounds)]
 
 
