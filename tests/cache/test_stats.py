@@ -195,3 +195,11 @@ def test_a_folder_of_others_is_not_reset(cache: CacheDir) -> None:
     with pytest.raises(CacheUnwritableError, match=r"no CACHEDIR\.TAG"):
         stats.reset(cache)
     assert stats.read(cache).total.hits == 1
+
+
+def test_what_came_from_a_store_is_counted(cache: CacheDir) -> None:
+    """A fetch is a hit that took longer, which one wants to know of."""
+    stats.append(cache, dataclasses.replace(HIT, store="s3://bucket/twins"))
+    stats.append(cache, HIT)
+
+    assert (stats.read(cache).total.hits, stats.read(cache).total.fetched) == (2, 1)

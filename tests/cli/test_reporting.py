@@ -18,6 +18,7 @@ TALLY = {
     "seconds_saved": 3.0,
     "seconds_estimated": 0.0,
     "hits_unknown": 0,
+    "fetched": 0,
 }
 
 

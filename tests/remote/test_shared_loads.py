@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from fastload.remote import faults
 from fastload.remote.publishing import publish_entry
 from fastload.remote.store import open_store
 from fastload.report import LoadReport, Outcome
+from fastload.twin.index import read_index
 from tests.conftest import RunPython, SavedOnce
 from tests.remote.faulty_store import TIMEOUT_S, URL, Faulty, Stall, works
 from tests.small_models import INPUTS, KERAS3_ARCHIVE, SavedModel, assert_same_model
@@ -92,6 +94,7 @@ def test_what_one_machine_warmed_serves_another(
     warm(model)
     there = {path.rpartition("/")[2].rsplit(".", 1)[0] for path in faulty.objects()}
     cache = another_machine()
+    assert "fetches it from the store" in str(fastload.explain(model.path).reason)
     found = loaded(model)
 
     assert_same_model(model.load_stock(), found)
@@ -381,13 +384,13 @@ def test_a_beginning_that_is_damaged_is_fetched_again(
     cache = another_machine()
     (path,) = (path for path in faulty.objects() if "/h5." in path)
     entry, name = path.split("/")[-2:]
-    sha256 = name.removeprefix("h5.")
+    digest = name.removeprefix("h5.")
     cache.mkdir(mode=0o700)
     (cache / "CACHEDIR.TAG").write_bytes((cache.parent / "cache" / "CACHEDIR.TAG").read_bytes())
     for content in (b"\0" * 5000, b"\0" * 10**6):
         for each in cache.glob(f"{entry}.*"):
             each.unlink()
-        (cache / f"{entry}.h5.{sha256[:32]}.incoming").write_bytes(content)
+        (cache / f"{entry}.h5.{digest[:32]}.incoming").write_bytes(content)
         loaded(saved_model)
         assert report().store == URL
     assert warned(caplog) == []
@@ -420,6 +423,28 @@ def test_another_models_twin_is_refused(
     assert_same_model(saved_model.load_stock(), loaded(saved_model))
     assert report().outcome is Outcome.MISS
     assert "twin of another model" in warned(caplog)[0]
+
+
+def test_a_twin_that_was_damaged_before_it_got_a_name_is_refused(
+    saved_model: SavedModel,
+    faulty: type[Faulty],
+    another_machine: Callable[[], Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Else each load would fetch it again, and find that out while it restores."""
+    entry = publish(saved_model)
+    (path,) = (path for path in faulty.objects() if "/h5." in path)
+    content = bytearray(faulty.store.pop(path).getvalue())
+    (document, *_) = read_index(entry.path).documents
+    content[document.offset] ^= 1
+    faulty.pipe_file(
+        faulty(), f"{path.rpartition('/')[0]}/h5.{sha256(content).hexdigest()}", bytes(content)
+    )
+    another_machine()
+
+    assert_same_model(saved_model.load_stock(), loaded(saved_model))
+    assert report().outcome is Outcome.MISS
+    assert "does not match its digest" in warned(caplog)[0]
 
 
 def test_a_wrong_twin_does_not_hide_the_right_one(

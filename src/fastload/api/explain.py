@@ -109,7 +109,9 @@ def explain(
         path=str(path),
         function=function,
         outcome=Outcome.HIT if exists else Outcome.MISS,
-        reason=_reason(identity.entry, exists=exists),
+        reason=_reason(
+            identity.entry, exists=exists, has_store=request.settings.remote is not None
+        ),
         kind=kind,
         twin=identity.entry.twin.found if exists else identity.entry.path,
     )
@@ -135,7 +137,9 @@ def _identity(request: Request, source: ModelSource, function: Function) -> Iden
     return identify(cache, source, KERAS2, _SECTIONS[function], remembers=False)
 
 
-def _reason(entry: CacheEntry, *, exists: bool) -> str:
+def _reason(entry: CacheEntry, *, exists: bool, has_store: bool) -> str:
+    if has_store and not exists:
+        return "it has no twin here yet; the first load fetches it from the store, or writes it"
     if exists and entry.cache.layer_of(entry.twin.found) is not None:
         return "its twin is there, in a read-only layer"
     return "its twin is there" if exists else "it has no twin yet; the first load writes it"

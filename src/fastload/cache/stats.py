@@ -54,6 +54,7 @@ class Tally:
         seconds_estimated: for the other hits, how much longer their model's first load took, which
             wrote the twin.
         hits_unknown: hits of models of which neither is known.
+        fetched: hits whose twin came from the shared store then.
     """
 
     hits: int = 0
@@ -63,6 +64,7 @@ class Tally:
     seconds_saved: float = 0.0
     seconds_estimated: float = 0.0
     hits_unknown: int = 0
+    fetched: int = 0
 
     @property
     def loads(self) -> int:
@@ -103,6 +105,7 @@ class _Line:
     seconds: float
     stock_seconds: float | None
     run: str | None
+    is_fetched: bool
 
     @property
     def bypass_reason(self) -> str | None:
@@ -191,6 +194,7 @@ def _line(report: LoadReport, path: str, reason: str | None, run: str | None) ->
         "size_bytes": report.size_bytes,
         "stock_seconds": report.stock_seconds,
         **({"run": run} if run else {}),
+        **({"store": report.store} if report.store else {}),
     }
     # File names that are not UTF-8 have lone surrogates, whose backslash escapes are valid JSON.
     return b"\n" + json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
@@ -247,6 +251,7 @@ def _parse(line: bytes) -> _Line | None:
             seconds=float(document["seconds"]),
             stock_seconds=None if stock_seconds is None else float(stock_seconds),
             run=document.get("run"),
+            is_fetched="store" in document,
         )
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
@@ -267,6 +272,7 @@ def _tally(lines: list[_Line]) -> Tally:
         if first_s is not None
         else 0.0,
         hits_unknown=len(untimed) if first_s is None else 0,
+        fetched=sum(line.is_fetched for line in lines),
     )
 
 

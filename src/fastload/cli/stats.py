@@ -68,6 +68,8 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Twins", f"{document['twins']} ({shown_size(document['size_bytes'])})"
     yield "Loads", f"{document['loads']} since {document['since'] or 'ever'}"
     yield from ((name, str(document[name.lower()])) for name in _COUNTS)
+    if document["fetched"]:
+        yield "Fetched", f"{document['fetched']} of the hits, from a shared store"
     yield "Seconds", shown_seconds(document["seconds"])
     yield "Saved", _saved(document)
     if document["hits_unknown"]:

@@ -104,9 +104,11 @@ def _require_twin_of(identity: Identity, path: Path) -> None:
     """Check that the file at *path* is the twin of this content, for this Keras, and no other's.
 
     Raises:
-        TwinCorruptError: it is another one's, or none.
+        TwinCorruptError: it is another one's, damaged, or none.
     """
     twin = Twin.open(path)
+    for name in twin.manifest.documents:
+        twin.document(name)
     is_migrated = MIGRATION in twin.manifest.documents
     told = (twin.manifest.source_digest, twin.manifest.generation, is_migrated)
     if told != (identity.content.digest, identity.generation, identity.is_migrated):

@@ -7,6 +7,7 @@ process from ending nor touches anything but its result, which nobody asks for a
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -23,6 +24,7 @@ class Call(Generic[Result]):
 
     def __init__(self, function: Callable[[], Result]) -> None:
         self._done: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
+        self._begun_s = time.monotonic()
         thread = threading.Thread(
             target=_run, args=(function, self._done), daemon=True, name="fastload-store"
         )
@@ -32,14 +34,16 @@ class Call(Generic[Result]):
         """Return what the function returned.
 
         Args:
-            timeout_s: how long it is waited for from now on.
+            timeout_s: how long it may take since it was begun; what is there is returned in any
+                case.
 
         Raises:
             TimeoutError: it took longer.
             BaseException: what the function raised.
         """
+        left_s = self._begun_s + timeout_s - time.monotonic()
         try:
-            has_returned, value = self._done.get(timeout=timeout_s)
+            has_returned, value = self._done.get(timeout=max(0.0, left_s))
         except Empty:
             raise TimeoutError(f"no answer within {timeout_s:g} s") from None
         if not has_returned:

@@ -1,0 +1,54 @@
+"""Nobody waits longer than said for a call, and what it did comes out as it was."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from fastload.remote.waiting import Call
+
+
+def test_a_call_returns_and_raises_what_the_function_does() -> None:
+    error = KeyError("x")
+
+    def fails() -> None:
+        raise error
+
+    assert Call(lambda: 7).result(5) == 7
+    with pytest.raises(KeyError) as found:
+        Call(fails).result(5)
+    assert found.value is error
+
+
+def test_time_counts_from_the_beginning() -> None:
+    """Calls that were begun together are waited for together."""
+    over = threading.Event()
+    calls = [Call(lambda: over.wait(30)) for _ in range(5)]
+    begun_s = time.monotonic()
+    for call in calls:
+        with pytest.raises(TimeoutError, match="within 0.5 s"):
+            call.result(0.5)
+    took_s = time.monotonic() - begun_s
+    over.set()
+
+    assert took_s < 1.5
+
+
+def test_what_is_there_is_returned_however_late_it_is_asked_for() -> None:
+    """A disk that is slow to take parts is no fault of the store."""
+    call = Call(lambda: b"part")
+    time.sleep(0.2)
+
+    assert call.result(0.0) == b"part"
+
+
+def test_a_call_that_is_left_behind_keeps_nothing_from_ending() -> None:
+    """Its thread is no thread that a process waits for."""
+    over = threading.Event()
+    Call(lambda: over.wait(30))
+    (thread,) = (each for each in threading.enumerate() if each.name == "fastload-store")
+    over.set()
+
+    assert thread.daemon
