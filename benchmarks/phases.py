@@ -21,7 +21,6 @@ from fastload.bench.profile import LoadProfile, profile_load
 from fastload.runtime.core.stock_phases import PHASES
 
 if TYPE_CHECKING:
-    from fastload.api.explain import Function
     from fastload.runtime.core.keras import KerasChoice
 
 MARKERS: Final = Markers("phases", "benchmarks.phases")
@@ -38,8 +37,7 @@ def measured(case: Case, rounds: int, work: Path) -> list[LoadProfile]:
     write_missing(case, work)
     path = model_path(case, stock_loader(case.source), work)
     keras = _KERAS[case.generation]
-    function: Function = case.function.value
-    return [profile_load(path, keras=keras, function=function) for _ in range(rounds)]
+    return [profile_load(path, keras=keras, function=case.function.value) for _ in range(rounds)]
 
 
 def row(case: Case, found: Sequence[LoadProfile]) -> tuple[str, ...]:

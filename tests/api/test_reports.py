@@ -11,7 +11,7 @@ import pytest
 
 import fastload
 from fastload.errors import BypassError, UnsupportedRequestError, UnsupportedSourceError
-from fastload.report import LoadReport
+from fastload.report import LoadReport, PhaseClock
 from tests.conftest import RunPython
 from tests.small_models import SavedModel, assert_same_model
 
@@ -62,6 +62,21 @@ def test_a_report_of_a_hit_is_complete(model: SavedModel, cache_root: Path) -> N
     assert found.size_bytes >= sum(weight.nbytes for weight in loaded.get_weights())
     assert list(found.phases) == ["detect", "import", "identify", "twin", "restore"]
     assert sum(found.phases.values()) <= found.seconds
+
+
+def test_a_phase_within_another_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import in the midst of a conversion is no part of it, nor of the load."""
+    now = iter([0.0, 1.0, 3.0, 7.0, 8.0, 9.0, 10.0, 12.0, 20.0, 30.0])
+    monkeypatch.setattr("fastload.report.time.perf_counter", lambda: next(now))
+    clock = PhaseClock()
+    with clock.phase("twin"):  # from 1 to 20
+        with clock.phase("import"):  # from 3 to 7
+            pass
+        with clock.phase("import"), clock.phase("other"):  # from 8 to 12, and from 9 to 10
+            pass
+
+    assert clock.phases == {"import": 4 + 3, "other": 1, "twin": 19 - 4 - 4}
+    assert clock.seconds == 30 - 7
 
 
 def test_a_report_of_a_bypass_says_why(saved_model: SavedModel, cache_root: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from fastload.cli.options import as_json, keras_choice
-from fastload.cli.output import console, say, table
+from fastload.cli.output import progress, say, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,17 +96,7 @@ def bench(  # noqa: PLR0913 - click hands over each option
 @contextmanager
 def _progress() -> Iterator[Callable[[Step], None]]:
     """Show, on a terminal, how many processes are left, and what the one that runs does."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-
-    screen = console(of_errors=True)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-    )
-    shown = screen.is_terminal and sys.stderr.isatty()
-    with Progress(*columns, console=screen, transient=True, disable=not shown) as bar:
+    with progress() as bar:
         task = bar.add_task("", total=None)
         yield lambda step: bar.update(
             task, completed=step.done, total=step.total, description=step.what

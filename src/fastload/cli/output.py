@@ -17,6 +17,7 @@ from fastload.errors import FastloadError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
     from rich.table import Table
     from rich.text import Text
 
@@ -56,6 +57,20 @@ def console(*, of_errors: bool = False) -> Console:
     if not screen.is_terminal:
         screen.width = _NO_LIMIT  # one line is one row for what reads the pipe
     return screen
+
+
+def progress() -> Progress:
+    """Return a bar for what is being done and how much is left; shown on a terminal only."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+    screen = console(of_errors=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+    )
+    return Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
 
 
 def has_colours() -> bool:

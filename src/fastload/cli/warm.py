@@ -17,10 +17,10 @@ import click
 
 from fastload.cli.options import as_json, keras_choice
 from fastload.cli.output import (
-    console,
     counted,
     described,
     line_of,
+    progress,
     say,
     shown_seconds,
     shown_size,
@@ -89,16 +89,7 @@ def warm(  # noqa: PLR0913 - click hands over each option
 
 def _with_progress(paths: Sequence[str]) -> Iterator[str]:
     """Yield each path; a terminal shows which one is being read, and how many are left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-
-    screen = console(of_errors=True)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-    )
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+    with progress() as bar:
         task = bar.add_task("", total=len(paths))
         for path in paths:
             bar.update(task, description=path)
