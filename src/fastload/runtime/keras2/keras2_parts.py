@@ -122,9 +122,7 @@ def _late(
         return copy.copy(initializer)
     generator._maybe_init()
     is_stateless = getattr(generator, "_rng_type", None) == "stateless"
-    # Without, TensorFlow counts how often it drew with the same two seeds.
-    is_counted = lingers or getattr(generator, "_generator", None) is not None
-    if not is_stateless and is_counted:
+    if not (is_stateless or (_draws_alone(generator) and not lingers)):
         return None
     if hasattr(initializer, "_warn_reuse"):
         initializer._warn_reuse()
@@ -132,6 +130,16 @@ def _late(
     initializer._random_generator = copy.copy(generator) if is_stateless else _drawn(generator)
     initializer._used = False
     return initializer
+
+
+def _draws_alone(generator: Any) -> bool:
+    """Say whether what a generator of Keras 2.8 draws depends on no other draw.
+
+    TensorFlow counts how often it drew with the same two seeds, until a program sets a seed. Only
+    where Keras gets no seed are they different for each.
+    """
+    is_seeded = getattr(generator, "_seed", None) is not None
+    return not is_seeded and getattr(generator, "_generator", None) is None
 
 
 def _is_forget_bias(initializer: Any, base: type[Any], shape: Any, dtype: Any) -> bool:
