@@ -10,6 +10,7 @@ from fastload.loading.request import Request, current_settings
 from fastload.report import PhaseClock
 from fastload.runtime.core.keras import keras_of, require_tensorflow
 from fastload.settings import WeightsMode, weights_choice
+from fastload.source.held import held
 
 if TYPE_CHECKING:
     from fastload.runtime.core.keras import KerasChoice
@@ -31,7 +32,8 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
     """Load a Keras model as `tf.keras.models.load_model` does, from its twin where possible.
 
     Args:
-        filepath: a SavedModel folder, a `.h5` / `.hdf5` file or a `.keras` archive.
+        filepath: a SavedModel folder, a `.h5` / `.hdf5` file or a `.keras` archive; or one of the
+            latter two as an open file (`h5py.File`; with Keras 3 `open(path, "rb")`, `io.BytesIO`).
         custom_objects: as in the stock loader: custom classes and functions by name.
         compile: as in the stock loader.
         safe_mode: as in the stock loader.
@@ -92,6 +94,7 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
         device=device,
         strict=settings.strict if strict is None else strict,
         settings=settings,
+        held=None if isinstance(filepath, str) else held(filepath),
     )
     if device is not None:
         from fastload.runtime.functions.flat_function import require_device

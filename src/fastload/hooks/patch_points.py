@@ -17,7 +17,9 @@ from fastload.hooks.serving import (
     legacy,
     method,
     model,
+    open_archive,
     parts,
+    pickled,
     saved_model,
     trees,
     weights,
@@ -66,6 +68,8 @@ _MODEL: Final = ("filepath", "custom_objects", "compile")
 _WEIGHTS: Final = ("model", "filepath", "skip_mismatch")
 _METHOD: Final = ("self", "filepath", "by_name", "skip_mismatch", "options")
 _TREES: Final = ("model", "filepath")
+_OPEN: Final = ("fileobj", "custom_objects", "compile", "safe_mode")
+_UNPICKLES: Final = "deserialize_model_from_bytecode"
 _OBJECTS: Final = ("export_dir", "tags", "options")
 _PARTS: Final = ("export_dir", "filters", "tags", "options")
 _SAVED_MODEL: Final = "tensorflow.python.saved_model.load"
@@ -80,12 +84,19 @@ POINTS: Final = (
     PatchPoint(
         "keras.src.legacy.saving.legacy_h5_format", "load_model_from_hdf5", hdf5, _MODEL, False
     ),
+    PatchPoint(
+        "keras.src.saving.saving_lib", "_load_model_from_fileobj", open_archive, _OPEN, False
+    ),
     # Keras 2.13 to 2.15
+    PatchPoint("keras.src.saving.pickle_utils", _UNPICKLES, pickled, ("serialized_model",), True),
     PatchPoint("keras.src.saving.legacy.save", "load_model", legacy, _MODEL, False),
     # tf_keras
     PatchPoint("tf_keras.src.saving.saving_api", "load_model", model, _MODEL, True),
     PatchPoint("tf_keras.src.saving.saving_lib", "load_model", keras_archive, _MODEL, False),
     PatchPoint("tf_keras.src.saving.legacy.save", "load_model", legacy, _MODEL, False),
+    PatchPoint(
+        "tf_keras.src.saving.pickle_utils", _UNPICKLES, pickled, ("serialized_model",), True
+    ),
     PatchPoint("tf_keras.src.saving.saving_api", "load_weights", weights, _WEIGHTS, True),
     PatchPoint("tf_keras.src.saving.saving_lib", "load_weights_only", trees, _TREES, False),
     # Keras 2.12
@@ -93,6 +104,7 @@ POINTS: Final = (
     PatchPoint("keras.saving.legacy.save", "load_model", legacy, _MODEL, False),
     PatchPoint("keras.saving.saving_api", "load_weights", weights, _WEIGHTS, True),
     PatchPoint("keras.saving.saving_lib", "load_weights_only", trees, _TREES, False),
+    PatchPoint("keras.saving.pickle_utils", _UNPICKLES, pickled, ("serialized_model",), True),
     # Keras 2.8 to 2.11
     PatchPoint("keras.saving.save", "load_model", model, _MODEL, True),
     PatchPoint("keras.engine.training", "Model.load_weights", method, _METHOD, True),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from fastload.imports.collector import paused_collector
 if TYPE_CHECKING:
     from fastload.loading.request import ObjectsRequest, Request, WeightsRequest
     from fastload.report import PhaseClock
+    from fastload.source.held import Held
 
 #: Takes the stock function and its bound arguments, returns what is requested.
 Stand = Callable[[Callable[..., Any], Mapping[str, Any]], "Request | None"]
@@ -83,7 +85,45 @@ def model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request:
         strict=settings.strict,
         settings=settings,
         stock=stock,
+        held=_held(arguments.get("filepath")),
     )
+
+
+def _held(given: Any) -> Held | None:
+    """Return the model that a caller holds in place of a path, if it is an HDF5 file."""
+    h5py = sys.modules.get("h5py")
+    if h5py is None or not isinstance(given, h5py.File):
+        return None
+    from fastload.source.held import held
+
+    return held(given)
+
+
+def open_archive(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | None:
+    """Serve a call of the function that Keras 3 calls for open archives, and for pickles."""
+    from fastload.source.held import held
+
+    found = held(arguments["fileobj"])
+    return None if found is None else _request_for(stock, arguments, found)
+
+
+def pickled(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | None:
+    """Serve a call of the function that makes a Keras 2 model of its pickle."""
+    from fastload.source.held import held_archive
+
+    content = arguments["serialized_model"]
+    if not (type(content) is bytes and content.startswith(b"PK")):
+        return None  # before Keras 2.13, a SavedModel
+    return _request_for(stock, arguments, held_archive(content, content))
+
+
+def _request_for(stock: Callable[..., Any], arguments: Mapping[str, Any], found: Held) -> Request:
+    def whole(*_: Any, **__: Any) -> Any:
+        return stock(**arguments)
+
+    own = {name: value for name, value in arguments.items() if name in _OURS}
+    asked = model(stock, {"filepath": found.given, "safe_mode": False, **own})
+    return replace(asked, stock=whole, held=found)
 
 
 def keras_archive(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | None:
@@ -92,8 +132,9 @@ def keras_archive(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Re
 
 
 def hdf5(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | None:
-    """Serve a call of the function that `load_model` calls for `.h5` files."""
-    return model(stock, arguments) if _ends(arguments, _HDF5) else None
+    """Serve a call of the function that `load_model` calls for `.h5` files, open ones too."""
+    is_served = _ends(arguments, _HDF5) or _held(arguments.get("filepath")) is not None
+    return model(stock, arguments) if is_served else None
 
 
 def legacy(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | None:

@@ -64,7 +64,11 @@ def answer(request: Request, clock: PhaseClock) -> Any:
             if not isinstance(loaded, Loaded):
                 account_bypass(request, clock, reason)
                 _warn(request, reason)
+                if request.held is not None:
+                    _remember_held(request, clock, reason)
                 return loaded
+        if request.held is not None:
+            request.held.leave()
     _share(request, clock, loaded)
     account_served(request, clock, loaded)
     return loaded.model
@@ -81,6 +85,13 @@ def _share(request: Request, clock: PhaseClock, loaded: Loaded) -> None:
 
         with clock.phase("publish"):
             share(loaded.entry, settings)
+
+
+def _remember_held(request: Request, clock: PhaseClock, reason: FastloadError) -> None:
+    # Imported here: few loads are of what the caller holds.
+    from fastload.loading.seen import remember
+
+    remember(request, clock.phases["stock"], reason)
 
 
 def load_from_twin(request: Request, clock: PhaseClock) -> Loaded:

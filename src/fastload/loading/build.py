@@ -93,7 +93,8 @@ def write(plan: Plan, clock: PhaseClock) -> None:
     except (UnconvertibleModelError, UnsafeSourceError) as error:
         if not is_passing(error, outer):
             _require_unchanged(identity)
-            _remember(identity, error)
+            if plan.request.held is None:  # or it has no path
+                _remember(identity, error)
         raise
     except FastloadError:
         raise

@@ -9,7 +9,7 @@ import os
 from importlib.util import find_spec
 from typing import Any, Final
 
-from fastload.cache.entry import KERAS2
+from fastload.cache.entry import KERAS2, KERAS3
 from fastload.errors import UnsupportedRequestError, UnsupportedSourceError
 from fastload.loading.request import OPTIONS, PredictorRequest, Request
 from fastload.runtime.core.keras import Keras, require_parameter
@@ -26,7 +26,9 @@ def require_arguments(request: Request, keras: Keras, source: ModelSource) -> No
         UnsupportedRequestError: it has no such argument.
         UnsupportedSourceError: it opens no path of this kind.
     """
-    if not (request.source_is_told or isinstance(request, PredictorRequest)):
+    if request.held is not None:
+        _require_taker(request, keras, source)
+    elif not (request.source_is_told or isinstance(request, PredictorRequest)):
         _require_path(request.filepath)
         if source.is_url:
             _require_address(keras, source)
@@ -34,6 +36,20 @@ def require_arguments(request: Request, keras: Keras, source: ModelSource) -> No
         require_parameter(keras, "safe_mode")
     if OPTIONS in request.stock_only and not _takes_options(keras, source):
         raise UnsupportedRequestError("options= was given")
+
+
+def _require_taker(request: Request, keras: Keras, source: ModelSource) -> None:
+    """Check that stock takes what the caller holds.
+
+    Raises:
+        UnsupportedSourceError: it does not.
+    """
+    is_public = getattr(request.stock, "__name__", "") == "load_model"
+    is_archive = source.kind is SourceKind.KERAS_ARCHIVE
+    if keras.generation == KERAS3 and is_public and not is_archive:
+        raise UnsupportedSourceError("load_model of Keras 3 takes no open HDF5 file")
+    if keras.generation == KERAS2 and request.stock is None and is_archive:
+        raise UnsupportedSourceError("load_model of Keras 2 takes no open archive")
 
 
 def _require_path(path: Any) -> None:

@@ -123,6 +123,11 @@ def decide(request: Request, clock: PhaseClock) -> Plan:
         BypassError: it is the stock loader's; the message says why.
     """
     require_served(request)
+    if request.held is not None:
+        # Imported here: few loads are of what the caller holds.
+        from fastload.loading.seen import require_worth
+
+        require_worth(request)
     with clock.phase("detect"):
         source = request.source()
     if isinstance(request, ObjectsRequest):

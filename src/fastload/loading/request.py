@@ -18,6 +18,7 @@ from fastload.source.detect import ModelSource, detect
 if TYPE_CHECKING:
     from fastload.predictor.predictor import Reference
     from fastload.runtime.core.keras import KerasChoice
+    from fastload.source.held import Held
 
 _logger: Final = logging.getLogger("fastload")
 #: The argument of loaders of SavedModels.
@@ -39,6 +40,7 @@ class Request:
         strict: raise the reason instead of going to the stock loader.
         settings: what the environment asks for.
         stock: the stock function that the caller called, where a hook caught the call.
+        held: what the caller holds open or in memory, where *filepath* is that and no path.
     """
 
     filepath: Any
@@ -53,6 +55,7 @@ class Request:
     strict: bool = False
     settings: Settings
     stock: Callable[..., Any] | None = None
+    held: Held | None = None
 
     @property
     def source_is_told(self) -> bool:
@@ -60,11 +63,13 @@ class Request:
         return hasattr(self.filepath, "known_source")
 
     def source(self) -> ModelSource:
-        """Return what is on disk; or what a reference, which is a path too, tells of it.
+        """Return what is on disk or held; or what a reference, which is a path too, tells of it.
 
         Raises:
             BypassError: there is no model that fastload reads.
         """
+        if self.held is not None:
+            return self.held.source
         if not self.source_is_told:
             return detect(self.filepath)
         found: ModelSource = self.filepath.known_source()

@@ -16,7 +16,7 @@ from fastload.cache.locking import entry_lock
 from fastload.cache.publish import is_there
 from fastload.errors import CacheError, StoreAwayError, StoreObjectError, TwinCorruptError
 from fastload.loading.plan import Identity, Plan
-from fastload.loading.store import Opened, open_built
+from fastload.loading.store import Opened, open_built, readable
 from fastload.remote import faults
 from fastload.remote.fetching import discard_incoming, fetch, offered
 from fastload.remote.publishing import publish_entry
@@ -117,12 +117,9 @@ def _require_twin_of(identity: Identity, path: Path) -> None:
 
 def _built(plan: Plan, clock: PhaseClock) -> Plan:
     """Write the twin from the source; return the plan that has it."""
-    if plan.identity.source.digest is not None:
-        from fastload.loading.referred import with_source
-
-        plan = with_source(plan)
     # Imported here: a store that works leaves nothing to convert.
     from fastload.loading.build import write
 
-    write(plan, clock)
-    return plan
+    with readable(plan) as found:
+        write(found, clock)
+    return found if plan.request.source_is_told else plan

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fastload import registry
+from fastload.cache.entry import KERAS2
 from fastload.errors import BypassError, FastloadError, RestoreError
 from fastload.loading.request import ObjectsRequest, PredictorRequest, Request, WeightsRequest
 from fastload.predictor.predictor import Predictor, predictor_over
 from fastload.runtime.core.eager import placed, runtime
-from fastload.runtime.core.keras import keras_of, require_tensorflow
+from fastload.runtime.core.keras import Keras, keras_of, open_file_loader, require_tensorflow
 from fastload.runtime.core.tensorflow import load_saved_model
 from fastload.runtime.functions.flat_function import ConcreteCall
 from fastload.signature import Signature
@@ -39,7 +40,7 @@ def load_stock(request: Request, reason: FastloadError | None = None) -> Any:
         return _predictor(request)
     if isinstance(request, WeightsRequest):
         return _weights(request, reason)
-    load = request.stock or keras_of(request.keras).load_model
+    load = request.stock or _loader(request, keras_of(request.keras))
     with placed(request.device):
         return load(request.filepath, **_arguments(request))
 
@@ -53,6 +54,13 @@ def _weights(request: WeightsRequest, reason: FastloadError | None) -> Any:
         if request.stock is None:
             return request.model.load_weights(request.filepath, **request.arguments)
         return request.stock(request.model, request.filepath, **request.arguments)
+
+
+def _loader(request: Request, keras: Keras) -> Callable[..., Any]:
+    """Return Keras's own loader of what the caller gives; Keras 3 has others for open files."""
+    if request.held is None or keras.generation == KERAS2:
+        return keras.load_model
+    return open_file_loader(request.held.kind)
 
 
 def _with_source(request: Request) -> Request:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -99,7 +100,7 @@ def tried_once(opened: Opened) -> Iterator[None]:
         from fastload.loading.failures import remember
 
         # Without its files a model may lack assets; where they are, it would not fail.
-        is_whole = opened.plan.identity.source.digest is None
+        is_whole = not opened.plan.request.source_is_told
         if is_whole and not is_passing(error, outer):
             remember(opened, error)
         raise
@@ -133,16 +134,14 @@ def _open_or_build(plan: Plan, clock: PhaseClock) -> Opened:
 
         if (found := open_shared(plan, settings, clock)) is not None:
             return found
-    if plan.identity.source.digest is not None:
-        from fastload.loading.referred import with_source
-
-        plan = with_source(plan)
     if not is_trusted:
         entry.cache.ensure()
     # Imported here: a hit writes nothing.
     from fastload.loading.build import build
 
-    return open_built(plan, build(plan, clock))
+    with readable(plan) as on_disk:
+        outcome = build(on_disk, clock)
+    return open_built(on_disk if plan.request.source_is_told else plan, outcome)
 
 
 def open_built(plan: Plan, outcome: Outcome) -> Opened:
@@ -156,6 +155,26 @@ def open_built(plan: Plan, outcome: Outcome) -> Opened:
     if outcome is Outcome.MISS and plan.identity.is_migrated:
         _logger.info("%s is a Keras 3 model now: %s", plan.request.filepath, _proof_of(twin))
     return Opened(plan=plan, twin=twin, outcome=outcome)
+
+
+@contextmanager
+def readable(plan: Plan) -> Iterator[Plan]:
+    """Give *plan* with files that a conversion can read.
+
+    Raises:
+        BypassError: the model that a reference means is not at its path.
+        OSError: what the caller holds in memory cannot be written to a file.
+    """
+    held = plan.request.held
+    if held is not None and held.content is not None:
+        with held.on_disk() as source:
+            yield replace(plan, identity=replace(plan.identity, source=source))
+    elif plan.identity.source.digest is not None:
+        from fastload.loading.referred import with_source
+
+        yield with_source(plan)
+    else:
+        yield plan
 
 
 def open_own(plan: Plan) -> Opened | None:
@@ -180,6 +199,8 @@ def place_of(opened: Opened) -> str:
     no assets at all; and none otherwise, so that a model never gets another one's.
     """
     plan = opened.plan
+    if plan.request.held is not None:
+        return plan.request.held.name
     path: str = os.fspath(plan.request.filepath)
     if plan.identity.source.digest is None:
         return path

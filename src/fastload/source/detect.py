@@ -17,7 +17,7 @@ from fastload.errors import UnsafeSourceError, UnsupportedSourceError
 from fastload.lean_dataclass import dataclass
 
 HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
-_ZIP_SIGNATURE: Final = b"PK\x03\x04"
+ZIP_SIGNATURE: Final = b"PK\x03\x04"
 #: At least two letters: `C://models` is a Windows path.
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 #: TensorFlow takes what follows for an absolute path, as it stands.
@@ -123,7 +123,7 @@ def _file_kind(path: Path, status: os.stat_result) -> SourceKind:
     if status.st_size == 0:
         raise UnsupportedSourceError(f"'{path}' is empty")
     with path.open("rb", buffering=0) as file:
-        if file.read(len(_ZIP_SIGNATURE)) == _ZIP_SIGNATURE:
+        if file.read(len(ZIP_SIGNATURE)) == ZIP_SIGNATURE:
             return SourceKind.KERAS_ARCHIVE
         for offset in signature_offsets(status.st_size):
             file.seek(offset)

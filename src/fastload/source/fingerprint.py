@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from fastload.errors import UnsupportedSourceError
-from fastload.source.detect import FileStat, Fingerprint, ModelSource, detect
+from fastload.source.detect import FileStat, Fingerprint, ModelSource, SourceKind, detect
 
 _SCHEME: Final = b"fastload source 1"
 _BLOCK_BYTES: Final = 2**20
@@ -51,16 +51,33 @@ def fingerprint(source: ModelSource) -> Fingerprint:
     raise UnsupportedSourceError(f"'{source.path}' is being written to")
 
 
+def content_digest(kind: SourceKind, content: bytes) -> str:
+    """Return the digest that a file of *kind* with this content has.
+
+    Example:
+        >>> content_digest(SourceKind.KERAS_HDF5, b"")[:8]
+        'ed88e61f'
+    """
+    file = FileStat(name="", size=len(content), mtime_ns=0, ctime_ns=0, inode=0, device=0)
+    return _combined(kind, [(file, hashlib.sha256(content).digest())])
+
+
 def _digest(source: ModelSource) -> str | None:
     """Hash kind, names, sizes and contents; every variable part is preceded by its length.
 
     Returns:
         None if a file changed meanwhile.
     """
-    whole = hashlib.sha256(_SCHEME + source.kind.value.encode() + b"\0")
-    for file, content in zip(source.files, _content_digests(source), strict=True):
-        if content is None:
-            return None
+    contents = _content_digests(source)
+    known = [content for content in contents if content is not None]
+    if len(known) < len(contents):
+        return None
+    return _combined(source.kind, zip(source.files, known, strict=True))
+
+
+def _combined(kind: SourceKind, contents: Iterable[tuple[FileStat, bytes]]) -> str:
+    whole = hashlib.sha256(_SCHEME + kind.value.encode() + b"\0")
+    for file, content in contents:
         name = os.fsencode(file.name)
         whole.update(len(name).to_bytes(8, "little") + name)
         whole.update(file.size.to_bytes(8, "little") + content)

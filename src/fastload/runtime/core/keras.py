@@ -22,6 +22,7 @@ from fastload.errors import (
 )
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.importing import import_module
+from fastload.runtime.requirements import KERAS3 as KERAS3_NAMES
 from fastload.runtime.requirements import NAMES_OF_KERAS, STATE
 from fastload.source.detect import ModelSource, SourceKind
 from fastload.switch import as_stock
@@ -145,6 +146,17 @@ def require_own_method(keras: Keras, model: Any, name: str) -> None:
     kind = next((each for each in type(model).__mro__ if name in vars(each)), type(model))
     if kind.__module__.partition(".")[0] != keras.package:
         raise UnsupportedRequestError(f"{kind.__name__} has a method {name}() of its own")
+
+
+def open_file_loader(kind: SourceKind) -> Callable[..., Any]:
+    """Return the function of Keras 3 that loads an open file, which its `load_model` does not take.
+
+    Raises:
+        UnsupportedRuntimeError: this version has none.
+    """
+    if kind is SourceKind.KERAS_HDF5:
+        return as_stock(KERAS3_NAMES.part("legacy_h5_format").load_model_from_hdf5)
+    return as_stock(KERAS3_NAMES.part("saving_lib").load_model)
 
 
 def _public(keras: Any) -> Any:
