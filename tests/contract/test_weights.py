@@ -29,7 +29,7 @@ def told(generation: str, folder: Path, names: list[str]) -> list[dict[str, Any]
     """Return what the worker says of the models of a Keras."""
     done = subprocess.run(
         [sys.executable, WORKER, generation, folder, *names],
-        env=os.environ | {"FASTLOAD_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": str(SRC)},
+        env=os.environ | {"PYTHONPATH": str(SRC)},
         capture_output=True,
         text=True,
         check=False,

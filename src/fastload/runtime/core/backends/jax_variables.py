@@ -57,8 +57,10 @@ def _patched_direct_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(stock)
     def direct_assign(self: Any, value: Any) -> None:
         rebuild = current_rebuild()
-        if rebuild is not None and rebuild.undo is not None:
-            rebuild.undo.append(functools.partial(setattr, self, "_value", self._value))
+        # One that is being made has no value before.
+        before = getattr(self, "_value", None)
+        if rebuild is not None and rebuild.undo is not None and before is not None:
+            rebuild.undo.append(functools.partial(setattr, self, "_value", before))
         stock(self, value)
 
     return direct_assign
