@@ -47,8 +47,11 @@ def main() -> None:
 
 
 def _compared(tools: Kit, entry: ZooModel, generation: str) -> Iterator[dict[str, Any]]:
-    source = _built(tools, entry)
-    target = _built(tools, entry)
+    try:
+        source, target = _built(tools, entry), _built(tools, entry)
+    except Exception as error:  # a layer that needs TensorFlow
+        yield {"form": "", "unsaved": f"{type(error).__name__}: {error}"[:_MOST_CHARACTERS]}
+        return
     for number, (form, save) in enumerate(_forms(generation).items()):
         # Older Kerases write the same bytes under each name.
         os.environ["FASTLOAD_CACHE_DIR"] = str(tools.folder / f"cache-{number}")
