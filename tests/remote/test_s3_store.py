@@ -359,3 +359,46 @@ def test_processes_wait_side_by_side(
 
     assert sorted(outcome for outcome, _ in told) == ["hit", "hit", "miss"]
     assert max(seconds for _, seconds in told) < 2 * TIMEOUT_S + REST_S
+
+
+ASKS = """
+import os, sys
+from fastload.errors import StoreAwayError
+from fastload.loading.request import current_settings
+from fastload.remote.store import open_store
+def ask():
+    try:
+        print(len(open_store(current_settings().remote).files(sys.argv[1])), flush=True)
+    except StoreAwayError as error:
+        print("away", flush=True)
+ask()
+if len(sys.argv) > 2:
+    child = os.fork()
+    if not child:
+        ask()
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def test_a_child_of_a_fork_asks_anew(
+    saved_model: SavedModel, bucket: Any, run_python: RunPython
+) -> None:
+    """The threads and connections of its parent are of no use to it."""
+    warm(saved_model)
+    (entry, *_) = {path.split("/")[-2] for path in bucket.find(f"{BUCKET}/of")}
+    first, of_the_child = run_python(ASKS, entry, "fork").splitlines()
+
+    assert int(first) > 0
+    assert of_the_child == first
+
+
+def test_a_process_ends_though_the_store_stalls(
+    proxy: Proxy, over: threading.Event, run_python: RunPython
+) -> None:
+    """What was left behind does not keep it."""
+    proxy.fault = s3_proxy.stalls(over)
+    begun_s = time.monotonic()
+
+    assert run_python(ASKS, "ab" * 16) == "away"
+    assert time.monotonic() - begun_s < TIMEOUT_S + 10
