@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fastload.runtime.core.keras import KerasChoice
 
 MARKERS: Final = Markers("phases", "benchmarks.phases")
-HEADINGS: Final = ("model", "n", "stock s", *PHASES, "first load s", "later load s")
+HEADINGS: Final = ("model", "n", "stock s", *PHASES, "first load", "later load")
 DEFAULT: Final = "resnet50,resnet50-keras3,resnet50-keras3-h5,resnet50-saved-model,efficientnetb0"
 _KERAS: Final[dict[Generation, KerasChoice]] = {
     Generation.KERAS2: "tf_keras",
@@ -45,15 +45,14 @@ def row(case: Case, found: Sequence[LoadProfile]) -> tuple[str, ...]:
     stock = _middle(found, lambda each: each.stock_seconds)
     first = _middle(found, lambda each: each.first_seconds)
     later = _middle(found, lambda each: each.later_seconds)
-    phases = (f"{stock.stock[phase]:.2f}" for phase in PHASES)
-    name = f"{case.name} ({case.source.value}, {case.function.stands_in_for})"
+    stock_s = stock.stock_seconds
     return (
-        name,
+        f"{case.name} ({case.source.value}, {case.function.stands_in_for})",
         str(len(found)),
-        f"{stock.stock_seconds:.2f}",
-        *phases,
-        f"{first.first_seconds:.2f}",
-        f"{later.later_seconds:.3f}",
+        f"{stock_s:.2f}",
+        *(f"{stock.stock[phase] / stock_s:.0%}" for phase in PHASES),
+        f"{first.first_seconds / stock_s:.0%}",
+        f"{later.later_seconds / stock_s:.0%}",
     )
 
 

@@ -225,3 +225,48 @@ def test_stock_s_time_is_noted_only_beside_a_twin(twins: Twins, model: SavedMode
     assert list(twins.cache.root.glob("*.stock.json")) == [
         twins.cache.root / f"{entry.name}.stock.json"
     ]
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Any:
+    """Save a module of TensorFlow with or without a signature, which may draw random numbers."""
+    tf = pytest.importorskip("tensorflow")
+
+    def save(*, draws: bool, has_signature: bool = True) -> Path:
+        class Adds(tf.Module):  # type: ignore[misc]
+            def __init__(self) -> None:
+                self.bias = tf.Variable([1.0, 2.0])
+
+            @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32)])
+            def add(self, x: Any) -> Any:
+                return x + self.bias + (tf.random.uniform([2]) if draws else 0.0)
+
+        made, path = Adds(), tmp_path / f"draws-{draws}"
+        signatures = made.add if has_signature else {}
+        tf.saved_model.save(made, str(path), signatures=signatures)
+        return path
+
+    return save
+
+
+@pytest.mark.slow
+def test_outputs_that_change_by_themselves_are_not_held_against_fastload(module: Any) -> None:
+    """Each process draws other numbers: the times count all the same."""
+    path = module(draws=True)
+    (found,) = bench(path, rounds=1, functions=["load_saved_model"]).comparisons
+
+    assert found.uncompared == "what stock's model predicts changes from process to process"
+    assert found.load_ratio is not None
+
+
+@pytest.mark.slow
+def test_what_has_no_signature_is_loaded_and_does_not_predict(module: Any) -> None:
+    """A predictor of it is an error of fastload's own, which keeps no other function from its."""
+    path = module(draws=False, has_signature=False)
+    functions = ["load_saved_model", "load_predictor"]
+    loaded, predictor = bench(path, rounds=1, functions=functions).comparisons  # type: ignore[arg-type]
+
+    assert loaded.uncompared == "inputs cannot be made up: it has no signature"
+    assert loaded.later is not None
+    assert loaded.later.predict_s is None
+    assert (predictor.later, predictor.code) == (None, "FL403")
