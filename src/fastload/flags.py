@@ -11,6 +11,8 @@ _FALSE = ("0", "false", "no", "off")
 OPT_IN = "FASTLOAD"
 #: Serve nothing, whatever else is set.
 DISABLE = "FASTLOAD_DISABLE"
+#: In programs that are served, functions that build a model and load its weights build it blank.
+BLANK = "FASTLOAD_BLANK"
 #: In programs that are served, `import tensorflow` defers some modules; on by default.
 LAZY_IMPORT = "FASTLOAD_LAZY_IMPORT"
 #: A process that only predicts imports the whole of TensorFlow only if it is used; on by default.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from fastload import switch, unfinished
-from fastload.flags import DISABLE, LAZY_IMPORT, MIGRATE, OPT_IN, flag
+from fastload.flags import BLANK, DISABLE, LAZY_IMPORT, MIGRATE, OPT_IN, flag
 from fastload.hooks import patching
 from fastload.imports import light_import
 
@@ -18,7 +18,7 @@ _scopes = 0
 _environment_before: dict[str, str | None] = {}
 
 
-def install(*, migrate: bool = False) -> None:
+def install(*, migrate: bool = False, blank: bool = False) -> None:
     """Serve every call of a stock loader in this process, and in processes that it starts.
 
     From then on, `load_model` of Keras, `tf.keras` and `tf_keras`, under every public name, and
@@ -28,11 +28,14 @@ def install(*, migrate: bool = False) -> None:
     patched: `fastload doctor` lists those that are not. Processes that are started later are served
     too, because `FASTLOAD=1` is set for them.
 
-    Calling it again changes nothing but *migrate*. With `FASTLOAD_DISABLE=1` it does nothing.
+    Calling it again changes nothing but *migrate* and *blank*. With `FASTLOAD_DISABLE=1` it does
+    nothing.
 
     Args:
         migrate: also answer Keras 3's `load_model` where it refuses a model of Keras 2, with a
             Keras 3 model that is made of it, as `fastload.load_model` does; `FASTLOAD_MIGRATE=1`.
+        blank: build models as in `fastload.blank` in functions that load their weights right after:
+            `keras.applications`, and presets of KerasHub; `FASTLOAD_BLANK=1`.
 
     Raises:
         ValueError: the value of an environment variable is not understood.
@@ -52,10 +55,12 @@ def install(*, migrate: bool = False) -> None:
             light_import.add()
         patching.put_in_place(_is_on)
         if not _installed:
-            _environment_before = {name: os.environ.get(name) for name in (OPT_IN, MIGRATE)}
+            _environment_before = {name: os.environ.get(name) for name in (OPT_IN, MIGRATE, BLANK)}
             os.environ[OPT_IN] = "1"
         if migrate:
             os.environ[MIGRATE] = "1"
+        if blank:
+            os.environ[BLANK] = "1"
         _installed = True
 
 

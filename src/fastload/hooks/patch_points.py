@@ -32,14 +32,14 @@ class PatchPoint(NamedTuple):
     Attributes:
         module: the module that defines it.
         name: its name there; `Class.name` for a method.
-        stand: the function of `serving` that answers its calls.
+        stand: the function of `serving` that answers its calls; None for one that builds a model.
         parameters: the first parameters of the stock function; one that has others is not patched.
         is_public: programs call it; else public functions look it up each time they are called.
     """
 
     module: str
     name: str
-    stand: Stand
+    stand: Stand | None
     parameters: tuple[str, ...]
     is_public: bool
 
@@ -115,8 +115,45 @@ POINTS: Final = (
     PatchPoint(_SAVED_MODEL, "load_internal", parts, _OBJECTS, False),
 )
 
+#: By which each family of applications is built, by module.
+_FAMILIES: Final = {
+    "convnext": "ConvNeXt",
+    "densenet": "DenseNet",
+    "efficientnet": "EfficientNet",
+    "efficientnet_v2": "EfficientNetV2",
+    "inception_resnet_v2": "InceptionResNetV2",
+    "inception_v3": "InceptionV3",
+    "mobilenet": "MobileNet",
+    "mobilenet_v2": "MobileNetV2",
+    "mobilenet_v3": "MobileNetV3",
+    "nasnet": "NASNet",
+    "regnet": "RegNet",
+    "resnet": "ResNet",
+    "resnet_rs": "ResNetRS",
+    "vgg16": "VGG16",
+    "vgg19": "VGG19",
+    "xception": "Xception",
+}
+#: Keras 2.13 and later; tf_keras; Keras up to 2.12.
+_APPLICATIONS: Final = ("keras.src.applications", "tf_keras.src.applications", "keras.applications")
+_PRESETS: Final = "keras_hub.src.utils.preset_utils"
+#: Functions that build a model and load its weights.
+BUILDERS: Final = (
+    *(
+        PatchPoint(f"{package}.{module}", name, None, (), False)
+        for package in _APPLICATIONS
+        for module, name in _FAMILIES.items()
+    ),
+    *(
+        PatchPoint(_PRESETS, f"KerasPresetLoader.{name}", None, ("self", "cls"), False)
+        for name in ("load_backbone", "load_task")
+    ),
+)
+
 #: The names under which modules have those functions or their stand-ins.
-NAMES: Final = frozenset({point.name for point in POINTS if "." not in point.name} | {"load_v2"})
+NAMES: Final = frozenset(
+    {point.name for point in (*POINTS, *BUILDERS) if "." not in point.name} | {"load_v2"}
+)
 
 #: The packages that have those functions under public names.
 PACKAGES: Final = ("keras", "tf_keras", "tensorflow")

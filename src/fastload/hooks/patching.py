@@ -17,11 +17,13 @@ from typing import Any, ClassVar, Final
 import wrapt
 
 from fastload import unfinished
-from fastload.hooks.patch_points import NAMES, PACKAGES, POINTS, PatchPoint
+from fastload.hooks.building import build
+from fastload.hooks.patch_points import BUILDERS, NAMES, PACKAGES, POINTS, PatchPoint
 from fastload.hooks.serving import answer_call
 
 _logger: Final = logging.getLogger("fastload")
 _lock: Final = unfinished.lock()
+_POINTS: Final = (*POINTS, *BUILDERS)
 _watched: Final[set[str]] = set()
 _stands: Final[dict[PatchPoint, StandIn]] = {}
 _in_place = False
@@ -76,7 +78,7 @@ def put_in_place(is_on: Callable[[], bool]) -> None:
     with _lock:
         if _in_place:  # modules that are imported later get the stand-ins from the patched ones
             return
-        for point in POINTS:
+        for point in _POINTS:
             _make(point, is_on)
         public = (
             (module, namespace)
@@ -85,7 +87,7 @@ def put_in_place(is_on: Callable[[], bool]) -> None:
         )
         _rebind({id(stand.__wrapped__): stand for stand in _stands.values()}, public)
         _rebind_methods(in_place=True)
-        for module in {point.module for point in POINTS} - _watched:
+        for module in {point.module for point in _POINTS} - _watched:
             wrapt.register_post_import_hook(lambda module: _imported(module, is_on), module)
             _watched.add(module)
         _in_place = True  # only now: where the above is interrupted, it is done again
@@ -108,9 +110,9 @@ def stand_ins() -> Mapping[PatchPoint, StandIn]:
 
 
 def names_taken() -> Iterator[TakenName]:
-    """Yield the names outside of TensorFlow and Keras that are bound to a stock function itself."""
+    """Yield the names outside of TensorFlow and Keras that are bound to a stock loader itself."""
     made = stand_ins()
-    points = {id(stand.__wrapped__): point for point, stand in made.items()}
+    points = {id(stand.__wrapped__): point for point, stand in made.items() if point.stand}
     reached = {point.subject for point in made if not point.is_public}
     for _module, namespace in _loaded_modules():
         where = str(namespace.get("__name__"))
@@ -128,7 +130,7 @@ def _imported(module: ModuleType, is_on: Callable[[], bool]) -> None:
     try:
         with _lock:
             if _in_place:
-                made = [_make(point, is_on) for point in POINTS if point.module == module.__name__]
+                made = [_make(point, is_on) for point in _POINTS if point.module == module.__name__]
                 stands = {id(stand.__wrapped__): stand for stand in made if stand is not None}
                 _rebind(stands, [(module, vars(module))])
                 _rebind_methods(in_place=True)
@@ -162,6 +164,8 @@ def is_as_expected(point: PatchPoint, stock: Callable[..., Any]) -> bool:
 
 def _answering(point: PatchPoint) -> Callable[..., Any]:
     def wrapper(stock: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
+        if point.stand is None:
+            return build(stock, args, kwargs)
         return answer_call(stock, point.stand, args, kwargs)
 
     return wrapper

@@ -138,7 +138,8 @@ def assign(variable: Any, value: Any) -> None:
 def undo_of(variable: Any) -> Callable[[], None]:
     """Return what gives a TensorFlow variable the value back that it has now."""
     if is_blank(variable):
-        return functools.partial(make_blank, variable, vars(variable)[_INITIAL_VALUE])
+        initial_value, lingers = vars(variable)[_INITIAL_VALUE], id(variable) in _lingering
+        return functools.partial(make_blank, variable, initial_value, lingers=lingers)
     if type(variable).__name__ not in _PLAIN_VARIABLES:
         return functools.partial(variable.assign, variable.read_value())
     handle = variable.handle
