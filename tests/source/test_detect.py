@@ -141,7 +141,6 @@ def test_what_is_no_path_is_left_to_stock(thing: object) -> None:
     ("marker", "reason"),
     [
         ("saved_model.cpb", "is a SavedModel in chunked form"),
-        ("config.json", "is an unpacked Keras 3 model"),
         ("_CHECKPOINT_METADATA", "is an Orbax checkpoint"),
         ("README", "is a folder without saved_model.pb"),
     ],

@@ -80,6 +80,8 @@ def _specs(path: str) -> list[WeightSpec]:
             f"{path!r} has no twin yet, and only TensorFlow can tell the weights of a SavedModel. "
             f"Run `fastload warm {path}` first."
         )
+    if source.kind is SourceKind.KERAS_FOLDER:
+        raise EntryNotFoundError(f"{path!r} has no twin yet. Run `fastload warm {path}` first.")
     if source.kind is SourceKind.KERAS_HDF5:
         with read_hdf5(source.path) as file:
             return list(file.specs)

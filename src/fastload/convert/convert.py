@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from fastload.convert.conversion import Conversion
-from fastload.convert.from_archive import converting_archive
+from fastload.convert.from_archive import converting_archive, converting_folder
 from fastload.convert.from_hdf5 import converting_hdf5
 from fastload.convert.from_weights import converting_weights
 from fastload.source.detect import Fingerprint, ModelSource, SourceKind
@@ -29,10 +29,14 @@ def require_convertible(
 def _converting_file(
     source: ModelSource, fingerprint: Fingerprint, generation: str, section: str
 ) -> AbstractContextManager[Conversion]:
-    if source.kind is SourceKind.KERAS_ARCHIVE:
-        return converting_archive(source, fingerprint, generation)
-    converting = converting_weights if section == WEIGHTS_SECTION else converting_hdf5
-    return converting(source, fingerprint, generation)
+    if section == WEIGHTS_SECTION and source.kind is SourceKind.KERAS_HDF5:
+        return converting_weights(source, fingerprint, generation)
+    converting = {
+        SourceKind.KERAS_HDF5: converting_hdf5,
+        SourceKind.KERAS_ARCHIVE: converting_archive,
+        SourceKind.KERAS_FOLDER: converting_folder,
+    }
+    return converting[source.kind](source, fingerprint, generation)
 
 
 def convert(

@@ -9,7 +9,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
+from zipfile import ZipFile
 
 from fastload.cache.entry import KERAS2
 from fastload.convert.conversion import Conversion, manifest_of, object_names
@@ -57,6 +61,26 @@ def converting_archive(
             ],
             stream=lambda: ((f"{STATE}/{name}", value) for name, value in state.stream()),
         )
+
+
+@contextmanager
+def converting_folder(
+    source: ModelSource, fingerprint: Fingerprint, generation: str
+) -> Iterator[Conversion]:
+    """Read the unpacked archive *source*: it is packed for as long as that takes.
+
+    Raises:
+        UnconvertibleModelError: it is not as Keras writes them.
+        OSError: a file cannot be read, or the packed ones cannot be written.
+    """
+    with TemporaryDirectory(prefix="fastload-") as place:
+        packed = Path(place, "model.keras")
+        with ZipFile(packed, "w") as archive:
+            for file in source.files:
+                archive.write(source.path / file.name, file.name)
+        unpacked = replace(source, path=packed)
+        with converting_archive(unpacked, fingerprint, generation) as conversion:
+            yield conversion
 
 
 def _require_variables(state: HDF5Source, generation: str) -> None:

@@ -32,6 +32,12 @@ def require_arguments(request: Request, keras: Keras, source: ModelSource) -> No
         _require_path(request.filepath)
         if source.is_url:
             _require_address(keras, source)
+    if source.kind is SourceKind.KERAS_FOLDER:
+        # Imported here: few models are unpacked.
+        from fastload.runtime.keras3.keras3_files import opens_folders
+
+        if keras.generation == KERAS3 and not opens_folders():
+            raise UnsupportedSourceError(f"Keras {keras.version} opens no unpacked archive")
     if not request.safe_mode:
         require_parameter(keras, "safe_mode")
     if OPTIONS in request.stock_only and not _takes_options(keras, source):

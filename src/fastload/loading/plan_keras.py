@@ -114,7 +114,8 @@ def identity_for_keras(
     """
     may_migrate = _may_migrate(request, generation) and not _has_functions(request, source)
     # An archive may be an HDF5 file as well, which stock would open under another name.
-    if not may_migrate or source.kind is SourceKind.KERAS_ARCHIVE:
+    of_keras3 = (SourceKind.KERAS_ARCHIVE, SourceKind.KERAS_FOLDER)
+    if not may_migrate or source.kind in of_keras3:
         require_opens(generation, source)
     cache = CacheDir.locate(request.settings)
     identity = identify(cache, source, generation, remembers=remembers)
@@ -133,7 +134,8 @@ def is_file_of_keras2(source: ModelSource) -> bool:
     # Imported here: it reads the file, which a hit does without.
     from fastload.keras2to3.keras2_files import keras_version
 
-    return source.kind is not SourceKind.SAVED_MODEL and keras_version(source).startswith("2.")
+    is_file = source.kind in (SourceKind.KERAS_HDF5, SourceKind.KERAS_ARCHIVE)
+    return is_file and keras_version(source).startswith("2.")
 
 
 def would_migrate(request: Request) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload import switch
+from fastload.cache.entry import KERAS3
 from fastload.errors import UnsupportedRequestError
 from fastload.lean_dataclass import dataclass
 from fastload.settings import Settings, WeightsMode
@@ -71,9 +72,21 @@ class Request:
         if self.held is not None:
             return self.held.source
         if not self.source_is_told:
-            return detect(self.filepath)
+            return detect(self._place())
         found: ModelSource = self.filepath.known_source()
         return found
+
+    def _place(self) -> Any:
+        """Return where the model is; that of a hub is put there first, as stock does it."""
+        is_of_hub = isinstance(self.filepath, str) and self.filepath.startswith("hf://")
+        if not is_of_hub or type(self) is not Request:
+            return self.filepath
+        # Imported here: few models are of a hub.
+        from fastload.runtime.core.keras import keras_of
+        from fastload.runtime.keras3.keras3_files import hub_folder
+
+        is_known = keras_of(self.keras).generation == KERAS3
+        return hub_folder(self.filepath) if is_known else self.filepath
 
     @property
     def options(self) -> Any:

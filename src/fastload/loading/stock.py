@@ -13,11 +13,11 @@ from fastload.errors import BypassError, FastloadError, RestoreError
 from fastload.loading.request import ObjectsRequest, PredictorRequest, Request, WeightsRequest
 from fastload.predictor.predictor import Predictor, predictor_over
 from fastload.runtime.core.eager import placed, runtime
-from fastload.runtime.core.keras import Keras, keras_of, open_file_loader, require_tensorflow
+from fastload.runtime.core.keras import Keras, keras_of, require_tensorflow
 from fastload.runtime.core.tensorflow import load_saved_model
 from fastload.runtime.functions.flat_function import ConcreteCall
 from fastload.signature import Signature
-from fastload.source.detect import detect
+from fastload.source.detect import UNPACKED, detect
 
 
 def load_stock(request: Request, reason: FastloadError | None = None) -> Any:
@@ -60,6 +60,9 @@ def _loader(request: Request, keras: Keras) -> Callable[..., Any]:
     """Return Keras's own loader of what the caller gives; Keras 3 has others for open files."""
     if request.held is None or keras.generation == KERAS2:
         return keras.load_model
+    # Imported here: most loads are of paths.
+    from fastload.runtime.keras3.keras3_files import open_file_loader
+
     return open_file_loader(request.held.kind)
 
 
@@ -96,7 +99,8 @@ def _predictor(request: PredictorRequest) -> Predictor:
         UnsupportedRuntimeError: TensorFlow lacks what every call of a predictor needs.
     """
     path = Path(request.filepath)
-    if path.is_dir() or not (path.suffix or path.exists()):
+    is_folder = path.is_dir() and not (path / UNPACKED[0]).exists()
+    if is_folder or not (path.suffix or path.exists()):
         from fastload.convert.session_section import serving_tags
 
         runtime()

@@ -276,7 +276,7 @@ KERAS3: Final = _feature(
     saving_lib=_of(
         "keras.src.saving.saving_lib",
         "load_model H5IOStore DiskIOStore zipfile ?file_utils.File ?get_attr_skipset>=3.6 "
-        "?_load_model_from_fileobj>=3.2 "
+        "?_load_model_from_fileobj>=3.2 ?_load_model_from_dir ?huggingface_hub ?keras_version "
         "?is_memory_sufficient>=3.5 ?_safe_zip_read>=3.15 ?_reject_zip_bomb>=3.15 "
         "?_ZIP_MEMBER_BOMB_FLOOR_BYTES>=3.15 ?_ZIP_MEMBER_MAX_EXPANSION>=3.15 "
         "?_ZIP_EXTRACT_BOMB_FLOOR_BYTES>=3.15<3.16 ?_ZIP_CUMULATIVE_BOMB_FLOOR_BYTES>=3.16 "

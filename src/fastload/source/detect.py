@@ -27,6 +27,8 @@ SAVED_MODEL: Final = "saved_model.pb"
 SAVED_MODEL_TEXT: Final = "saved_model.pbtxt"
 #: Read by stock loaders if it exists; `fingerprint.pb`, `debug` and `assets.extra` have no effect.
 _OPTIONAL_FILES: Final = ("keras_metadata.pb",)
+#: Of an unpacked Keras 3 model: Keras asks for the first to know one.
+UNPACKED: Final = ("config.json", "metadata.json", "model.weights.h5")
 _VARIABLES: Final = "variables"
 #: An index and its shards, or the one file of the checkpoints before them.
 _CHECKPOINT: Final = re.compile(r"variables(\.index|\.data-\d{5}-of-\d{5})?")
@@ -36,7 +38,6 @@ _MOST_ENTRIES: Final = 10_000
 _MOST_ASSET_BYTES: Final = 2**30
 _OTHER_FOLDERS: Final = {
     "saved_model.cpb": "a SavedModel in chunked form",
-    "config.json": "an unpacked Keras 3 model",
     "_CHECKPOINT_METADATA": "an Orbax checkpoint",
 }
 
@@ -106,9 +107,11 @@ def without_scheme(path: Any) -> Any:
 
 
 def _folder_kind(folder: Path) -> SourceKind:
-    """Check that a folder is a SavedModel."""
+    """Say which kind of model is in a folder."""
     if any((folder / name).exists() for name in (SAVED_MODEL, SAVED_MODEL_TEXT)):
         return SourceKind.SAVED_MODEL
+    if (folder / UNPACKED[0]).exists():
+        return SourceKind.KERAS_FOLDER
     for marker, what in _OTHER_FOLDERS.items():
         if (folder / marker).exists():
             raise UnsupportedSourceError(f"'{folder}' is {what}")
@@ -147,12 +150,15 @@ def signature_offsets(size_bytes: int) -> Iterator[int]:
 
 def _files(path: Path, kind: SourceKind) -> Iterator[FileStat]:
     """Stat what a stock loader would read, sorted by name."""
-    if kind is not SourceKind.SAVED_MODEL:
-        yield _stat_file(path, "")
-        return
-    graph = SAVED_MODEL if (path / SAVED_MODEL).exists() else SAVED_MODEL_TEXT
-    names = [graph, *_shard_names(path), *_asset_names(path, graph)]
-    names += [name for name in _OPTIONAL_FILES if (path / name).exists()]
+    if kind is SourceKind.SAVED_MODEL:
+        graph = SAVED_MODEL if (path / SAVED_MODEL).exists() else SAVED_MODEL_TEXT
+        names = [graph, *_shard_names(path), *_asset_names(path, graph)]
+        names += [name for name in _OPTIONAL_FILES if (path / name).exists()]
+    elif kind is SourceKind.KERAS_FOLDER:
+        names = [name for name in UNPACKED if (path / name).exists()]
+        names += _all_asset_names(path)
+    else:
+        names = [""]
     asset_bytes = 0
     for name in sorted(names):
         file = _stat_file(path, name)
@@ -160,6 +166,16 @@ def _files(path: Path, kind: SourceKind) -> Iterator[FileStat]:
         if asset_bytes > _MOST_ASSET_BYTES:
             raise UnsupportedSourceError(f"'{path}' has assets of over {_MOST_ASSET_BYTES:,} bytes")
         yield file
+
+
+def _all_asset_names(root: Path) -> Iterator[str]:
+    """Yield the name of each file below the folder of assets; links to files are followed."""
+    found = os.walk(root / _ASSETS)
+    names = (Path(folder, name) for folder, _, files in found for name in files)
+    for count, path in enumerate(names):
+        if count >= _MOST_ENTRIES:
+            raise UnsupportedSourceError(f"'{root / _ASSETS}' has over {count:,} files")
+        yield path.relative_to(root).as_posix()
 
 
 def _shard_names(root: Path) -> Iterator[str]:
@@ -206,6 +222,7 @@ class SourceKind(str, Enum):
 
     SAVED_MODEL = "saved_model"  #: a folder with `saved_model.pb`, or `.pbtxt`
     KERAS_ARCHIVE = "keras_archive"  #: a zip with `config.json` and `model.weights.h5`
+    KERAS_FOLDER = "keras_folder"  #: such an archive, unpacked: a folder with `config.json`
     KERAS_HDF5 = "keras_hdf5"  #: an HDF5 file with a `model_config` attribute
 
 

@@ -22,7 +22,6 @@ from fastload.errors import (
 )
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.importing import import_module
-from fastload.runtime.requirements import KERAS3 as KERAS3_NAMES
 from fastload.runtime.requirements import NAMES_OF_KERAS, STATE
 from fastload.source.detect import ModelSource, SourceKind
 from fastload.switch import as_stock
@@ -146,17 +145,6 @@ def require_own_method(keras: Keras, model: Any, name: str) -> None:
     kind = next((each for each in type(model).__mro__ if name in vars(each)), type(model))
     if kind.__module__.partition(".")[0] != keras.package:
         raise UnsupportedRequestError(f"{kind.__name__} has a method {name}() of its own")
-
-
-def open_file_loader(kind: SourceKind) -> Callable[..., Any]:
-    """Return the function of Keras 3 that loads an open file, which its `load_model` does not take.
-
-    Raises:
-        UnsupportedRuntimeError: this version has none.
-    """
-    if kind is SourceKind.KERAS_HDF5:
-        return as_stock(KERAS3_NAMES.part("legacy_h5_format").load_model_from_hdf5)
-    return as_stock(KERAS3_NAMES.part("saving_lib").load_model)
 
 
 def _public(keras: Any) -> Any:
@@ -445,6 +433,7 @@ _SUFFIXES: Final[dict[tuple[str, SourceKind], frozenset[str] | None]] = {
     (KERAS2, SourceKind.KERAS_ARCHIVE): frozenset({".keras"}),
     (KERAS3, SourceKind.KERAS_HDF5): frozenset({".h5", ".hdf5"}),
     (KERAS3, SourceKind.KERAS_ARCHIVE): frozenset({".keras"}),
+    (KERAS3, SourceKind.KERAS_FOLDER): None,
 }
 
 
@@ -467,6 +456,8 @@ def require_opens(generation: str, source: ModelSource) -> None:
     Raises:
         UnsupportedSourceError: it does not; the stock loader's own error follows.
     """
+    if source.kind is SourceKind.KERAS_FOLDER:
+        _require_opens_folder(generation, source)
     if (generation, source.kind) not in _SUFFIXES:
         raise UnsupportedSourceError("Keras 3 opens no SavedModel (use keras='tf_keras')")
     suffixes = _SUFFIXES[generation, source.kind]
@@ -476,3 +467,13 @@ def require_opens(generation: str, source: ModelSource) -> None:
             f"it is a {what}, and Keras {generation[-1]} opens one only if its name ends in "
             f"{' or '.join(sorted(suffixes))}, not in {source.suffix!r}"
         )
+
+
+def _require_opens_folder(generation: str, source: ModelSource) -> None:
+    """Check that an unpacked archive is not called like a packed one, which Keras 3 would open.
+
+    Raises:
+        UnsupportedSourceError: it is, or it is for Keras 2.
+    """
+    if generation == KERAS2 or source.suffix == ".keras":
+        raise UnsupportedSourceError(f"'{source.path}' is an unpacked Keras 3 model")
