@@ -14,7 +14,6 @@ import shutil
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +56,7 @@ def _take_place(cache: Path) -> None:
 KINDS: Final = (
     Kind(why="no cache folder can be made", code="FL101", model="plain", before=_take_place),
     Kind(why="Keras fails over the twin", code="FL105", model="failing.keras", keras="keras"),
-    Kind(why="an archive that was unpacked", code="FL201", model="unpacked", keras="keras"),
+    Kind(why="a SavedModel in text form, with assets", code="FL201", model="text"),
     Kind(why="a SavedModel with debugging information", code="FL203", model="debug"),
     Kind(why="an argument for stock", code="FL206", model="plain"),
 )
@@ -73,8 +72,19 @@ def make(folder: Path) -> None:
     (folder / "debug" / "debug").mkdir()
     (folder / "debug" / "debug" / "saved_model_debug_info.pb").touch()
     _network(keras).save(folder / "failing.keras")
-    with zipfile.ZipFile(folder / "failing.keras") as archive:
-        archive.extractall(folder / "unpacked")
+    shutil.copytree(folder / "plain", folder / "text")
+    _put_in_text(folder / "text")
+
+
+def _put_in_text(folder: Path) -> None:
+    from google.protobuf import text_format
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    binary = folder / "saved_model.pb"
+    message = saved_model_pb2.SavedModel.FromString(binary.read_bytes())
+    (folder / "saved_model.pbtxt").write_text(text_format.MessageToString(message))
+    binary.unlink()
+    (folder / "assets" / "notes").touch()
 
 
 def _network(keras: Any) -> Any:

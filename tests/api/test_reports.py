@@ -282,15 +282,9 @@ def test_a_program_that_logs_by_itself_gets_each_line_once(
     assert [line[:5] for line in printed.splitlines() if ": hit in " in line] == ["own: "]
 
 
-def test_a_graph_or_a_strategy_is_left_to_stock(model: SavedModel, cache_root: Path) -> None:
+def test_a_graph_is_left_to_stock(model: SavedModel, cache_root: Path) -> None:
     """Variables made there are of another kind."""
     import tensorflow as tf
 
-    if model.form.generation == 3:
-        pytest.skip("Keras 3 makes its variables outside of the strategy")
-    with tf.distribute.OneDeviceStrategy("cpu:0").scope():
-        load(model)
-
-    assert report().reason == "a distribution strategy is active"
     with tf.Graph().as_default(), pytest.raises(BypassError, match="eager execution is off"):
         load(model, strict=True)

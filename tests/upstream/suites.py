@@ -92,7 +92,8 @@ KERAS: Final = Suite(
     name="keras",
     distribution="keras",
     package="keras",
-    folders=("src/saving/", "src/legacy/saving/", "src/models/"),
+    # Those of models pickle them, and of scikit-learn wrappers too.
+    folders=("src/saving/", "src/legacy/saving/", "src/models/", "src/wrappers/"),
     left_out={
         "src/backend/jax/core_test.py": _OTHER_BACKEND,
         "src/utils/jax_layer_test.py": _OTHER_BACKEND,

@@ -1,0 +1,194 @@
+"""`python -m benchmarks.who_calls --page docs/who_calls.md`: packages that open models, served.
+
+Each package is installed into a throw-away environment, with fastload's wheel beside. A program of
+its users makes a model, and one opens it, in fresh processes: with stock and under `FASTLOAD=1`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from benchmarks import machine
+from benchmarks.measure import WORK, BenchmarkError
+from benchmarks.page import Markers, table
+from benchmarks.who_programs import CALLERS, Caller
+
+MARKERS: Final = Markers("who-calls", "benchmarks.who_calls")
+HEADINGS: Final = ("package", "version", "what is called", "first loads", "then", "stock s", "s")
+ROOT: Final = Path(__file__).resolve().parents[1]
+#: A twin of a pickle is made when its bytes come again.
+WARMING: Final = 3
+_WITH: Final = ("tensorflow-cpu", "tf-keras", "setuptools<81")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What came of one caller.
+
+    Attributes:
+        caller: whose program it was.
+        version: of the package; empty where it does not install.
+        first: the outcomes of the first loads under `FASTLOAD=1`.
+        then: the outcome of the later ones, with its reason.
+        stock_s, seconds: medians of what the calls took.
+        fault: why there are no figures.
+    """
+
+    caller: Caller
+    version: str = ""
+    first: Sequence[str] = ()
+    then: str = ""
+    stock_s: float | None = None
+    seconds: float | None = None
+    fault: str = ""
+
+    @property
+    def cells(self) -> list[str]:
+        """The row of the table."""
+        start = [self.caller.name, self.version, self.caller.calls]
+        if self.fault:
+            return [*start, self.fault, "", "", ""]
+        times = [f"{self.stock_s:.2f}", f"{self.seconds:.2f}"]
+        return [*start, ", ".join(self.first), self.then, *times]
+
+
+def environment(package: str, folder: Path, wheel: Path) -> Path:
+    """Return the Python of an environment with *package* and fastload's wheel.
+
+    Raises:
+        BenchmarkError: it does not install.
+    """
+    place = folder / f"env-{package}"
+    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not python.exists():
+        _uv("venv", "--quiet", "--python", sys.executable, str(place))
+        _uv("pip", "install", "--quiet", "--python", str(python), *_WITH, package)
+    again = ("--reinstall-package", "tf-fastload", str(wheel))
+    _uv("pip", "install", "--quiet", "--python", str(python), *again)
+    return python
+
+
+def _uv(*arguments: str) -> None:
+    command = [str(Path(sys.executable).with_name("uv")), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchmarkError(done.stderr.strip()[-500:])
+
+
+def run(python: Path, caller: Caller, step: str, folder: Path, *, is_served: bool) -> Any:
+    """Run one of the programs of *caller*, and return what its last line tells.
+
+    Raises:
+        BenchmarkError: it failed.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FASTLOAD")}
+    for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
+        kept.pop(name, None)
+    ours = {
+        "FASTLOAD": "1" if is_served else "0",
+        "FASTLOAD_CACHE_DIR": str(folder / "cache"),
+        "CUDA_VISIBLE_DEVICES": "",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "DO_NOT_TRACK": "1",
+    }
+    command = [str(python), "-c", caller.program(step), str(folder)]
+    done = subprocess.run(
+        command, env=kept | ours, capture_output=True, text=True, check=False, cwd=folder
+    )
+    if done.returncode:
+        raise BenchmarkError(done.stderr.strip().splitlines()[-1][:200])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(caller: Caller, environments: Path, wheel: Path, rounds: int) -> Row:
+    """Return what comes of the programs of *caller*; stock and fastload take turns.
+
+    Raises:
+        BenchmarkError: fastload's results are not stock's.
+    """
+    try:
+        python = environment(caller.package, environments, wheel)
+        version = _version(python, caller.package)
+    except BenchmarkError as error:
+        return Row(caller=caller, fault=f"does not install: {str(error).splitlines()[-1][:80]}")
+    with tempfile.TemporaryDirectory(prefix="who-calls-") as place:
+        folder = Path(place)
+        try:
+            run(python, caller, "make", folder, is_served=False)
+            stock = [run(python, caller, "load", folder, is_served=False)]
+        except BenchmarkError as error:
+            return Row(caller=caller, version=version, fault=f"fails in stock: {error}")
+        ours = [run(python, caller, "load", folder, is_served=True) for _ in range(WARMING)]
+        first = [str(each["outcome"] or "not seen") for each in ours]
+        ours.clear()
+        for _ in range(rounds):
+            ours.append(run(python, caller, "load", folder, is_served=True))
+            stock.append(run(python, caller, "load", folder, is_served=False))
+    if {each["digest"] for each in ours} != {each["digest"] for each in stock}:
+        raise BenchmarkError(f"{caller.name}: the results differ")
+    return Row(
+        caller=caller,
+        version=version,
+        first=first,
+        then=_told(ours[-1]),
+        stock_s=median(each["seconds"] for each in stock[1:]),
+        seconds=median(each["seconds"] for each in ours),
+    )
+
+
+def _told(report: Any) -> str:
+    outcome = report["outcome"]
+    if outcome is None:
+        return "not seen"
+    return outcome if outcome == "hit" else f"{outcome}: {report['reason']}"
+
+
+def _version(python: Path, package: str) -> str:
+    program = f"from importlib.metadata import version; print(version({package!r}))"
+    return subprocess.check_output([str(python), "-c", program], text=True).strip()
+
+
+def _wheel(folder: Path) -> Path:
+    _uv("build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT))
+    return next(folder.glob("*.whl"))
+
+
+def _chosen(patterns: str) -> Iterator[Caller]:
+    for caller in CALLERS:
+        if any(fnmatch(caller.name, each) for each in patterns.split(";")):
+            yield caller
+
+
+def main() -> None:
+    """Measure and, where a page is given, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--callers", default="*", help="names, as patterns, apart by ;")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--envs", type=Path, default=WORK / "who_calls")
+    parser.add_argument("--page", type=Path)
+    parsed = parser.parse_args()
+    parsed.envs.mkdir(parents=True, exist_ok=True)
+    rows = []
+    with tempfile.TemporaryDirectory() as built:
+        wheel = _wheel(Path(built))
+        for caller in _chosen(parsed.callers):
+            rows.append(measure(caller, parsed.envs, wheel, parsed.rounds))
+            sys.stdout.write(f"{' | '.join(rows[-1].cells)}\n")
+            sys.stdout.flush()
+    figures = table(HEADINGS, [row.cells for row in rows])
+    MARKERS.tell(machine.describe(parsed.envs), figures, parsed.page)
+
+
+if __name__ == "__main__":
+    main()
