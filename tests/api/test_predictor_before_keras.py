@@ -90,6 +90,7 @@ def test_what_a_process_with_keras_made_is_compared_first(
     assert len(list(cache_root.glob("*-0.json"))) == 1  # it was found to be the same
 
 
+@pytest.mark.slow
 def test_what_a_changed_keras_made_stays_there(
     model: SavedModel, cache_root: Path, run_python: RunPython
 ) -> None:
@@ -108,6 +109,7 @@ def test_what_a_changed_keras_made_stays_there(
     assert changed["outputs"] == (INPUTS * np.float32(27)).tobytes().hex()
 
 
+@pytest.mark.slow
 def test_a_file_of_keras_that_was_edited_needs_keras(
     warm: SavedModel, run_python: RunPython, tmp_path: Path, cache_root: Path
 ) -> None:
@@ -124,6 +126,7 @@ def test_a_file_of_keras_that_was_edited_needs_keras(
     assert [each["keras"] for each in told] == [True, False]
 
 
+@pytest.mark.slow
 def test_a_finder_that_may_change_modules_needs_keras(
     warm: SavedModel, run_python: RunPython
 ) -> None:
@@ -140,6 +143,7 @@ sys.meta_path.insert(0, Finder)
     assert json.loads(text.splitlines()[-1])["keras"] is True
 
 
+@pytest.mark.slow
 def test_other_settings_of_keras_need_keras(
     warm: SavedModel, run_python: RunPython, tmp_path: Path
 ) -> None:
@@ -151,12 +155,14 @@ def test_other_settings_of_keras_need_keras(
     assert (told["keras"], told["tensorflow"]) == (True, "is there")
 
 
+@pytest.mark.slow
 def test_it_can_be_switched_off(warm: SavedModel, run_python: RunPython) -> None:
     told = ask(run_python, warm, FASTLOAD_DEFER="0")
 
     assert (told["keras"], told["tensorflow"]) == (True, "is there")
 
 
+@pytest.mark.slow
 def test_a_name_of_keras_that_is_registered_anew_needs_keras(
     warm: SavedModel, run_python: RunPython
 ) -> None:

@@ -108,6 +108,7 @@ def test_other_outputs_are_not_counted() -> None:
         rehearsed.check(Told(digest="cd", outcome="hit"))
 
 
+@pytest.mark.slow
 def test_a_load_is_taken_apart(saved_once: SavedOnce) -> None:
     """Stock's and ours; each adds up, and what takes time in each is what should."""
     path = saved_once(SAVED_MODEL)

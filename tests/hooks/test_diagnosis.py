@@ -56,6 +56,7 @@ def test_all_is_served_here(cache_root: Path) -> None:
     assert document["deferral"] == {"asked": True, "is_known": version in {"2.15", "2.21"}}
 
 
+@pytest.mark.slow
 def test_names_that_a_module_took_are_found(cache_root: Path, tmp_path: Path) -> None:
     (tmp_path / "theirs.py").write_text("from keras.models import load_model as opener\n")
     path = os.pathsep.join([str(SRC), str(tmp_path)])

@@ -152,6 +152,7 @@ linking._started, linking.use_the_time = watched_start, watched_use
     assert found[1] == "[]"
 
 
+@pytest.mark.slow
 def test_processes_that_fork_meanwhile_have_all_of_it(run_python: RunPython) -> None:
     """The child must not begin with a linker that nobody ends."""
     forking = """
@@ -165,6 +166,7 @@ print(has_linked(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert run_python(program(forking)).split() == ["True", "21"]
 
 
+@pytest.mark.slow
 def test_an_import_meanwhile_is_the_stock_one(run_python: RunPython) -> None:
     importing = """
 import threading

@@ -29,7 +29,7 @@ MARKERS: Final = Markers("matrix", "tests.matrix")
 README: Final = ROOT / "README.md"
 README_MARKERS: Final = Markers("compared", "tests.matrix")
 #: How many cells CI takes for a commit.
-SAMPLED: Final = 3
+SAMPLED: Final = 2
 
 
 def look_at(cell: Cell, folder: Path, rounds: int) -> bool:

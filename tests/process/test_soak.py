@@ -18,7 +18,7 @@ from tests.tried import note
 pytest.importorskip("tensorflow")
 if sys.platform != "linux":
     pytest.skip("only Linux tells what a process has", allow_module_level=True)
-SECONDS = int(os.environ.get("FASTLOAD_SOAK_SECONDS", "60"))
+SECONDS = int(os.environ.get("FASTLOAD_SOAK_SECONDS", "40"))
 PROCESSES = int(os.environ.get("FASTLOAD_SOAK_PROCESSES", "3"))
 LOADS = int(os.environ.get("FASTLOAD_GROWTH_LOADS", "60"))
 

@@ -178,6 +178,7 @@ def test_another_process_takes_it_from_a_folder(
     assert not [name for name in names if name.endswith(".partial")]
 
 
+@pytest.mark.slow
 def test_a_predictor_of_the_store_needs_no_keras(
     saved_once: SavedOnce,
     cache_root: Path,
