@@ -331,6 +331,33 @@ def test_unknown_arguments_and_objects_are_for_stock(tmp_path: Path, cache_root:
     )
 
 
+def test_checkpoints_are_stocks(tmp_path: Path, cache_root: Path) -> None:
+    """TensorFlow's own format, read and matched by TensorFlow: status object and all."""
+    keras = _keras(2)
+    prefix = str(tmp_path / "checkpoint")
+    source, model = made(keras), made(keras, seed=2)
+    source.save_weights(prefix)
+    status = fastload.load_weights(model, prefix)
+    assert (fastload.last_load().outcome, fastload.last_load().code) == (Outcome.BYPASS, "FL201")
+    assert "TensorFlow checkpoint" in str(fastload.last_load().reason)
+    status.assert_existing_objects_matched()
+    assert_same_arrays(source.get_weights(), model.get_weights())
+
+
+def test_shards_are_stocks(tmp_path: Path, cache_root: Path) -> None:
+    """They are read by Keras, and the report says why."""
+    keras = _keras(3)
+    path = tmp_path / "file.weights.json"
+    source, model = made(keras), made(keras, seed=2)
+    try:
+        source.save_weights(path, max_shard_size=0.01)
+    except TypeError:
+        pytest.skip("this Keras writes no shards")
+    fastload.load_weights(model, path)
+    assert "in shards" in str(fastload.last_load().reason)
+    _assert_same_state(source, model)
+
+
 def test_warm_and_explain_know_files_of_weights(tmp_path: Path, cache_root: Path) -> None:
     """`warm` writes the twin of a fresh file too; the first load finds it, of another process."""
     keras = _keras(3)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastload import switch
 from fastload.cache.entry import KERAS3
-from fastload.errors import UnsupportedRequestError
+from fastload.errors import UnsupportedRequestError, UnsupportedSourceError
 from fastload.lean_dataclass import dataclass
 from fastload.settings import Settings, WeightsMode
 from fastload.source.detect import ModelSource, detect
@@ -127,6 +127,22 @@ class WeightsRequest(Request):
 
     model: Any
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def source(self) -> ModelSource:
+        """Return what is on disk.
+
+        Raises:
+            BypassError: there are no weights that fastload reads.
+        """
+        if isinstance(self.filepath, (str, os.PathLike)):
+            spelled = os.fsdecode(self.filepath)
+            is_file_of_keras = spelled.endswith((".h5", ".hdf5", ".keras"))
+            if not is_file_of_keras and Path(f"{spelled}.index").is_file():
+                raise UnsupportedSourceError(f"{spelled!r} is a TensorFlow checkpoint")
+            if spelled.endswith(".weights.json"):
+                raise UnsupportedSourceError(f"{spelled!r} has its weights in shards")
+        # Named, as a dataclass with slots is another class than the one that is written here.
+        return Request.source(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
