@@ -34,7 +34,15 @@ from fastload.report import LoadReport, Outcome
 from fastload.twin.index import read_index
 from tests.conftest import RunPython, SavedOnce
 from tests.remote.faulty_store import TIMEOUT_S, URL, Faulty, Stall, works
-from tests.small_models import INPUTS, KERAS3_ARCHIVE, SavedModel, assert_same_model
+from tests.small_models import (
+    INPUTS,
+    KERAS2_ARCHIVE,
+    KERAS3_ARCHIVE,
+    SavedModel,
+    assert_same_model,
+    copy_model,
+    package_of,
+)
 
 tf = pytest.importorskip("tensorflow")
 
@@ -64,6 +72,11 @@ def warm(model: SavedModel) -> LoadReport:
 def publish(model: SavedModel) -> CacheEntry:
     """Put the twin of a model into the store, in less time than warming it takes."""
     loaded(model)
+    return publish_twin()
+
+
+def publish_twin() -> CacheEntry:
+    """Put the twin that was loaded into the store."""
     twin, settings = report().twin, current_settings()
     assert twin is not None
     assert settings.remote is not None
@@ -143,6 +156,28 @@ def test_a_reference_opens_without_the_model(
 
     assert_same_model(expected, ref.load_model())
     assert report().store == URL
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_migrated_model_comes_without_its_file(
+    compiled: bool,
+    saved_once: SavedOnce,
+    tmp_path: Path,
+    faulty: type[Faulty],
+    another_machine: Callable[[], Path],
+) -> None:
+    """Keras 3 refuses the file, which is found out from the store alone."""
+    keras = package_of(3)
+    path = copy_model(saved_once(KERAS2_ARCHIVE), tmp_path / "m.keras")
+    ref = fastload.ref(path, keras=keras)
+    expected = fastload.load_model(path, keras=keras, compile=compiled)
+    publish_twin()
+    path.unlink()
+    cache = another_machine()
+
+    assert_same_model(expected, ref.load_model(compile=compiled))
+    assert report().outcome is Outcome.HIT
+    assert len(list(cache.glob("*.h5"))) == 1
 
 
 def test_another_process_takes_it_from_a_folder(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload.cache.directory import CacheDir
-from fastload.cache.entry import KERAS2, KERAS3
+from fastload.cache.entry import KERAS2, KERAS3, CacheEntry, entry_name
 from fastload.errors import BypassError, CacheError
 from fastload.keras2to3.rules.untrusted import called_by_name
 from fastload.loading.failures import forget
-from fastload.loading.plan import Plan, identify
+from fastload.loading.plan import Identity, Plan, identify
 from fastload.loading.plan_keras import identity_for_keras, is_file_of_keras2
 from fastload.loading.plan_weights import weights_identity
 from fastload.loading.request import Request, current_settings
@@ -28,7 +29,7 @@ from fastload.runtime.functions.flat_function import NotFlatError
 from fastload.settings import UNLIMITED, Settings
 from fastload.source.detect import ModelSource, SourceKind, detect
 from fastload.traces.remember import LEARNING_ROUNDS, learn_predict
-from fastload.twin.format import PREDICTION_SECTION, SIGNATURES
+from fastload.twin.format import FORMAT_VERSION, PREDICTION_SECTION, SIGNATURES
 
 if TYPE_CHECKING:
     from fastload.remote.store import Store
@@ -160,8 +161,16 @@ def _publish(store: Store, warmed: _Warmed) -> None:
 
     opened = [each for each in (warmed.functions, warmed.model, warmed.weights) if each is not None]
     entries = {each.plan.identity.entry.name: each.plan.identity.entry for each in opened}
-    for entry in entries.values():
+    for entry in (*entries.values(), *_as_written(warmed.opened.plan.identity)):
         publish_entry(store, entry)
+
+
+def _as_written(identity: Identity) -> Iterator[CacheEntry]:
+    """Yield the entry of a file that was migrated, as it is: some such files open uncompiled."""
+    name = entry_name(identity.content.digest, identity.generation, FORMAT_VERSION)
+    entry = replace(identity.entry, name=name)
+    if identity.is_migrated and entry.twin.is_there():
+        yield entry
 
 
 def _shortfall(warmed: _Warmed) -> str | None:

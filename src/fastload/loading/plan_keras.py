@@ -119,7 +119,7 @@ def identity_for_keras(
         require_opens(generation, source)
     cache = CacheDir.locate(request.settings)
     identity = identify(cache, source, generation, remembers=remembers)
-    if may_migrate and _is_refused_by_stock(identity, compiled=request.compile):
+    if may_migrate and _is_refused_by_stock(request, identity):
         return identity.migrated()
     require_opens(generation, source)
     return identity
@@ -164,12 +164,12 @@ def _has_functions(request: Request, source: ModelSource) -> bool:
     return isinstance(request, PredictorRequest) and source.kind is SourceKind.SAVED_MODEL
 
 
-def _is_refused_by_stock(identity: Identity, *, compiled: bool) -> bool:
+def _is_refused_by_stock(request: Request, identity: Identity) -> bool:
     """Say whether stock Keras 3 refuses a source: any SavedModel, and files seen refused.
 
     Args:
+        request: what the caller asked. Some files stock opens uncompiled only.
         identity: the source.
-        compiled: whether the model is to be compiled. Some files stock opens uncompiled only.
 
     Raises:
         CacheError: the migrated model's twin cannot be read.
@@ -177,8 +177,24 @@ def _is_refused_by_stock(identity: Identity, *, compiled: bool) -> bool:
     if identity.source.kind is SourceKind.SAVED_MODEL:
         return True
     twin = identity.migrated().entry.twin
-    has_migrated = twin.is_there()
-    if compiled or not has_migrated:
+    has_migrated = twin.is_there() or _is_in_store(request, identity)
+    if request.compile or not has_migrated:
         return has_migrated
     with cache_faults(twin.cache.root):
         return bool(migration_record(Twin.open(twin.found))["refused_uncompiled"])
+
+
+def _is_in_store(request: Request, identity: Identity) -> bool:
+    """Say whether the shared store has the migrated model's twin, where neither is here.
+
+    One that is to be read now, for an uncompiled model, is fetched.
+    """
+    settings = request.settings.remote
+    if settings is None or identity.entry.twin.is_there():
+        return False
+    # Imported here: most users have no store.
+    from fastload.loading.shared import brings, offers
+
+    if request.compile:
+        return offers(identity.migrated(), settings)
+    return brings(request, identity.migrated(), settings)

@@ -29,6 +29,7 @@ from fastload.twin.sources import known_sources
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fastload.loading.request import Request
     from fastload.remote.names import StoredFile
     from fastload.remote.store import Store
     from fastload.settings import SharedStore
@@ -55,12 +56,31 @@ def open_shared(plan: Plan, settings: SharedStore, clock: PhaseClock) -> Opened 
     with entry_lock(entry, asked.lock_timeout_s):
         outcome, is_fetched = Outcome.HIT, False
         if not is_there(entry.path):
-            is_fetched = _fetches(plan, *offer)
+            is_fetched = _fetches(plan.request, plan.identity, *offer)
         if not is_there(entry.path):
             plan, outcome = _built(plan, clock), Outcome.MISS
         discard_incoming(entry)
     evict(entry.cache, asked.cache_max_size_bytes, known_sources, {entry.name})
     return replace(open_built(plan, outcome), store=settings.shown if is_fetched else None)
+
+
+def offers(identity: Identity, settings: SharedStore) -> bool:
+    """Say whether the store has the twin of *identity*; not where it does not say."""
+    return _offer(identity.entry, settings) is not None
+
+
+def brings(request: Request, identity: Identity, settings: SharedStore) -> bool:
+    """Fetch the twin of *identity* now, and say whether it is here.
+
+    Raises:
+        CacheError: the cache cannot be written.
+    """
+    entry, offer = identity.entry, _offer(identity.entry, settings)
+    if offer is None:
+        return False
+    entry.cache.ensure()
+    with entry_lock(entry, request.settings.lock_timeout_s):
+        return is_there(entry.path) or _fetches(request, identity, *offer)
 
 
 def share(entry: CacheEntry, settings: SharedStore) -> None:
@@ -85,15 +105,16 @@ def _offer(entry: CacheEntry, settings: SharedStore) -> tuple[Store, Sequence[St
     return (store, files) if files else None
 
 
-def _fetches(plan: Plan, store: Store, files: Sequence[StoredFile]) -> bool:
+def _fetches(
+    request: Request, identity: Identity, store: Store, files: Sequence[StoredFile]
+) -> bool:
     """Fetch the twin, and say whether it is there; what is wrong with the store is told of."""
-    identity = plan.identity
 
     def check(path: Path) -> None:
         _require_twin_of(identity, path)
 
     try:
-        fetch(store, files, identity.entry, check, shows=plan.request.settings.progress)
+        fetch(store, files, identity.entry, check, shows=request.settings.progress)
     except (StoreAwayError, StoreObjectError) as error:
         faults.note(store.settings, error)
         return False
