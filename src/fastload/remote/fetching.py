@@ -29,8 +29,10 @@ _logger: Final = logging.getLogger("fastload")
 PART_BYTES: Final = 4 * 2**20
 AT_ONCE: Final = 4
 _CHUNK_BYTES: Final = 2**20
-#: What is beside a twin is a few of these; twins are as large as they are.
+#: What is beside a twin is graphs and notes, a megabyte or a few; the largest file of these, and
+#: all of them, that are fetched. Twins are as large as they are.
 _MOST_BESIDE_BYTES: Final = 64 * 2**20
+_MOST_BESIDE_IN_ALL_BYTES: Final = 256 * 2**20
 
 Check = Callable[[Path], None]
 Watch = Callable[[int], object]
@@ -173,7 +175,7 @@ def _fetch_beside(store: Store, files: Iterable[StoredFile], entry: CacheEntry) 
     Raises:
         StoreAwayError: not all of it came in time.
     """
-    wanted = iter([each for each in files if _is_missing(entry, each)])
+    wanted = _wanted(files, entry)
     ahead = deque((each, store.part(each, 0, each.size_bytes)) for each in islice(wanted, AT_ONCE))
     while ahead:
         file, call = ahead.popleft()
@@ -185,9 +187,14 @@ def _fetch_beside(store: Store, files: Iterable[StoredFile], entry: CacheEntry) 
             _logger.info("%s does not match its digest", store.shown(file))
 
 
-def _is_missing(entry: CacheEntry, file: StoredFile) -> bool:
-    is_small = file.size_bytes <= _MOST_BESIDE_BYTES
-    return is_small and not is_there(entry.cache.root / file.file_name)
+def _wanted(files: Iterable[StoredFile], entry: CacheEntry) -> Iterator[StoredFile]:
+    """Yield the files that are not there yet, as long as they are not too large together."""
+    room = _MOST_BESIDE_IN_ALL_BYTES
+    for file in files:
+        fits = file.size_bytes <= min(room, _MOST_BESIDE_BYTES)
+        if fits and not is_there(entry.cache.root / file.file_name):
+            room -= file.size_bytes
+            yield file
 
 
 def _keep(entry: CacheEntry, file: StoredFile, content: bytes) -> None:
