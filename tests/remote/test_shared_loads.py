@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable
 from hashlib import sha256
@@ -674,6 +675,27 @@ def test_an_address_that_nothing_here_knows_fails_no_load(
     assert report().outcome is Outcome.MISS
     (warning,) = warned(caplog)
     assert "nosuch" in warning
+
+
+def test_without_threads_models_load(
+    saved_model: SavedModel,
+    faulty: type[Faulty],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A container may have a limit, which TensorFlow has used up."""
+    starts = threading.Thread.start
+
+    def fails(thread: threading.Thread) -> None:
+        if thread.name == "fastload-store":
+            raise RuntimeError("can't start new thread")
+        starts(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fails)
+    loaded(saved_model)
+
+    assert report().outcome is Outcome.MISS
+    assert "can't start new thread" in warned(caplog)[0]
 
 
 def test_without_fsspec_models_load(

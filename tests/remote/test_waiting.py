@@ -53,3 +53,20 @@ def test_a_call_that_is_left_behind_keeps_nothing_from_ending() -> None:
 
     assert threads
     assert all(each.daemon for each in threads)
+
+
+def test_a_thread_that_cannot_be_had_is_an_error_of_the_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where it is asked for, so that it becomes a fault of the store and fails no load."""
+    error = RuntimeError("can't start new thread")
+
+    def fails(_: threading.Thread) -> None:
+        raise error
+
+    monkeypatch.setattr(threading.Thread, "start", fails)
+    call = Call(lambda: 7)
+    with pytest.raises(RuntimeError) as found:
+        call.result(5)
+
+    assert found.value is error

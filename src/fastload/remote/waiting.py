@@ -28,7 +28,10 @@ class Call(Generic[Result]):
         thread = threading.Thread(
             target=_run, args=(function, self._done), daemon=True, name="fastload-store"
         )
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # there are too many threads, or the process is ending
+            self._done.put((False, error))
 
     def result(self, timeout_s: float) -> Result:
         """Return what the function returned.
