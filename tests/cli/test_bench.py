@@ -97,6 +97,13 @@ def test_no_rounds_are_no_measurement(cli: Cli) -> None:
     assert cli("bench", "m.keras", "--rounds", 0).exit_code == 2
 
 
+def test_a_page_needs_a_folder_before_anything_is_measured(cli: Cli, tmp_path: Path) -> None:
+    result = cli("bench", "/no/such/model", "--html", tmp_path / "none" / "report.html")
+
+    assert result.exit_code == 2
+    assert "Invalid value for --html: there is no folder" in result.output
+
+
 def test_other_outputs_are_not_counted() -> None:
     """A figure of a load that computes something else says nothing."""
     from fastload.bench.job import Told

@@ -75,6 +75,8 @@ def bench(  # noqa: PLR0913 - click hands over each option
     """
     from fastload.bench.measure import bench as measure
 
+    if html is not None and not html.absolute().parent.is_dir():  # before minutes are spent
+        raise click.BadParameter(f"there is no folder {str(html.parent)!r}", param_hint="--html")
     with _progress() as tell:
         found = measure(
             path,
