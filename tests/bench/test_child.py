@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from fastload.bench.child import run
-from fastload.bench.ground import Ground
+from fastload.bench.ground import Ground, ground_of
 from fastload.bench.job import Inputs, Job, Told
 from fastload.bench.outputs import digest, peak_bytes
 from fastload.source.detect import detect
-from tests.small_models import SAVED_MODEL, SavedModel
+from tests.conftest import SavedOnce
+from tests.small_models import KERAS3_ARCHIVE, SAVED_MODEL, SavedModel
 
 
 def ground(model: SavedModel) -> Ground:
@@ -52,6 +53,19 @@ def test_stock_and_fastload_predict_the_same_from_made_up_inputs(
         assert stock.digest == ours[1].digest
     assert all(each.load_s > 0 and (each.predict_s or 0) > 0 for each in (stock, *ours))
     assert stock.peak_bytes > 2**20
+
+
+def test_a_path_is_absolute_and_an_address_stays_one(
+    saved_once: SavedOnce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For other processes load it."""
+    path = saved_once(KERAS3_ARCHIVE)
+    monkeypatch.chdir(path.parent)
+    by_path, by_address = ground_of(path.name, "keras"), ground_of(path.as_uri(), "keras")
+
+    assert (by_path.path, by_address.path) == (str(path), path.as_uri())
+    assert by_path.source.kind == by_address.source.kind
+    assert by_path.functions == ("load_model", "load_predictor")
 
 
 def test_what_a_load_raises_is_told(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from fastload.bench.job import Job, Told
 from fastload.bench.processes import environment, run_module
 from fastload.errors import MissingTensorFlowError
+from fastload.loading.request import Request, current_settings
 from fastload.runtime.core.keras import needs_no_tensorflow
 from fastload.source.detect import ModelSource, SourceKind
 from fastload.twin.index import read_index
@@ -151,6 +152,25 @@ def _run(job: Job, variables: Mapping[str, str]) -> Told:
     stock = _STOCK_IMPORT if job.is_stock else {}
     ended = run_module("fastload.bench.child", [job.to_json()], {**variables, **stock})
     return Told.of_json(ended.output.splitlines()[-1], ended.wall_s)
+
+
+def ground_of(
+    path: str | os.PathLike[str], keras: KerasChoice, signature: str | None = None
+) -> Ground:
+    """Return where the model at *path* is measured; its folder is yet to be made.
+
+    Raises:
+        BypassError: there is no model that fastload reads.
+    """
+    spelled = os.fspath(path)
+    request = Request(filepath=spelled, keras=keras, settings=current_settings())
+    is_address = "://" in spelled
+    return Ground(
+        source=request.source(),
+        path=spelled if is_address else str(Path(spelled).absolute()),
+        keras=keras,
+        signature=signature,
+    )
 
 
 def object_names(cache: Path, told: Told) -> tuple[str, ...]:

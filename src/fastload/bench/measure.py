@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fastload.bench import machine
-from fastload.bench.ground import Ground, State, Step, Steps, measured_ground, require_installed
+from fastload.bench.ground import (
+    Ground,
+    State,
+    Step,
+    Steps,
+    ground_of,
+    measured_ground,
+    require_installed,
+)
 from fastload.bench.job import Job, Told
 from fastload.bench.profile import LoadProfile, phases_of, profiled
 from fastload.bench.rehearsal import PROCESSES, Rehearsed, rehearse, require
@@ -18,7 +25,6 @@ from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
 from fastload.cache.stats import note_stock_seconds
 from fastload.loading.request import current_settings
-from fastload.source.detect import detect
 
 if TYPE_CHECKING:
     from fastload.api.explain import Function
@@ -63,16 +69,8 @@ def bench(  # noqa: PLR0913 - each says another thing
         >>> bench("path/to/model").comparisons[0].load_ratio  # doctest: +SKIP
         13.0
     """
-    source = detect(path)
     steps = Steps(tell)
-    given = Ground(
-        source=source,
-        path=str(Path(path).absolute()),
-        keras=keras,
-        signature=signature,
-        work=Path(),
-        steps=steps,
-    )
+    given = replace(ground_of(path, keras, signature), steps=steps)
     chosen = [each for each in given.functions if each in (functions or given.functions)]
     steps.total = len(chosen) * (PROCESSES + 3 * rounds + 3 * is_profiled)
     require_installed(keras)
@@ -87,8 +85,8 @@ def bench(  # noqa: PLR0913 - each says another thing
     _note(rehearsed, found)
     return Bench(
         path=os.fspath(path),
-        kind=source.kind.value,
-        size_bytes=sum(file.size for file in source.files),
+        kind=given.source.kind.value,
+        size_bytes=sum(file.size for file in given.source.files),
         weights_bytes=max((each.weights_bytes for each in rehearsed), default=0),
         rounds=rounds,
         machine=machine.describe(),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload.api.explain import explain
 from fastload.bench.ground import (
     Ground,
     State,
+    ground_of,
     is_ours,
     measured_ground,
     object_names,
@@ -19,7 +19,6 @@ from fastload.bench.ground import (
 )
 from fastload.errors import StockLoadError
 from fastload.report import Outcome
-from fastload.source.detect import detect
 
 if TYPE_CHECKING:
     from fastload.api.explain import Function
@@ -114,7 +113,7 @@ def profile_load(
         >>> profile.stock["tracing"], profile.later_seconds  # doctest: +SKIP
         (2.31, 0.33)
     """
-    ground = Ground(source=detect(path), path=str(Path(path).absolute()), keras=keras)
+    ground = ground_of(path, keras)
     if function == "load_weights":
         raise ValueError("function='load_weights': it loads into a model that a program has built")
     empty = LoadProfile(path=os.fspath(path), function=function)
