@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import phases
 from benchmarks.__main__ import main
 from benchmarks.cases import CASES, TINY, Generation, select
 from benchmarks.fetch import FetchError, Published, fetch
@@ -23,6 +24,7 @@ from benchmarks.report import (
 )
 from benchmarks.runner import Measurement
 from fastload.bench.outputs import digest
+from fastload.bench.profile import LoadProfile
 
 STOCK = Measurement(
     case="tiny",
@@ -177,3 +179,24 @@ def test_published_models_are_pinned() -> None:
     assert all(
         isinstance(each, Published) and "==" in each.requirement for each in PUBLISHED.values()
     )
+
+
+def test_phases_are_shares_of_stock_s_load() -> None:
+    """Of the one in the middle; ours are those in the middle of theirs."""
+    whole = dict.fromkeys(phases.PHASES, 0.0)
+    found = [
+        LoadProfile(
+            path="m",
+            function="load_model",
+            stock={**whole, "restore": 1.0 * times, "python": 3.0 * times},
+            first={"twin": 2.0 / times},
+            later={"twin": 0.4 * times},
+        )
+        for times in (1, 9, 2)
+    ]
+    name, rounds, stock_s, *shares, first, later = phases.row(TINY, found)
+
+    assert (name, rounds, stock_s) == ("tiny (keras, load_model)", "3", "8.00")
+    assert dict(zip(phases.PHASES, shares, strict=True))["restore"] == "25%"
+    assert sum(int(share.rstrip("%")) for share in shares) == 100
+    assert (first, later) == ("12%", "10%")
