@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fastload.runtime.core.keras import KerasChoice
 
 MARKERS: Final = Markers("phases", "benchmarks.phases")
-HEADINGS: Final = ("model", "n", "stock s", *PHASES, "first load", "later load")
+HEADINGS: Final = ("model", "n", *PHASES, "first load", "later load")
 DEFAULT: Final = "resnet50,resnet50-keras3,resnet50-keras3-h5,resnet50-saved-model,efficientnetb0"
 _KERAS: Final[dict[Generation, KerasChoice]] = {
     Generation.KERAS2: "tf_keras",
@@ -49,7 +49,6 @@ def row(case: Case, found: Sequence[LoadProfile]) -> tuple[str, ...]:
     return (
         f"{case.name} ({case.source.value}, {case.function.stands_in_for})",
         str(len(found)),
-        f"{stock_s:.2f}",
         *(f"{stock.stock[phase] / stock_s:.0%}" for phase in PHASES),
         f"{first.first_seconds / stock_s:.0%}",
         f"{later.later_seconds / stock_s:.0%}",
