@@ -85,6 +85,36 @@ def after_scattering(weight: Any) -> Any:
     return weight
 
 
+def through_forward_mode(weight: Any) -> Any:
+    variable = variable_of(weight)
+    with tf.autodiff.ForwardAccumulator(variable, tf.ones_like(variable)) as accumulator:
+        total = tf.reduce_sum(variable**2)
+    return accumulator.jvp(total)
+
+
+def through_condition(weight: Any) -> Any:
+    variable = variable_of(weight)
+
+    @tf.function
+    def function(is_first: Any) -> Any:
+        return tf.cond(is_first, lambda: variable * 1.0, lambda: variable * 2.0)
+
+    return function(tf.constant(False))
+
+
+def through_python(weight: Any) -> Any:
+    return tf.function(lambda: tf.py_function(lambda: np.asarray(weight), [], tf.float32))()
+
+
+def through_constants(weight: Any) -> Any:
+    """As converters to other formats do."""
+    from tensorflow.python.framework import convert_to_constants as constants
+
+    variable = variable_of(weight)
+    concrete = tf.function(lambda: tf.identity(variable)).get_concrete_function()
+    return constants.convert_variables_to_constants_v2(concrete)()[0]
+
+
 def through_handle(weight: Any) -> Any:
     handle = variable_of(weight).handle
     return tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32)
@@ -120,6 +150,11 @@ READS: dict[str, Callable[[Any], Any]] = {
     "dlpack": through_dlpack,
     "function": through_function,
     "data": through_data,
+    "argument": lambda weight: tf.function(lambda given: given * 2.0)(variable_of(weight)),
+    "condition": through_condition,
+    "constants": through_constants,
+    "forward": through_forward_mode,
+    "python": through_python,
     "gradient": through_gradient,
     "thread": through_thread,
     "assertion": lambda weight: tf.debugging.assert_near(weight, weight) or weight,
