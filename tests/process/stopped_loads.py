@@ -97,7 +97,7 @@ def left_over() -> list[str]:
     from fastload.runtime.core import rebuild
 
     found = {
-        "patches": bool(rebuild._stock) or any(rebuild._users.values()),
+        "patches": bool(rebuild._replaced) or any(rebuild._users.values()),
         "rebuild": rebuild.current_rebuild() is not None,
         "collector": not gc.isenabled(),
         "loading": switch.is_loading(),
