@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from statistics import median
@@ -37,7 +37,7 @@ class Row:
     """What came of one caller.
 
     Attributes:
-        caller: whose program it was.
+        name, calls: of the caller.
         version: of the package; empty where it does not install.
         first: the outcomes of the first loads under `FASTLOAD=1`.
         then: the outcome of the later ones, with its reason.
@@ -45,7 +45,8 @@ class Row:
         fault: why there are no figures.
     """
 
-    caller: Caller
+    name: str
+    calls: str
     version: str = ""
     first: Sequence[str] = ()
     then: str = ""
@@ -56,7 +57,7 @@ class Row:
     @property
     def cells(self) -> list[str]:
         """The row of the table."""
-        start = [self.caller.name, self.version, self.caller.calls]
+        start = [self.name, self.version, self.calls]
         if self.fault:
             return [*start, self.fault, "", "", ""]
         times = [f"{self.stock_s:.2f}", f"{self.seconds:.2f}"]
@@ -117,18 +118,19 @@ def measure(caller: Caller, environments: Path, wheel: Path, rounds: int) -> Row
     Raises:
         BenchmarkError: fastload's results are not stock's.
     """
+    told: dict[str, Any] = {"name": caller.name, "calls": caller.calls}
     try:
         python = environment(caller.package, environments, wheel)
-        version = _version(python, caller.package)
     except BenchmarkError as error:
-        return Row(caller=caller, fault=f"does not install: {str(error).splitlines()[-1][:80]}")
+        return Row(**told, fault=f"does not install: {str(error).splitlines()[-1][:80]}")
+    told["version"] = _version(python, caller.package)
     with tempfile.TemporaryDirectory(prefix="who-calls-") as place:
         folder = Path(place)
         try:
             run(python, caller, "make", folder, is_served=False)
             stock = [run(python, caller, "load", folder, is_served=False)]
         except BenchmarkError as error:
-            return Row(caller=caller, version=version, fault=f"fails in stock: {error}")
+            return Row(**told, fault=f"fails in stock: {error}")
         ours = [run(python, caller, "load", folder, is_served=True) for _ in range(WARMING)]
         first = [str(each["outcome"] or "not seen") for each in ours]
         ours.clear()
@@ -138,8 +140,7 @@ def measure(caller: Caller, environments: Path, wheel: Path, rounds: int) -> Row
     if {each["digest"] for each in ours} != {each["digest"] for each in stock}:
         raise BenchmarkError(f"{caller.name}: the results differ")
     return Row(
-        caller=caller,
-        version=version,
+        **told,
         first=first,
         then=_told(ours[-1]),
         stock_s=median(each["seconds"] for each in stock[1:]),
@@ -170,8 +171,15 @@ def _chosen(patterns: str) -> Iterator[Caller]:
             yield caller
 
 
+def _rows(file: Path) -> list[Row]:
+    """Return the last row of each caller, in the order of `CALLERS`."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    found = {row["name"]: Row(**row) for row in map(json.loads, lines)}
+    return [found[caller.name] for caller in CALLERS if caller.name in found]
+
+
 def main() -> None:
-    """Measure and, where a page is given, write."""
+    """Measure and, where a page is given, write what was measured there until now."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--callers", default="*", help="names, as patterns, apart by ;")
     parser.add_argument("--rounds", type=int, default=3)
@@ -179,14 +187,14 @@ def main() -> None:
     parser.add_argument("--page", type=Path)
     parsed = parser.parse_args()
     parsed.envs.mkdir(parents=True, exist_ok=True)
-    rows = []
+    lines = parsed.envs / "rows.jsonl"
     with tempfile.TemporaryDirectory() as built:
         wheel = _wheel(Path(built))
         for caller in _chosen(parsed.callers):
-            rows.append(measure(caller, parsed.envs, wheel, parsed.rounds))
-            sys.stdout.write(f"{' | '.join(rows[-1].cells)}\n")
-            sys.stdout.flush()
-    figures = table(HEADINGS, [row.cells for row in rows])
+            row = measure(caller, parsed.envs, wheel, parsed.rounds)
+            with lines.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(row)) + "\n")
+    figures = table(HEADINGS, [row.cells for row in _rows(lines)])
     MARKERS.tell(machine.describe(parsed.envs), figures, parsed.page)
 
 

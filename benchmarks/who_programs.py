@@ -194,31 +194,6 @@ CALLERS: Final = (
         """,
     ),
     Caller(
-        name="keras-tuner",
-        package="keras-tuner",
-        calls="`tuner.get_best_models`: builds in code, then `model.load_weights`",
-        imports="import keras, keras_tuner",
-        make="""
-            def build(_):
-                model = network(keras)
-                model.compile("sgd", "mse")
-                return model
-            tuner = keras_tuner.RandomSearch(
-                build, "loss", max_trials=1, directory=str(folder), project_name="model")
-            tuner.search(images(), np.ones((2, 1000), "float32"), epochs=1, verbose=0)
-        """,
-        load="""
-            def build(_):
-                model = network(keras)
-                model.compile("sgd", "mse")
-                return model
-            tuner = keras_tuner.RandomSearch(
-                build, "loss", max_trials=1, directory=str(folder), project_name="model")
-            loaded, = tuner.get_best_models()
-            outputs = lambda: [loaded(images(), training=False)]
-        """,
-    ),
-    Caller(
         name="KerasHub",
         package="keras-hub",
         calls="`Backbone.from_preset(folder)`: builds of a configuration, then `load_weights`",
