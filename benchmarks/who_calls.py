@@ -32,6 +32,10 @@ WARMING: Final = 3
 _WITH: Final = ("tensorflow-cpu", "tf-keras", "setuptools<81")
 
 
+class ProgramError(Exception):
+    """A program failed, or a package does not install; the text says why."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """What came of one caller.
@@ -68,7 +72,7 @@ def environment(package: str, folder: Path, wheel: Path) -> Path:
     """Return the Python of an environment with *package* and fastload's wheel.
 
     Raises:
-        BenchmarkError: it does not install.
+        ProgramError: it does not install.
     """
     place = folder / f"env-{package}"
     python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -84,14 +88,14 @@ def _uv(*arguments: str) -> None:
     command = [str(Path(sys.executable).with_name("uv")), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BenchmarkError(done.stderr.strip()[-500:])
+        raise ProgramError(done.stderr.strip()[-500:])
 
 
 def run(python: Path, caller: Caller, step: str, folder: Path, *, is_served: bool) -> Any:
     """Run one of the programs of *caller*, and return what its last line tells.
 
     Raises:
-        BenchmarkError: it failed.
+        ProgramError: it failed.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FASTLOAD")}
     for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
@@ -108,7 +112,7 @@ def run(python: Path, caller: Caller, step: str, folder: Path, *, is_served: boo
         command, env=kept | ours, capture_output=True, text=True, check=False, cwd=folder
     )
     if done.returncode:
-        raise BenchmarkError(done.stderr.strip().splitlines()[-1][:200])
+        raise ProgramError(done.stderr.strip().splitlines()[-1][:200])
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -121,7 +125,7 @@ def measure(caller: Caller, environments: Path, wheel: Path, rounds: int) -> Row
     told: dict[str, Any] = {"name": caller.name, "calls": caller.calls}
     try:
         python = environment(caller.package, environments, wheel)
-    except BenchmarkError as error:
+    except ProgramError as error:
         return Row(**told, fault=f"does not install: {str(error).splitlines()[-1][:80]}")
     told["version"] = _version(python, caller.package)
     with tempfile.TemporaryDirectory(prefix="who-calls-") as place:
@@ -129,7 +133,7 @@ def measure(caller: Caller, environments: Path, wheel: Path, rounds: int) -> Row
         try:
             run(python, caller, "make", folder, is_served=False)
             stock = [run(python, caller, "load", folder, is_served=False)]
-        except BenchmarkError as error:
+        except ProgramError as error:
             return Row(**told, fault=f"fails in stock: {error}")
         ours = [run(python, caller, "load", folder, is_served=True) for _ in range(WARMING)]
         first = [str(each["outcome"] or "not seen") for each in ours]
@@ -171,7 +175,13 @@ def _chosen(patterns: str) -> Iterator[Caller]:
             yield caller
 
 
-def _rows(file: Path) -> list[Row]:
+def keep(row: Row, file: Path) -> None:
+    """Add *row* to those in *file*."""
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(asdict(row)) + "\n")
+
+
+def kept(file: Path) -> list[Row]:
     """Return the last row of each caller, in the order of `CALLERS`."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     found = {row["name"]: Row(**row) for row in map(json.loads, lines)}
@@ -191,10 +201,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as built:
         wheel = _wheel(Path(built))
         for caller in _chosen(parsed.callers):
-            row = measure(caller, parsed.envs, wheel, parsed.rounds)
-            with lines.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(row)) + "\n")
-    figures = table(HEADINGS, [row.cells for row in _rows(lines)])
+            keep(measure(caller, parsed.envs, wheel, parsed.rounds), lines)
+    figures = table(HEADINGS, [row.cells for row in kept(lines)])
     MARKERS.tell(machine.describe(parsed.envs), figures, parsed.page)
 
 
