@@ -328,8 +328,8 @@ def faults(session: nox.Session) -> None:
     """Fork and interrupt at each step of each load, and have each call on the cache fail."""
     _prepare(session)
     _install_tensorflow(session, NEWEST)
-    session.env |= {"FASTLOAD_FORK_EVERY": "1", "FASTLOAD_INTERRUPT_EVERY": "1"}
-    session.env |= {"FASTLOAD_INTERRUPT_MOMENTS": "500", "FASTLOAD_FAIL_EVERY": "1"}
+    session.env.update({"FASTLOAD_FORK_EVERY": "1", "FASTLOAD_INTERRUPT_EVERY": "1"})
+    session.env.update({"FASTLOAD_INTERRUPT_MOMENTS": "500", "FASTLOAD_FAIL_EVERY": "1"})
     which = ("tests/process", "-k", "forks or interrupts or failing_calls")
     session.run("pytest", *which, "--timeout", "0", *ALL, *session.posargs)
 
@@ -358,7 +358,7 @@ def pages(session: nox.Session) -> None:
     """Look at the page of `fastload bench` in headless Chromium, which must be installed."""
     _prepare(session)
     session.install("--group", "test", "-e", ".")
-    session.env |= {"BENCH_NEEDS_A_BROWSER": "1", "BENCH_SCREENSHOTS": session.create_tmp()}
+    session.env.update({"BENCH_NEEDS_A_BROWSER": "1", "BENCH_SCREENSHOTS": session.create_tmp()})
     session.run("pytest", "tests/bench/test_in_a_browser.py", "tests/bench/test_page.py", *ALL)
     session.log(f"the pictures are in {session.env['BENCH_SCREENSHOTS']}")
 

@@ -68,17 +68,28 @@ def look(browser: str, address: str, *options: str) -> str:
     return done.stdout
 
 
+def framed(folder: Path, text: str, width: int) -> str:
+    """Write a page with *text*, a page too, in a frame of that width; return its address."""
+    frame = folder / "frame.html"
+    frame.write_text(FRAME.format(width=width, page=escape(text)), encoding="utf-8")
+    return frame.as_uri()
+
+
+def seen(browser: str, folder: Path, text: str, width: int) -> dict[str, Any]:
+    """Return what the browser makes of a page of that width."""
+    address = framed(folder, text, width)
+    dom = look(browser, address, "--virtual-time-budget=5000", "--dump-dom")
+    told = re.search(r'<pre id="found">(.+?)</pre>', dom, re.DOTALL)
+    assert told is not None
+    found: dict[str, Any] = json.loads(unescape(told[1]))
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 def test_nothing_overflows(browser: str, width: int, tmp_path: Path) -> None:
     """Neither the page nor a word in a chart; and no text is too small to read."""
-    frame = tmp_path / "frame.html"
-    text = FRAME.format(width=width, page=escape(page(everything())))
-    frame.write_text(text, encoding="utf-8")
-    dom = look(browser, frame.as_uri(), "--virtual-time-budget=5000", "--dump-dom")
-    told = re.search(r'<pre id="found">(.+?)</pre>', dom, re.DOTALL)
-    assert told is not None
-    found: dict[str, Any] = json.loads(unescape(told[1]))
+    found = seen(browser, tmp_path, page(everything()), width)
 
     assert found["width"] == width
     assert found["count"] > 300
@@ -87,17 +98,34 @@ def test_nothing_overflows(browser: str, width: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_a_screenshot_can_be_taken(browser: str, dark: bool, tmp_path: Path) -> None:
+def test_what_overflows_is_seen(browser: str, tmp_path: Path) -> None:
+    """A part that is too wide, a word beyond its chart, and tiny print."""
+    text = page(everything())
+    wide = text.replace("<h2>", '<p style="width: 500px">wide</p><h2>', 1)
+    cut = text.replace('text-anchor="start" x="52.0"', 'text-anchor="start" x="340"', 1)
+    small = text.replace("<h2>", '<p style="font-size: 8px">small</p><h2>', 1)
+    phone = WIDTHS["phone"]
+
+    assert seen(browser, tmp_path, wide, phone)["wide"] == ["P wide"]
+    assert seen(browser, tmp_path, cut, phone)["cut"] == ["text 0 loads"]
+    assert seen(browser, tmp_path, small, phone)["small"] == ["P small"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["light", "dark", "phone"])
+def test_a_screenshot_can_be_taken(browser: str, what: str, tmp_path: Path) -> None:
     """Of the size that was asked for; BENCH_SCREENSHOTS keeps it, for a look."""
     document, folder = tmp_path / "report.html", os.environ.get("BENCH_SCREENSHOTS")
     document.write_text(page(everything()), encoding="utf-8")
-    picture = Path(folder or tmp_path).absolute() / f"report-{'dark' if dark else 'light'}.png"
-    darkly = ("--blink-settings=preferredColorScheme=0",) if dark else ()
-    options = ("--window-size=1280,3000", f"--screenshot={picture}", *darkly)
-    look(browser, document.as_uri(), *options)
+    picture = Path(folder or tmp_path).absolute() / f"report-{what}.png"
+    address, width = document.as_uri(), WIDTHS["screen"]
+    if what == "phone":
+        address, width = framed(tmp_path, page(everything()), WIDTHS["phone"]), 600
+    darkly = ("--blink-settings=preferredColorScheme=0",) if what == "dark" else ()
+    options = (f"--window-size={width},3000", f"--screenshot={picture}", *darkly)
+    look(browser, address, *options)
     content = picture.read_bytes()
 
     assert content.startswith(b"\x89PNG\r\n")
-    assert int.from_bytes(content[16:20], "big") == 1280
+    assert int.from_bytes(content[16:20], "big") == width
     assert len(content) > 50_000  # an empty page compresses to less
