@@ -19,6 +19,7 @@ NAMES = (
     "index",
     "start",
     "usage",
+    "bench",
     "opt_in",
     "why_not_faster",
     "cache",
