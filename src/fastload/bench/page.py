@@ -41,7 +41,8 @@ _HOW: Final = (
     "Each figure is the median of {rounds}, each a fresh one; the programs took turns. “Load” is "
     "the call without imports of TensorFlow and Keras; “whole process” is from its start to its "
     "end after one prediction. A first load writes the twin; later loads map it, and what they "
-    "map counts as memory. The cache was a temporary one."
+    "map counts as memory. Where stock's time goes is told of one more load, with its functions "
+    "timed. The cache was a temporary one."
 )
 
 
