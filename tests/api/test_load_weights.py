@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import warnings
@@ -12,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import fastload
+from fastload.cli.main import commands
 from fastload.report import Outcome
 from tests.small_models import (
     INPUTS,
@@ -373,6 +376,8 @@ def test_warm_and_explain_know_files_of_weights(tmp_path: Path, cache_root: Path
     assert fastload.explain(path, keras="keras").code == "FL203"
     fastload.load_weights(made(keras), path, strict=True)
     assert fastload.last_load().outcome is Outcome.HIT
+    done = CliRunner().invoke(commands, ["info", "--json", str(report.twin.stem)])
+    assert json.loads(done.stdout)["entries"][0]["serves"] == ["load_weights"]
 
 
 def test_a_twin_of_weights_is_no_model(tmp_path: Path, cache_root: Path) -> None:

@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastload
+
 RECORD = "UPSTREAM_RECORD"
 _SEED = 20
 _THEN = dt.datetime(2024, 1, 2, 3, 4, 6, tzinfo=dt.timezone.utc)
@@ -31,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare Keras's own marks, and stop the clock of archives."""
     for mark in ("requires_trainable_backend", "multi_device"):
         config.addinivalue_line("markers", f"{mark}: of Keras")
+    # What a test writes is as if it had been there before, or no file of weights would get a twin.
+    fastload.STARTED_NS = sys.maxsize
     zipfile.time = SimpleNamespace(time=time.time, localtime=lambda *_: _THEN.timetuple())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 HERE: Final = Path(__file__).parent
-_LOADS: Final = ("load_model(", "load_model_from_hdf5(", "saved_model.load(")
+_LOADS: Final = ("load_model(", "load_model_from_hdf5(", "saved_model.load(", "load_weights(")
 
 
 class SuiteError(Exception):

@@ -29,6 +29,7 @@ from fastload.twin.format import (
     REFUSALS,
     SESSION_MODEL,
     SIGNATURES,
+    WEIGHTS_SECTION,
     is_served,
 )
 
@@ -43,6 +44,7 @@ _LOADERS: Final = {
     KERAS_SECTION: "load_model",
     FUNCTION_SECTION: "load_saved_model",
     PREDICTION_SECTION: "load_predictor",
+    WEIGHTS_SECTION: "load_weights",
 }
 _MIGRATED_FROM: Final = {
     "saved_model": "a Keras 2 SavedModel",
@@ -145,6 +147,9 @@ def _served(index: Index, refusals: Mapping[str, object]) -> Iterator[str]:
         sections.add(FUNCTION_SECTION)
     if index.manifest.source_kind != SourceKind.SAVED_MODEL.value or SIGNATURES in there:
         sections.add(PREDICTION_SECTION)
+    is_file = index.manifest.source_kind != SourceKind.SAVED_MODEL.value
+    if is_file and MIGRATION not in there:  # whose weights are other ones
+        sections.add(WEIGHTS_SECTION)
     yield from (
         _LOADERS[each] for each in _LOADERS if each in sections and is_served(each, refusals)
     )
