@@ -117,6 +117,7 @@ def fill(variable: Any) -> None:
         _become_ordinary(variable)
 
 
+_HOST: Final = "CPU:0"
 #: Variables that are nothing but a handle; wrappers define assignment in their own ways.
 _PLAIN_VARIABLES = frozenset({"ResourceVariable", "UninitializedVariable"})
 
@@ -136,7 +137,10 @@ def assign(variable: Any, value: Any) -> None:
 
 
 def undo_of(variable: Any) -> Callable[[], None]:
-    """Return what gives a TensorFlow variable the value back that it has now."""
+    """Return what gives a TensorFlow variable the value back that it has now.
+
+    A device has no room for all values twice: what is kept of one is kept on the host.
+    """
     if is_blank(variable):
         initial_value, lingers = vars(variable)[_INITIAL_VALUE], id(variable) in _lingering
         return functools.partial(make_blank, variable, initial_value, lingers=lingers)
@@ -144,7 +148,14 @@ def undo_of(variable: Any) -> Callable[[], None]:
         return functools.partial(variable.assign, variable.read_value())
     handle = variable.handle
     value = _operations().read_variable_op(handle, variable.dtype)
+    if not _is_on_host(handle):
+        with eager.placed(_HOST):
+            value = eager.copied(value)
     return functools.partial(_operations().assign_variable_op, handle, value)
+
+
+def _is_on_host(handle: Any) -> bool:
+    return "CPU" in handle.device
 
 
 def _agree(variable: Any, value: Any) -> bool:

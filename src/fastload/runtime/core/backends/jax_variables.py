@@ -60,10 +60,25 @@ def _patched_direct_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
         # One that is being made has no value before.
         before = getattr(self, "_value", None)
         if rebuild is not None and rebuild.undo is not None and before is not None:
-            rebuild.undo.append(functools.partial(setattr, self, "_value", before))
+            rebuild.undo.append(_undo_of(self, before))
         stock(self, value)
 
     return direct_assign
+
+
+def _undo_of(variable: Any, before: Any) -> Callable[[], None]:
+    """Return what gives a variable the value *before* back.
+
+    A device has no room for all values twice: what is kept of one is kept on the host.
+    """
+    if all(device.platform == "cpu" for device in before.devices()):
+        return functools.partial(setattr, variable, "_value", before)
+    kept, placement = np.asarray(before), before.sharding
+
+    def undo() -> None:
+        variable._value = import_module("jax").device_put(kept, placement)
+
+    return undo
 
 
 def _patched_initialize(base: type[Any], stock: Callable[..., Any]) -> Callable[..., Any]:

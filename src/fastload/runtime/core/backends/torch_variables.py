@@ -243,7 +243,8 @@ def _undo_of(parameter: Any, *, is_replaced: bool) -> Callable[[], None]:
         parameter: the parameter.
         is_replaced: it is about to get other memory; else its own is about to be written.
     """
-    old = parameter.data if is_replaced else parameter.detach().clone()
+    # A device has no room for all values twice.
+    old = parameter.data if is_replaced else parameter.detach().to(_HOST, copy=True)
 
     def undo() -> None:
         if is_replaced:
