@@ -13,6 +13,7 @@ import inspect
 import os
 import pickle
 import random
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from hypothesis import strategies as st
 import fastload
 from fastload.runtime.core import blank_variables
 from fastload.runtime.core.blank_variables import is_blank
+from fastload.runtime.core.rebuild import current_rebuild
 from tests.runtime.variable_reads import (
     KERAS_INITIALIZERS,
     LAYERS,
@@ -422,6 +424,51 @@ def test_an_assignment_that_fails_leaves_the_initial_value(
 
     assert is_blank(variable)
     assert np.asarray(layer.bias).tolist() == [1.0, 1.0, 1.0]
+
+
+def interrupted_at(step: int, program: Callable[[], Any]) -> int:
+    """Run *program*, with an interrupt at a line of fastload's; return how many lines ran."""
+    lines = 0
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal lines
+        if not str(frame.f_globals.get("__name__")).startswith("fastload."):
+            return None
+        if event == "line":
+            lines += 1
+            if lines == step:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            program()
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+def test_an_interrupt_at_any_step_leaves_nothing(keras: Any) -> None:
+    stock, thresholds = keras.layers.Layer.__setattr__, gc.get_threshold()
+    constant, kept = keras.initializers.Constant(3.0), []
+
+    def program() -> None:
+        with fastload.blank():
+            kept.append(dense(keras, kernel_initializer=constant))
+            kept[-1].bias.assign(np.ones(3, "float32"))
+            np.asarray(kept[-1].kernel)
+
+    count = interrupted_at(0, program)
+    for step in range(1, count, max(1, count // 60)):
+        interrupted_at(step, program)
+
+        assert keras.layers.Layer.__setattr__ is stock
+        assert gc.get_threshold() == thresholds
+        assert current_rebuild() is None
+    assert {float(each) for layer in kept for each in np.unique(np.asarray(layer.kernel))} == {3.0}
+    assert {float(each) for layer in kept for each in np.unique(np.asarray(layer.bias))} <= {0, 1}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from fastload import switch
 from fastload.flags import DISABLE, flag
+from fastload.unfinished import undone_if_interrupted
 
 
 @contextmanager
@@ -42,5 +43,5 @@ def blank() -> Iterator[None]:
         return
     from fastload.runtime.building import building
 
-    with building():
+    with undone_if_interrupted(), building():
         yield
