@@ -28,6 +28,7 @@ MARKERS: Final = Markers("build", "benchmarks.build")
 HEADINGS: Final = (
     *("network", "n", "stock: build s", "and load s", "`blank()`: build s", "times faster"),
     *("and stock's load s", "times faster", "or a twin's s", "times faster"),
+    *("CPU s: stock", "`blank()` and twin", "times less"),
 )
 STOCK: Final = "stock"
 BLANK: Final = "blank"
@@ -42,7 +43,7 @@ def measure_here(subject: Subject, way: str) -> dict[str, Any]:
 
     importlib.import_module("tensorflow")
     importlib.import_module("keras")
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     with nullcontext() if way == STOCK else fastload.blank():
         model = build(subject.network)
         built = time.perf_counter()
@@ -50,8 +51,8 @@ def measure_here(subject: Subject, way: str) -> dict[str, Any]:
             fastload.load_weights(model, subject.path, strict=True)
         else:
             model.load_weights(subject.path)
-    loaded = time.perf_counter()
-    told = {"build_s": built - started, "both_s": loaded - started}
+    loaded, cpu_s = time.perf_counter(), time.process_time() - cpu_started
+    told = {"build_s": built - started, "both_s": loaded - started, "cpu_s": cpu_s}
     return told | {"digest": digest(model)}
 
 
@@ -73,9 +74,9 @@ def rows(networks: list[str], rounds: int, folder: Path) -> Iterator[tuple[str, 
 
 
 def _figures(told: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
-    build_s, both_s = (
+    build_s, both_s, cpu_s = (
         {way: median(one[what] for one in found) for way, found in told.items()}
-        for what in ("build_s", "both_s")
+        for what in ("build_s", "both_s", "cpu_s")
     )
     yield f"{build_s[STOCK]:.2f}"
     yield f"{both_s[STOCK]:.2f}"
@@ -84,6 +85,9 @@ def _figures(told: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     for way in (BLANK, TWIN):
         yield f"{both_s[way]:.2f}"
         yield f"{both_s[STOCK] / both_s[way]:.1f}"
+    yield f"{cpu_s[STOCK]:.2f}"
+    yield f"{cpu_s[TWIN]:.2f}"
+    yield f"{cpu_s[STOCK] / cpu_s[TWIN]:.1f}"
 
 
 def _apart(way: str, subject: Subject, cache: Path) -> dict[str, Any]:
