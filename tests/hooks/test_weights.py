@@ -40,6 +40,19 @@ def test_the_method_is_served(keras: Any, suffix: str, tmp_path: Path, hooks: No
     assert_same_arrays(source.get_weights(), model.get_weights())
 
 
+def test_the_method_may_be_called_by_its_class(keras: Any, tmp_path: Path, hooks: None) -> None:
+    """As a method of a subclass does that has the same name."""
+    path = tmp_path / "file.h5"
+    source = made(keras)
+    source.save(path)
+    model = made(keras, seed=2)
+
+    keras.Model.load_weights(model, str(aged(path)))
+
+    assert fastload.last_load().outcome is Outcome.MISS
+    assert_same_arrays(source.get_weights(), model.get_weights())
+
+
 def test_the_public_function_keeps_its_looks(hooks: None) -> None:
     """`keras.saving.load_weights` has stock's signature, and is put back."""
     keras = pytest.importorskip("keras")

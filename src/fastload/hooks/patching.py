@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any, ClassVar, Final
 
 import wrapt
@@ -163,7 +163,9 @@ def is_as_expected(point: PatchPoint, stock: Callable[..., Any]) -> bool:
 
 
 def _answering(point: PatchPoint) -> Callable[..., Any]:
-    def wrapper(stock: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
+    def wrapper(stock: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        if "." in point.name and instance is not None:  # also where it was called by its class
+            stock = MethodType(_stands[point].__wrapped__, instance)
         if point.stand is None:
             return build(stock, args, kwargs)
         return answer_call(stock, point.stand, args, kwargs)
