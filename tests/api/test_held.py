@@ -328,3 +328,15 @@ def test_a_twin_of_a_path_serves_its_bytes(archive: Path, at_once: None, hooks: 
 
     assert outcome() == "hit"
     np.testing.assert_array_equal(model.get_weights()[0], load(archive).get_weights()[0])
+
+
+def test_nothing_is_remembered_of_what_stock_loads_at_once(
+    archive: Path, hooks: None, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that copies a small model again and again writes nothing."""
+    monkeypatch.setattr(seen, "_LEAST_S", 1e9)
+    for _ in range(2):
+        stock_loader(KERAS3_ARCHIVE)(io.BytesIO(archive.read_bytes()))
+
+    assert "come again" in reason()
+    assert not (cache_root / "memo" / "held").exists()

@@ -82,6 +82,8 @@ def remember(request: Request, stock_seconds: float, reason: FastloadError) -> N
     if held is None or held.content is None or request.settings.disabled:
         return
     refused = isinstance(reason, _REFUSED)
+    if stock_seconds < _LEAST_S and not refused:  # many copies of a small model: nothing is written
+        return
     told = [fastload.__version__, reason.code, reason.explanation()] if refused else None
     with suppress(CacheError):
         file = _file(request)
