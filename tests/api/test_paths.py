@@ -194,3 +194,47 @@ def test_explain_says_it_too(form: Form, saved_once: Any, cache_root: Path) -> N
 
     assert found.outcome.value == "miss"
     assert fastload.explain(str(path), keras=KERAS2_HDF5.package).kind == found.kind
+
+
+def put_in_memory(path: Path) -> str:
+    """Copy a model into TensorFlow's memory and return its address."""
+    address = f"ram://{path.parent.name}/{path.name}"
+    gfile = tf.io.gfile
+    for file in [path] if path.is_file() else path.rglob("*"):
+        if file.is_file():
+            target = address if file == path else f"{address}/{file.relative_to(path)}"
+            gfile.makedirs(target.rpartition("/")[0])
+            gfile.copy(os.fspath(file), target, overwrite=True)
+    return address
+
+
+@in_each_form
+def test_a_model_in_tensorflows_memory(model: SavedModel, cache_root: Path) -> None:
+    """Where stock opens one at all; told by its bytes, as it has no stats."""
+    opens = model.form.generation == 2 or model.form.suffix == ".keras"
+    address = put_in_memory(model.path)
+    assert_as_stock(model, address, is_served=opens)
+    if opens:
+        model.form.stock.models.load_model(model.path).save(model.path)
+        tf.io.gfile.rmtree(address.rpartition("/")[0])
+        put_in_memory(model.path)
+        fastload.load_model(address, keras=model.form.package, strict=True)
+        assert outcome()[0] == "miss"
+
+
+def test_objects_in_tensorflows_memory(saved_model: SavedModel, cache_root: Path) -> None:
+    address = put_in_memory(saved_model.path)
+    expected = tf.saved_model.load(address).signatures["serving_default"]
+    for _ in range(2):
+        loaded = fastload.load_saved_model(address).signatures["serving_default"]
+
+    assert outcome()[0] == "hit"
+    for name, value in expected(x=tf.constant(INPUTS)).items():
+        np.testing.assert_array_equal(loaded(x=tf.constant(INPUTS))[name], value)
+
+
+def test_nothing_in_tensorflows_memory_is_stocks_error(cache_root: Path) -> None:
+    stock = told(lambda: tf.saved_model.load("ram://nothing/here"))
+
+    assert told(lambda: fastload.load_saved_model("ram://nothing/here")) == stock
+    assert outcome()[0] == "bypass"

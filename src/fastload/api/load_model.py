@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastload.loading.answer import answer
-from fastload.loading.request import Request, current_settings
+from fastload.loading.request import Request, current_settings, held_by
 from fastload.report import PhaseClock
 from fastload.runtime.core.keras import keras_of, require_tensorflow
 from fastload.settings import WeightsMode, weights_choice
-from fastload.source.held import held
 
 if TYPE_CHECKING:
     from fastload.runtime.core.keras import KerasChoice
@@ -94,7 +93,7 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
         device=device,
         strict=settings.strict if strict is None else strict,
         settings=settings,
-        held=None if isinstance(filepath, str) else held(filepath),
+        held=held_by(filepath),
     )
     if device is not None:
         from fastload.runtime.functions.flat_function import require_device

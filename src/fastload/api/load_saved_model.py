@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastload.loading.answer import answer
-from fastload.loading.request import ObjectsRequest, current_settings
+from fastload.loading.request import ObjectsRequest, current_settings, held_by
 from fastload.report import PhaseClock
 from fastload.settings import WeightsMode, weights_mode
 
@@ -54,5 +54,6 @@ def load_saved_model(
         weights=settings.weights if weights is None else weights_mode(weights),
         strict=settings.strict if strict is None else strict,
         settings=settings,
+        held=held_by(export_dir) if isinstance(export_dir, str) else None,
     )
     return answer(request, clock)

@@ -90,13 +90,14 @@ def model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request:
 
 
 def _held(given: Any) -> Held | None:
-    """Return the model that a caller holds in place of a path, if it is an HDF5 file."""
+    """Return the model that a caller gives in place of a path: an HDF5 file, one in memory."""
     h5py = sys.modules.get("h5py")
-    if h5py is None or not isinstance(given, h5py.File):
+    is_open = h5py is not None and isinstance(given, h5py.File)
+    if not (is_open or isinstance(given, str)):
         return None
-    from fastload.source.held import held
+    from fastload.loading.request import held_by
 
-    return held(given)
+    return held_by(given)
 
 
 def open_archive(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | None:
@@ -133,8 +134,9 @@ def keras_archive(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Re
 
 def hdf5(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | None:
     """Serve a call of the function that `load_model` calls for `.h5` files, open ones too."""
-    is_served = _ends(arguments, _HDF5) or _held(arguments.get("filepath")) is not None
-    return model(stock, arguments) if is_served else None
+    given = arguments.get("filepath")
+    is_open = not isinstance(given, str) and _held(given) is not None
+    return model(stock, arguments) if is_open or _ends(arguments, _HDF5) else None
 
 
 def legacy(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | None:
@@ -192,6 +194,7 @@ def saved_model(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Obje
         strict=settings.strict,
         settings=settings,
         stock=stock,
+        held=_held(arguments["export_dir"]),
     )
 
 

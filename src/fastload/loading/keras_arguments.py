@@ -26,12 +26,8 @@ def require_arguments(request: Request, keras: Keras, source: ModelSource) -> No
         UnsupportedRequestError: it has no such argument.
         UnsupportedSourceError: it opens no path of this kind.
     """
-    if request.held is not None:
-        _require_taker(request, keras, source)
-    elif not (request.source_is_told or isinstance(request, PredictorRequest)):
-        _require_path(request.filepath)
-        if source.is_url:
-            _require_address(keras, source)
+    if not (request.source_is_told or isinstance(request, PredictorRequest)):
+        _require_spelling(request, keras, source)
     if source.kind is SourceKind.KERAS_FOLDER:
         # Imported here: few models are unpacked.
         from fastload.runtime.keras3.keras3_files import opens_folders
@@ -42,6 +38,21 @@ def require_arguments(request: Request, keras: Keras, source: ModelSource) -> No
         require_parameter(keras, "safe_mode")
     if OPTIONS in request.stock_only and not _takes_options(keras, source):
         raise UnsupportedRequestError("options= was given")
+
+
+def _require_spelling(request: Request, keras: Keras, source: ModelSource) -> None:
+    """Check that *keras* takes what stands for the path.
+
+    Raises:
+        UnsupportedSourceError: it does not.
+    """
+    is_open = request.held is not None and not source.is_url
+    if is_open:
+        _require_taker(request, keras, source)
+    else:
+        _require_path(request.filepath)
+    if source.is_url:
+        _require_address(keras, source)
 
 
 def _require_taker(request: Request, keras: Keras, source: ModelSource) -> None:

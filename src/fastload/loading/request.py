@@ -177,6 +177,26 @@ class PredictorRequest(Request):
         )
 
 
+def held_by(given: Any) -> Held | None:
+    """Return the model that a caller of a loader gives in place of a path of the disk, if it is.
+
+    Args:
+        given: what the loader was given for a path.
+    """
+    if isinstance(given, str):
+        if not given.startswith("ram://"):
+            return None
+        # Imported here, as below: most loads are of paths.
+        from fastload.loading.in_memory import InMemory
+
+        return InMemory(given)
+    if isinstance(given, (bytes, os.PathLike)):
+        return None
+    from fastload.source.held import held
+
+    return held(given)
+
+
 def current_settings() -> Settings:
     """Read the environment, respect `disabled()`, and set up the log that `FASTLOAD_LOG` asks for.
 

@@ -78,6 +78,11 @@ _REFUSED: Final = (UnconvertibleModelError, UnsafeSourceError)
 
 def remember(request: Request, stock_seconds: float, reason: FastloadError) -> None:
     """Remember how long stock took for the bytes that the caller holds, and why it was called."""
+    with suppress(CacheError, BypassError):  # it may be there no more
+        _remember(request, stock_seconds, reason)
+
+
+def _remember(request: Request, stock_seconds: float, reason: FastloadError) -> None:
     held = request.held
     if held is None or held.content is None or request.settings.disabled:
         return
@@ -85,13 +90,12 @@ def remember(request: Request, stock_seconds: float, reason: FastloadError) -> N
     if stock_seconds < _LEAST_S and not refused:  # many copies of a small model: nothing is written
         return
     told = [fastload.__version__, reason.code, reason.explanation()] if refused else None
-    with suppress(CacheError):
-        file = _file(request)
-        rows = _read(file)
-        first, *_ = rows.pop(held.key, [time.time()])
-        rows[held.key] = [first, stock_seconds, told]
-        file.cache.ensure()
-        file.keep(json.dumps(dict([*rows.items()][-_MOST:])).encode())
+    file = _file(request)
+    rows = _read(file)
+    first, *_ = rows.pop(held.key, [time.time()])
+    rows[held.key] = [first, stock_seconds, told]
+    file.cache.ensure()
+    file.keep(json.dumps(dict([*rows.items()][-_MOST:])).encode())
 
 
 def _file(request: Request) -> CacheFile:

@@ -58,7 +58,8 @@ def _weights(request: WeightsRequest, reason: FastloadError | None) -> Any:
 
 def _loader(request: Request, keras: Keras) -> Callable[..., Any]:
     """Return Keras's own loader of what the caller gives; Keras 3 has others for open files."""
-    if request.held is None or keras.generation == KERAS2:
+    is_address = isinstance(request.filepath, str)
+    if request.held is None or is_address or keras.generation == KERAS2:
         return keras.load_model
     # Imported here: most loads are of paths.
     from fastload.runtime.keras3.keras3_files import open_file_loader

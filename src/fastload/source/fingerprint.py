@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -58,8 +58,23 @@ def content_digest(kind: SourceKind, content: bytes) -> str:
         >>> content_digest(SourceKind.KERAS_HDF5, b"")[:8]
         'ed88e61f'
     """
-    file = FileStat(name="", size=len(content), mtime_ns=0, ctime_ns=0, inode=0, device=0)
-    return _combined(kind, [(file, hashlib.sha256(content).digest())])
+    return contents_digest(kind, {"": content})
+
+
+def contents_digest(kind: SourceKind, files: Mapping[str, bytes]) -> str:
+    """Return the digest of a model of *kind* with these files, by name."""
+    return _combined(
+        kind,
+        (
+            (
+                FileStat(
+                    name=name, size=len(files[name]), mtime_ns=0, ctime_ns=0, inode=0, device=0
+                ),
+                hashlib.sha256(files[name]).digest(),
+            )
+            for name in sorted(files)
+        ),
+    )
 
 
 def _digest(source: ModelSource) -> str | None:

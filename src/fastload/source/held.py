@@ -44,11 +44,9 @@ class Held:
 
     Attributes:
         given: what it was given as.
-        kind: what it is, if it is one.
-        content: its bytes; None for an open file of the disk.
     """
 
-    __slots__ = ("_find", "_source", "content", "given", "kind")
+    __slots__ = ("_content", "_find", "_kind", "_source", "given")
 
     def __init__(
         self,
@@ -57,9 +55,19 @@ class Held:
         find: Callable[[Held], ModelSource],
         content: bytes | None = None,
     ) -> None:
-        self.given, self.kind, self.content = given, kind, content
+        self.given, self._kind, self._content = given, kind, content
         self._find = find
         self._source: ModelSource | None = None
+
+    @property
+    def kind(self) -> SourceKind:
+        """What it is, if it is a model."""
+        return self._kind
+
+    @property
+    def content(self) -> bytes | None:
+        """Its bytes; None for an open file of the disk."""
+        return self._content
 
     @property
     def name(self) -> str:
