@@ -63,7 +63,7 @@ def test_the_public_function_keeps_its_looks(hooks: None) -> None:
 
 
 def test_a_program_that_builds_and_loads(tmp_path: Path, run_opted: RunOpted) -> None:
-    """A process under FASTLOAD=1 writes the twin, the next one maps it; `by_name` works too."""
+    """A process under FASTLOAD=1 writes the twin, the next one maps it."""
     pytest.importorskip("keras")
     keras = importlib.import_module("keras")
     path = tmp_path / "file.h5"
@@ -74,7 +74,7 @@ import sys
 import keras, numpy as np
 layers = [keras.Input((4,)), *(keras.layers.Dense(4, name=name) for name in "abc")]
 model = keras.Sequential(layers)
-model.load_weights(sys.argv[1], by_name=True)
+model.load_weights(sys.argv[1])
 import fastload
 print(fastload.last_load().outcome.value, model.get_weights()[0].tobytes().hex())
 """
