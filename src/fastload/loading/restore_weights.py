@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastload.loading.request import WeightsRequest
-from fastload.loading.restore_model import keras_in
 from fastload.loading.store import Opened
+from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.restore_request import WeightsOrder
 from fastload.runtime.restore_weights import load_weights_from
 
@@ -21,4 +21,6 @@ def restore_weights(opened: Opened, request: WeightsRequest) -> Any:
     order = WeightsOrder(
         model=request.model, filepath=request.filepath, arguments=request.arguments
     )
-    return load_weights_from(opened.twin, keras_in(opened), order)
+    keras = opened.plan.keras
+    assert isinstance(keras, Keras)  # noqa: S101 - `loading.plan_weights` imports it
+    return load_weights_from(opened.twin, keras, order)
