@@ -29,6 +29,7 @@ CALLER = Caller(
 def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Have this Python be the environment of each package."""
     monkeypatch.setattr(who_calls, "environment", lambda *_: Path(sys.executable))
+    monkeypatch.setattr(who_calls, "WARMING", 1)
     return tmp_path
 
 

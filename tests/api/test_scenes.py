@@ -15,7 +15,15 @@ import tensorflow as tf
 import fastload
 from tests.conftest import RunPython
 from tests.installed import version_of
-from tests.small_models import FORMS, INPUTS, KERAS2_HDF5, KERAS3_ARCHIVE, USUAL_FORMS, SavedModel
+from tests.small_models import (
+    FORMS,
+    INPUTS,
+    KERAS2_HDF5,
+    KERAS3_ARCHIVE,
+    SAVED_MODEL,
+    USUAL_FORMS,
+    SavedModel,
+)
 
 Scene = Callable[[Any], AbstractContextManager[Any]]
 
@@ -91,10 +99,7 @@ SCENES: dict[str, Scene] = {
 in_each_scene = pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
 in_forms = pytest.mark.parametrize(
     "model",
-    [
-        pytest.param(form, marks=() if form in (*USUAL_FORMS, KERAS2_HDF5) else pytest.mark.full)
-        for form in FORMS
-    ],
+    [pytest.param(form, marks=() if form in USUAL_FORMS else pytest.mark.full) for form in FORMS],
     ids=lambda form: form.id,
     indirect=True,
 )
@@ -149,8 +154,26 @@ def test_a_model_is_the_one_that_stock_makes_there(
     assert all_facts(actual) == all_facts(expected)
 
 
+@pytest.mark.parametrize("model", [KERAS2_HDF5], ids=["keras2.h5"], indirect=True)
+@pytest.mark.parametrize("scene", ["name scope", "name scope of Keras"])
+def test_variables_of_keras_2_are_named_as_in_stock(
+    scene: str, model: SavedModel, cache_root: Any
+) -> None:
+    """It makes them in a graph of their own, in which no scope of the caller is."""
+    expected, actual = both(model, SCENES[scene])
+
+    assert all_facts(actual) == all_facts(expected)
+
+
 @pytest.mark.parametrize(
-    "scene", [pytest.param(one_device, marks=pytest.mark.full), one_mirror], ids=STRATEGIES
+    ("scene", "model"),
+    [
+        pytest.param(scene, form, marks=marks, id=f"{form.id}-{name}")
+        for name, scene in STRATEGIES.items()
+        for form in USUAL_FORMS
+        for marks in [() if (name, form) == ("one mirror", SAVED_MODEL) else pytest.mark.full]
+    ],
+    indirect=["model"],
 )
 def test_a_model_of_a_strategy_is_trained_there(
     scene: Scene, model: SavedModel, cache_root: Any
