@@ -127,7 +127,7 @@ def measure(caller: Caller, environments: Path, wheel: Path, rounds: int) -> Row
         python = environment(caller.package, environments, wheel)
     except ProgramError as error:
         return Row(**told, fault=f"does not install: {str(error).splitlines()[-1][:80]}")
-    told["version"] = _version(python, caller.package)
+    told["version"] = _version(python, caller.shown or caller.package)
     with tempfile.TemporaryDirectory(prefix="who-calls-") as place:
         folder = Path(place)
         try:

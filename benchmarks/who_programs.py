@@ -13,11 +13,12 @@ class Caller:
 
     Attributes:
         name: of the row.
-        package: the distribution.
+        package: the distribution that is installed.
         calls: what the program calls, and what that calls.
         imports: before the clock.
         make: saves a model below `folder`; `network(keras)` returns one.
         load: sets `outputs` to a function of no arguments, whose arrays are compared.
+        shown: the distribution whose version is told, where it is another one.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Caller:
     imports: str
     make: str
     load: str
+    shown: str = ""
 
     def program(self, step: str) -> str:
         """Return the text of a program: `make` or `load`."""
@@ -124,6 +126,7 @@ CALLERS: Final = (
     Caller(
         name="joblib",
         package="scikeras",
+        shown="joblib",
         calls="`joblib.load` of a Keras model: `saving_lib` with `io.BytesIO`",
         imports="import joblib, keras",
         make="joblib.dump(network(keras), folder / 'model')",

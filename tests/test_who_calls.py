@@ -49,7 +49,7 @@ def test_a_row_tells_what_came_of_a_caller(here: Path) -> None:
         "one",
         row.version,
         "`load`",
-        "not seen, not seen, not seen",
+        "not seen",
         "not seen",
     ]
     assert row.version
