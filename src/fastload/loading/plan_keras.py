@@ -5,11 +5,12 @@ Whether a Keras 2 model is served as a migrated one is decided here, and nowhere
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import KERAS3
 from fastload.cache.publish import cache_faults
 from fastload.errors import MigrationError
-from fastload.loading.keras_arguments import require_arguments
 from fastload.loading.plan import Identity, Plan, identify, migration_record
 from fastload.loading.request import PredictorRequest, Request
 from fastload.report import PhaseClock
@@ -39,10 +40,21 @@ def plan_with_keras(request: Request, source: ModelSource, clock: PhaseClock) ->
         if isinstance(request, PredictorRequest):
             require_tensorflow(keras, "a predictor")
         require_plain_moment(keras, may_be_scoped=_may_be_scoped(request))
-        require_arguments(request, keras, source)
+        if not _is_plain_call(request, source):
+            # Imported here: most calls name a path, and nothing else.
+            from fastload.loading.keras_arguments import require_arguments
+
+            require_arguments(request, keras, source)
     with clock.phase("identify"):
         identity = identity_for_keras(request, source, keras.generation)
     return Plan(request=request, identity=identity, keras=keras, modules_before=before)
+
+
+def _is_plain_call(request: Request, source: ModelSource) -> bool:
+    """Say whether every Keras takes the arguments of *request* for such a source."""
+    is_path = isinstance(request.filepath, (str, Path)) and not source.is_url
+    is_file = request.held is None and source.kind is not SourceKind.KERAS_FOLDER
+    return is_path and is_file and request.safe_mode and not request.stock_only
 
 
 def _may_be_scoped(request: Request) -> bool:
