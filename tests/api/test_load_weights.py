@@ -390,29 +390,3 @@ def test_a_twin_of_weights_is_no_model(tmp_path: Path, cache_root: Path) -> None
     fastload.load_weights(made(keras), aged(path), strict=True)
     assert _told(lambda: fastload.load_model(path, keras="keras")) == expected
     assert fastload.last_load().code == "FL203"
-
-
-def test_values_of_another_device_are_kept_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What undoes an assignment gives the value back, wherever the variable is."""
-    from fastload.runtime.core import blank_variables, eager
-
-    tf = pytest.importorskip("tensorflow")
-    variable = tf.Variable([1.0, 2.0])
-    asked: list[str] = []
-    placed = eager.placed
-
-    def noted(device: str) -> Any:
-        asked.append(device)
-        return placed(device)
-
-    monkeypatch.setattr(eager, "placed", noted)
-    undo = blank_variables.undo_of(variable)
-    assert asked == []
-    variable.assign([3.0, 4.0])
-    undo()
-    monkeypatch.setattr(blank_variables, "_is_on_host", lambda _: False)
-    undo = blank_variables.undo_of(variable)
-    assert asked == ["CPU:0"]
-    variable.assign([3.0, 4.0])
-    undo()
-    assert variable.numpy().tolist() == [1.0, 2.0]

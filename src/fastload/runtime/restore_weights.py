@@ -12,6 +12,7 @@ from fastload.cache.entry import KERAS3
 from fastload.errors import BypassError, RestoreError, TwinCorruptError, UnsupportedRequestError
 from fastload.imports.collector import paused_collector
 from fastload.runtime.core.keras import Keras
+from fastload.runtime.core.put_off import PutOff
 from fastload.runtime.core.rebuild import Rebuild
 from fastload.runtime.core.restore_request import WeightsOrder
 from fastload.runtime.core.told import Told, noting
@@ -47,10 +48,14 @@ def load_weights_from(twin: Twin, keras: Keras, order: WeightsOrder) -> Any:
     from fastload.runtime.core.global_state import undone_on_failure
 
     load = _loader(keras)
-    rebuild, told = Rebuild(may_be_read=True, undo=[]), Told()
+    undo: list[Callable[[], None]] = []
+    put_off, told = PutOff(undo), Told()
+    rebuild = Rebuild(may_be_read=True, undo=undo, put_off=put_off)
     try:
         with paused_collector(), undone_on_failure(keras), noting(told):
-            return load(twin, keras, order, rebuild)
+            found = load(twin, keras, order, rebuild)
+            put_off.settle()
+            return found
     except (BypassError, TwinCorruptError, MemoryError):
         rebuild.put_back()
         raise
@@ -58,6 +63,9 @@ def load_weights_from(twin: Twin, keras: Keras, order: WeightsOrder) -> Any:
         rebuild.put_back()
         reason = f"{type(error).__name__}: {error}"
         raise RestoreError(twin.path, reason, told=tuple(told.given)) from error
+    except BaseException:  # an interrupt leaves what was assigned until then, as in stock
+        put_off.settle()
+        raise
 
 
 def _loader(keras: Keras) -> Callable[[Twin, Keras, WeightsOrder, Rebuild], Any]:

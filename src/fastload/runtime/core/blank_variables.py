@@ -56,7 +56,7 @@ def require_assignment() -> None:
     Raises:
         UnsupportedRuntimeError: it lacks a name.
     """
-    _operations()
+    operations()
 
 
 def make_blank(variable: Any, initial_value: Callable[[], Any], *, lingers: bool = False) -> None:
@@ -72,6 +72,22 @@ def make_blank(variable: Any, initial_value: Callable[[], Any], *, lingers: bool
     variable.__class__ = _blank_class(kind)
     if lingers:
         _register(variable)
+
+
+def await_value(variable: Any, value: Callable[[], Any]) -> None:
+    """Make *variable* blank, or have a blank one get another value."""
+    with _lock:
+        if is_blank(variable):
+            vars(variable)[_INITIAL_VALUE] = value
+        else:
+            make_blank(variable, value)
+
+
+def keep_value(variable: Any) -> None:
+    """Let *variable*, if it is blank, have the value that is behind its handle."""
+    with _lock:
+        if is_blank(variable):
+            _become_ordinary(variable)
 
 
 def _register(variable: Any) -> None:
@@ -113,11 +129,10 @@ def fill(variable: Any) -> None:
         with eager.runtime().context.eager_mode(), eager.placed(handle.device):
             value = vars(variable)[_INITIAL_VALUE]()
             value = tensorflow().convert_to_tensor(value, dtype=variable.dtype)
-            _operations().assign_variable_op(handle, value)
+            operations().assign_variable_op(handle, value)
         _become_ordinary(variable)
 
 
-_HOST: Final = "CPU:0"
 #: Variables that are nothing but a handle; wrappers define assignment in their own ways.
 _PLAIN_VARIABLES = frozenset({"ResourceVariable", "UninitializedVariable"})
 
@@ -128,42 +143,42 @@ def assign(variable: Any, value: Any) -> None:
     Raises:
         ValueError: their shapes differ.
     """
-    if type(variable).__name__ not in _PLAIN_VARIABLES or not _agree(variable, value):
+    if not is_plain(variable) or not agree(variable, value):
         variable.assign(value)
     elif is_blank(variable):
         _overwrite(variable, functools.partial(_assign_to_handle, variable, value))
     else:
-        _operations().assign_variable_op(variable.handle, value)
+        operations().assign_variable_op(variable.handle, value)
 
 
-def undo_of(variable: Any) -> Callable[[], None]:
-    """Return what gives a TensorFlow variable the value back that it has now.
-
-    A device has no room for all values twice: what is kept of one is kept on the host.
-    """
-    if is_blank(variable):
-        initial_value, lingers = vars(variable)[_INITIAL_VALUE], id(variable) in _lingering
-        return functools.partial(make_blank, variable, initial_value, lingers=lingers)
-    if type(variable).__name__ not in _PLAIN_VARIABLES:
-        return functools.partial(variable.assign, variable.read_value())
-    handle = variable.handle
-    value = _operations().read_variable_op(handle, variable.dtype)
-    if not _is_on_host(handle):
-        with eager.placed(_HOST):
-            value = eager.copied(value)
-    return functools.partial(_operations().assign_variable_op, handle, value)
+def is_plain(variable: Any) -> bool:
+    """Say whether *variable* is nothing but a handle, which the operation alone assigns."""
+    return type(variable).__name__ in _PLAIN_VARIABLES
 
 
-def _is_on_host(handle: Any) -> bool:
-    return "CPU" in handle.device
+def raw_handle(variable: Any) -> Any:
+    """Return the handle of *variable*, whether there is a value behind it or not."""
+    return vars(variable)[_HANDLE]
 
 
-def _agree(variable: Any, value: Any) -> bool:
+def initial_value_of(variable: Any) -> Callable[[], Any] | None:
+    """Return what a blank variable gets its value by; None where it has one."""
+    found: Callable[[], Any] | None = vars(variable).get(_INITIAL_VALUE)
+    return found
+
+
+def is_lingering(variable: Any) -> bool:
+    """Say whether *variable* is blank and may stay so for long."""
+    return id(variable) in _lingering
+
+
+def agree(variable: Any, value: Any) -> bool:
+    """Say whether a tensor has the dtype and shape of *variable*."""
     return bool(variable.dtype == value.dtype) and bool(variable.shape == value.shape)
 
 
 def _assign_to_handle(variable: Any, value: Any) -> None:
-    _operations().assign_variable_op(vars(variable)[_HANDLE], value)
+    operations().assign_variable_op(raw_handle(variable), value)
 
 
 def _overwrite(variable: Any, assign_value: Callable[[], Any]) -> Any:
@@ -233,7 +248,7 @@ class _BlankVariable:
         # What stock does first; it may run code of a program, so not while others wait.
         tensor = tensorflow().convert_to_tensor(value, dtype=self.dtype)
         assign_tensor = functools.partial(final.assign, self, tensor, *args, **kwargs)
-        return _overwrite(self, assign_tensor) if _agree(self, tensor) else assign_tensor()
+        return _overwrite(self, assign_tensor) if agree(self, tensor) else assign_tensor()
 
 
 def _is_overwriting(variable: Any) -> bool:
@@ -265,7 +280,8 @@ def _ops() -> Any:
 
 
 @functools.cache
-def _operations() -> Any:
+def operations() -> Any:
+    """Return TensorFlow's operations on variables."""
     return ASSIGNMENT.part("operations")
 
 

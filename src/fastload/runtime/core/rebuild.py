@@ -13,13 +13,16 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastload import unfinished
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core.blank_variables import fill, make_blank
 from fastload.runtime.core.zero_copy import BlankSheet
 from fastload.unfinished import Change
+
+if TYPE_CHECKING:
+    from fastload.runtime.core.put_off import PutOff
 
 
 @dataclass(slots=True)
@@ -38,6 +41,7 @@ class Rebuild:
             elsewhere there are none then.
         undo: what puts back the value of each variable that was assigned, in order; None where the
             variables are of a new model.
+        put_off: assignments to variables that have a value; None with `undo`.
         wrapping: switches the wrapping of kernels; None until the first operation, see
             `bookkeeping`.
         lingers: code of a program builds a model, and weights may come much later: variables of
@@ -53,6 +57,7 @@ class Rebuild:
     argspecs: dict[Any, Any] = field(default_factory=dict)
     may_be_read: bool = False
     undo: list[Callable[[], None]] | None = None
+    put_off: PutOff | None = None
     wrapping: Callable[[bool], None] | None = None
     lingers: bool = False
 
@@ -64,6 +69,8 @@ class Rebuild:
 
     def put_back(self) -> None:
         """Give every variable that was assigned the value that it had before."""
+        if self.put_off is not None:
+            self.put_off.drop()
         while self.undo:
             self.undo.pop()()
 

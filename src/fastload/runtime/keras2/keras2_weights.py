@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from fastload.errors import UnconvertibleModelError
-from fastload.runtime.core.blank_variables import assign, undo_of
+from fastload.runtime.core.blank_variables import assign
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.rebuild import Patch, Rebuild, current_rebuild, rebuilding
 from fastload.runtime.core.restore_request import WeightsOrder
@@ -84,10 +84,16 @@ def _trees_over(package: str, twin: Twin) -> Callable[..., None]:
 
 def _batch_set_value(pairs: Any) -> None:
     """Assign as `backend.batch_set_value` does in eager mode; copy only where the dtypes differ."""
+    rebuild = current_rebuild()
+    put_off = None if rebuild is None else rebuild.put_off
     for variable, value in pairs:
-        _remember(variable)
         dtype = variable.dtype.base_dtype.as_numpy_dtype
-        assign(variable, tensor_over(value.astype(dtype, copy=False)))
+        tensor = tensor_over(value.astype(dtype, copy=False))
+        if put_off is not None and put_off.takes(variable, tensor):
+            continue
+        if put_off is not None:
+            put_off.remember(variable)
+        assign(variable, tensor)
 
 
 def _assignment_patch() -> Patch:
@@ -98,13 +104,9 @@ def _assignment_patch() -> Patch:
 def _patched_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(stock)
     def patched(self: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-        _remember(self)
+        rebuild = current_rebuild()
+        if rebuild is not None and rebuild.put_off is not None:
+            rebuild.put_off.remember(self)
         return stock(self, value, *args, **kwargs)
 
     return patched
-
-
-def _remember(variable: Any) -> None:
-    rebuild = current_rebuild()
-    if rebuild is not None and rebuild.undo is not None:
-        rebuild.undo.append(undo_of(variable))

@@ -12,7 +12,6 @@ from fastload.runtime.core.blank_variables import (
     can_be_blank,
     require_assignment,
     require_blanks,
-    undo_of,
 )
 from fastload.runtime.core.bookkeeping import kernel_patches
 from fastload.runtime.core.eager import OF_ONE_REPLICA, require_plain_tensorflow
@@ -94,8 +93,10 @@ def _patched_direct_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(stock)
     def direct_assign(self: Any, value: Any) -> None:
         rebuild = current_rebuild()
-        if rebuild is not None and rebuild.undo is not None:
-            rebuild.undo.append(undo_of(self._value))
+        if rebuild is not None and rebuild.put_off is not None:
+            if rebuild.put_off.takes(self._value, value):
+                return
+            rebuild.put_off.remember(self._value)
         # A tape of a program notices which of its variables are assigned.
         if rebuild is None or rebuild.lingers or value.dtype != self._value.dtype:
             stock(self, value)
