@@ -47,7 +47,9 @@ class Twins:
         name = entry_name(digest, generation, FORMAT_VERSION)
         entry = CacheEntry(cache=self.cache, name=name)
         about = Manifest(
-            source_kind="keras_hdf5", source_digest=digest, generation=generation, **manifest
+            source_digest=digest,
+            generation=generation,
+            **{"source_kind": "keras_hdf5", **manifest},
         )
         specs = [
             WeightSpec(name=key, dtype=value.dtype.name, shape=value.shape)

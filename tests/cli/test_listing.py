@@ -153,6 +153,7 @@ def test_info_lists_signatures_and_what_is_served(cli: Cli, twins: Twins) -> Non
     refused = {section: ["FL203", "it is older"] for section in ("keras", "functions")}
     entry = twins.add(
         "a" * 64,
+        source_kind="saved_model",
         documents={
             FUNCTIONS: b"",
             SIGNATURES: json.dumps(specs).encode(),
