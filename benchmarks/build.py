@@ -22,7 +22,7 @@ from benchmarks import machine
 from benchmarks.measure import WORK, BenchmarkError, check_byte_code
 from benchmarks.own_process import told_by
 from benchmarks.page import Markers, table
-from benchmarks.weights import NETWORKS, Subject, build, digest, write
+from benchmarks.weights import NETWORKS, Subject, build, digest, let_settle, write
 
 MARKERS: Final = Markers("build", "benchmarks.build")
 HEADINGS: Final = (
@@ -63,6 +63,7 @@ def rows(networks: list[str], rounds: int, folder: Path) -> Iterator[tuple[str, 
         cache = folder / f"cache-build-{network}-{time.time_ns()}"
         if not subject.path.exists():
             _apart("write", subject, cache)
+        let_settle([subject.path])
         first = _apart(TWIN, subject, cache)  # makes the twin
         told: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
         for _ in range(rounds):

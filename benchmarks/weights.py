@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -24,6 +24,7 @@ from benchmarks import machine
 from benchmarks.measure import WORK, BenchmarkError, check_byte_code
 from benchmarks.own_process import told_by
 from benchmarks.page import Markers, table
+from fastload.source.fingerprint import WRITE_BACK_NS
 
 MARKERS: Final = Markers("weights", "benchmarks.weights")
 HEADINGS: Final = (
@@ -115,12 +116,21 @@ def digest(model: Any) -> str:
 
 def rows(networks: list[str], rounds: int, folder: Path) -> Iterator[tuple[str, ...]]:
     """Measure each file of each network, and yield its row."""
-    for network in networks:
-        for form in FORMS:
-            subject = Subject(network=network, form=form, folder=folder)
-            if not subject.path.exists():
-                _apart("write", subject, folder / "no-cache")
-            yield _row(subject, rounds)
+    subjects = [
+        Subject(network=network, form=form, folder=folder) for network in networks for form in FORMS
+    ]
+    for subject in subjects:
+        if not subject.path.exists():
+            _apart("write", subject, folder / "no-cache")
+    let_settle(subject.path for subject in subjects)
+    for subject in subjects:
+        yield _row(subject, rounds)
+
+
+def let_settle(paths: Iterable[Path]) -> None:
+    """Wait until the stats of files stand for their content: new ones are hashed at each load."""
+    newest = max(path.stat().st_ctime for path in paths)
+    time.sleep(max(0.0, newest + WRITE_BACK_NS / 1e9 + 1.0 - time.time()))
 
 
 def _row(subject: Subject, rounds: int) -> tuple[str, ...]:
