@@ -7,10 +7,7 @@ The bytes of all weights, and of an output, must be the same.
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import json
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -18,11 +15,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from benchmarks import machine
-from benchmarks.measure import WORK, BenchmarkError, check_byte_code
+from benchmarks.measure import BenchmarkError
 from benchmarks.own_process import told_by
-from benchmarks.page import Markers, table
-from benchmarks.weights import NETWORKS, Subject, build, digest, let_settle, write
+from benchmarks.page import Markers
+from benchmarks.weights import Subject, build, digest, let_settle, run, write
 
 MARKERS: Final = Markers("build", "benchmarks.build")
 HEADINGS: Final = (
@@ -98,27 +94,15 @@ def _apart(way: str, subject: Subject, cache: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Measure each network, print a table, and write it into the page if asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", nargs="+", default=NETWORKS)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--page", type=Path, help="the page that shows the figures")
-    parser.add_argument("--one", nargs=3, help="way, network and folder, in this process")
-    asked = parser.parse_args()
-    if asked.one:
-        way, network, where = asked.one
-        subject = Subject(network=network, form="tree", folder=Path(where))
-        told: dict[str, Any] = {}
-        if way == "write":
-            write(subject)
-        else:
-            told = measure_here(subject, way)
-        sys.stdout.write(json.dumps(told) + "\n")
-        return
-    check_byte_code()
-    folder = WORK / "weights"
-    folder.mkdir(parents=True, exist_ok=True)
-    found = list(rows(list(asked.networks), asked.rounds, folder))
-    MARKERS.tell(machine.describe(WORK), table(HEADINGS, found), asked.page)
+
+    def one(way: str, network: str, folder: str) -> dict[str, Any]:
+        subject = Subject(network=network, form="tree", folder=Path(folder))
+        if way != "write":
+            return measure_here(subject, way)
+        write(subject)
+        return {}
+
+    run(__doc__, one, rows, MARKERS, HEADINGS)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -164,27 +164,47 @@ def _apart(loader: str, subject: Subject, cache: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Measure each network, print a table, and write it into the page if asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+
+    def one(loader: str, network: str, form: str, folder: str) -> dict[str, Any]:
+        subject = Subject(network=network, form=form, folder=Path(folder))
+        if loader != "write":
+            return measure_here(subject, loader)
+        write(subject)
+        return {}
+
+    run(__doc__, one, rows, MARKERS, HEADINGS)
+
+
+def run(
+    about: str | None,
+    one: Callable[..., dict[str, Any]],
+    rows: Callable[[list[str], int, Path], Iterable[Sequence[str]]],
+    markers: Markers,
+    headings: Sequence[str],
+) -> None:
+    """Do what the command line of a benchmark of networks asks for.
+
+    Args:
+        about: what the benchmark is.
+        one: does one thing in this process, and returns what is told of it.
+        rows: measures networks, a number of rounds each, with files in a folder.
+        markers: where the table is on its page.
+        headings: of the table.
+    """
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--networks", nargs="+", default=NETWORKS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--page", type=Path, help="the page that shows the figures")
-    parser.add_argument("--one", nargs=4, help="loader, network, form and folder, in this process")
+    parser.add_argument("--one", nargs="+", help="what is done in this process, and of what")
     asked = parser.parse_args()
     if asked.one:
-        loader, network, form, folder = asked.one
-        subject = Subject(network=network, form=form, folder=Path(folder))
-        told = {}
-        if loader == "write":
-            write(subject)
-        else:
-            told = measure_here(subject, loader)
-        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.write(json.dumps(one(*asked.one)) + "\n")
         return
     check_byte_code()
     folder = WORK / "weights"
     folder.mkdir(parents=True, exist_ok=True)
     found = list(rows(list(asked.networks), asked.rounds, folder))
-    MARKERS.tell(machine.describe(WORK), table(HEADINGS, found), asked.page)
+    markers.tell(machine.describe(WORK), table(headings, found), asked.page)
 
 
 if __name__ == "__main__":

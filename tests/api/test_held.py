@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import fastload
+from fastload.hooks import serving
 from fastload.loading import seen
 from tests.conftest import SavedOnce
 from tests.small_models import (
@@ -190,6 +191,19 @@ def test_bytes_that_are_no_model_are_stocks_error(given: bytes, archive: Path) -
 
     assert ours == stock
     assert ours[0] != "loaded"
+
+
+def test_who_says_nothing_of_safe_mode_is_safe(archive: Path) -> None:
+    """Arguments that are the default do not reach a stand-in; a version may have one."""
+
+    def stock(fileobj: Any, custom_objects: Any, compile: Any, safe_mode: Any = True) -> None:  # noqa: A002
+        """A loader of open archives as a later Keras may have it."""
+
+    given = io.BytesIO(archive.read_bytes())
+    for told, expected in (({}, True), ({"safe_mode": False}, False)):
+        request = serving.open_archive(stock, {"fileobj": given, **told})
+        assert request is not None
+        assert request.safe_mode is expected
 
 
 def test_what_load_model_of_keras_takes_is_stocks_to_say(archive: Path, hooks: None) -> None:

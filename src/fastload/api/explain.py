@@ -61,7 +61,8 @@ def explain(
     The cache stays as it is.
 
     Args:
-        path: what you would pass to *function*.
+        path: what you would pass to *function*. A model at an `hf://` address is looked up as a
+            load looks it up: Keras is imported, and may fetch it.
         keras: as in `load_model`; `auto` goes by the installed version of TensorFlow and by
             `TF_USE_LEGACY_KERAS`.
         function: which of fastload's functions loads it; the stock functions that `FASTLOAD=1`

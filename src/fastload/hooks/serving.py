@@ -105,7 +105,7 @@ def open_archive(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Req
     from fastload.source.held import held
 
     found = held(arguments["fileobj"])
-    return None if found is None else _request_for(stock, arguments, found)
+    return None if found is None else _request_for(stock, arguments, found, safe_mode=True)
 
 
 def pickled(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | None:
@@ -115,15 +115,26 @@ def pickled(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request 
     content = arguments["serialized_model"]
     if not (type(content) is bytes and content.startswith(b"PK")):
         return None  # before Keras 2.13, a SavedModel
-    return _request_for(stock, arguments, held_archive(content, content))
+    return _request_for(stock, arguments, held_archive(content, content), safe_mode=False)
 
 
-def _request_for(stock: Callable[..., Any], arguments: Mapping[str, Any], found: Held) -> Request:
+def _request_for(
+    stock: Callable[..., Any], arguments: Mapping[str, Any], found: Held, *, safe_mode: bool
+) -> Request:
+    """Return the request for what a caller holds.
+
+    Args:
+        stock: the stock function.
+        arguments: as bound, without those that are the default.
+        found: what the caller holds.
+        safe_mode: the one that counts where *arguments* say nothing of it.
+    """
+
     def whole(*_: Any, **__: Any) -> Any:
         return stock(**arguments)
 
     own = {name: value for name, value in arguments.items() if name in _OURS}
-    asked = model(stock, {"filepath": found.given, "safe_mode": False, **own})
+    asked = model(stock, {"filepath": found.given, "safe_mode": safe_mode, **own})
     return replace(asked, stock=whole, held=found)
 
 

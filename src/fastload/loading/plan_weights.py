@@ -76,7 +76,7 @@ def _require_settled(cache: CacheDir, source: ModelSource) -> None:
     """Check that *source* was there when this process began, or was found to be as it was.
 
     A program that trains writes one file of weights after the other, often to one path; each is
-    read once or never. `docs/decisions/0034-twins-of-weights.md` has the figures.
+    read once or never. `docs/decisions/0037-twins-of-weights.md` has the figures.
 
     Raises:
         UnsupportedRequestError: it is newer than this process.
