@@ -40,6 +40,7 @@ def check_comparison(found: dict[str, Any], rounds: int) -> None:
     assert found["load_ratio"] == pytest.approx(found["stock"]["load_s"] / found["later"]["load_s"])
 
 
+@pytest.mark.slow
 def test_a_model_of_one_s_own_is_measured(
     cli: Cli, twins: Twins, saved_once: SavedOnce, tmp_path: Path
 ) -> None:

@@ -75,6 +75,7 @@ def test_warm_into_a_folder_makes_a_layer(
     assert not cache_root.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 def test_what_root_warmed_serves_another_user(
     form: Form, saved_once: SavedOnce, open_folder: Path, cli: Cli, run_python: RunPython

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.hooks.conftest import START_FILE, RunOpted, plain_environment
-from tests.small_models import FORMS, KERAS3_ARCHIVE, SavedModel, by_format
+from tests.small_models import FORMS, KERAS3_ARCHIVE, SAVED_MODEL, SavedModel, by_format
 
 #: What `FASTLOAD=1` may import into a program that has nothing to do with models.
 OWN_MODULES = {"fastload", "fastload.flags", "fastload.hooks", "fastload.hooks.bootstrap"}
@@ -29,6 +29,8 @@ IMPORTING = {
     "saving": "import {package}.saving; load = {package}.saving.load_model",
     "tensorflow first": "import tensorflow, {package}; load = {package}.models.load_model",
 }
+#: The ways of `IMPORTING` that `make test` tries.
+USUALLY = {KERAS3_ARCHIVE: ("from", "saving"), SAVED_MODEL: ("module",)}
 
 
 def test_a_program_without_models_has_the_hook_modules_only(run_opted: RunOpted) -> None:
@@ -73,8 +75,7 @@ def test_looking_for_tensorflow_starts_nothing(run_opted: RunOpted) -> None:
 @pytest.mark.parametrize(
     ("model", "importing"),
     [
-        # Each way to import a `.keras`, and each of the usual forms one way.
-        by_format(form, importing, is_usual=form == KERAS3_ARCHIVE or importing == "from")
+        by_format(form, importing, is_usual=importing in USUALLY.get(form, ()))
         for form in FORMS
         for importing in IMPORTING
     ],
