@@ -74,16 +74,6 @@ def parse_object_graph(content: bytes) -> Any:
     return _parsed(message, content, "saved_model.pb")
 
 
-def parse_meta_graph(content: bytes) -> Any:
-    """Parse the bytes of a `MetaGraphDef` message.
-
-    Raises:
-        UnconvertibleModelError: the bytes are not such a message.
-    """
-    message = MESSAGES.part("meta_graph").MetaGraphDef()
-    return _parsed(message, content, "saved_model.pb")
-
-
 def keras_metadata(content: bytes) -> Any:
     """Parse the bytes of a `keras_metadata.pb` into a `SavedMetadata` message.
 
