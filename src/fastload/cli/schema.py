@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from importlib import resources
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from fastload.cli.output import print_json
-
-#: What a verb prints where it fails.
-ERROR: Final = "error"
 
 
 def schemas() -> dict[str, Any]:
