@@ -92,8 +92,14 @@ KERAS: Final = Suite(
     name="keras",
     distribution="keras",
     package="keras",
-    # Those of models pickle them, and of scikit-learn wrappers too.
-    folders=("src/saving/", "src/legacy/saving/", "src/models/", "src/wrappers/"),
+    # Those of models pickle them, and of layers and scikit-learn wrappers too.
+    folders=(
+        "src/saving/",
+        "src/legacy/saving/",
+        "src/models/",
+        "src/layers/layer_test.py",
+        "src/wrappers/",
+    ),
     left_out={
         "src/backend/jax/core_test.py": _OTHER_BACKEND,
         "src/utils/jax_layer_test.py": _OTHER_BACKEND,
