@@ -14,7 +14,7 @@ import fastload
 from tests.backends.conftest import mapped_file
 
 _OLD_NS = 1_500_000_000_000_000_000
-SUFFIXES = (".weights.h5", ".keras")
+SUFFIXES = (".weights.h5", ".weights.json", ".keras")
 
 
 def made(keras: Any, seed: int) -> Any:
@@ -41,8 +41,12 @@ def path(request: pytest.FixtureRequest, keras: Any, tmp_path: Path, cache_root:
     """Weights of such a model, older than this process."""
     found = tmp_path / f"file{request.param}"
     model = made(keras, 1)
-    model.save(found) if request.param == ".keras" else model.save_weights(found)
-    os.utime(found, ns=(_OLD_NS, _OLD_NS))
+    if request.param == ".weights.json":
+        model.save_weights(found, max_shard_size=1)
+    else:
+        model.save(found) if request.param == ".keras" else model.save_weights(found)
+    for each in tmp_path.glob("file*"):
+        os.utime(each, ns=(_OLD_NS, _OLD_NS))
     return found
 
 

@@ -40,6 +40,23 @@ def test_the_method_is_served(keras: Any, suffix: str, tmp_path: Path, hooks: No
     assert_same_arrays(source.get_weights(), model.get_weights())
 
 
+def test_the_method_is_served_of_shards(tmp_path: Path, hooks: None) -> None:
+    """Weights in several files are one twin for the method too."""
+    keras = importlib.import_module("keras")
+    path = tmp_path / "file.weights.json"
+    source, model = made(keras), made(keras, seed=2)
+    try:
+        source.save_weights(path, max_shard_size=1)
+    except TypeError:
+        pytest.skip("this Keras writes no shards")
+    for each in tmp_path.iterdir():
+        aged(each)
+    for outcome in (Outcome.MISS, Outcome.HIT):
+        assert model.load_weights(str(path)) is None
+        assert fastload.last_load().outcome is outcome
+    assert_same_arrays(source.get_weights(), model.get_weights())
+
+
 def test_the_method_may_be_called_by_its_class(keras: Any, tmp_path: Path, hooks: None) -> None:
     """As a method of a subclass does that has the same name."""
     path = tmp_path / "file.h5"

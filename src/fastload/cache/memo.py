@@ -24,7 +24,7 @@ from fastload.cache.entry import CacheFile
 from fastload.cache.publish import publish
 from fastload.errors import CacheUnwritableError
 from fastload.lean_dataclass import dataclass
-from fastload.source.detect import FileStat, Fingerprint
+from fastload.source.detect import FileStat, Fingerprint, place_of
 
 #: Raised when a memo means something else; older ones are not believed.
 _VERSION: Final = 2
@@ -242,7 +242,7 @@ def volumes_of(path: Path, files: Sequence[FileStat]) -> dict[str, str]:
         files: its files.
     """
     names = {file.device: file.name for file in files}
-    return {str(device): _volume(device, path / name) for device, name in names.items()}
+    return {str(device): _volume(device, place_of(path, name)) for device, name in names.items()}
 
 
 def _volume(device: int, path: Path) -> str:

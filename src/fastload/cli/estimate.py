@@ -80,7 +80,7 @@ def _specs(path: str) -> list[WeightSpec]:
             f"{path!r} has no twin yet, and only TensorFlow can tell the weights of a SavedModel. "
             f"Run `fastload warm {path}` first."
         )
-    if source.kind is SourceKind.KERAS_FOLDER:
+    if source.kind in (SourceKind.KERAS_FOLDER, SourceKind.KERAS_SHARDS):
         raise EntryNotFoundError(f"{path!r} has no twin yet. Run `fastload warm {path}` first.")
     if source.kind is SourceKind.KERAS_HDF5:
         with read_hdf5(source.path) as file:

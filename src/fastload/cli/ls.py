@@ -27,6 +27,7 @@ KINDS: Final = {
     "saved_model": "SavedModel",
     "keras_archive": ".keras",
     "keras_hdf5": "HDF5",
+    "keras_shards": "shards",
 }
 KERAS: Final = {"keras2": "Keras 2", "keras3": "Keras 3"}
 _TITLES: Final = ("Entry", "Kind", "For", "Weights", "Twin", "Unused", "Model")

@@ -8,7 +8,7 @@ from pathlib import Path
 from fastload.convert.conversion import Conversion
 from fastload.convert.from_archive import converting_archive, converting_folder
 from fastload.convert.from_hdf5 import converting_hdf5
-from fastload.convert.from_weights import converting_weights
+from fastload.convert.from_weights import converting_shards, converting_weights
 from fastload.source.detect import Fingerprint, ModelSource, SourceKind
 from fastload.twin.format import KERAS_SECTION, WEIGHTS_SECTION
 from fastload.twin.writer import write_twin
@@ -35,6 +35,7 @@ def _converting_file(
         SourceKind.KERAS_HDF5: converting_hdf5,
         SourceKind.KERAS_ARCHIVE: converting_archive,
         SourceKind.KERAS_FOLDER: converting_folder,
+        SourceKind.KERAS_SHARDS: converting_shards,
     }
     return converting[source.kind](source, fingerprint, generation)
 

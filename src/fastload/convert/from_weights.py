@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from fastload.convert.conversion import Conversion, manifest_of
 from fastload.convert.from_hdf5 import converting_hdf5
 from fastload.errors import UnconvertibleModelError
-from fastload.source.detect import Fingerprint, ModelSource
+from fastload.source.detect import Fingerprint, ModelSource, place_of
 from fastload.source.hdf5 import HDF5Source, holds_model, read_weights
+from fastload.source.shards import read_map
 from fastload.twin.format import (
     FUNCTION_SECTION,
     KERAS_SECTION,
     PREDICTION_SECTION,
     REFUSALS,
     REVIVED_SECTION,
+    SHARD_MAP,
+    SHARDS,
+    WeightSpec,
 )
 
 #: A variable, wherever it is: Keras looks for a group of this name on the way to it.
@@ -62,6 +66,63 @@ def converting_weights(
             specs=file.specs,
             stream=file.stream,
         )
+
+
+@contextmanager
+def converting_shards(
+    source: ModelSource, fingerprint: Fingerprint, generation: str
+) -> Iterator[Conversion]:
+    """Read everything but the weights of the files of a model's weights in shards.
+
+    Raises:
+        UnconvertibleModelError: one is no file of Keras's.
+        UnsafeSourceError: one holds a link, external storage or a bomb.
+    """
+    with ExitStack() as files:
+        shards = {}
+        for file in source.files:
+            if file.name:  # all but the map
+                place = place_of(source.path, file.name)
+                shards[f"{SHARDS}/{place.name}"] = files.enter_context(read_weights(place))
+        for found in shards.values():
+            _require_weights(found)
+        documents = {REFUSALS: json.dumps(_refusals()).encode(), SHARD_MAP: read_map(source.path)}
+        yield Conversion(
+            manifest=manifest_of(
+                source,
+                fingerprint,
+                generation,
+                groups=dict(_groups(shards)),
+                links=dict(_links(shards)),
+                documents=documents,
+            ),
+            specs=list(_specs(shards)),
+            stream=lambda: _stream(shards),
+        )
+
+
+def _groups(shards: Mapping[str, HDF5Source]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for place, shard in shards.items():
+        for path, attributes in shard.groups.items():
+            yield f"{place}/{path}" if path else place, attributes
+
+
+def _links(shards: Mapping[str, HDF5Source]) -> Iterator[tuple[str, str]]:
+    for place, shard in shards.items():
+        for path, name in shard.links.items():
+            yield f"{place}/{path}", f"{place}/{name}"
+
+
+def _specs(shards: Mapping[str, HDF5Source]) -> Iterator[WeightSpec]:
+    for place, shard in shards.items():
+        for spec in shard.specs:
+            yield WeightSpec(name=f"{place}/{spec.name}", dtype=spec.dtype, shape=spec.shape)
+
+
+def _stream(shards: Mapping[str, HDF5Source]) -> Iterator[tuple[str, Any]]:
+    for place, shard in shards.items():
+        for name, value in shard.stream():
+            yield f"{place}/{name}", value
 
 
 def _require_weights(file: HDF5Source) -> None:

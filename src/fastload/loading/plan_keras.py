@@ -126,7 +126,7 @@ def identity_for_keras(
     """
     may_migrate = _may_migrate(request, generation) and not _has_functions(request, source)
     # An archive may be an HDF5 file as well, which stock would open under another name.
-    of_keras3 = (SourceKind.KERAS_ARCHIVE, SourceKind.KERAS_FOLDER)
+    of_keras3 = (SourceKind.KERAS_ARCHIVE, SourceKind.KERAS_FOLDER, SourceKind.KERAS_SHARDS)
     if not may_migrate or source.kind in of_keras3:
         require_opens(generation, source)
     cache = CacheDir.locate(request.settings)

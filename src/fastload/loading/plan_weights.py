@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fastload
 from fastload.cache.directory import CacheDir
+from fastload.cache.entry import KERAS2
 from fastload.cache.memo import recall
 from fastload.errors import UnsupportedRequestError, UnsupportedSourceError
 from fastload.loading.plan import Identity, Plan, identify
@@ -15,7 +16,7 @@ from fastload.runtime.core.keras import (
     require_own_method,
     require_plain_moment,
 )
-from fastload.runtime.restore_weights import require_takes_weights
+from fastload.runtime.restore_weights import require_reads, require_takes_weights
 from fastload.source.detect import ModelSource, SourceKind
 from fastload.twin.format import WEIGHTS_SECTION
 
@@ -32,6 +33,7 @@ def plan_for_weights(request: WeightsRequest, source: ModelSource, clock: PhaseC
         keras = keras_of(request.keras)
         require_plain_moment(keras)
         require_takes_weights(keras, request.model, request.arguments)
+        require_reads(keras, source, request.filepath)
         if request.stock is None:
             require_own_method(keras, request.model, "load_weights")
     with clock.phase("identify"):
@@ -69,6 +71,8 @@ def weights_identity(
     """
     if source.kind is SourceKind.SAVED_MODEL:
         raise UnsupportedSourceError("the weights of a SavedModel are in a checkpoint")
+    if source.kind is SourceKind.KERAS_SHARDS and generation == KERAS2:
+        raise UnsupportedSourceError("Keras 2 knows no weights in shards")
     return identify(cache, source, generation, WEIGHTS_SECTION, remembers=remembers)
 
 

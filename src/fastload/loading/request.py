@@ -14,7 +14,7 @@ from fastload.cache.entry import KERAS3
 from fastload.errors import UnsupportedRequestError, UnsupportedSourceError
 from fastload.lean_dataclass import dataclass
 from fastload.settings import Settings, WeightsMode
-from fastload.source.detect import ModelSource, detect
+from fastload.source.detect import SHARDS_SUFFIX, ModelSource, SourceKind, detect
 
 if TYPE_CHECKING:
     from fastload.predictor.predictor import Reference
@@ -139,10 +139,12 @@ class WeightsRequest(Request):
             is_file_of_keras = spelled.endswith((".h5", ".hdf5", ".keras"))
             if not is_file_of_keras and Path(f"{spelled}.index").is_file():
                 raise UnsupportedSourceError(f"{spelled!r} is a TensorFlow checkpoint")
-            if spelled.endswith(".weights.json"):
-                raise UnsupportedSourceError(f"{spelled!r} has its weights in shards")
         # Named, as a dataclass with slots is another class than the one that is written here.
-        return Request.source(self)
+        found = Request.source(self)
+        is_in_shards = found.kind is SourceKind.KERAS_SHARDS
+        if is_in_shards != os.fsdecode(self.filepath).endswith(SHARDS_SUFFIX):
+            raise UnsupportedSourceError(f"Keras takes {self.filepath!r} for something else")
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from fastload.runtime.core.put_off import PutOff
 from fastload.runtime.core.rebuild import Rebuild
 from fastload.runtime.core.restore_request import WeightsOrder
 from fastload.runtime.core.told import Told, noting
+from fastload.source.detect import ModelSource, SourceKind
 from fastload.twin.reader import Twin
 
 #: What the functions of all versions take; those of a version fail with what they do not take.
@@ -35,6 +36,19 @@ def require_takes_weights(keras: Keras, model: Any, arguments: Mapping[str, Any]
         others.append("options")
     if others:
         raise UnsupportedRequestError(f"{', '.join(others)}= was given")
+
+
+def require_reads(keras: Keras, source: ModelSource, path: Any) -> None:
+    """Check that this version of a Keras reads the weights of *source* from *path*.
+
+    Raises:
+        UnsupportedRequestError, UnsupportedRuntimeError: it does not.
+    """
+    if source.kind is not SourceKind.KERAS_SHARDS or keras.generation != KERAS3:
+        return
+    from fastload.runtime.keras3.keras3_weights import require_reads_shards
+
+    require_reads_shards(path)
 
 
 def load_weights_from(twin: Twin, keras: Keras, order: WeightsOrder) -> Any:

@@ -33,6 +33,10 @@ _VARIABLES: Final = "variables"
 #: An index and its shards, or the one file of the checkpoints before them.
 _CHECKPOINT: Final = re.compile(r"variables(\.index|\.data-\d{5}-of-\d{5})?")
 _ASSETS: Final = "assets"
+#: Keras asks for it where weights are in shards.
+SHARDS_SUFFIX: Final = ".weights.json"
+#: Begins the names of shards, which are beside the file that is the source.
+_BESIDE: Final = "../"
 #: Stock loaders open the files that they know by name: what else lies there is not even counted.
 _MOST_ENTRIES: Final = 10_000
 _MOST_ASSET_BYTES: Final = 2**30
@@ -69,6 +73,8 @@ def detect(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ModelSo
         real = Path(os.path.realpath(spelled))
         status = real.stat()
         kind = _folder_kind(real) if stat.S_ISDIR(status.st_mode) else _file_kind(real, status)
+        if kind is SourceKind.KERAS_SHARDS:
+            real = _where_it_is_named(spelled)
         files = tuple(_files(real, kind))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -80,6 +86,12 @@ def detect(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ModelSo
         files=files,
         is_url=os.fsdecode(path) != spelled,
     )
+
+
+def _where_it_is_named(spelled: str) -> Path:
+    """Return an absolute path without following the file's own link: its shards are beside that."""
+    given = Path(spelled)
+    return Path(os.path.realpath(given.parent), given.name)
 
 
 def local_path(path: object) -> str:
@@ -126,8 +138,11 @@ def _file_kind(path: Path, status: os.stat_result) -> SourceKind:
     if status.st_size == 0:
         raise UnsupportedSourceError(f"'{path}' is empty")
     with path.open("rb", buffering=0) as file:
-        if file.read(len(ZIP_SIGNATURE)) == ZIP_SIGNATURE:
+        start = file.read(len(ZIP_SIGNATURE))
+        if start == ZIP_SIGNATURE:
             return SourceKind.KERAS_ARCHIVE
+        if start.startswith(b"{"):
+            return SourceKind.KERAS_SHARDS
         for offset in signature_offsets(status.st_size):
             file.seek(offset)
             if file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
@@ -157,6 +172,11 @@ def _files(path: Path, kind: SourceKind) -> Iterator[FileStat]:
     elif kind is SourceKind.KERAS_FOLDER:
         names = [name for name in UNPACKED if (path / name).exists()]
         names += _all_asset_names(path)
+    elif kind is SourceKind.KERAS_SHARDS:
+        # Imported here: few weights are in shards.
+        from fastload.source.shards import read_map, shard_names
+
+        names = ["", *(_BESIDE + name for name in shard_names(path.name, read_map(path)))]
     else:
         names = [""]
     asset_bytes = 0
@@ -211,10 +231,20 @@ def _asset_names(root: Path, graph: str) -> Iterator[str]:
 
 
 def _stat_file(root: Path, name: str) -> FileStat:
-    status = (root / name).stat()
+    status = place_of(root, name).stat()
     if not stat.S_ISREG(status.st_mode):
         raise UnsupportedSourceError(f"{name!r} in '{root}' is not a regular file")
     return FileStat.of(name, status)
+
+
+def place_of(root: Path, name: str) -> Path:
+    """Return where a file of the source at *root* is, by the name that it has there.
+
+    Example:
+        >>> place_of(Path("/models/a.weights.json"), "../a_00000.weights.h5").as_posix()
+        '/models/a_00000.weights.h5'
+    """
+    return root.parent / name[len(_BESIDE) :] if name.startswith(_BESIDE) else root / name
 
 
 class SourceKind(str, Enum):
@@ -223,7 +253,8 @@ class SourceKind(str, Enum):
     SAVED_MODEL = "saved_model"  #: a folder with `saved_model.pb`, or `.pbtxt`
     KERAS_ARCHIVE = "keras_archive"  #: a zip with `config.json` and `model.weights.h5`
     KERAS_FOLDER = "keras_folder"  #: such an archive, unpacked: a folder with `config.json`
-    KERAS_HDF5 = "keras_hdf5"  #: an HDF5 file with a `model_config` attribute
+    KERAS_HDF5 = "keras_hdf5"  #: an HDF5 file with a `model_config` attribute, or of weights
+    KERAS_SHARDS = "keras_shards"  #: a JSON file that maps weights to HDF5 files beside it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +262,8 @@ class FileStat:
     """What identifies a file that was seen before, without reading it.
 
     Attributes:
-        name: path relative to the source (`""` for a source that is one file).
+        name: path relative to the source (`""` for a source that is one file); `place_of` says
+            where that is.
         size, mtime_ns, ctime_ns, inode, device: as in `os.stat_result`.
     """
 

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from fastload.errors import UnsupportedSourceError
-from fastload.source.detect import FileStat, Fingerprint, ModelSource, SourceKind, detect
+from fastload.source.detect import (
+    FileStat,
+    Fingerprint,
+    ModelSource,
+    SourceKind,
+    detect,
+    place_of,
+)
 
 _SCHEME: Final = b"fastload source 1"
 _BLOCK_BYTES: Final = 2**20
@@ -101,7 +108,7 @@ def _combined(kind: SourceKind, contents: Iterable[tuple[FileStat, bytes]]) -> s
 
 def _content_digests(source: ModelSource) -> Sequence[bytes | None]:
     """Hash each file; big ones in two threads, as hashing releases the GIL."""
-    paths = [source.path / file.name for file in source.files]
+    paths = [place_of(source.path, file.name) for file in source.files]
     big = [file for file in source.files if file.size >= _BIG_FILE_BYTES]
     try:
         if len(big) <= 1:

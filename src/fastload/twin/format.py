@@ -200,6 +200,9 @@ LAYER_CLASSES: Final = "layer_classes.json"
 MIGRATION: Final = "migration.json"
 #: The group with the tree of a `.keras` archive's `model.weights.h5`.
 STATE: Final = "state"
+#: The group with the trees of the files of weights in shards, by their names; and the map of those.
+SHARDS: Final = "shards"
+SHARD_MAP: Final = "shards.json"
 
 #: A `SavedModel` message with the whole object graph and no functions.
 SAVED_OBJECTS: Final = "saved_objects.pb"

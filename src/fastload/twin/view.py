@@ -144,7 +144,7 @@ class TwinGroup(Mapping[str, Any]):
         Raises:
             KeyError: there is none.
         """
-        found = self._resolve(path)
+        found = self.resolve(path)
         if found in self.contents.tree.children:
             return TwinGroup(self.contents, found)
         weight = self.contents.tree.weights.get(found)
@@ -154,7 +154,7 @@ class TwinGroup(Mapping[str, Any]):
         return self.contents.array(weight)
 
     def __contains__(self, path: object) -> bool:
-        return isinstance(path, (str, bytes)) and self._resolve(path) in self.contents.tree
+        return isinstance(path, (str, bytes)) and self.resolve(path) in self.contents.tree
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.contents.tree.children[self.path])
@@ -201,7 +201,7 @@ class TwinGroup(Mapping[str, Any]):
     ) -> None:
         self.close()
 
-    def _resolve(self, path: str | bytes) -> str:
+    def resolve(self, path: str | bytes) -> str:
         """Return the path from the root, without empty parts and `.`."""
         text = _text(path)
         direct = f"{self.path}/{text}" if self.path else text

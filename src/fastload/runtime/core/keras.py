@@ -456,6 +456,8 @@ def require_opens(generation: str, source: ModelSource) -> None:
     Raises:
         UnsupportedSourceError: it does not; the stock loader's own error follows.
     """
+    if source.kind is SourceKind.KERAS_SHARDS:
+        raise UnsupportedSourceError("it holds weights in shards, and no model")
     if source.kind is SourceKind.KERAS_FOLDER:
         _require_opens_folder(generation, source)
     if (generation, source.kind) not in _SUFFIXES:

@@ -10,6 +10,7 @@ own.
 
 from __future__ import annotations
 
+import builtins
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType, ModuleType
@@ -65,6 +66,30 @@ def transplanted(
     """
     require(module, replaced)
     return _rebound(function, {**vars(module), **replaced}, lambda default: default)
+
+
+def methods_over(
+    module: ModuleType, kind: type[Any], replaced: Mapping[str, Any]
+) -> dict[str, Callable[..., Any]]:
+    """Return copies of the methods of a class of *module* that see *replaced*, by name.
+
+    What they ask of `super()` is asked of the class after *kind*, as before.
+
+    Args:
+        module: the module that the class is in.
+        kind: the class.
+        replaced: new values by global name; built-in ones too.
+
+    Raises:
+        UnsupportedRuntimeError: there is no such name.
+    """
+    require(module, (name for name in replaced if not hasattr(builtins, name)))
+    names = {**vars(module), **replaced}
+    return {
+        name: _rebound(method, names, lambda default: default)
+        for name, method in vars(kind).items()
+        if isinstance(method, FunctionType)
+    }
 
 
 def require(holder: object, names: Iterable[str]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.runtime.core.keras import Keras, backend_of
 from fastload.runtime.core.rebuild import Rebuild, rebuilding
 from fastload.runtime.core.restore_request import WeightsOrder
@@ -25,6 +26,7 @@ from fastload.runtime.keras3.keras3_loaders import (
 )
 from fastload.runtime.keras3.state_walk import walking
 from fastload.runtime.requirements import KERAS3_WEIGHTS
+from fastload.twin.format import SHARD_MAP
 from fastload.twin.reader import Twin
 
 
@@ -41,6 +43,20 @@ def load_weights_keras3(twin: Twin, _: Keras, order: WeightsOrder, rebuild: Rebu
     load = _over(parts, twin)
     with rebuilding(rebuild, backend_of(parts.backend).weight_patches(parts.variable)):
         load(order.model, order.filepath, **order.arguments)
+
+
+def require_reads_shards(path: Any) -> None:
+    """Check that this Keras reads weights in shards, from where they are.
+
+    Raises:
+        UnsupportedRuntimeError: it does not know them.
+        UnsupportedRequestError: it copies the map alone from there.
+    """
+    saving_lib = KERAS3_WEIGHTS.part("saving_lib")
+    if not hasattr(saving_lib, "ShardedH5IOStore"):
+        raise UnsupportedRuntimeError("this Keras knows no weights in shards")
+    if saving_lib.file_utils.is_remote_path(str(path)):
+        raise UnsupportedRequestError(f"Keras takes {str(path)!r} for a remote path")
 
 
 def _over(parts: Keras3, twin: Twin) -> Callable[..., None]:
@@ -63,10 +79,21 @@ def _trees_over(parts: Keras3, twin: Twin) -> Callable[..., None]:
     saving_lib = KERAS3_WEIGHTS.part("saving_lib")
     store = twin_store(saving_lib.H5IOStore, twin)
     replaced = {"zipfile": zip_module(twin), "H5IOStore": store}
+    if SHARD_MAP in twin.manifest.documents:
+        replaced["ShardedH5IOStore"] = _shards_over(saving_lib, twin)
     load: Callable[..., None] = walking(saving_lib, parts.global_state, replaced)[
         "load_weights_only"
     ]
     return load
+
+
+def _shards_over(saving_lib: ModuleType, twin: Twin) -> type[Any]:
+    """Return the class that reads weights in shards."""
+    # Imported here: few are.
+    from fastload.runtime.keras3.twin_shards import shard_store
+
+    guards = {"safe_get_h5_group": item_of, "safe_get_h5_dataset": array_of}
+    return shard_store(saving_lib, twin, present(saving_lib, guards))
 
 
 def _layers_over() -> dict[str, Any]:
