@@ -28,7 +28,7 @@ from tests.small_models import (
 )
 
 #: What differs from object to object.
-_ADDRESS = re.compile(r"0x[0-9a-f]+|(?<=adam)_\d+")
+_ADDRESS = re.compile(r"0x[0-9a-f]+|(?<=adam)_\d+|(?<=functional)_\d+")
 #: Long before any process that tests something.
 _OLD_NS = 1_500_000_000_000_000_000
 Save = Callable[[Any, Path], None]

@@ -36,6 +36,8 @@ def keras(cache_root: Path) -> Any:
     saving_lib = pytest.importorskip("keras.src.saving.saving_lib")
     if not hasattr(saving_lib, "ShardedH5IOStore"):
         pytest.skip("this Keras writes no shards")
+    if found.__version__.startswith("3.10."):
+        pytest.skip("this Keras does not find variables of one layer in two shards")
     return found
 
 
@@ -48,12 +50,10 @@ def path(keras: Any, tmp_path: Path) -> Path:
 def _saved(keras: Any, folder: Path, *, seed: int = 1) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / "file.weights.json"
-    # Versions before 3.11 lose the variables of a layer that has them in two shards.
-    is_first = keras.__version__.startswith("3.10.")
-    made(keras, seed=seed).save_weights(path, max_shard_size=1 if is_first else _SIZE)
+    made(keras, seed=seed).save_weights(path, max_shard_size=_SIZE)
     for each in folder.iterdir():
         aged(each)
-    assert is_first or len(list(folder.glob("*.h5"))) > 4
+    assert len(list(folder.glob("*.h5"))) > 4
     return path
 
 
@@ -74,7 +74,8 @@ def test_models_without_the_optimizer_are_told_the_same(keras: Any, path: Path) 
     expected = told(lambda: models[0].load_weights(path))
     for _ in range(2):
         assert told(lambda: fastload.load_weights(models[1], path)) == expected
-        assert fastload.last_load().outcome is not Outcome.BYPASS
+        # Some versions of stock fail here.
+        assert (fastload.last_load().outcome is Outcome.BYPASS) == bool(expected[1])
         assert_same_state(*models)
 
 
