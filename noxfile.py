@@ -147,6 +147,8 @@ def backends(session: nox.Session, backend: str) -> None:
     _prepare(session)
     session.env["KERAS_BACKEND"] = backend
     session.install("--group", "test", "-e", f".[{backend}]")
+    if backend == "jax":
+        session.install("orbax-checkpoint")
     session.run(*IN_TWO, *ON_BACKENDS, "-k", "backends or keras3", *session.posargs)
 
 

@@ -68,17 +68,26 @@ class Row:
         return [*start, ", ".join(self.first), self.then, *times]
 
 
-def environment(package: str, folder: Path, wheel: Path) -> Path:
-    """Return the Python of an environment with *package* and fastload's wheel.
+def environment(caller: Caller, folder: Path, wheel: Path) -> Path:
+    """Return the Python of an environment with the package of *caller* and fastload's wheel.
 
     Raises:
         ProgramError: it does not install.
     """
-    place = folder / f"env-{package}"
+    place = folder / f"env-{caller.package}"
     python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
         _uv("venv", "--quiet", "--python", sys.executable, str(place))
-        _uv("pip", "install", "--quiet", "--python", str(python), *_WITH, package)
+        _uv(
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            str(python),
+            *_WITH,
+            *caller.beside,
+            caller.package,
+        )
     again = ("--reinstall-package", "tf-fastload", str(wheel))
     _uv("pip", "install", "--quiet", "--python", str(python), *again)
     return python
@@ -124,7 +133,7 @@ def measure(caller: Caller, environments: Path, wheel: Path, rounds: int) -> Row
     """
     told: dict[str, Any] = {"name": caller.name, "calls": caller.calls}
     try:
-        python = environment(caller.package, environments, wheel)
+        python = environment(caller, environments, wheel)
     except ProgramError as error:
         return Row(**told, fault=f"does not install: {str(error).splitlines()[-1][:80]}")
     told["version"] = _version(python, caller.shown or caller.package)

@@ -19,6 +19,7 @@ class Caller:
         make: saves a model below `folder`; `network(keras)` returns one.
         load: sets `outputs` to a function of no arguments, whose arrays are compared.
         shown: the distribution whose version is told, where it is another one.
+        beside: what else has to be installed for it.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Caller:
     make: str
     load: str
     shown: str = ""
+    beside: tuple[str, ...] = ()
 
     def program(self, step: str) -> str:
         """Return the text of a program: `make` or `load`."""
@@ -227,6 +229,137 @@ CALLERS: Final = (
             loaded = StarDist2D(None, name="model", basedir=str(folder))
             image = np.linspace(0, 1, 64 * 64, dtype="float32").reshape(64, 64)
             outputs = lambda: loaded.predict(image)
+        """,
+    ),
+    Caller(
+        name="DeepFace",
+        package="deepface",
+        beside=("werkzeug",),
+        calls="`DeepFace.build_model`: builds in code, then `load_weights` (legacy `.h5`)",
+        imports="""
+            import os
+            os.environ["DEEPFACE_HOME"] = str(folder)
+            from deepface import DeepFace
+        """,
+        make="""
+            import tf_keras
+            from deepface.commons import weight_utils
+            tf_keras.utils.set_random_seed(1)
+            weight_utils.download_weights_if_necessary = lambda *_, **__: ""
+            weight_utils.load_model_weights = lambda model, weight_file: model
+            path = folder / ".deepface" / "weights" / "openface_weights.h5"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            DeepFace.build_model("OpenFace").model.save_weights(str(path))
+        """,
+        load="""
+            loaded = DeepFace.build_model("OpenFace")
+            outputs = lambda: [loaded.model(images(), training=False)]
+        """,
+    ),
+    Caller(
+        name="keras-ocr",
+        package="keras-ocr",
+        beside=("numpy<2", "opencv-python-headless<4.12"),
+        calls="`keras_ocr.recognition.Recognizer()`: builds in code, then `load_weights` (`.h5`)",
+        imports="""
+            import os, pathlib
+            os.environ |= {"TF_USE_LEGACY_KERAS": "1", "KERAS_OCR_CACHE_DIR": str(folder)}
+            import tf_keras
+            from keras_ocr import recognition, tools
+            file = recognition.PRETRAINED_WEIGHTS["kurapan"]["weights"]["top"]
+            path = folder / file["filename"]
+        """,
+        make="""
+            tf_keras.utils.set_random_seed(1)
+            alphabet = recognition.DEFAULT_ALPHABET
+            recognition.Recognizer(alphabet, weights=None).model.save_weights(str(path))
+        """,
+        load="""
+            file["sha256"] = tools.sha256sum(str(path))
+            loaded = recognition.Recognizer()
+            image = np.linspace(0, 1, 31 * 200, dtype="float32").reshape(1, 31, 200, 1)
+            outputs = lambda: [loaded.model(image, training=False)]
+        """,
+    ),
+    Caller(
+        name="keras-tuner",
+        package="keras-tuner",
+        beside=("tensorboard",),
+        calls="`tuner.get_best_models()`: builds in code, then `load_weights` of a checkpoint",
+        imports="""
+            import keras, keras_tuner
+            def build(_):
+                model = network(keras)
+                model.compile("sgd", "mse")
+                return model
+            def tuner():
+                return keras_tuner.RandomSearch(
+                    build, objective=keras_tuner.Objective("loss", "min"), max_trials=1,
+                    directory=str(folder), project_name="tuned", overwrite=False)
+        """,
+        make="tuner().search(images(), np.ones((2, 1000), 'float32'), epochs=1, verbose=0)",
+        load="""
+            loaded = tuner().get_best_models()[0]
+            outputs = lambda: [loaded(images(), training=False)]
+        """,
+    ),
+    Caller(
+        name="TFMA, serving",
+        package="tensorflow-model-analysis",
+        calls="the model loader of `default_eval_shared_model`: `tf.compat.v1.saved_model.load_v2`",
+        imports="""
+            import tensorflow as tf, tensorflow_model_analysis as tfma
+        """,
+        make="save_tensorflow(str(folder / 'model'))",
+        load="""
+            shared = tfma.default_eval_shared_model(
+                str(folder / "model"), tags=["serve"],
+                eval_config=tfma.EvalConfig(model_specs=[tfma.ModelSpec(signature_name="serving_default")]))
+            loaded = shared.model_loader.load()
+        """
+        + _SIGNATURE.replace("\n", "\n            "),
+    ),
+    Caller(
+        name="TFMA, keras",
+        package="tensorflow-model-analysis",
+        calls="the same, of a Keras model: `tf.keras.models.load_model`, by tf-keras",
+        imports="""
+            import os
+            os.environ["TF_USE_LEGACY_KERAS"] = "1"
+            import tensorflow as tf, tf_keras, tensorflow_model_analysis as tfma
+        """,
+        make="network(tf_keras).save(str(folder / 'model'), save_format='tf')",
+        load="""
+            shared = tfma.default_eval_shared_model(
+                str(folder / "model"), tags=["serve"],
+                eval_config=tfma.EvalConfig(model_specs=[tfma.ModelSpec()]))
+            loaded = shared.model_loader.load()
+            outputs = lambda: [loaded(images(), training=False)]
+        """,
+    ),
+    Caller(
+        name="TFX, transform",
+        package="tensorflow-transform",
+        calls="`TFTransformOutput.transform_features_layer`: `tf.saved_model.load`",
+        imports="import tensorflow as tf, tensorflow_transform as tft",
+        make="""
+            import tensorflow_transform.beam as tft_beam
+            from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+            spec = {name: tf.io.FixedLenFeature([], kind)
+                    for name, kind in (("x", tf.float32), ("s", tf.string))}
+            metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
+            rows = [{"x": float(each), "s": str(each % 7)} for each in range(50)]
+            def features(given):
+                return {"x": tft.scale_to_z_score(given["x"]),
+                        "s": tft.compute_and_apply_vocabulary(given["s"])}
+            with tft_beam.Context(temp_dir=str(folder / "beam")):
+                made = (rows, metadata) | tft_beam.AnalyzeDataset(features)
+                made | tft_beam.WriteTransformFn(str(folder / "model"))
+        """,
+        load="""
+            loaded = tft.TFTransformOutput(str(folder / "model")).transform_features_layer()
+            given = {"x": tf.constant([[1.0], [2.0]]), "s": tf.constant([["3"], ["no"]])}
+            outputs = lambda: [each for _, each in sorted(loaded(given).items())]
         """,
     ),
 )

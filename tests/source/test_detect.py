@@ -142,11 +142,13 @@ def test_what_is_no_path_is_left_to_stock(thing: object) -> None:
     [
         ("saved_model.cpb", "is a SavedModel in chunked form"),
         ("_CHECKPOINT_METADATA", "is an Orbax checkpoint"),
+        ("12/_CHECKPOINT_METADATA", "is a folder of Orbax checkpoints"),
         ("README", "is a folder without saved_model.pb"),
     ],
 )
 def test_other_folders_are_named(tmp_path: Path, marker: str, reason: str) -> None:
     """The reason says what the folder is."""
+    (tmp_path / marker).parent.mkdir(exist_ok=True)
     (tmp_path / marker).touch()
 
     with pytest.raises(UnsupportedSourceError, match=reason):

@@ -44,6 +44,8 @@ _OTHER_FOLDERS: Final = {
     "saved_model.cpb": "a SavedModel in chunked form",
     "_CHECKPOINT_METADATA": "an Orbax checkpoint",
 }
+#: In a folder of such checkpoints, which are called by their numbers.
+_ORBAX_STEPS: Final = "[0-9]*/_CHECKPOINT_METADATA"
 
 
 def detect(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ModelSource:
@@ -127,6 +129,8 @@ def _folder_kind(folder: Path) -> SourceKind:
     for marker, what in _OTHER_FOLDERS.items():
         if (folder / marker).exists():
             raise UnsupportedSourceError(f"'{folder}' is {what}")
+    if any(folder.glob(_ORBAX_STEPS)):
+        raise UnsupportedSourceError(f"'{folder}' is a folder of Orbax checkpoints")
     raise UnsupportedSourceError(f"'{folder}' is a folder without {SAVED_MODEL}")
 
 
