@@ -217,6 +217,24 @@ CALLERS: Final = (
         """,
     ),
     Caller(
+        name="KerasHub, shards",
+        package="keras-hub",
+        calls="the same, of weights in shards (those over 10 GB): `load_weights` of a `.json`",
+        imports="import keras, keras_hub",
+        make="""
+            backbone = keras_hub.models.BertBackbone(
+                vocabulary_size=1000, num_layers=4, num_heads=4, hidden_dim=256,
+                intermediate_dim=512)
+            backbone.save_to_preset(str(folder / "model"), max_shard_size=0.002)
+        """,
+        load="""
+            loaded = keras_hub.models.Backbone.from_preset(str(folder / "model"))
+            ids = np.arange(8).reshape(1, 8)
+            given = {"token_ids": ids, "segment_ids": ids * 0, "padding_mask": ids * 0 + 1}
+            outputs = lambda: loaded(given).values()
+        """,
+    ),
+    Caller(
         name="StarDist",
         package="stardist",
         calls="`StarDist2D(None, name)`: builds in code, then `load_weights`",
@@ -309,12 +327,14 @@ CALLERS: Final = (
         calls="the model loader of `default_eval_shared_model`: `tf.compat.v1.saved_model.load_v2`",
         imports="""
             import tensorflow as tf, tensorflow_model_analysis as tfma
+            from tensorflow_model_analysis.proto import config_pb2
         """,
         make="save_tensorflow(str(folder / 'model'))",
         load="""
+            spec = config_pb2.ModelSpec(signature_name="serving_default")
+            config = config_pb2.EvalConfig(model_specs=[spec])
             shared = tfma.default_eval_shared_model(
-                str(folder / "model"), tags=["serve"],
-                eval_config=tfma.EvalConfig(model_specs=[tfma.ModelSpec(signature_name="serving_default")]))
+                str(folder / "model"), tags=["serve"], eval_config=config)
             loaded = shared.model_loader.load()
         """
         + _SIGNATURE.replace("\n", "\n            "),
@@ -327,12 +347,13 @@ CALLERS: Final = (
             import os
             os.environ["TF_USE_LEGACY_KERAS"] = "1"
             import tensorflow as tf, tf_keras, tensorflow_model_analysis as tfma
+            from tensorflow_model_analysis.proto import config_pb2
         """,
         make="network(tf_keras).save(str(folder / 'model'), save_format='tf')",
         load="""
+            config = config_pb2.EvalConfig(model_specs=[config_pb2.ModelSpec()])
             shared = tfma.default_eval_shared_model(
-                str(folder / "model"), tags=["serve"],
-                eval_config=tfma.EvalConfig(model_specs=[tfma.ModelSpec()]))
+                str(folder / "model"), tags=["serve"], eval_config=config)
             loaded = shared.model_loader.load()
             outputs = lambda: [loaded(images(), training=False)]
         """,
@@ -358,7 +379,7 @@ CALLERS: Final = (
         """,
         load="""
             loaded = tft.TFTransformOutput(str(folder / "model")).transform_features_layer()
-            given = {"x": tf.constant([[1.0], [2.0]]), "s": tf.constant([["3"], ["no"]])}
+            given = {"x": tf.constant([1.0, 2.0]), "s": tf.constant(["3", "no"])}
             outputs = lambda: [each for _, each in sorted(loaded(given).items())]
         """,
     ),
