@@ -356,6 +356,16 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(python=interpreter("3.11"))
+def walkthrough(session: nox.Session) -> None:
+    """Do what the README and the pages tell a newcomer, on a machine with nothing but a Python."""
+    _prepare(session)
+    session.install("--group", "test", "-e", ".")
+    session.env["FASTLOAD_WALKTHROUGH"] = "1"
+    run = ("pytest", "-x", "-m", "walkthrough", "--timeout", "0", "tests/walkthrough")
+    session.run(*run, *session.posargs)
+
+
+@nox.session(python=interpreter("3.11"))
 def pages(session: nox.Session) -> None:
     """Look at the page of `fastload bench` in headless Chromium, which must be installed."""
     _prepare(session)

@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 
 class FastloadError(Exception):
@@ -271,12 +271,19 @@ class MigrationError(BypassError, ValueError):
     """A Keras 2 model cannot be migrated to a Keras 3 model with the same outputs."""
 
     code = "FL207"
+    #: The reason where there is nothing to migrate.
+    NO_KERAS_MODEL: ClassVar[str] = "it holds no Keras model"
 
     def __init__(self, owner: str, reason: str) -> None:
         super().__init__(owner, reason)
         self.owner, self.reason = owner, reason
 
     def explanation(self) -> str:
+        if self.reason == self.NO_KERAS_MODEL:
+            return (
+                f"{self.owner} holds no Keras model: tf.saved_model.save or model.export() wrote "
+                "its functions alone. Use fastload.load_saved_model, or fastload.load_predictor."
+            )
         return (
             f"this Keras 2 model cannot be migrated to Keras 3: {self.owner}: {self.reason}. "
             'Use keras="tf_keras", which needs tf-keras; for a SavedModel, '

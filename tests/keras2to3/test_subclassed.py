@@ -15,6 +15,7 @@ from fastload.errors import MigrationError
 from fastload.keras2to3.keras2_files import model_of_archive
 from fastload.keras2to3.proof import prove_against_model
 from fastload.keras2to3.rules.rule import Record
+from fastload.report import Outcome
 from tests.keras2to3.conftest import seeded
 
 INPUTS = np.random.default_rng(4).normal(size=(4, 3)).astype("float32")
@@ -218,13 +219,25 @@ def test_a_model_whose_metadata_are_gone(keras2: Any, keras3: Any, tmp_path: Pat
     (tmp_path / "m" / "keras_metadata.pb").unlink()
     given = [INPUTS, INPUTS[:, :2]]
 
+    assert fastload.explain(tmp_path / "m", keras="keras").outcome is Outcome.MISS
     for _ in range(2):
         model = fastload.load_model(tmp_path / "m", keras="keras")
 
         np.testing.assert_allclose(model(given), original(given), rtol=1e-5, atol=1e-6)
+
+
+def test_functions_alone_are_no_keras_model(tmp_path: Path, cache_root: Path) -> None:
+    """`explain` says before a load what the load comes to, and what opens such a SavedModel."""
     tf.saved_model.save(tf.Module(), str(tmp_path / "module"))
-    with pytest.raises(MigrationError, match="it holds no Keras model"):
+    told = fastload.explain(tmp_path / "module", keras="keras")
+
+    with pytest.raises(MigrationError, match=r"Use fastload\.load_saved_model, or") as caught:
         fastload.load_model(tmp_path / "module", keras="keras")
+    assert told.reason == caught.value.explanation()
+    assert (told.outcome, told.code) == (Outcome.BYPASS, "FL207")
+    # Keras 2 makes an object of the functions.
+    other = fastload.explain(tmp_path / "module", keras="tf_keras")
+    assert other.outcome is Outcome.MISS
 
 
 def test_a_class_with_a_configuration_needs_no_port_either(

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.conftest import SRC
@@ -43,20 +43,38 @@ def run_as_nobody(
         **environment: all variables that it has, besides those that find its modules.
     """
     known = {"PYTHONPATH": str(SRC), "PATH": os.environ["PATH"], "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    done = as_nobody(command, known | environment, shown=_needed(), read_only=read_only)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip()
+
+
+def as_nobody(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    shown: Iterable[Path],
+    read_only: Iterable[Path] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run *command* as uid 65534 in `/`, with *environment* and no other variable.
+
+    Args:
+        command: what to run.
+        environment: all variables that it has.
+        shown: folders that it needs, also where root alone can look into those above them.
+        read_only: folders that are mounted read-only.
+    """
     user = ["--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
-    command = ["setpriv", *user, sys.executable, "-c", program, *map(str, arguments)]
-    mounts = [*_shown(_needed()), *(line for path in read_only for line in _read_only(path))]
-    script = "\n".join(["set -e", *mounts, f"exec {shlex.join(command)}"])
-    done = subprocess.run(
+    mounts = [*_shown(shown), *(line for path in read_only for line in _read_only(path))]
+    script = "\n".join(["set -e", *mounts, f"exec {shlex.join(['setpriv', *user, *command])}"])
+    return subprocess.run(
         ["unshare", "-m", "--propagation", "private", "sh", "-c", script],
-        env=known | environment,
+        env=environment,
         cwd="/",
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout.strip()
 
 
 def _needed() -> Sequence[Path]:

@@ -19,7 +19,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,14 @@ BLOCK = re.compile(
     r"^```(?P<language>\w+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 PRINTS = re.compile(r"^print\(.*\)  # prints: (.+)$", re.MULTILINE)
 #: TensorFlow's own log differs from machine to machine.
-LOG = re.compile(r"^(?:WARNING: All log messages before|[IWE]\d{4} \d\d).*\n", re.MULTILINE)
+LOG = re.compile(
+    r"^(?:WARNING: All log messages before|To enable the following|[IWE]\d{4} \d\d).*\n",
+    re.MULTILINE,
+)
 AS_IN_DOCTESTS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 #: IPython reads the block as a cell each line.
 IN_IPYTHON = """
@@ -56,6 +60,7 @@ class Example:
         text: the code.
         test: `slow`, `no, WHY` or nothing.
         file: the file that it is the content of, or nothing.
+        section: the heading that it stands under, or nothing.
     """
 
     page: Path
@@ -64,6 +69,7 @@ class Example:
     text: str
     test: str = ""
     file: str = ""
+    section: str = ""
 
     @property
     def is_slow(self) -> bool:
@@ -83,7 +89,9 @@ def examples_of(page: Path) -> Iterator[Example]:
     for found in BLOCK.finditer(text):
         what = {found["what"]: found["about"]} if found["what"] else {}
         line = text.count("\n", 0, found.start("text")) + 1
-        yield Example(page=page, line=line, language=found["language"], text=found["text"], **what)
+        (section,) = HEADING.findall(text, 0, found.start())[-1:] or [""]
+        code = {"language": found["language"], "text": found["text"], "section": section}
+        yield Example(page=page, line=line, **code, **what)
 
 
 class Reader:
@@ -98,37 +106,50 @@ class Reader:
         if example.file:
             Path(example.file).write_text(example.text, encoding="utf-8")
         elif example.language == "python":
-            self._run_python(example)
+            self.run_python(example)
         elif example.language == "console":
             for command, expected in COMMAND.findall(example.text):
-                _compare(f"{example}: {command}", expected, _run(["bash", "-c", command]))
+                printed = self.run(["bash", "-c", command])
+                compare(f"{example}: {command}", expected, printed)
         elif example.language == "ipython":
-            _run([sys.executable, "-c", IN_IPYTHON, example.text])
+            self.run([sys.executable, "-c", IN_IPYTHON, example.text])
         else:
             raise AssertionError(f"{example}: say why {example.language} is not run")
 
-    def _run_python(self, example: Example) -> None:
+    def run_python(self, example: Example) -> None:
+        """Run a block of Python, and compare what it prints."""
         printed = io.StringIO()
         # With the lines of the page in tracebacks.
         code = compile("\n" * (example.line - 1) + example.text, example.page, "exec")
         with contextlib.redirect_stdout(printed):
             exec(code, self._names)
-        expected = PRINTS.findall(example.text)
-        if expected:
-            _compare(str(example), "\n".join(expected), printed.getvalue())
+        compare_prints(example, printed.getvalue())
+
+    def run(self, command: Sequence[str]) -> str:
+        """Return what *command* printed, on both streams."""
+        found = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        return run(command, os.environ | {"PATH": found})
 
 
-def _compare(what: str, expected: str, printed: str) -> None:
+def compare_prints(example: Example, printed: str) -> None:
+    """Fail where the comments of a block of Python say that something else is printed."""
+    expected = PRINTS.findall(example.text)
+    if expected:
+        compare(str(example), "\n".join(expected), printed)
+
+
+def compare(what: str, expected: str, printed: str) -> None:
+    """Fail where *printed* is not as *expected*, which may say nothing at all."""
     matches = doctest.OutputChecker().check_output(f"{expected.strip()}\n", printed, AS_IN_DOCTESTS)
     assert not expected.strip() or matches, f"{what} printed:\n{printed}"
 
 
-def _run(command: list[str]) -> str:
-    """Return what *command* printed, on both streams."""
-    found = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+def run(command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None) -> str:
+    """Return what *command* printed, on both streams, without TensorFlow's log."""
     done = subprocess.run(
         command,
-        env=os.environ | {"PATH": found},
+        env=environment,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -10,7 +10,13 @@ from typing import Final, Literal, get_args
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import KERAS2, CacheEntry
 from fastload.cache.publish import cache_faults
-from fastload.errors import BypassError, CacheError, TwinCorruptError, UnsupportedSourceError
+from fastload.errors import (
+    BypassError,
+    CacheError,
+    MigrationError,
+    TwinCorruptError,
+    UnsupportedSourceError,
+)
 from fastload.loading.plan import Identity, identify
 from fastload.loading.plan_keras import identity_for_keras
 from fastload.loading.request import Request, current_settings, require_served
@@ -18,6 +24,7 @@ from fastload.loading.store import require_section
 from fastload.report import Outcome
 from fastload.runtime.core.keras import KerasChoice, expected_generation
 from fastload.source.detect import ModelSource, SourceKind
+from fastload.source.saved_model_parts import has_keras_objects
 from fastload.twin.format import FUNCTION_SECTION, PREDICTION_SECTION
 from fastload.twin.reader import Twin
 
@@ -91,12 +98,8 @@ def explain(
         kind = source.kind.value
         identity = _identity(request, source, function)
         exists = _has_twin(identity)
-        is_file = source.kind is not SourceKind.SAVED_MODEL  # of which only TensorFlow can tell
-        if not exists and is_file and not request.source_is_told:
-            # Imported here: only this reads HDF5.
-            from fastload.convert.convert import require_convertible
-
-            require_convertible(source, identity.content, identity.generation, identity.section)
+        if not exists and not request.source_is_told:
+            _require_convertible(source, identity)
     except (CacheError, BypassError) as error:
         return Explanation(
             path=str(path),
@@ -136,6 +139,17 @@ def _identity(request: Request, source: ModelSource, function: Function) -> Iden
         raise UnsupportedSourceError(f"{str(source.path)!r} is no SavedModel")
     cache = CacheDir.locate(request.settings)
     return identify(cache, source, KERAS2, _SECTIONS[function], remembers=False)
+
+
+def _require_convertible(source: ModelSource, identity: Identity) -> None:
+    """Check what can be told without TensorFlow: of a SavedModel, whether it has Keras's part."""
+    if source.kind is not SourceKind.SAVED_MODEL:
+        # Imported here: only this reads HDF5.
+        from fastload.convert.convert import require_convertible
+
+        require_convertible(source, identity.content, identity.generation, identity.section)
+    elif identity.is_migrated and not has_keras_objects(source.path):
+        raise MigrationError("the SavedModel", MigrationError.NO_KERAS_MODEL)
 
 
 def _reason(entry: CacheEntry, *, exists: bool, has_store: bool) -> str:

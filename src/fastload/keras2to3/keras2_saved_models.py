@@ -47,7 +47,7 @@ def model_of_saved_model(
     metadata = saved_metadata(path, graph)
     root = root_metadata(graph, metadata)
     if root is None:
-        raise MigrationError("the SavedModel", "it holds no Keras model")
+        raise MigrationError("the SavedModel", MigrationError.NO_KERAS_MODEL)
     source = SavedModelParts(path=path, graph=graph, metadata=metadata, root=root)
     backend = keras.backend.backend()
     layers = FunctionLayers(source, backend, record, passes_masks=passes_masks)

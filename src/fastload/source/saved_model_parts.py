@@ -44,6 +44,11 @@ _SIGNATURE_NAME: Final = 1
 _TENSORFLOW_VERSION: Final = 5
 _TENSORFLOW_GIT_VERSION: Final = 6
 
+#: Where Keras keeps what it knows of its objects; before TensorFlow 2.5, in the object graph.
+_KERAS_METADATA: Final = "keras_metadata.pb"
+#: The beginning of what such objects are called in the graph.
+_OF_KERAS: Final = b"_tf_keras_"
+
 #: Extent of a missing field.
 _NOTHING: Final = (0, 0)
 
@@ -94,6 +99,16 @@ def has_objects(path: Path) -> bool:
     with _opened(path) as view:
         graphs = _grouped(view, (0, len(view))).get(_META_GRAPHS, [])
         return len(graphs) == 1 and _OBJECT_GRAPH in _grouped(view, graphs[0])
+
+
+def has_keras_objects(folder: Path) -> bool:
+    """Say whether Keras 2 wrote the SavedModel in *folder*: Keras 3 exports functions alone.
+
+    Raises:
+        UnconvertibleModelError: it is damaged, or TensorFlow 2 did not write it.
+    """
+    graph = read_saved_model(folder / "saved_model.pb").object_graph
+    return (folder / _KERAS_METADATA).exists() or _OF_KERAS in graph
 
 
 def read_asset_names(path: Path) -> list[str]:
