@@ -3,6 +3,7 @@
     python .ci/timing.py --budget 14 "make test" pytest tests    runs it, and prints the tables
     SUITE_TIMES=FOLDER python .ci/timing.py lint ruff check   runs it as one section of more
     SUITE_TIMES=FOLDER python .ci/timing.py --budget 50       prints the tables of all sections
+    SUITE_TIMES=FOLDER python .ci/timing.py --page docs/testing.md 9b77fb9   writes what they cost
 
 Tests add what they cost to the same folder (`tests/timing.py`). The exit status is the command's.
 """
@@ -22,6 +23,12 @@ from pathlib import Path
 FOLDER = "SUITE_TIMES"
 SECTION = "SUITE_SECTION"
 SLOWEST = 20
+#: The section whose tests are told by folder.
+MAIN = "make test"
+BEGIN = "<!-- costs:begin (written by python .ci/timing.py --page) -->"
+END = "<!-- costs:end -->"
+#: What took less is not in the page.
+LEAST_S = 0.5
 #: What says how fast a machine is, in CPU seconds; budgets hold where it takes 1.0.
 LOOP = "s=0\nfor i in range(10**7): s+=i"
 
@@ -30,11 +37,15 @@ def main() -> int:
     """Do what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_AsWritten)
     parser.add_argument("--budget", type=float, help="CPU minutes that all of it may take")
+    parser.add_argument("--page", type=Path, help="write the tables there; NAME is the commit")
     parser.add_argument("name", nargs="?", help="of the section")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     asked = parser.parse_args()
     if FOLDER in os.environ:
         folder = Path(os.environ[FOLDER])
+        if asked.page:
+            write_page(folder, asked.page, asked.name)
+            return 0
         if asked.name:
             return run(folder, asked.name, asked.command)
         print_tables(folder, asked.budget)
@@ -72,6 +83,32 @@ def print_tables(folder: Path, budget_min: float | None) -> None:
     if budget_min is not None:
         verdict = "OVER" if cpu_min > budget_min else "within"
         print(f"{cpu_min:.1f} CPU minutes: {verdict} the budget of {budget_min:g}.")
+
+
+def write_page(folder: Path, page: Path, commit: str) -> None:
+    """Write into *page* what each section of a run took, and the tests of each folder."""
+    sections, tests = _lines(folder / "sections.jsonl"), _lines(folder / "tests.jsonl")
+    main = [test for test in tests if test["section"] == MAIN]
+    by_folder: dict[str, float] = {}
+    for test in main:
+        name = "/".join(test["test"].split("::")[0].split("/")[:2])
+        by_folder[name] = by_folder.get(name, 0.0) + test["cpu_s"]
+    costs = [(each["name"], each["cpu_s"]) for each in sections]
+    tables = [
+        f"Of a run of `.ci/run` on commit {commit}, by section, and by folder of `{MAIN}`.",
+        *_table("section", costs),
+        *_table("tests", sorted(by_folder.items(), key=lambda item: -item[1])),
+    ]
+    text = page.read_text(encoding="utf-8")
+    begin, _, rest = text.partition(BEGIN)
+    _, _, end = rest.partition(END)
+    written = "\n\n".join(["", *tables, ""])
+    page.write_text(f"{begin}{BEGIN}{written}{END}{end}", encoding="utf-8")
+
+
+def _table(title: str, costs: list[tuple[str, float]]) -> list[str]:
+    rows = [f"| {name} | {cpu_s:.0f} |" for name, cpu_s in costs if cpu_s >= LEAST_S]
+    return ["\n".join([f"| {title} | CPU s |", "| --- | ---: |", *rows])]
 
 
 def _print_rows(title: str, rows: list[dict]) -> None:

@@ -530,7 +530,7 @@ def test_what_is_beside_a_twin_is_bounded(
         name = f"{folder}/code{number}.json.{sha256(content).hexdigest()}"
         faulty.pipe_file(faulty(), name, content)
     monkeypatch.setattr(fetching, "_MOST_BESIDE_BYTES", 1000)
-    monkeypatch.setattr(fetching, "_MOST_BESIDE_IN_ALL_BYTES", 1000)
+    monkeypatch.setattr(fetching, "MOST_BESIDE_IN_ALL_BYTES", 1000)
     for path in [path for path in faulty.store if "/h5." not in path and "/code" not in path]:
         del faulty.store[path]
     cache = another_machine()

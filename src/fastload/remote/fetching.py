@@ -32,7 +32,7 @@ _CHUNK_BYTES: Final = 2**20
 #: What is beside a twin is graphs and notes, a megabyte or a few; the largest file of these, and
 #: all of them, that are fetched. Twins are as large as they are.
 _MOST_BESIDE_BYTES: Final = 64 * 2**20
-_MOST_BESIDE_IN_ALL_BYTES: Final = 256 * 2**20
+MOST_BESIDE_IN_ALL_BYTES: Final = 256 * 2**20
 
 Check = Callable[[Path], None]
 Watch = Callable[[int], object]
@@ -189,7 +189,7 @@ def _fetch_beside(store: Store, files: Iterable[StoredFile], entry: CacheEntry) 
 
 def _wanted(files: Iterable[StoredFile], entry: CacheEntry) -> Iterator[StoredFile]:
     """Yield the files that are not there yet, as long as they are not too large together."""
-    room = _MOST_BESIDE_IN_ALL_BYTES
+    room = MOST_BESIDE_IN_ALL_BYTES
     for file in files:
         fits = file.size_bytes <= min(room, _MOST_BESIDE_BYTES)
         if fits and not is_there(entry.cache.root / file.file_name):
