@@ -46,6 +46,10 @@ FIGURE = re.compile(
     r"|\b(?:tenth|hundredth|thousandth)s? of (?:a second|the time|stock)"
 )
 
+RECORDS = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+#: Records whose figures are limits of the code: of files, proofs and addresses.
+OF_LIMITS = {"0009", "0018", "0021"}
+
 MIB = 2**20
 PUBLISHED = "others published it; the page says who and where"
 SETUP = "says how something is measured, and not what came of it"
@@ -87,6 +91,15 @@ def test_a_page_has_no_figure_that_a_person_wrote(page: Path) -> None:
     known = ALLOWED.get(page.name, {})
 
     assert [each for each in figures_of(page.read_text("utf-8")) if not known.get(each)] == []
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
+def test_a_record_says_where_its_figures_come_from(record: Path) -> None:
+    """They are of the day of the decision, and nobody takes them again."""
+    text = record.read_text("utf-8")
+    says = re.search(r"^Figures: taken .*\bcommits? [0-9a-f]{10}", text, re.MULTILINE)
+
+    assert says or record.name[:4] in OF_LIMITS or not figures_of(text)
 
 
 def test_what_is_listed_is_in_its_page() -> None:
