@@ -94,6 +94,14 @@ def test_a_path_without_a_model_is_an_error(cli: Cli, words: tuple[str, ...]) ->
     assert "Traceback" not in result.output
 
 
+def test_a_function_that_loads_no_such_model_is_an_error(cli: Cli, saved_once: SavedOnce) -> None:
+    """It said nothing at all, and ended with 0."""
+    result = cli("bench", saved_once(KERAS3_ARCHIVE), "--function", "load_saved_model")
+
+    assert result.exit_code == 1
+    assert "is no SavedModel; measure load_model or load_predictor" in result.stderr
+
+
 def test_no_rounds_are_no_measurement(cli: Cli) -> None:
     assert cli("bench", "m.keras", "--rounds", 0).exit_code == 2
 

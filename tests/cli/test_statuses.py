@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Twins, damage
+from .conftest import Cli, Twins, damage
 from .test_process import run
 
 USAGE = Path(__file__).resolve().parents[2] / "docs" / "usage.md"
@@ -55,3 +55,11 @@ def test_the_page_lists_them() -> None:
     text = USAGE.read_text(encoding="utf-8").partition("### Exit statuses")[2]
 
     assert ROW.findall(text.partition("\n##")[0]) == ["0", "1", "2", "128 + N"]
+
+
+def test_the_list_of_verbs_is_not_cut_off(cli: Cli) -> None:
+    """In a terminal of 80 columns, each verb is told in a whole sentence."""
+    told = cli("--help").stdout.partition("Commands:\n")[2].splitlines()
+
+    assert len(told) > 15
+    assert [line for line in told if not line.endswith(".") or line.endswith("..")] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastload.bench.job import Job, Told
 from fastload.bench.processes import environment, run_module
-from fastload.errors import MissingTensorFlowError
+from fastload.errors import MissingTensorFlowError, UnsupportedSourceError
 from fastload.loading.request import Request, current_settings
 from fastload.runtime.core.keras import needs_no_tensorflow
 from fastload.source.detect import ModelSource, SourceKind
@@ -102,6 +102,24 @@ class Ground:
         if self.is_folder:
             return ("load_model", "load_saved_model", "load_predictor")
         return ("load_model", "load_predictor")
+
+    def chosen(self, asked: Collection[Function] = ()) -> list[Function]:
+        """Return the functions that are measured: those *asked* for, or all that bring anything.
+
+        Raises:
+            UnsupportedSourceError: none of those *asked* for loads such a model.
+        """
+        if asked:
+            chosen = [each for each in self.functions if each in asked]
+        elif self.keras != "tf_keras" and needs_no_tensorflow(os.environ):
+            # A predictor is a function of TensorFlow.
+            chosen = [each for each in self.functions if each != "load_predictor"]
+        else:
+            chosen = list(self.functions)
+        if not chosen:
+            others = " or ".join(self.functions)
+            raise UnsupportedSourceError(f"{self.path!r} is no SavedModel; measure {others}")
+        return chosen
 
     def cache(self, function: Function) -> Path:
         """Return the cache folder of later loads by *function*."""

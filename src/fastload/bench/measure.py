@@ -25,6 +25,7 @@ from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
 from fastload.cache.stats import note_stock_seconds
 from fastload.loading.request import current_settings
+from fastload.runtime.core.keras import needs_no_tensorflow
 
 if TYPE_CHECKING:
     from fastload.api.explain import Function
@@ -71,7 +72,7 @@ def bench(  # noqa: PLR0913 - each says another thing
     """
     steps = Steps(tell)
     given = replace(ground_of(path, keras, signature), steps=steps)
-    chosen = [each for each in given.functions if each in (functions or given.functions)]
+    chosen = given.chosen(functions)
     steps.total = len(chosen) * (PROCESSES + 3 * rounds + 3 * is_profiled)
     require_installed(keras)
     with measured_ground(given) as ground:
@@ -141,7 +142,8 @@ def _stock_name(ground: Ground, function: Function) -> str:
     """Return how a program calls the stock loader."""
     if ground.job(function, is_stock=True).function == "load_saved_model":
         return "tf.saved_model.load"
-    package = "tf.keras" if ground.keras == "auto" else ground.keras
+    automatic = "keras" if needs_no_tensorflow(os.environ) else "tf.keras"
+    package = automatic if ground.keras == "auto" else ground.keras
     return f"{package}.models.load_model"
 
 

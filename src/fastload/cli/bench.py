@@ -33,7 +33,7 @@ _COLUMNS: Final = (
 )
 
 
-@click.command()
+@click.command(short_help="Measure a model of yours: stock against fastload.")
 @click.argument("path", type=click.Path())
 @click.option(
     "--rounds",

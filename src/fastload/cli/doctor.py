@@ -46,7 +46,7 @@ _TENSORFLOWS: Final = frozenset({"tensorflow", "tensorflow-cpu"})
 _STATE_WIDTH: Final = 20
 
 
-@click.command()
+@click.command(short_help="Say what is installed, and what is served here.")
 @click.argument("modules", metavar="[MODULE]...", nargs=-1)
 @click.option(
     "--internals",
@@ -55,7 +55,11 @@ _STATE_WIDTH: Final = 20
 )
 @as_json
 def doctor(modules: Sequence[str], *, internals: bool, as_json: bool) -> None:
-    """Say what works here, and which names in MODULEs a late `install()` would not reach."""
+    """Show versions, settings and the cache, and which functions are served here.
+
+    With MODULEs: also the names in them that would keep a stock function if `fastload.install()`
+    were called after the module was imported.
+    """
     if internals:
         sys.exit(0 if _report_internals(as_json=as_json) else 1)
     from fastload.hooks.diagnosis import diagnose

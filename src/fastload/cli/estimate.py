@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fastload.twin.format import WeightRef, WeightSpec
 
 
-@click.command()
+@click.command(short_help="Say how much memory a lazy load would need.")
 @click.argument("path", type=click.Path())
 @click.option(
     "--budget",

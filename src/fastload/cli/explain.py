@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fastload.runtime.core.keras import KerasChoice
 
 
-@click.command()
+@click.command(short_help="Say what a load would do now, and why.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
 @keras_choice
 @click.option(

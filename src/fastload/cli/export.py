@@ -14,7 +14,7 @@ from fastload.cli.selection import SHOWN_DIGITS, located_cache, selected
 from fastload.fleet.archive import Imported, read_archive, write_archive
 
 
-@click.command()
+@click.command(short_help="Write twins to an archive.")
 @click.argument("words", metavar="ENTRY|PATH...", nargs=-1, required=True, type=click.Path())
 @click.option(
     "-o",
@@ -37,7 +37,7 @@ def export(words: tuple[str, ...], *, output: Path, as_json: bool) -> None:
     say(document, [text], as_json=as_json)
 
 
-@click.command("import")
+@click.command("import", short_help="Read the twins of an archive.")
 @click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--into",

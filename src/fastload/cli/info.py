@@ -53,7 +53,7 @@ _MIGRATED_FROM: Final = {
 }
 
 
-@click.command()
+@click.command(short_help="Show all about one twin.")
 @click.argument("entry", type=click.Path())
 @as_json
 def info(entry: str, *, as_json: bool) -> None:

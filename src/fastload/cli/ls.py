@@ -56,7 +56,7 @@ class Listed:
         return sum(ref.nbytes for ref in self.index.weights) if self.index else None
 
 
-@click.command()
+@click.command(short_help="List the twins.")
 @as_json
 def ls(*, as_json: bool) -> None:
     """List the twins in the cache, the most recently used first."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fastload.runtime.core.keras import KerasChoice
 
 
-@click.command()
+@click.command(short_help="Run a model on arrays in files.")
 @click.argument("path", type=click.Path())
 @click.option(
     "--signature", help="The signature to run; by default serving_default, or the only one."

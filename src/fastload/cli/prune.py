@@ -16,7 +16,7 @@ from fastload.cli.selection import located_cache, shown_root
 from fastload.twin.sources import known_sources
 
 
-@click.command()
+@click.command(short_help="Remove leftovers, and twins of models that are gone.")
 @click.option("--max-size", type=size, help="Keep the twins used last, up to this size (5GiB).")
 @click.option("--older-than", type=age, help="Remove twins unused for so long (30d).")
 @dry_run

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-@click.command()
+@click.command(short_help="Say once where a custom class is.")
 @click.argument("words", metavar="[NAME=PACKAGE.MODULE:ATTRIBUTE | NAME]...", nargs=-1)
 @click.option("--remove", is_flag=True, help="Remove each NAME from your file.")
 @click.option("--list", "only_list", is_flag=True, help="Only list what is declared here.")

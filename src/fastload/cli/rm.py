@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fastload.cache.directory import CacheDir
 
 
-@click.command()
+@click.command(short_help="Remove twins.")
 @click.argument("words", metavar="[ENTRY|PATH]...", nargs=-1, type=click.Path())
 @click.option("--all", "everything", is_flag=True, help="Remove every twin.")
 @dry_run

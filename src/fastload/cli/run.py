@@ -29,6 +29,7 @@ _SIGNALLED: Final = 128
 
 
 @click.command(
+    short_help="Run a program with every load served.",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 @click.option("--stats", is_flag=True, help="When it ends, report its loads on standard error.")

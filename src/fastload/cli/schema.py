@@ -22,7 +22,7 @@ def schemas() -> dict[str, Any]:
     }
 
 
-@click.command()
+@click.command(short_help="Print the JSON schemas of --json.")
 @click.argument("verb", required=False)
 def schema(verb: str | None) -> None:
     """Print the JSON schema of what VERB prints with --json (`error`: where it fails).

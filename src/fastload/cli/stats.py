@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _COUNTS: Final = ("Hits", "Misses", "Bypasses")
 
 
-@click.command()
+@click.command(short_help="Add up hits, misses and bypasses.")
 @click.option("-z", "--zero", is_flag=True, help="Show the loads, then forget them.")
 @click.option("--by-model", is_flag=True, help="Also add up the loads of each model.")
 @as_json

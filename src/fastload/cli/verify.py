@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fastload.cache.directory import CacheDir
 
 
-@click.command()
+@click.command(short_help="Compare twins with their checksums.")
 @click.argument("words", metavar="[ENTRY|PATH]...", nargs=-1, type=click.Path())
 @click.option("--all", "everything", is_flag=True, help="Check every twin.")
 @click.option("--remove", "removing", is_flag=True, help="Remove the damaged ones.")

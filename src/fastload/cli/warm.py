@@ -48,7 +48,7 @@ _OF_THE_REPORT: Final = {
 _logger: Final = logging.getLogger(__name__)
 
 
-@click.command()
+@click.command(short_help="Write twins before they are needed.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
 @keras_choice
 @click.option("--verify", is_flag=True, help="Compare weights and outputs with a stock load.")
