@@ -148,7 +148,8 @@ def test_measure_it_and_read_the_page(newcomer: Newcomer, tmp_path: Path) -> Non
         assert (found["scrolls"], found["wide"], found["cut"]) == (WIDTHS["phone"], [], [])
 
 
-def test_bake_it_into_an_image(machine: Machine, newcomer: Newcomer) -> None:
+@pytest.mark.usefixtures("newcomer")
+def test_bake_it_into_an_image(machine: Machine) -> None:
     """The steps of the Dockerfile: root warms, and somebody without a home hits."""
     if why_not():
         pytest.skip(str(why_not()))
@@ -160,12 +161,13 @@ def test_bake_it_into_an_image(machine: Machine, newcomer: Newcomer) -> None:
     assert image.user == NOBODY
     expected = replace(program, text=image.placed(program.text))
     compare_prints(expected, image.start())
-    newcomer.follow(asked)
+    # In an image, the user has no cache of before.
+    Newcomer(machine.of("nobody")).follow(asked)
 
 
-def test_find_out_why_another_model_is_not_faster(machine: Machine, newcomer: Newcomer) -> None:
+@pytest.mark.usefixtures("newcomer")
+def test_find_out_why_another_model_is_not_faster(machine: Machine) -> None:
     """The page says so of a model that is exported there, and what to use instead."""
-    del newcomer  # in the same folder sits somebody with an empty cache
     other = Newcomer(machine.of("mary"))
     for example in page("why_not_faster"):
         if not example.is_left_out:
