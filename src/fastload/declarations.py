@@ -13,13 +13,12 @@ import io
 import logging
 import os
 import re
-import stat
-import sys
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from fastload import system
 from fastload.errors import DeclarationError
 from fastload.imports.collector import paused_collector
 from fastload.lean_dataclass import dataclass
@@ -205,11 +204,9 @@ def _read() -> dict[str, str]:
 
 
 def _require_own(path: Path, info: os.stat_result) -> None:
-    if sys.platform == "win32":  # access lists keep user folders private
-        return
-    if info.st_uid not in {0, os.geteuid()}:
+    if not system.is_own(info, or_root=True):
         raise DeclarationError(path, f"it belongs to another user (uid {info.st_uid})")
-    if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if system.others_write(info):
         raise DeclarationError(path, "other users can write to it; run chmod go-w on it")
 
 

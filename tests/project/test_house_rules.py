@@ -49,6 +49,14 @@ def test_every_lock_has_an_answer_to_forks() -> None:
     assert found == ["unfinished.py"]
 
 
+def test_one_module_asks_what_system_it_is() -> None:
+    """Tests play other systems there; the other two are about Linux alone."""
+    asks = re.compile(r"\bsys\.platform\b|\bos\.(?:name|uname|kill)\b|\bplatform\.system\b")
+    found = {path.name for path in MODULES if asks.search(path.read_text())}
+
+    assert found == {"system.py", "linking.py", "apart.py"}
+
+
 def test_no_text_tells_to_install_the_other_project_of_that_name() -> None:
     """The distribution is tf-fastload."""
     texts = dict(tracked_texts())

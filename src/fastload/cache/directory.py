@@ -16,10 +16,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-import sys
 from pathlib import Path
 from typing import Final
 
+from fastload import system
 from fastload.cache.publish import cache_faults, replacing
 from fastload.errors import CacheUnwritableError
 from fastload.lean_dataclass import dataclass
@@ -184,7 +184,7 @@ def _platform_folder() -> Path:
 
 
 def _foreign(info: os.stat_result) -> str | None:
-    if sys.platform == "win32" or info.st_uid == os.geteuid():
+    if system.is_own(info):
         return None
     return f"it belongs to another user (uid {info.st_uid})"
 
@@ -192,7 +192,7 @@ def _foreign(info: os.stat_result) -> str | None:
 def _loose(info: os.stat_result) -> str | None:
     if not stat.S_ISDIR(info.st_mode):
         return "it is not a folder"
-    if sys.platform != "win32" and info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if system.others_write(info):
         return "other users can write to it; run chmod 700 on it"
     return None
 

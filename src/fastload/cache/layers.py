@@ -12,12 +12,12 @@ from __future__ import annotations
 import logging
 import os
 import stat
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from fastload import system
 from fastload.cache.directory import CacheDir
 from fastload.errors import CacheUnwritableError
 from fastload.lean_dataclass import dataclass
@@ -28,7 +28,6 @@ _logger: Final = logging.getLogger("fastload")
 _MOST_LINKS: Final = 40
 #: Stands for the folder that is written where there is none: nothing is there, nor can be made.
 _NOWHERE: Final = Path(os.devnull).absolute() / "fastload"
-_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _told: Final[set[str]] = set()
 
 
@@ -102,7 +101,7 @@ def distrust(layer: Path) -> Distrust | None:
     Raises:
         OSError: there is none, or it cannot be looked at.
     """
-    if sys.platform == "win32":  # where access lists keep folders private
+    if system.IS_WINDOWS:  # where access lists keep folders private
         return None if layer.is_dir() else Distrust(reason="it is not a folder")
     return _distrust_on_the_way(layer) or _unreadable(layer)
 
@@ -143,15 +142,14 @@ def _loose(path: Path, info: os.stat_result, *, is_last: bool) -> Distrust | Non
     """Return who else could put something else at *path* or, if it is a layer, into it."""
     if not stat.S_ISDIR(info.st_mode):
         return Distrust(reason=f"{str(path)!r} is not a folder")
-    others_write = info.st_mode & _OTHERS_WRITE
-    if others_write and (is_last or not info.st_mode & stat.S_ISVTX):
+    if system.others_write(info) and (is_last or not info.st_mode & stat.S_ISVTX):
         line = _line("chmod", "-R" if is_last else "", "go-w", path)
         return Distrust(reason=f"other users can write to {str(path)!r}", remedy=line)
     return _foreign(path, info, "-R" if is_last else "")
 
 
 def _foreign(path: Path, info: os.stat_result, flag: str) -> Distrust | None:
-    if _is_own(info):
+    if system.is_own(info, or_root=True):
         return None
     reason = f"{str(path)!r} belongs to another user (uid {info.st_uid})"
     return Distrust(reason=reason, remedy=_line("chown", flag, "root", path))
@@ -168,19 +166,15 @@ def _unreadable_by_user(layer: Path) -> Distrust:
     return Distrust(reason=reason, remedy=_line("chmod", "-R", "a+rX", layer))
 
 
-def _is_own(info: os.stat_result) -> bool:
-    return info.st_uid in {0, os.geteuid()}
-
-
 def _is_file(path: Path) -> bool:
     try:
         info = path.lstat()
     except OSError:
         return False
-    if sys.platform == "win32":
+    if system.IS_WINDOWS:
         return stat.S_ISREG(info.st_mode)
-    is_plain = stat.S_ISREG(info.st_mode) and not info.st_mode & _OTHERS_WRITE
-    if not (is_plain and _is_own(info)):
+    is_plain = stat.S_ISREG(info.st_mode) and not system.others_write(info)
+    if not (is_plain and system.is_own(info, or_root=True)):
         reason = "it is a link, belongs to another user, or others can write to it"
         _warn(path, Distrust(reason=reason, remedy=_line("chmod", "-R", "go-w", path.parent)))
         return False

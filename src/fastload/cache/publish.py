@@ -11,12 +11,12 @@ import errno
 import hashlib
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from fastload import system
 from fastload.errors import CacheUnwritableError
 
 #: A partial file that was not written to for a day is stale, also if its process, of which nothing
@@ -181,7 +181,7 @@ def is_stale_partial(path: Path, *, now_s: float) -> bool:
     match = _PARTIAL.fullmatch(path.name)
     if match is None and not is_incoming(path):
         return False
-    if match and match["host"] == _host() and not _is_alive(int(match["pid"])):
+    if match and match["host"] == _host() and not system.is_alive(int(match["pid"])):
         return True
     try:
         return now_s - path.stat().st_mtime > PARTIAL_LIFETIME_S
@@ -220,44 +220,14 @@ def _storage_faults(folder: Path) -> Iterator[None]:
 def _publish(partial: Path, path: Path, *, durable: bool) -> None:
     with cache_faults(path.parent):
         if durable:
-            _sync(partial, os.O_RDWR)
-        # Windows can neither replace nor remove a read-only file, nor sync a folder.
-        if os.name == "posix":
-            partial.chmod(0o400)
+            system.sync(partial)
+        system.make_read_only(partial)
         partial.replace(path)
-    if durable and os.name == "posix":
-        # Some network file systems cannot sync a folder; the file is in place anyway.
-        with suppress(OSError):
-            _sync(path.parent, os.O_RDONLY)
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if durable:
+        system.sync_folder(path.parent)
 
 
 def _host() -> str:
     """Return a hash of this host and its process namespace, in which process numbers are unique."""
-    if sys.platform == "win32":
-        return "0" * 8
-    try:
-        namespace = Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:
-        namespace = 0
-    return hashlib.sha256(f"{os.uname().nodename}:{namespace}".encode()).hexdigest()[:8]
-
-
-def _is_alive(pid: int) -> bool:
-    """Return whether process *pid* runs on this host; on Windows True: `kill` would end it."""
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
+    name = system.host()
+    return "0" * 8 if name is None else hashlib.sha256(name.encode()).hexdigest()[:8]

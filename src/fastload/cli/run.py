@@ -14,7 +14,7 @@ from typing import Final
 
 import click
 
-from fastload import hooks
+from fastload import hooks, system
 from fastload.cache import stats as load_stats
 from fastload.cache.stats import Statistics, Tally
 from fastload.cli.output import counted, shown_seconds
@@ -44,7 +44,7 @@ def run(words: Sequence[str], *, stats: bool) -> None:
     environment = {**os.environ, **_opt_in(os.environ)}
     if stats:
         sys.exit(_run_counted(command, environment))
-    if os.name == "nt":  # `exec` on Windows returns to the shell before the program ends
+    if system.IS_WINDOWS:  # `exec` on Windows returns to the shell before the program ends
         sys.exit(_status(command, environment))
     sys.stdout.flush()
     os.execve(sys.executable, command, environment)  # noqa: S606 - as the user asked

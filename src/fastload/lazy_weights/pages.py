@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from fastload import unfinished
+from fastload import system, unfinished
 from fastload.lazy_weights.lending_plan import LazyWeight
 
 #: One entry of 64 bits per page; see Documentation/admin-guide/mm/pagemap.rst in the kernel's
@@ -256,7 +256,7 @@ class _Buffer(Piece):
 @functools.cache
 def _libc() -> Any:
     """Return the C library, or None where it has no `mmap` with 64-bit offsets."""
-    if os.name != "posix" or sys.maxsize < 2**63 - 1:
+    if system.IS_WINDOWS or sys.maxsize < 2**63 - 1:
         return None
     libc = ctypes.CDLL(None, use_errno=True)
     pointer, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int

@@ -1,0 +1,88 @@
+"""What differs between systems, in one place; tests set `IS_WINDOWS` to see what is done there.
+
+POSIX tells by owner and mode who can write to a file, and keeps a file alive that is mapped when it
+is removed or replaced. On Windows access lists do the former, which keep the folders of users
+private by themselves; and a file that is mapped or read-only can be neither removed nor replaced.
+What only Linux tells is asked for where it is used, and done without elsewhere: `/proc`, `/sys`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+#: Access lists instead of owners and modes; no `fork`; and mapped files are kept.
+IS_WINDOWS: bool = sys.platform == "win32"
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+_ROOT: Final = 0
+
+
+def is_own(info: os.stat_result, *, or_root: bool = False) -> bool:
+    """Say whether a file belongs to this user, or to root where that will do."""
+    if IS_WINDOWS:
+        return True
+    return info.st_uid == os.geteuid() or (or_root and info.st_uid == _ROOT)
+
+
+def others_write(info: os.stat_result) -> bool:
+    """Say whether its mode lets other users write to a file."""
+    return not IS_WINDOWS and bool(info.st_mode & _OTHERS_WRITE)
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether process *pid* runs on this host; on Windows True: `kill` would end it."""
+    if IS_WINDOWS:
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def host() -> str | None:
+    """Return what tells this host, and its process namespace, from others; None on Windows."""
+    if IS_WINDOWS:
+        return None
+    try:
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        namespace = 0
+    return f"{os.uname().nodename}:{namespace}"
+
+
+def make_read_only(path: Path) -> None:
+    """Let nobody write to the file, where it can be replaced and removed nevertheless."""
+    if not IS_WINDOWS:
+        path.chmod(0o400)
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold what was written to a file.
+
+    Raises:
+        OSError: it cannot.
+    """
+    _sync(path, os.O_RDWR)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the disk hold the names in a folder, where the system and the disk can do that."""
+    if not IS_WINDOWS:
+        # Some network file systems cannot; what was renamed is in place anyway.
+        with suppress(OSError):
+            _sync(path, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
