@@ -16,7 +16,8 @@
     |   |-- UnsupportedRuntimeError   FL204  this version of TensorFlow or Keras is not known
     |   |-- UnresolvedObjectError     FL205  a custom class or function cannot be found
     |   |-- UnsupportedRequestError   FL206  an argument that only the stock loader supports
-    |   `-- MigrationError            FL207  (also ValueError) Keras 3 cannot have the model
+    |   |-- MigrationError            FL207  (also ValueError) Keras 3 cannot have the model
+    |   `-- RemoteSourceError         FL208  (also ValueError) a model at an address cannot be had
     |-- MissingTensorFlowError        FL301  (also ImportError) no TensorFlow is installed
     |-- EntryNotFoundError            FL401  a name means no entry of the cache, or several
     |-- StockLoadError                FL402  the stock loader failed, so nothing can be compared
@@ -288,6 +289,22 @@ class MigrationError(BypassError, ValueError):
             f"this Keras 2 model cannot be migrated to Keras 3: {self.owner}: {self.reason}. "
             'Use keras="tf_keras", which needs tf-keras; for a SavedModel, '
             "fastload.load_predictor works too."
+        )
+
+
+class RemoteSourceError(BypassError, ValueError):
+    """A model at an address cannot be had: it is not there, its store is away, it is written to."""
+
+    code = "FL208"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.url, self.reason = url, reason
+
+    def explanation(self) -> str:
+        return (
+            f"the model at {self.url!r} cannot be had: {self.reason}. "
+            "Set FASTLOAD_REMOTE_TIMEOUT to wait longer for an answer."
         )
 
 

@@ -57,7 +57,7 @@ class SharedStore:
             >>> SharedStore(url="sftp://me:secret@host/twins").shown
             'sftp://host/twins'
         """
-        return _SECRET.sub("", self.url)
+        return without_secret(self.url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,8 @@ class Settings:
         strict: `FASTLOAD_STRICT`: raise an error instead of using the stock loader.
         lock_timeout_s: `FASTLOAD_LOCK_TIMEOUT` in seconds.
         remote: the shared store that `FASTLOAD_REMOTE` names; None for none.
+        remote_timeout_s: `FASTLOAD_REMOTE_TIMEOUT`: how long a store, or a model's address, has for
+            an answer, in seconds.
         weights: `FASTLOAD_WEIGHTS`: `auto`, `mapped`, `eager` or `lazy`.
         memory_budget_bytes: `FASTLOAD_MEMORY_BUDGET` (`256MiB`) of lazy weights, which become the
             default where it is set; None for no limit but the memory that is free.
@@ -92,6 +94,7 @@ class Settings:
     strict: bool = False
     lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
     remote: SharedStore | None = None
+    remote_timeout_s: float = DEFAULT_REMOTE_TIMEOUT_S
     weights: WeightsMode = "auto"
     memory_budget_bytes: int | None = None
     defer: bool = True
@@ -121,6 +124,7 @@ class Settings:
             strict=flag(environ, "FASTLOAD_STRICT"),
             lock_timeout_s=_seconds(environ, "FASTLOAD_LOCK_TIMEOUT", DEFAULT_LOCK_TIMEOUT_S),
             remote=_remote(environ) if environ.get("FASTLOAD_REMOTE") else None,
+            remote_timeout_s=_remote_timeout(environ),
             weights=_weights(environ, "lazy" if budget else "auto"),
             memory_budget_bytes=budget,
             defer=flag(environ, DEFER, unset=True),
@@ -129,6 +133,16 @@ class Settings:
             run=environ.get("FASTLOAD_RUN") or None,
             log_level=environ.get("FASTLOAD_LOG", "").strip().upper() or None,
         )
+
+
+def without_secret(url: str) -> str:
+    """Return an address without the name and the password of a user in it.
+
+    Example:
+        >>> without_secret("sftp://me:secret@host/model.keras")
+        'sftp://host/model.keras'
+    """
+    return _SECRET.sub("", url)
 
 
 def parse_size(text: str) -> int:
@@ -256,5 +270,9 @@ def _remote(environ: Mapping[str, str]) -> SharedStore:
         url=url.rstrip("/"),
         writes=mode == "readwrite",
         key=os.fsencode(environ.get("FASTLOAD_REMOTE_KEY", "")) or None,
-        timeout_s=_seconds(environ, "FASTLOAD_REMOTE_TIMEOUT", DEFAULT_REMOTE_TIMEOUT_S),
+        timeout_s=_remote_timeout(environ),
     )
+
+
+def _remote_timeout(environ: Mapping[str, str]) -> float:
+    return _seconds(environ, "FASTLOAD_REMOTE_TIMEOUT", DEFAULT_REMOTE_TIMEOUT_S)

@@ -10,7 +10,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from fastload.remote import faults, fetching, store
+from fastload.remote import faults, fetching, filesystems
 
 #: What a test has a store do in place of an operation: it gets its name, what it would do, and the
 #: path, and returns what comes of it.
@@ -80,7 +80,7 @@ def faulty(cache_root: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[type
     monkeypatch.setenv("FASTLOAD_REMOTE", URL)
     monkeypatch.setenv("FASTLOAD_REMOTE_TIMEOUT", str(TIMEOUT_S))
     monkeypatch.setattr(fetching, "PART_BYTES", 2000)
-    monkeypatch.setattr(store, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(filesystems, "_PAUSE_S", 0.0)
     yield Faulty
     Faulty.fault = staticmethod(works)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ import numpy as np
 import pytest
 
 import fastload
+from fastload.errors import RemoteSourceError
 from fastload.remote import faults
 from fastload.report import LoadReport, Outcome
 from tests.conftest import SRC, RunPython, SavedOnce
@@ -403,3 +405,58 @@ def test_a_process_ends_though_the_store_stalls(
 
     assert run_python(ASKS, "ab" * 16) == "away"
     assert time.monotonic() - begun_s < TIMEOUT_S + 10
+
+
+def at_address(bucket: Any, path: Path) -> str:
+    """Put a model into the bucket, and return its address."""
+    bucket.put(str(path), f"{BUCKET}/of/models/{path.name}", recursive=path.is_dir())
+    return f"s3://{BUCKET}/of/models/{path.name}"
+
+
+def test_a_model_in_a_bucket_is_fetched_once(
+    model: SavedModel, proxy: Proxy, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bucket says what proves its content; the twin's own store has no part in it."""
+    monkeypatch.delenv("FASTLOAD_REMOTE")
+    url = at_address(bucket, model.path)
+    fetched = []
+    for _ in range(2):
+        proxy.asked.clear()
+        found = fastload.load_model(url, keras=model.form.package)
+        assert_same_model(model.load_stock(), found)
+        read = [path for verb, path in proxy.asked if verb == "GET" and "list-type" not in path]
+        fetched.append(read != [])
+    assert (fetched, report().outcome) == ([True, False], Outcome.HIT)
+
+
+@pytest.mark.parametrize("fault", sorted({*FAULTS} - {"corrupts", "lies"}))
+def test_a_model_in_a_bucket_that_fails_is_told_of(
+    fault: str,
+    saved_model: SavedModel,
+    proxy: Proxy,
+    bucket: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Within a bounded time, and never as another model; then it is there again."""
+    monkeypatch.delenv("FASTLOAD_REMOTE")
+    url = at_address(bucket, saved_model.path)
+    proxy.fault = FAULTS[fault]
+    began = time.monotonic()
+    with pytest.raises((RemoteSourceError, OSError)):  # a login page is what stock refuses
+        fastload.load_saved_model(url)
+    assert time.monotonic() - began < 2 * TIMEOUT_S + REST_S
+    proxy.fault = s3_proxy.passes
+    fastload.load_saved_model(url)
+    assert report().outcome is Outcome.MISS
+
+
+def test_what_a_bucket_sent_wrong_is_not_remembered(
+    saved_model: SavedModel, proxy: Proxy, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FASTLOAD_REMOTE")
+    url, right = at_address(bucket, saved_model.path), fastload.ref(saved_model.path).digest
+    proxy.fault = FAULTS["corrupts"]
+    with contextlib.suppress(RemoteSourceError):
+        assert fastload.ref(url).digest != right
+    proxy.fault = s3_proxy.passes
+    assert fastload.ref(url).digest == right

@@ -19,7 +19,7 @@ from fastload.errors import (
 )
 from fastload.loading.plan import Identity, identify
 from fastload.loading.plan_keras import identity_for_keras
-from fastload.loading.request import Request, current_settings, require_served
+from fastload.loading.request import Request, addressed, current_settings, require_served
 from fastload.loading.store import require_section
 from fastload.report import Outcome
 from fastload.runtime.core.keras import KerasChoice, expected_generation
@@ -90,9 +90,16 @@ def explain(
     """
     if function not in get_args(Function):
         raise ValueError(f"function={function!r}: use {' or '.join(get_args(Function))}")
-    kind = None
+    settings = current_settings()
+    filepath = addressed(path, settings, remembers=False)
+    request = Request(filepath=filepath, keras=keras, settings=settings)
+    with request.letting_go():
+        return _explanation(request, function)
+
+
+def _explanation(request: Request, function: Function) -> Explanation:
+    path, kind = request.filepath, None
     try:
-        request = Request(filepath=path, keras=keras, settings=current_settings())
         require_served(request)
         source = request.source()
         kind = source.kind.value

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastload.loading.answer import answer
-from fastload.loading.request import Request, current_settings, held_by
+from fastload.loading.request import Request, addressed, current_settings, held_by
 from fastload.report import PhaseClock
 from fastload.runtime.core.keras import keras_of, require_tensorflow
 from fastload.settings import WeightsMode, weights_choice
@@ -33,6 +33,7 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
     Args:
         filepath: a SavedModel folder, a `.h5` / `.hdf5` file or a `.keras` archive; or one of the
             latter two as an open file (`h5py.File`; with Keras 3 `open(path, "rb")`, `io.BytesIO`).
+            Addresses (`s3://bucket/model.keras`) are opened by fsspec, and the model is fetched.
         custom_objects: as in the stock loader: custom classes and functions by name.
         compile: as in the stock loader.
         safe_mode: as in the stock loader.
@@ -61,6 +62,7 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
 
     Raises:
         FastloadError: with `strict`, why the load cannot be served from a twin.
+        RemoteSourceError: the model at an address cannot be had, and stock does not open it either.
         MigrationError: a Keras 2 SavedModel cannot be migrated to Keras 3; the message says which
             layer is the reason.
         MemoryBudgetError: the budget is smaller than the model's largest layer; the message says
@@ -82,7 +84,7 @@ def load_model(  # noqa: PLR0913 - the stock loader's arguments, and three of ou
     settings = current_settings()
     mode, budget = weights_choice(settings, weights, memory_budget)
     request = Request(
-        filepath=filepath,
+        filepath=addressed(filepath, settings),
         custom_objects=custom_objects,
         compile=compile,
         safe_mode=safe_mode,

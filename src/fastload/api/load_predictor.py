@@ -63,7 +63,7 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
         linking.begin()
     # Imported here, while TensorFlow is linked.
     from fastload.loading.answer import answer
-    from fastload.loading.request import PredictorRequest, current_settings
+    from fastload.loading.request import PredictorRequest, addressed, current_settings
     from fastload.report import PhaseClock
     from fastload.settings import weights_choice
     from fastload.source.detect import without_scheme
@@ -72,7 +72,7 @@ def load_predictor(  # noqa: PLR0913 - each says another thing
     settings = current_settings()
     mode, budget = weights_choice(settings, weights, memory_budget)
     request = PredictorRequest(
-        filepath=without_scheme(path),
+        filepath=addressed(without_scheme(path), settings),
         signature=signature,
         device=device,
         keras=keras,

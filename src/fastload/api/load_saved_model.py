@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastload.loading.answer import answer
-from fastload.loading.request import ObjectsRequest, current_settings, held_by
+from fastload.loading.request import ObjectsRequest, addressed, current_settings, held_by
 from fastload.report import PhaseClock
 from fastload.settings import WeightsMode, weights_mode
 
@@ -48,7 +48,7 @@ def load_saved_model(
     clock = PhaseClock()
     settings = current_settings()
     request = ObjectsRequest(
-        filepath=export_dir,
+        filepath=addressed(export_dir, settings),
         tags=tags,
         stock_only={} if options is None else {"options": options},
         weights=settings.weights if weights is None else weights_mode(weights),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastload.loading.answer import answer
-from fastload.loading.request import WeightsRequest, current_settings
+from fastload.loading.request import WeightsRequest, addressed, current_settings
 from fastload.report import PhaseClock
 from fastload.runtime.core.keras import package_of_model
 from fastload.settings import WeightsMode, weights_mode
@@ -52,7 +52,7 @@ def load_weights(
     settings = current_settings()
     request = WeightsRequest(
         model=model,
-        filepath=filepath,
+        filepath=addressed(filepath, settings),
         arguments=stock,
         keras=package_of_model(model),
         weights=settings.weights if weights is None else weights_mode(weights),

@@ -17,9 +17,9 @@ from fastload.loading.failures import forget
 from fastload.loading.plan import Identity, Plan, identify
 from fastload.loading.plan_keras import identity_for_keras, is_file_of_keras2
 from fastload.loading.plan_weights import weights_identity
-from fastload.loading.request import Request, current_settings
+from fastload.loading.request import Request, addressed, current_settings
 from fastload.loading.restore_model import keras_in, rebuild
-from fastload.loading.store import Opened, open_plan
+from fastload.loading.store import Opened, open_plan, place_of
 from fastload.predictor.functions import SavedFunctions
 from fastload.predictor.keras_functions import keras_function
 from fastload.report import LoadReport, PhaseClock
@@ -131,12 +131,18 @@ def _warm(
     path: str | os.PathLike[str], keras: KerasChoice, settings: Settings, store: Store | None
 ) -> LoadReport:
     clock = PhaseClock()
-    request = Request(filepath=path, keras=keras, settings=settings)
+    request = Request(filepath=addressed(path, settings), keras=keras, settings=settings)
+    with request.letting_go():
+        return _warm_one(request, store, clock)
+
+
+def _warm_one(request: Request, store: Store | None, clock: PhaseClock) -> LoadReport:
+    path = request.filepath
     with clock.phase("detect"):
-        source = detect(path)
+        source = detect(path) if request.at_address is None else request.source()
     before = modules_before()
     with clock.phase("import"):
-        loader = keras_of(keras)
+        loader = keras_of(request.keras)
     warmed = _build(request, source, loader, clock)
     _learn(warmed, loader, before, clock)
     if store is not None:
@@ -239,7 +245,7 @@ def _plan_for_functions(request: Request, source: ModelSource) -> Plan:
 def _migrated(model: Opened, clock: PhaseClock) -> Opened | None:
     """Return the twin of the migrated model, if Keras 3 refuses this file of Keras 2."""
     plan = model.plan
-    if plan.identity.generation != KERAS3 or not is_file_of_keras2(plan.identity.source):
+    if plan.identity.generation != KERAS3 or not is_file_of_keras2(_on_disk(plan)):
         return None
     try:
         rebuild(model, compiled=True)
@@ -249,6 +255,11 @@ def _migrated(model: Opened, clock: PhaseClock) -> Opened | None:
         except BypassError as error:
             _logger.info("%s is not a Keras 3 model: %s", plan.request.filepath, error)
     return None
+
+
+def _on_disk(plan: Plan) -> ModelSource:
+    is_elsewhere = plan.request.at_address is not None
+    return plan.request.source_on_disk() if is_elsewhere else plan.identity.source
 
 
 def _learn(warmed: _Warmed, keras: Keras, before: frozenset[str] | None, clock: PhaseClock) -> None:
@@ -320,7 +331,7 @@ def _make_functions(opened: Opened, keras: Keras, before: frozenset[str] | None)
 
 
 def _make_saved_functions(opened: Opened) -> None:
-    path = os.fspath(opened.plan.request.filepath)
+    path = place_of(opened)
     functions = SavedFunctions(
         entry=opened.plan.identity.entry, twin=opened.twin, path=path, device=None
     )

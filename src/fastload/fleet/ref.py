@@ -17,9 +17,9 @@ from fastload.cache.directory import CacheDir
 from fastload.errors import CacheError
 from fastload.lean_dataclass import dataclass
 from fastload.loading.plan import content_of
-from fastload.loading.request import current_settings
+from fastload.loading.request import Request, addressed, current_settings
 from fastload.settings import budget_bytes, weights_mode
-from fastload.source.detect import ModelSource, SourceKind, detect, local_path
+from fastload.source.detect import ModelSource, SourceKind, detect, is_address, local_path
 from fastload.source.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -221,6 +221,8 @@ def ref(  # noqa: PLR0913 - each says another thing
     """
     if isinstance(path, Ref):
         digest, kind, place = path.digest, path.kind, path.path
+    elif is_address(path):
+        digest, kind, place = _at_address(path)
     else:
         source = detect(path)
         digest, kind = _digest(source), source.kind.value
@@ -236,6 +238,15 @@ def ref(  # noqa: PLR0913 - each says another thing
         memory_budget=memory_budget,
         strict=strict,
     )
+
+
+def _at_address(url: Any) -> tuple[str, str, str]:
+    """Return digest and kind of the model at an address, and the address without a password."""
+    settings = current_settings()
+    request = Request(filepath=addressed(url, settings), settings=settings)
+    with request.letting_go():
+        source = request.source()
+    return str(source.digest), source.kind.value, str(request.filepath)
 
 
 def _digest(source: ModelSource) -> str:

@@ -22,6 +22,7 @@ from fastload.errors import (
     MissingTensorFlowError,
     ModelChangedError,
     ModelNotHereError,
+    RemoteSourceError,
     RestoreError,
     TwinCorruptError,
     UnresolvedObjectError,
@@ -56,7 +57,7 @@ def answer(request: Request, clock: PhaseClock) -> Any:
         FastloadError: why the twin cannot serve it, where the stock loader must not.
         Exception: whatever the stock loader raises.
     """
-    with undone_if_interrupted(), loading():
+    with undone_if_interrupted(), loading(), request.letting_go():
         loaded = _from_twin_or_reason(request, clock)
         if isinstance(loaded, FastloadError):
             reason = loaded
@@ -178,7 +179,8 @@ def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> A
         if migrated is not None:
             return migrated
         account_bypass(request, clock, reason)
-        if isinstance(reason, MigrationError) and request.stock is None:
+        says_more = isinstance(reason, (MigrationError, RemoteSourceError))
+        if says_more and request.stock is None:
             raise reason from stock_error
         if is_refused:
             _advise(request, reason, stock_error)

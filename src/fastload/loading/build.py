@@ -93,7 +93,8 @@ def write(plan: Plan, clock: PhaseClock) -> None:
     except (UnconvertibleModelError, UnsafeSourceError) as error:
         if not is_passing(error, outer):
             _require_unchanged(identity)
-            if plan.request.held is None:  # or it has no path
+            # What is held has no path, and a copy of what is at an address none that stays.
+            if plan.request.held is None and plan.request.at_address is None:
                 _remember(identity, error)
         raise
     except FastloadError:

@@ -102,10 +102,9 @@ def plan_after_refusal(request: Request, refusal: Exception) -> Plan | None:
     keras = keras_of(request.keras)
     if not _may_migrate(request, keras.generation):
         return None
-    source = request.source()
-    if not is_file_of_keras2(source):
+    if not is_file_of_keras2(request.source_on_disk()):
         return None
-    identity = identify(CacheDir.locate(request.settings), source, keras.generation)
+    identity = identify(CacheDir.locate(request.settings), request.source(), keras.generation)
     return Plan(request=request, identity=identity.migrated(), keras=keras)
 
 

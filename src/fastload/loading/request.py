@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,9 +15,10 @@ from fastload.cache.entry import KERAS3
 from fastload.errors import UnsupportedRequestError, UnsupportedSourceError
 from fastload.lean_dataclass import dataclass
 from fastload.settings import Settings, WeightsMode
-from fastload.source.detect import SHARDS_SUFFIX, ModelSource, SourceKind, detect
+from fastload.source.detect import SHARDS_SUFFIX, ModelSource, SourceKind, detect, is_address
 
 if TYPE_CHECKING:
+    from fastload.loading.at_address import ModelAtAddress
     from fastload.predictor.predictor import Reference
     from fastload.runtime.core.keras import KerasChoice
     from fastload.source.held import Held
@@ -62,6 +64,28 @@ class Request:
     def source_is_told(self) -> bool:
         """Whether it is for a reference, and not for what is at a path."""
         return hasattr(self.filepath, "known_source")
+
+    @property
+    def at_address(self) -> ModelAtAddress | None:
+        """The model at an address that it is for; None where it is for a path."""
+        return self.filepath if hasattr(self.filepath, "on_disk") else None
+
+    @contextmanager
+    def letting_go(self) -> Iterator[None]:
+        """Remove what was copied of a model at an address, when the block is over."""
+        try:
+            yield
+        finally:
+            if self.at_address is not None:
+                self.at_address.let_go()
+
+    def source_on_disk(self) -> ModelSource:
+        """Return what is on disk, where a model at an address is copied to.
+
+        Raises:
+            BypassError: there is no model that fastload reads.
+        """
+        return self.source() if self.at_address is None else self.at_address.on_disk()[0]
 
     def source(self) -> ModelSource:
         """Return what is on disk or held; or what a reference, which is a path too, tells of it.
@@ -166,8 +190,9 @@ class PredictorRequest(Request):
         """
         from fastload.predictor.predictor import Reference
 
+        at_address = self.at_address
         return Reference(
-            path=str(Path(self.filepath).absolute()),
+            path=str(at_address or Path(self.filepath).absolute()),
             signature=self.signature,
             device=self.device,
             keras=self.keras,
@@ -177,6 +202,25 @@ class PredictorRequest(Request):
             digest=digest,
             kind=kind,
         )
+
+
+def addressed(path: Any, settings: Settings, *, remembers: bool = True) -> Any:
+    """Return what stands for *path* on the road of a load: a model at an address, or *path* itself.
+
+    Args:
+        path: what a caller of fastload gave: a path, an address, or a reference to a model at one.
+        settings: what the environment asks for.
+        remembers: whether what is found out of a model at an address is kept for later loads.
+    """
+    is_reference = hasattr(path, "known_source")
+    place = os.fspath(path) if is_reference else path
+    if not is_address(place):
+        return path
+    # Imported here: most loads are of this disk.
+    from fastload.loading.at_address import ModelAtAddress
+
+    referred = path.known_source() if is_reference else None
+    return ModelAtAddress(place, settings, referred, remembers=remembers)
 
 
 def held_by(given: Any) -> Held | None:

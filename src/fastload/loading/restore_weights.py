@@ -18,9 +18,13 @@ def restore_weights(opened: Opened, request: WeightsRequest) -> Any:
         CacheError: Keras cannot load them from this twin. The model is as it was.
         BypassError: Keras is not as expected.
     """
-    order = WeightsOrder(
-        model=request.model, filepath=request.filepath, arguments=request.arguments
-    )
+    filepath = request.filepath
+    if request.at_address is not None:
+        # Imported here: few weights are at an address, which Keras would look at.
+        from fastload.loading.referred import no_place
+
+        filepath = no_place(request.at_address.name)
+    order = WeightsOrder(model=request.model, filepath=filepath, arguments=request.arguments)
     keras = opened.plan.keras
     assert isinstance(keras, Keras)  # noqa: S101 - `loading.plan_weights` imports it
     return load_weights_from(opened.twin, keras, order)

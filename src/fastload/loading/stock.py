@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -105,7 +106,7 @@ def _predictor(request: PredictorRequest) -> Predictor:
         from fastload.convert.session_section import serving_tags
 
         runtime()
-        loaded = load_saved_model(str(path), serving_tags(path))
+        loaded = load_saved_model(os.fspath(request.filepath), serving_tags(path))
         return _over_objects(request, loaded)
     keras = keras_of(request.keras)
     require_tensorflow(keras, "a predictor")

@@ -202,9 +202,9 @@ def place_of(opened: Opened) -> str:
     if plan.request.held is not None:
         return plan.request.held.name
     path: str = os.fspath(plan.request.filepath)
-    if plan.identity.source.digest is None:
+    if plan.identity.source.digest is None and plan.request.at_address is None:
         return path
-    # Imported here: few loads are of references.
+    # Imported here: few loads are of references, or of models at addresses.
     from fastload.loading.referred import place
 
     return place(plan, path)

@@ -1,13 +1,12 @@
 """The shared store: what it lists of an entry, parts of its objects, and new objects.
 
-Only this knows fsspec. Whatever a store does comes out as one error, `StoreAwayError`, within a
-bounded time; what its objects hold is not looked at here.
+Whatever a store does comes out as one error, `StoreAwayError`, within a bounded time; what its
+objects hold is not looked at here.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from fastload.errors import StoreAwayError
 from fastload.lean_dataclass import dataclass
+from fastload.remote.filesystems import open_filesystem, protocol_of, read_part, words
 from fastload.remote.names import StoredFile, parse
 from fastload.remote.waiting import Call, Result
 from fastload.settings import SharedStore
@@ -25,15 +25,8 @@ _WHOLE: Final = frozenset(
 )
 #: Of one entry; a store that lists more is not one.
 _MOST_FILES: Final = 1000
-#: How often a part is asked for, and how long it is waited between.
-_TRIES: Final = 3
-_PAUSE_S: Final = 0.2
 #: A store that takes less than this is as good as away.
 _SLOWEST_BYTES_PER_S: Final = 2**20
-#: Of what a library says of an error.
-_MOST_WORDS: Final = 300
-#: The file system of each store, in this process: those of others' are of no use after a fork.
-_opened: Final[dict[tuple[int, str], Any]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,20 +62,7 @@ class Store:
     def part(self, file: StoredFile, start: int, end: int) -> Call[bytes]:
         """Begin to read the bytes of an object from *start* to *end*; `answer` has them."""
         path = f"{self.root}/{file.object_name}"
-
-        def read() -> bytes:
-            for number in range(_TRIES):
-                try:
-                    return self._read(path, start, end)
-                except FileNotFoundError:
-                    raise
-                except Exception:
-                    if number == _TRIES - 1:
-                        raise
-                    time.sleep(_PAUSE_S)
-            raise AssertionError  # pragma: no cover - the last try returned or raised
-
-        return Call(read)
+        return Call(lambda: read_part(self.filesystem, path, start, end))
 
     def answer(self, call: Call[Result], *, more_s: float = 0.0) -> Result:
         """Return the result of a call of the store's.
@@ -117,15 +97,6 @@ class Store:
         files = (each for each in found if each["type"] == "file")
         return [(each["name"].rpartition("/")[2], each["size"]) for each in files]
 
-    def _read(self, path: str, start: int, end: int) -> bytes:
-        if end == start:
-            return b""
-        content = self.filesystem.cat_file(path, start=start, end=end)
-        if not isinstance(content, bytes) or len(content) != end - start:
-            what = f"{type(content).__name__} of {len(content)}"
-            raise ValueError(f"{what} came where {end - start} bytes were asked for")
-        return content
-
     def _put(self, path: Path, file: StoredFile) -> None:
         target = f"{self.root}/{file.object_name}"
         if self.is_whole:
@@ -149,24 +120,12 @@ def open_store(settings: SharedStore) -> Store:
         StoreAwayError: nothing here knows such an address, or fsspec is not installed.
     """
     with _away(settings):
-        try:
-            # Imported here: most users have no store.
-            import fsspec.core
-        except ImportError as error:
-            raise ImportError("it needs fsspec: install 'tf-fastload[remote]'") from error
-
-        protocol = settings.url.partition("::")[0].partition("://")[0]
-        fsspec.get_filesystem_class(protocol)  # which imports: that has no time limit
-        key = (os.getpid(), settings.url)
-        if key not in _opened:
-            made = Call(lambda: fsspec.core.url_to_fs(settings.url, skip_instance_cache=True))
-            _opened[key] = made.result(settings.timeout_s)
-        filesystem, root = _opened[key]
+        filesystem, root = open_filesystem(settings.url, settings.timeout_s)
         return Store(
             settings=settings,
             filesystem=filesystem,
             root=root.rstrip("/"),
-            is_whole=protocol in _WHOLE,
+            is_whole=protocol_of(settings.url) in _WHOLE,
         )
 
 
@@ -180,5 +139,4 @@ def _away(settings: SharedStore) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise StoreAwayError(settings.shown, text[:_MOST_WORDS]) from error
+        raise StoreAwayError(settings.shown, words(error)) from error

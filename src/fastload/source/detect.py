@@ -22,6 +22,8 @@ ZIP_SIGNATURE: Final = b"PK\x03\x04"
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 #: TensorFlow takes what follows for an absolute path, as it stands.
 _FILE_URL: Final = "file:///"
+#: Addresses of this disk, of TensorFlow's memory, and of Keras's hub.
+_SERVED_OTHERWISE: Final = ("file:", "ram:", "hf:")
 SAVED_MODEL: Final = "saved_model.pb"
 #: Read where there is no other.
 SAVED_MODEL_TEXT: Final = "saved_model.pbtxt"
@@ -112,6 +114,17 @@ def local_path(path: object) -> str:
     if _URL.match(spelled):
         raise UnsupportedSourceError(f"{spelled!r} is a remote path")
     return spelled
+
+
+def is_address(path: object) -> bool:
+    """Say whether *path* is an address, which is neither a path of this disk nor one of TensorFlow.
+
+    Example:
+        >>> is_address("s3://bucket/model.keras"), is_address("C:/model"), is_address("ram://model")
+        (True, False, False)
+    """
+    is_text = isinstance(path, str) and _URL.match(path) is not None
+    return is_text and not str(path).lower().startswith(_SERVED_OTHERWISE)
 
 
 def without_scheme(path: Any) -> Any:
