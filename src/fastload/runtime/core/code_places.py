@@ -162,6 +162,8 @@ class Places:
         return known[1]
 
     def _finds_what_ran(self, value: Any) -> bool:
+        if type(value) is FunctionType and _holds_nothing(value):  # as most do
+            return self._ran_itself(value.__code__, is_around=False)
         waiting, seen = [(value, 0)], set()
         for each, depth in waiting:  # which grows
             if id(each) in seen or type(each) in PLAIN:
@@ -178,8 +180,11 @@ class Places:
 
     def _ran_itself(self, code: CodeType, *, is_around: bool) -> bool:
         ran = self._around if is_around else self._ran
-        called = [each for each in _with_nested(code) if each.co_name in self._called]
-        return any(each in ran or each.co_name in self._converted for each in called)
+        name = code.co_name
+        if name in self._called and (name in self._converted or code in ran):
+            return True
+        nested = [each for each in code.co_consts if type(each) is CodeType]
+        return any(self._ran_itself(each, is_around=is_around) for each in nested)
 
     def _makers_in(self, modules: Iterable[ModuleType]) -> Iterator[str]:
         """Yield the names of functions that hold code that ran: they may have run before."""
@@ -323,14 +328,6 @@ def _is_made(code: CodeType) -> bool:
     return code.co_filename.startswith(("<", _OURS)) or _GENERATED in code.co_filename
 
 
-def _with_nested(code: CodeType) -> list[CodeType]:
-    """Return *code* and the code nested in it."""
-    found = [code]
-    for each in found:  # which grows
-        found += [inner for inner in each.co_consts if type(inner) is CodeType]
-    return found
-
-
 def codes_in(value: Any) -> Iterator[CodeType]:
     """Yield the code of a function, or of what holds functions, and the code nested in it.
 
@@ -368,6 +365,12 @@ def held_by(function: FunctionType) -> Iterator[Any]:
     yield from function.__defaults__ or ()
     yield from (function.__kwdefaults__ or {}).values()
     yield from closure_of(function)
+
+
+def _holds_nothing(function: FunctionType) -> bool:
+    """Say whether a function is its code alone, without defaults and a closure."""
+    held = function.__closure__, function.__defaults__, function.__kwdefaults__
+    return not any(held)
 
 
 def closure_of(function: FunctionType) -> Iterator[Any]:

@@ -191,7 +191,9 @@ def _kind(layer: Any, arguments: Any) -> str:
 
 
 def _small(value: Any) -> Any:
-    """Return a number as zero, one or many."""
+    """Return a number as zero, one or many; of several, each."""
+    if type(value) is tuple:
+        return [_small(each) for each in value if type(each) in PLAIN]
     return min(value, 2) if type(value) in (int, float) else _text(value)
 
 
