@@ -9,16 +9,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from urllib.request import Request, urlopen
+from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import batch_node, bucket, fleet
+from benchmarks import batch_node, bucket, fleet, fleet_chart, fleet_page
 from benchmarks.batch_node import KINDS, LOCAL_HIT, STOCK, Prepared, Task, medians
 from benchmarks.batch_task import digest
 from benchmarks.measure import BenchmarkError
 from benchmarks.own_process import told_by
 from tests.small_models import SavedModel
 
+ROOT = Path(__file__).parents[1]
 TASK = Task(
     unpack_s=1.0,
     import_s=2.0,
@@ -134,6 +136,45 @@ def test_a_fleet_is_paid_from_start_to_end() -> None:
         (STOCK.name, "9", "29.0", "100%", "29.0", "58.00"),
         (LAYER.name, "9", "25.0", "86%", "25.0", "50.00"),
     ]
+
+
+def test_a_fleet_is_drawn_as_it_is_computed() -> None:
+    """A million tasks: hours at the end of each line, and what of stock's hours it saves."""
+    drawn = fleet_chart.chart(figures(), TERMS)
+    root = ET.fromstring(drawn)
+    texts = ["".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    ends = [
+        float(each.attrib["y2"])
+        for each in root.iter("{http://www.w3.org/2000/svg}line")
+        if "stroke" in each.attrib
+    ]
+
+    assert {"stock 5,556 h", "layer 4,444 h", "layer 20.0%", "1,000,000"} <= set(texts)
+    stock, layer, saved = (230 - each for each in ends)
+    assert layer / stock == pytest.approx(0.8, abs=0.01)
+    assert saved == pytest.approx(230 * 1111 / 1200, abs=1)
+
+
+def test_the_chart_of_the_page_is_of_the_figures_on_it() -> None:
+    """Both are read: who measures again has to draw again."""
+    page = (ROOT / "docs/fleet.md").read_text("utf-8")
+    found = fleet_page.figures_in(page)
+    terms = fleet.Terms(price=0.1, node_start_s=30.0, mb_per_s=125.0)
+
+    assert (ROOT / "docs/fleet.svg").read_text("utf-8") == fleet_chart.chart(found, terms)
+    assert list(found["models"]) == ["ResNet50", "DeepCell"]
+    kinds = found["models"]["DeepCell"]["kinds"]
+    assert {name for name, kind in kinds.items() if kind["has_layer"]} == {
+        "fastload, image layer",
+        "fastload predictor, image layer",
+    }
+    with pytest.raises(ValueError, match="no figures"):
+        fleet_page.figures_in("# A page")
+
+
+def test_words_at_the_ends_of_lines_lie_apart() -> None:
+    assert list(fleet_chart._apart([10.0, 11.0, 80.0])) == [10.0, 25.0, 80.0]
+    assert [fleet_chart._step(most) for most in (10_236, 1_241, 0.4)] == [3000.0, 400.0, 0.1]
 
 
 def test_a_fleet_states_what_it_assumes() -> None:
