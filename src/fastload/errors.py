@@ -211,7 +211,10 @@ class StoreObjectError(CacheError):
         self.url, self.reason = url, reason
 
     def explanation(self) -> str:
-        return f"the object {self.url!r} of the shared store is not used: {self.reason}."
+        return (
+            f"the object {self.url!r} of the shared store is not used: {self.reason}. "
+            "Remove it from the store, and find out who put it there."
+        )
 
 
 class BypassError(FastloadError):

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from fastload.convert.conversion import Conversion, manifest_of, object_names
 from fastload.errors import UnconvertibleModelError
 from fastload.source.detect import Fingerprint, ModelSource
 from fastload.source.hdf5 import read_hdf5
+
+#: What is said of a file of weights.
+NO_MODEL: Final = (
+    "the HDF5 file holds no model, only weights or other data; "
+    "fastload.load_weights reads weights into a model that a program builds"
+)
 
 
 @contextmanager
@@ -26,9 +32,7 @@ def converting_hdf5(
     with read_hdf5(source.path) as file:
         root = file.groups[""]
         if "model_config" not in root:
-            raise UnconvertibleModelError(
-                "the HDF5 file holds no model, only weights or other data"
-            )
+            raise UnconvertibleModelError(NO_MODEL)
         yield Conversion(
             manifest=manifest_of(
                 source,

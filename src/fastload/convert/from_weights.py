@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from fastload.convert.conversion import Conversion, manifest_of
-from fastload.convert.from_hdf5 import converting_hdf5
+from fastload.convert.from_hdf5 import NO_MODEL, converting_hdf5
 from fastload.errors import UnconvertibleModelError
 from fastload.source.detect import Fingerprint, ModelSource, place_of
 from fastload.source.hdf5 import HDF5Source, holds_model, read_weights
@@ -31,10 +31,7 @@ from fastload.twin.format import (
 #: A variable, wherever it is: Keras looks for a group of this name on the way to it.
 _VARIABLE: Final = re.compile(r"(.+/)?vars/[^/]+")
 _LEGACY: Final = ("layer_names", "layer_names0")
-_NO_MODEL: Final = (
-    UnconvertibleModelError.code,
-    "the HDF5 file holds no model, only weights or other data",
-)
+_NO_MODEL: Final = (UnconvertibleModelError.code, NO_MODEL)
 _SECTIONS_OF_MODELS: Final = (KERAS_SECTION, FUNCTION_SECTION, REVIVED_SECTION, PREDICTION_SECTION)
 
 

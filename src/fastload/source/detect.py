@@ -67,10 +67,10 @@ def detect(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ModelSo
         UnconvertibleModelError: a `saved_model.pb` with assets beside it is damaged.
 
     Example:
-        >>> detect("gs://bucket/model")
+        >>> detect("gs://b/m")
         Traceback (most recent call last):
         ...
-        fastload.errors.UnsupportedSourceError: [FL201] 'gs://bucket/model' is a remote path
+        fastload.errors.UnsupportedSourceError: [FL201] 'gs://b/m' is a remote path; copy it ...
     """
     spelled = local_path(path)
     try:
@@ -112,7 +112,7 @@ def local_path(path: object) -> str:
         raise UnsupportedSourceError(f"a {type(path).__name__} object is not a path")
     spelled: str = without_scheme(os.fsdecode(path))
     if _URL.match(spelled):
-        raise UnsupportedSourceError(f"{spelled!r} is a remote path")
+        raise UnsupportedSourceError(f"{spelled!r} is a remote path; copy it to a local disk")
     return spelled
 
 
