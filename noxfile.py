@@ -178,7 +178,7 @@ FULL = (
     ),
     (["backends"], [*ALL]),
     (["upstream"], ["--quick"]),
-    (["kill", "examples", "docs", "build"], []),
+    (["kill", "examples", "docs", "build", "walkthrough"], []),
 )
 
 
