@@ -196,7 +196,7 @@ class StoreAwayError(CacheError):
 
     def explanation(self) -> str:
         return (
-            f"the shared store {self.url!r} is done without: {self.reason}. "
+            f"the shared store {self.url!r} is not used: {self.reason}. "
             "`fastload doctor` asks it again; FASTLOAD_REMOTE names it."
         )
 

@@ -64,7 +64,7 @@ def test_what_is_saved_is_never_zero_for_want_of_a_measurement(cli: Cli, twins: 
 
     stats.append(twins.cache, LoadReport(path="/m/a", outcome=Outcome.MISS, seconds=3.5))
     told = cli("stats").stdout
-    assert "Saved           about 2.500 seconds, by first loads" in told
+    assert "Saved           about 2.500 seconds, estimated from first loads" in told
     assert "without" not in told
 
 

@@ -38,7 +38,7 @@ def test_doctor_says_why_a_store_is_away(cli: Cli, monkeypatch: pytest.MonkeyPat
 
     assert "nosuch://bucket" in done.stdout
     assert "password" not in done.stdout
-    assert "is done without" in done.stdout
+    assert "is not used" in done.stdout
     assert done.exit_code == fine
 
 

@@ -50,4 +50,4 @@ def test_it_is_said_in_words(compared: bool, word: str) -> None:
     told = dict(facts_of_versions({"compared": compared, "off": []}))
 
     assert word in told["Versions"]
-    assert told["Short cuts"] == "none is off"
+    assert told["Short cuts"] == "all in use"

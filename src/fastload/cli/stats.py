@@ -86,7 +86,7 @@ def _saved(tally: Mapping[str, Any]) -> str:
     saved = tally["seconds_saved"] + tally["seconds_estimated"]
     if not tally["seconds_estimated"]:
         return shown_seconds(saved)
-    return f"about {shown_seconds(saved)}, by first loads where stock's was never timed"
+    return f"about {shown_seconds(saved)}, estimated from first loads where stock's was never timed"
 
 
 def _model_row(path: str, tally: Mapping[str, Any]) -> tuple[str, ...]:

@@ -88,7 +88,7 @@ def facts_of_versions(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Versions", "never compared with stock in this combination; `fastload warm --verify`"
         yield "", "compares a model of yours"
     if not found["off"]:
-        yield "Short cuts", "none is off"
+        yield "Short cuts", "all in use"
         return
     for each in found["off"]:
         yield "Off here", f"{each['feature']}: there is no {', '.join(each['names'])}"
