@@ -176,10 +176,11 @@ def test_find_out_why_another_model_is_not_faster(machine: Machine) -> None:
 
 def test_have_a_class_of_one_s_own_known(newcomer: Newcomer) -> None:
     """What stock refuses too opens as soon as the page's command has told where the class is."""
+    asked, register, *_ = page("howto/custom_layers")
+    newcomer.follow(asked)
     load = ["python", "-c", "import fastload; fastload.load_model('custom.keras')"]
     with pytest.raises(AssertionError, match="is neither part of Keras nor registered"):
         newcomer.run(load)
-    (register,) = (each for each in page("howto/custom_layers") if "warm" in each.text)
     newcomer.follow(register)
     newcomer.run(load)
 

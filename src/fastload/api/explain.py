@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from fastload.api.needed_classes import undeclared_classes
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import KERAS2, CacheEntry
 from fastload.cache.publish import cache_faults
@@ -25,7 +26,7 @@ from fastload.report import Outcome
 from fastload.runtime.core.keras import KerasChoice, expected_generation
 from fastload.source.detect import ModelSource, SourceKind
 from fastload.source.saved_model_parts import has_keras_objects
-from fastload.twin.format import FUNCTION_SECTION, PREDICTION_SECTION
+from fastload.twin.format import FUNCTION_SECTION, PREDICTION_SECTION, Manifest
 from fastload.twin.reader import Twin
 
 Function = Literal["load_model", "load_saved_model", "load_predictor", "load_weights"]
@@ -76,7 +77,8 @@ def explain(
             serves do as `load_model` and `load_saved_model` do.
 
     Returns:
-        The expected outcome. It may still turn into a bypass: a `miss` where a SavedModel cannot be
+        The expected outcome; of a model of Keras 3, the reason names the classes that a program has
+        to know. It may still turn into a bypass: a `miss` where a SavedModel cannot be
         converted, a `hit` where this TensorFlow or Keras fails over the twin. Both are found by
         trying, and remembered.
 
@@ -104,9 +106,10 @@ def _explanation(request: Request, function: Function) -> Explanation:
         source = request.source()
         kind = source.kind.value
         identity = _identity(request, source, function)
-        exists = _has_twin(identity)
-        if not exists and not request.source_is_told:
-            _require_convertible(source, identity)
+        twin = _twin(identity)
+        exists, manifest = twin is not None, twin.manifest if twin is not None else None
+        if twin is None and not request.source_is_told:
+            manifest = _require_convertible(source, identity)
     except (CacheError, BypassError) as error:
         return Explanation(
             path=str(path),
@@ -120,9 +123,8 @@ def _explanation(request: Request, function: Function) -> Explanation:
         path=str(path),
         function=function,
         outcome=Outcome.HIT if exists else Outcome.MISS,
-        reason=_reason(
-            identity.entry, exists=exists, has_store=request.settings.remote is not None
-        ),
+        reason=_reason(identity.entry, exists=exists, has_store=request.settings.remote is not None)
+        + _condition(manifest, function),
         kind=kind,
         twin=identity.entry.twin.found if exists else identity.entry.path,
     )
@@ -148,15 +150,24 @@ def _identity(request: Request, source: ModelSource, function: Function) -> Iden
     return identify(cache, source, KERAS2, _SECTIONS[function], remembers=False)
 
 
-def _require_convertible(source: ModelSource, identity: Identity) -> None:
+def _require_convertible(source: ModelSource, identity: Identity) -> Manifest | None:
     """Check what can be told without TensorFlow: of a SavedModel, whether it has Keras's part."""
     if source.kind is not SourceKind.SAVED_MODEL:
         # Imported here: only this reads HDF5.
         from fastload.convert.convert import require_convertible
 
-        require_convertible(source, identity.content, identity.generation, identity.section)
-    elif identity.is_migrated and not has_keras_objects(source.path):
+        return require_convertible(source, identity.content, identity.generation, identity.section)
+    if identity.is_migrated and not has_keras_objects(source.path):
         raise MigrationError("the SavedModel", MigrationError.NO_KERAS_MODEL)
+    return None
+
+
+def _condition(manifest: Manifest | None, function: Function) -> str:
+    """Return which classes a program has to know, or the load goes to stock, which fails too."""
+    names = undeclared_classes(manifest) if manifest and function != "load_weights" else ()
+    if not names:
+        return ""
+    return f"; a program has to know {', '.join(names)} to load it: see `fastload register`"
 
 
 def _reason(entry: CacheEntry, *, exists: bool, has_store: bool) -> str:
@@ -167,15 +178,16 @@ def _reason(entry: CacheEntry, *, exists: bool, has_store: bool) -> str:
     return "its twin is there" if exists else "it has no twin yet; the first load writes it"
 
 
-def _has_twin(identity: Identity) -> bool:
+def _twin(identity: Identity) -> Twin | None:
     twin = identity.entry.twin
     if not twin.is_there():
-        return False
+        return None
     with cache_faults(twin.cache.root):
         try:
-            require_section(Twin.open(twin.found), identity.section)
+            opened = Twin.open(twin.found)
+            require_section(opened, identity.section)
         except TwinCorruptError as error:
             if twin.cache.layer_of(error.path) is None:
                 raise
-            return False  # it is converted instead
-    return True
+            return None  # it is converted instead
+    return opened

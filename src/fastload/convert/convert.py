@@ -10,20 +10,23 @@ from fastload.convert.from_archive import converting_archive, converting_folder
 from fastload.convert.from_hdf5 import converting_hdf5
 from fastload.convert.from_weights import converting_shards, converting_weights
 from fastload.source.detect import Fingerprint, ModelSource, SourceKind
-from fastload.twin.format import KERAS_SECTION, WEIGHTS_SECTION
+from fastload.twin.format import KERAS_SECTION, WEIGHTS_SECTION, Manifest
 from fastload.twin.writer import write_twin
 
 
 def require_convertible(
     source: ModelSource, fingerprint: Fingerprint, generation: str, section: str = KERAS_SECTION
-) -> None:
+) -> Manifest:
     """Check that a file can be converted: read all of it but its weights, without TensorFlow.
+
+    Returns:
+        The manifest that its twin would have.
 
     Raises:
         BypassError: it cannot be converted; the message says why.
     """
-    with _converting_file(source, fingerprint, generation, section):
-        pass
+    with _converting_file(source, fingerprint, generation, section) as found:
+        return found.manifest
 
 
 def _converting_file(
