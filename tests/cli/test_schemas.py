@@ -11,7 +11,7 @@ import pytest
 
 from fastload.cli.main import VERBS
 from fastload.cli.output import print_json
-from fastload.cli.schema import ERROR, schemas
+from fastload.cli.schema import schemas
 from tests.bench.made_up import everything
 from tests.conftest import SavedOnce
 from tests.small_models import KERAS3_ARCHIVE
@@ -51,7 +51,7 @@ def test_each_verb_with_json_has_a_schema() -> None:
         if any("--json" in parameter.opts for parameter in verb.params)
     }
 
-    assert set(schemas()) == with_json | {ERROR}
+    assert set(schemas()) == with_json | {"error"}
 
 
 @pytest.mark.parametrize("verb", sorted(schemas()))
