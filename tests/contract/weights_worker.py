@@ -62,7 +62,8 @@ def _compared(tools: Kit, entry: ZooModel, generation: str) -> Iterator[dict[str
         except Exception as error:  # stock cannot write such a model in this form
             yield {"form": form, "unsaved": f"{type(error).__name__}: {error}"[:_MOST_CHARACTERS]}
             continue
-        os.utime(path, ns=(_OLD_NS, _OLD_NS))
+        for file in (path, *path.parent.glob("weights_*.h5")):
+            os.utime(file, ns=(_OLD_NS, _OLD_NS))
         expected = _after(target, partial(target.load_weights, path))
         for state, (mode, outcome) in _STATES.items():
             load = partial(fastload.load_weights, target, path, weights=mode)
@@ -91,12 +92,18 @@ def _forms(generation: str) -> dict[str, Callable[[Any, Path], None]]:
     whole = {".keras": _whole, ".h5 of a model": _whole}
     trees = {".weights.h5": lambda model, path: model.save_weights(path)}
     if generation == "keras3":
-        return {**trees, ".h5 of weights": _layers, **whole}
+        return {**trees, ".weights.json": _shards, ".h5 of weights": _layers, **whole}
     return {**trees, ".h5 of weights": trees[".weights.h5"], **whole}
 
 
 def _whole(model: Any, path: Path) -> None:
     model.save(path)
+
+
+def _shards(model: Any, path: Path) -> None:
+    """Save in about three shards, of which none is shorter than the longest variable."""
+    sizes = [np.asarray(each).nbytes for each in _variables(model)]
+    model.save_weights(path, max_shard_size=max(*sizes, sum(sizes) / 3) / 2**30)
 
 
 def _layers(model: Any, path: Path) -> None:
