@@ -67,7 +67,7 @@ def detect(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ModelSo
         UnconvertibleModelError: a `saved_model.pb` with assets beside it is damaged.
 
     Example:
-        >>> detect("gs://b/m")
+        >>> detect("gs://b/m")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
         fastload.errors.UnsupportedSourceError: [FL201] 'gs://b/m' is a remote path; copy it ...
