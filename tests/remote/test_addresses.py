@@ -261,6 +261,11 @@ def test_an_address_that_nothing_speaks_to_is_stocks(cache_root: Path) -> None:
         fastload.load_model(url, strict=True)
 
 
+def test_weights_in_shards_are_no_file_to_copy(plain: type[Faulty]) -> None:
+    Faulty("").pipe_file(url := f"{PLACE}/a.weights.json", b"{}")
+    assert "in shards" in fastload.explain(url, function="load_weights").reason
+
+
 def test_programs_that_call_stock_get_what_stock_gives(
     saved_once: Any, plain: type[Faulty], run_python: Any, tmp_path: Path
 ) -> None:

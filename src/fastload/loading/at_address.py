@@ -32,7 +32,13 @@ from fastload.remote.checksums import agrees
 from fastload.remote.filesystems import require_known
 from fastload.remote.model_files import Address, RemoteFile
 from fastload.settings import Settings, without_secret
-from fastload.source.detect import Fingerprint, ModelSource, SourceKind, detect
+from fastload.source.detect import (
+    SHARDS_SUFFIX,
+    Fingerprint,
+    ModelSource,
+    SourceKind,
+    detect,
+)
 from fastload.source.fingerprint import fingerprint
 
 _ATTEMPTS: Final = 2
@@ -162,8 +168,11 @@ class ModelAtAddress:
         """Return the address, if something here speaks to it.
 
         Raises:
-            UnsupportedSourceError: nothing does; stock may.
+            UnsupportedSourceError: nothing does, or it is a file that others have to be beside;
+                stock may.
         """
+        if self.name.endswith(SHARDS_SUFFIX):
+            raise UnsupportedSourceError(f"{self._shown!r} is a remote path of weights in shards")
         try:
             require_known(self.url)
         except (ImportError, ValueError) as error:
