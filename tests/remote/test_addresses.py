@@ -30,8 +30,10 @@ from fastload.report import LoadReport, Outcome
 from tests.remote.faulty_store import Faulty, Stall, works
 from tests.small_models import (
     INPUTS,
+    KERAS2_ARCHIVE,
     KERAS3_ARCHIVE,
     SAVED_MODEL,
+    Form,
     SavedModel,
     assert_same_arrays,
     assert_same_model,
@@ -163,7 +165,7 @@ def test_what_nothing_proves_is_fetched_each_time(
 def test_every_function_takes_an_address(saved_model: SavedModel, bucket: type[Faulty]) -> None:
     url, path = put(saved_model.path), saved_model.path
     assert fastload.explain(url, function="load_saved_model").outcome is Outcome.MISS
-    assert fastload.warm(url, keras="tf_keras").path == f"{SHOWN}/{path.name}"
+    assert fastload.warm(url, keras=saved_model.form.package).path == f"{SHOWN}/{path.name}"
     Faulty.asked.clear()
 
     expected = tf.saved_model.load(str(path)).signatures["serving_default"](tf.constant(INPUTS))
@@ -177,6 +179,20 @@ def test_every_function_takes_an_address(saved_model: SavedModel, bucket: type[F
     assert_same_arrays([expected[name].numpy()], [again(INPUTS).numpy()])
     assert report().outcome is Outcome.HIT
     assert fetched() == []
+
+
+@pytest.mark.parametrize("form", [SAVED_MODEL, KERAS2_ARCHIVE], ids=str)
+def test_a_model_of_keras_2_is_migrated_from_an_address(
+    form: Form, saved_once: Any, bucket: type[Faulty]
+) -> None:
+    """Also where stock has to refuse the file before, which takes the file."""
+    keras, path = package_of(3), saved_once(form)
+    url = put(path)
+    for outcome in (Outcome.MISS, Outcome.HIT):
+        found = fastload.load_model(url, keras=keras)(INPUTS)
+        assert report().outcome is outcome
+        expected = fastload.load_model(path, keras=keras)(INPUTS)
+        assert_same_arrays([np.asarray(expected)], [np.asarray(found)])
 
 
 def test_weights_are_had_from_an_address(
