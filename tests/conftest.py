@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import fastload
 from fastload import switch
@@ -32,6 +33,12 @@ __all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol"]
 # Before anything imports TensorFlow: the tests are about bits, which differ between devices.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# Machines differ in speed by up to four times, and work beside the tests slows them down further.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 SavedOnce = Callable[..., Path]

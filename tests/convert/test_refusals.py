@@ -156,9 +156,7 @@ def test_a_missing_part_of_the_checkpoint_goes_to_stock(
     assert actual[0] == expected[0]
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @pytest.mark.parametrize("name", ["saved_model.pb", "keras_metadata.pb"])
 def test_a_truncated_or_changed_document_never_breaks_a_load(

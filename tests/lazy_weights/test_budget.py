@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastload.errors import MemoryBudgetError
@@ -426,7 +426,6 @@ steps = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 4), min_size=8, max_size=8), steps=steps)
 def test_no_sequence_of_steps_exceeds_the_budget(
     sizes: list[int], steps: list[tuple[str, int]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastload.runtime.core.bookkeeping import _COUNTS, attribute_patch
@@ -56,7 +56,6 @@ assignments = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(steps=assignments)
 def test_a_layer_is_left_as_by_keras(layers: Any, steps: list[tuple[str, str]]) -> None:
     """Attributes, their order, what is tracked, counts of references, errors."""

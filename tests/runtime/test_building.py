@@ -646,7 +646,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 @given(steps=STEPS, after=st.permutations(range(12)))
 def test_programs_of_any_order_see_the_same(keras: Any, steps: list[str], after: list[int]) -> None:
     """Layers of all kinds, reads and draws in between, and the rest read in any order."""

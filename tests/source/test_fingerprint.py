@@ -56,7 +56,7 @@ def digest_of(path: Path) -> str:
     return fingerprint(detect(path)).digest
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(_trees)
 def test_a_copy_has_the_same_digest(tree: Tree) -> None:
     """Times, inodes and the folder's name are no part of it."""
@@ -66,7 +66,7 @@ def test_a_copy_has_the_same_digest(tree: Tree) -> None:
         assert digest_of(folder) == digest_of(copy)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(_trees, st.data())
 def test_any_edited_byte_changes_the_digest(tree: Tree, data: st.DataObject) -> None:
     """One bit of one byte of one file."""
@@ -81,7 +81,7 @@ def test_any_edited_byte_changes_the_digest(tree: Tree, data: st.DataObject) -> 
         assert digest_of(folder) != before
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(_trees, _paths, st.data())
 def test_any_renamed_file_changes_the_digest(tree: Tree, new: str, data: st.DataObject) -> None:
     """Names are content: a graph finds its assets by name."""
@@ -94,7 +94,7 @@ def test_any_renamed_file_changes_the_digest(tree: Tree, new: str, data: st.Data
         assert digest_of(folder) != before
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(_trees, _paths, st.binary(max_size=3))
 def test_any_added_or_removed_file_changes_the_digest(tree: Tree, new: str, content: bytes) -> None:
     """An empty file counts as well."""

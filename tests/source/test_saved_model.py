@@ -17,9 +17,7 @@ from fastload.source.saved_model_parts import SavedModelParts, read_functions, r
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 META_GRAPHS, META_INFO, OBJECT_GRAPH, VERSION, GIT_VERSION = 2, 1, 7, 5, 6
 
-varied = settings(
-    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+varied = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def varint(value: int) -> bytes:

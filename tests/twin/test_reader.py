@@ -73,7 +73,7 @@ def test_any_flipped_bit_of_the_header_is_found(sound: bytes) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_flipped_bit_of_the_index_is_found(
     sound: bytes, twin_file: Callable[[bytes], Path], data: st.DataObject
 ) -> None:
@@ -86,7 +86,7 @@ def test_any_flipped_bit_of_the_index_is_found(
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_file_cut_at_any_length_is_found(
     sound: bytes, twin_file: Callable[[bytes], Path], data: st.DataObject
 ) -> None:

@@ -77,7 +77,7 @@ def described(array: np.ndarray) -> tuple[Any, ...]:
 
 
 @given(arrays=named_arrays(), mapped=st.booleans())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_weight_comes_back_bit_for_bit(
     write_arrays: Any, arrays: dict[str, np.ndarray], mapped: bool
 ) -> None:
@@ -92,7 +92,7 @@ def test_every_weight_comes_back_bit_for_bit(
 
 
 @given(arrays=named_arrays())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_h5py_reads_the_same_numbers(write_arrays: Any, arrays: dict[str, np.ndarray]) -> None:
     """Another HDF5 reader sees every plain dtype as it is, and the bits of the others."""
     numbers = {name: array for name, array in arrays.items() if array.dtype != object}
@@ -124,7 +124,7 @@ def attribute_values() -> st.SearchStrategy[Any]:
 
 
 @given(attributes=st.dictionaries(path_parts(), attribute_values(), max_size=5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_attribute_comes_back(write_arrays: Any, attributes: dict[str, Any]) -> None:
     """The manifest and the view have the attributes as they were given, types included."""
     with tempfile.TemporaryDirectory() as folder:
