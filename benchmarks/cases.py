@@ -171,6 +171,33 @@ CASES: Final = (
     *_without_keras("basic-pitch", 1, 43844, 1),
 )
 
+
+def _in_each_format(network: str, *shape: int) -> tuple[Case, ...]:
+    """A case for each format of each Keras, against stock's load of the same file."""
+    return tuple(
+        Case(
+            name=f"{network}-{generation.value}-{kind.value}",
+            network=network,
+            input_shape=shape,
+            generation=generation,
+            source=kind,
+            rivals=(kind,),
+        )
+        for generation in Generation
+        for kind in generation.formats
+    )
+
+
+#: What `first_loads` measures: many bytes, many layers, layers that are slow to trace.
+FIRST_LOADS: Final = (
+    *_in_each_format("weights50mb", 1, 1768),
+    *_in_each_format("weights500mb", 1, 5590),
+    *_in_each_format("weights2gb", 1, 11180),
+    *_in_each_format("resnet50", 1, 224, 224, 3),
+    *_in_each_format("efficientnetb7", 1, 600, 600, 3),
+    *_in_each_format("recurrent", 1, 64, 36),
+)
+
 #: Networks that only a package with an older TensorFlow can build; see `networks.GIVEN`.
 GIVEN: Final = (
     Case(
@@ -197,7 +224,7 @@ TINY: Final = Case(
 def select(patterns: str) -> tuple[Case, ...]:
     """Return the cases that any of the comma-separated shell *patterns* names.
 
-    `GIVEN` and `TINY` must be asked for by their full names.
+    `FIRST_LOADS`, `GIVEN` and `TINY` must be asked for by their full names.
 
     Raises:
         ValueError: a pattern names no case; the message lists the names.
@@ -207,7 +234,7 @@ def select(patterns: str) -> tuple[Case, ...]:
         ['resnet50', 'resnet50-keras3-h5']
     """
     wanted = [pattern.strip() for pattern in patterns.split(",")]
-    by_name_only = (*GIVEN, TINY)
+    by_name_only = (*FIRST_LOADS, *GIVEN, TINY)
     known = (*CASES, *by_name_only)
     for pattern in wanted:
         if not any(fnmatch(case.name, pattern) for case in known):

@@ -84,11 +84,20 @@ def _layers500(keras: Any) -> Any:
     return keras.Model(inputs, outputs)
 
 
+def _recurrent(keras: Any) -> Any:
+    """Layers whose functions have loops: few bytes, and slow to trace."""
+    layers = keras.layers
+    wrapped = [layers.Bidirectional(layers.LSTM(64, return_sequences=True)) for _ in range(3)]
+    last = [layers.GRU(32), layers.Dense(2, activation="softmax")]
+    return keras.Sequential([keras.Input((64, 36)), *wrapped, *last])
+
+
 _BUILDERS: Final[dict[str, Callable[[Any], Any]]] = {
     "resnet50": _application("ResNet50"),
     "efficientnetb0": _application("EfficientNetB0"),
     "efficientnetb7": _application("EfficientNetB7"),
     "layers500": _layers500,
+    "recurrent": _recurrent,
     "weights50mb": _wide(1768),
     "weights500mb": _wide(5590),
     "weights2gb": _wide(11180),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import phases
+from benchmarks import first_loads, phases
 from benchmarks.__main__ import main
-from benchmarks.cases import CASES, TINY, Generation, select
+from benchmarks.cases import CASES, FIRST_LOADS, TINY, Generation, select
 from benchmarks.fetch import FetchError, Published, fetch
 from benchmarks.measure import BenchmarkError, check_output
 from benchmarks.report import (
@@ -200,3 +200,22 @@ def test_phases_are_shares_of_stock_s_load() -> None:
     assert dict(zip(phases.PHASES, shares, strict=True))["restore"] == "25%"
     assert sum(int(share.rstrip("%")) for share in shares) == 100
     assert (first, later) == ("12%", "10%")
+
+
+@pytest.mark.slow
+def test_a_first_load_is_compared_with_stock_s_of_the_same_file(tmp_path: Path) -> None:
+    network, kind, *figures = first_loads.row(TINY, 1, tmp_path)
+
+    assert (network, kind) == ("tiny", "Keras 3, keras")
+    assert len(figures) == len(first_loads.HEADINGS) - 2
+    stock_s, first_s, faster = map(float, figures[2:5])
+    assert stock_s > 0
+    assert first_s > 0
+    assert faster == pytest.approx(stock_s / first_s, rel=0.1)
+
+
+def test_first_loads_are_of_every_format_of_each_network() -> None:
+    networks = {case.network for case in FIRST_LOADS}
+
+    assert len(FIRST_LOADS) == len(networks) * 4
+    assert all(case.rivals == (case.source,) for case in FIRST_LOADS)

@@ -48,7 +48,9 @@ def convert(start_python: StartPython, model: Path, cache: Path) -> tuple[str, P
     """Convert undisturbed; return outcome, twin and seconds."""
     with started(start_python, model, cache) as process:
         start = time.perf_counter()
-        answer = process.communicate()[0].split()
+        assert process.stdout is not None
+        # What came along with the first line is in the buffer of the file; `communicate` skips it.
+        answer = process.stdout.read().split()
     assert process.returncode == 0
     return answer[0], Path(answer[1]), time.perf_counter() - start
 
