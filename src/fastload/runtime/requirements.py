@@ -276,13 +276,13 @@ KERAS3: Final = _feature(
     saving_lib=_of(
         "keras.src.saving.saving_lib",
         "load_model H5IOStore DiskIOStore zipfile ?file_utils.File ?get_attr_skipset>=3.6 "
-        "?_load_model_from_fileobj>=3.2 ?_load_model_from_dir ?huggingface_hub ?keras_version "
-        "?is_memory_sufficient>=3.5 ?_safe_zip_read>=3.15 ?_reject_zip_bomb>=3.15 "
+        "?_load_model_from_fileobj>=3.2 ?_load_model_from_dir>=3.4 ?huggingface_hub>=3.5 "
+        "?keras_version ?is_memory_sufficient>=3.5 ?_safe_zip_read>=3.15 ?_reject_zip_bomb>=3.15 "
         "?_ZIP_MEMBER_BOMB_FLOOR_BYTES>=3.15 ?_ZIP_MEMBER_MAX_EXPANSION>=3.15 "
         "?_ZIP_EXTRACT_BOMB_FLOOR_BYTES>=3.15<3.16 ?_ZIP_CUMULATIVE_BOMB_FLOOR_BYTES>=3.16 "
         "?_H5_DATASET_BOMB_FLOOR_BYTES>=3.15 ?_H5_DATASET_MAX_EXPANSION>=3.15",
     ),
-    saveable=_of("keras.src.saving.keras_saveable", "?KerasSaveable._obj_type>=3.6"),
+    saveable=_of("keras.src.saving.keras_saveable", "?KerasSaveable._obj_type>=3.6", since="3.3"),
     global_state=_of("keras.src.backend.common.global_state", "get_global_attribute"),
     config=_of("keras.src.backend.config", "backend"),
     initializer=_of("keras.src.initializers.initializer", "Initializer"),
