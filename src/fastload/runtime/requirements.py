@@ -712,7 +712,11 @@ STOCK_PHASES: Final = _feature(
     saving_lib_of_keras2=_keras2("saving.saving_lib", "?_load_state", since="2.12"),
     operation=_of("keras.src.ops.operation", "?Operation.symbolic_call"),
     layer=_of("keras.src.layers.layer", "?Layer.symbolic_call ?Layer.add_weight"),
-    trainer=_of("keras.src.trainers.trainer", "?Trainer.compile ?Trainer.compile_from_config"),
+    trainer=_of(
+        "keras.src.trainers.trainer",
+        "?Trainer.compile<3.16 ?Trainer.compile_from_config<3.16 "
+        "?BaseTrainer.compile>=3.16 ?BaseTrainer.compile_from_config>=3.16",
+    ),
     saving_utils=_of(
         "keras.src.legacy.saving.saving_utils",
         "?compile_args_from_training_config ?try_build_compiled_arguments",

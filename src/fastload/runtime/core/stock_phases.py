@@ -71,7 +71,11 @@ _OF_KERAS2: Final = {
 _OF_KERAS3: Final = {
     "operation": {"Operation.symbolic_call": TRACING},
     "layer": {"Layer.symbolic_call": TRACING, "Layer.add_weight": INITIALISATION},
-    "trainer": {"Trainer.compile": COMPILE, "Trainer.compile_from_config": COMPILE},
+    "trainer": {
+        f"{kind}.{name}": COMPILE
+        for kind in ("Trainer", "BaseTrainer")  # as it was called, and is
+        for name in ("compile", "compile_from_config")
+    },
     "saving_utils": _COMPILING,
     "legacy_h5_format": _HDF5,
     "saving_lib": {"_load_state": RESTORE},
