@@ -17,7 +17,6 @@ from typing import Any, Final
 import fastload
 from fastload.cache.entry import CacheFile
 from fastload.errors import CacheError, RestoreError
-from fastload.loading.load_options import allow_partial
 from fastload.loading.plan import Plan
 from fastload.loading.request import WeightsRequest
 from fastload.loading.store import FAILURES, Opened
@@ -92,7 +91,7 @@ def _rest(opened: Opened) -> Iterator[object]:
     """Yield the other arguments, versions, Keras's settings, and what stands for custom code."""
     plan = opened.plan
     yield from (plan.request.device, getattr(plan.request, "tags", None))
-    yield allow_partial(plan.request.options)
+    yield plan.request.allows_partial
     yield getattr(plan.request, "signature", None)
     yield scope_name()
     modules = (sys.modules.get(name) for name in ("numpy", "h5py", "jax", "torch"))

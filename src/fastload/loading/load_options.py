@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 #: Whether variables may lack a value in the checkpoint: a restore is told.
-PARTIAL: Final = "allow_partial_checkpoint"
+_PARTIAL: Final = "allow_partial_checkpoint"
 #: From which device files are read: a twin is read by this process.
 _IO_DEVICE: Final = "experimental_io_device"
 _HERE: Final = (None, "/job:localhost")
@@ -30,9 +30,4 @@ def are_served(options: Any) -> bool:
     different = {
         name for name in kind.__slots__ if getattr(options, name) != getattr(default, name)
     }
-    return different <= {PARTIAL, _IO_DEVICE} and getattr(options, _IO_DEVICE, None) in _HERE
-
-
-def allow_partial(options: Any) -> bool:
-    """Say whether variables may lack a value in the checkpoint."""
-    return bool(getattr(options, PARTIAL, False))
+    return different <= {_PARTIAL, _IO_DEVICE} and getattr(options, _IO_DEVICE, None) in _HERE

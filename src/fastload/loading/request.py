@@ -118,6 +118,11 @@ class Request:
         return self.stock_only.get(OPTIONS)
 
     @property
+    def allows_partial(self) -> bool:
+        """Whether variables may lack a value in the checkpoint of a SavedModel."""
+        return bool(getattr(self.options, "allow_partial_checkpoint", False))
+
+    @property
     def makes_keras_model(self) -> bool:
         """Whether a Keras model is made for it, be it for a predictor."""
         return not isinstance(self, (ObjectsRequest, WeightsRequest))

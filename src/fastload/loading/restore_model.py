@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from fastload.errors import RestoreError, UnresolvedObjectError
-from fastload.loading.load_options import allow_partial
 from fastload.loading.request import PredictorRequest, Request
 from fastload.loading.store import Opened, place_of
 from fastload.runtime.core.eager import placed
@@ -63,7 +62,7 @@ def rebuild(opened: Opened, *, compiled: bool) -> Any:
         custom_objects=custom_objects(twin, keras, plan.custom_objects),
         compile=compiled,
         safe_mode=request.safe_mode,
-        allow_partial=allow_partial(request.options),
+        allow_partial=request.allows_partial,
         may_revive=_may_revive(request),
     )
     # Lazy weights are made on the host, and lent to the device.
