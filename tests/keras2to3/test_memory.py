@@ -135,6 +135,26 @@ def test_where_no_process_can_be_limited_it_is_not_run(
     assert _proof()["against"] == "tf-keras"
 
 
+@pytest.mark.slow
+def test_a_process_that_does_not_get_so_far_is_no_question_of_memory(
+    serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch, which the environment asked for, and TensorFlow ended it together."""
+    path = serving(lambda x: x)
+    names = (["x"], ["y"])
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    with function_apart(path, "serving_default", names, FLOOR_BYTES) as function:
+        (found,) = function([np.ones((2, 3), "float32")])
+    monkeypatch.setattr(apart, "_PROGRAM", "raise SystemExit(1)")
+
+    assert found.shape == (2, 2)
+    with (
+        pytest.raises(ApartError, match="cannot be started"),
+        function_apart(path, "serving_default", names, FLOOR_BYTES),
+    ):
+        pass
+
+
 def test_a_loop_is_not_known(serving: Any) -> None:
     """What it makes depends on how often it runs."""
     body = (lambda n, y: n < 30, lambda n, y: (n + 1, tf.concat([y, y], 0)))

@@ -63,6 +63,7 @@ def function_apart(
         with suppress(BrokenPipeError):  # reading says so, too
             here.send(sys.path)
             here.send((path, signature, names, most_bytes))
+        _require_ready(here)
         yield lambda values: _answer(here, values, most_bytes)
     finally:
         process.kill()
@@ -72,6 +73,8 @@ def function_apart(
 
 def _started(pipe: Connection) -> subprocess.Popen[bytes]:
     environment = {key: value for key, value in os.environ.items() if "FASTLOAD" not in key}
+    # PyTorch and TensorFlow may not bear each other, and only the latter is needed there.
+    environment |= {"KERAS_BACKEND": "tensorflow"}
     environment |= {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
     with pipe:
         return subprocess.Popen(  # noqa: S603 - this interpreter with a program of our own
@@ -82,6 +85,21 @@ def _started(pipe: Connection) -> subprocess.Popen[bytes]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+
+def _require_ready(pipe: Connection) -> None:
+    """Wait until the process has TensorFlow, and its limit.
+
+    Raises:
+        ApartError: it ended before, or does not get there.
+    """
+    try:
+        if pipe.poll(LONGEST_RUN_S):
+            pipe.recv()
+            return
+    except (EOFError, ConnectionResetError):
+        raise ApartError("TensorFlow cannot be started in a process of its own") from None
+    raise ApartError(f"a process of its own was not ready after {LONGEST_RUN_S} s")
 
 
 def _answer(pipe: Connection, values: Sequence[Any], most_bytes: int) -> list[Any]:

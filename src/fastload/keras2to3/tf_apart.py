@@ -15,6 +15,7 @@ def serve(pipe: Connection) -> None:
     """Open the SavedModel that is named first, and answer each list of arrays with its results."""
     path, signature, (inputs, outputs), most_bytes = pipe.recv()
     _limit_memory(most_bytes)
+    pipe.send("ready")
     with serving_function(path, signature, inputs, outputs) as function:
         while True:
             pipe.send(_outcome(function, pipe.recv()))
