@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -205,3 +206,23 @@ def test_bytes_that_are_no_message(saved_once: SavedOnce, tmp_path: Path, cache_
     file.write_bytes(content)
 
     assert "Cannot parse file" in str(check(path))
+
+
+def test_a_slot_of_an_optimizer_that_is_no_variable(
+    damaged: Callable[[Callable[[Any], None]], Path],
+) -> None:
+    """Stock opens it, with all variables of the model; ours failed when they were looked at."""
+
+    def make_a_list_of_it(graph: Any) -> None:
+        nodes = graph.object_graph_def.nodes
+        node = next(node for node in nodes if re.search("Adam/.*kernel", node.variable.name))
+        node.ClearField("variable")
+        node.user_object.identifier = "trackable_list_wrapper"
+        node.user_object.version.producer = node.user_object.version.min_consumer = 1
+
+    path = str(damaged(make_a_list_of_it))
+    expected = [variable.numpy().tobytes() for variable in tf.saved_model.load(path).variables]
+
+    for _ in range(2):
+        found = fastload.load_saved_model(path).variables
+        assert [variable.numpy().tobytes() for variable in found] == expected

@@ -120,6 +120,13 @@ def test_a_failure_does_not_materialize_it() -> None:
     assert thing.label == "given"
 
 
+def test_an_attribute_that_its_making_misses_is_not_one_that_it_lacks() -> None:
+    thing = materialized_on_access(Thing, taking_state(lambda: Thing(21).missing), {})
+
+    with pytest.raises(RuntimeError, match=r"'Thing' object cannot be made: .*missing"):
+        getattr(thing, "value", None)
+
+
 def test_an_access_from_within_its_making_ends() -> None:
     """It is not there yet, and says so."""
 

@@ -144,12 +144,21 @@ def _materialized(instance: Any) -> Any:
         with Change(functools.partial(_start_again, instance, dict(state))):
             state[_IN_WORK] = True
             materialize, actions = state.pop(_MATERIALIZE), state.pop(_AFTER, [])
-            materialize(instance)
+            _make(materialize, instance)
             for action in actions:
                 action()
             del state[_IN_WORK]
             _true_class.__set__(instance, final)
         return final
+
+
+def _make(materialize: Callable[[Any], None], instance: Any) -> None:
+    try:
+        materialize(instance)
+    except AttributeError as error:
+        # `getattr` and `hasattr` would take it for what the object does not have.
+        name = _final_class(instance).__name__
+        raise RuntimeError(f"{name!r} object cannot be made: {error}") from error
 
 
 def _start_again(instance: Any, before: Mapping[str, Any]) -> None:
