@@ -176,7 +176,7 @@ def _in_each_format(network: str, *shape: int) -> tuple[Case, ...]:
     """A case for each format of each Keras, against stock's load of the same file."""
     return tuple(
         Case(
-            name=f"{network}-{generation.value}-{kind.value}",
+            name=f"first-{network}-{generation.value}-{kind.value}",
             network=network,
             input_shape=shape,
             generation=generation,

@@ -218,4 +218,5 @@ def test_first_loads_are_of_every_format_of_each_network() -> None:
     networks = {case.network for case in FIRST_LOADS}
 
     assert len(FIRST_LOADS) == len(networks) * 4
+    assert all(select(case.name) == (case,) for case in FIRST_LOADS)
     assert all(case.rivals == (case.source,) for case in FIRST_LOADS)
