@@ -78,9 +78,7 @@ def rows(pattern: str, rounds: int, work: Path) -> Iterator[tuple[str, ...]]:
 def main() -> None:
     """Measure, print a table, and write it into the page if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--cases", default="*", help="a pattern, such as 'first-resnet50-*'"
-    )
+    parser.add_argument("--cases", default="*", help="a pattern, such as 'first-resnet50-*'")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--page", type=Path, help="the page that shows the figures")
     asked = parser.parse_args()
