@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,23 @@ def test_keras_s_own_classes_are_not(saved_once: SavedOnce, cache_root: Path) ->
     found = fastload.explain(saved_once(KERAS3_ARCHIVE), keras="keras")
 
     assert found.reason == "it has no twin yet; the first load writes it"
+
+
+@pytest.mark.usefixtures("cache_root")
+@pytest.mark.parametrize("depth", [600, 50_000])
+def test_a_configuration_that_is_nested_deeply_is_explained(
+    path: Path, tmp_path: Path, depth: int
+) -> None:
+    """As far as it can be read; where not, it is a bypass, as the load is."""
+    deep = tmp_path / "deep.keras"
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(deep, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "config.json":
+                content = content.rstrip()[:-1] + b', "deep": ' + b"[" * depth + b"]" * depth + b"}"
+            target.writestr(name, content)
+
+    outcome, names_the_class = told(deep)
+
+    assert outcome is (Outcome.MISS if names_the_class else Outcome.BYPASS)
+    assert names_the_class == (depth == 600)

@@ -38,12 +38,13 @@ def _is_known(name: str) -> bool:
 
 def _foreign(config: Any) -> Iterator[str]:
     """Yield the names that objects of other packages than Keras are registered by."""
-    if isinstance(config, Mapping):
-        name, module = config.get("registered_name"), str(config.get("module"))
-        if isinstance(name, str) and module.partition(".")[0] != "keras":
-            yield name
-        for value in config.values():
-            yield from _foreign(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _foreign(value)
+    waiting = [config]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, Mapping):
+            name, module = found.get("registered_name"), str(found.get("module"))
+            if isinstance(name, str) and module.partition(".")[0] != "keras":
+                yield name
+            waiting += found.values()
+        elif isinstance(found, list):
+            waiting += found

@@ -9,6 +9,7 @@ from fastload.convert.conversion import Conversion
 from fastload.convert.from_archive import converting_archive, converting_folder
 from fastload.convert.from_hdf5 import converting_hdf5
 from fastload.convert.from_weights import converting_shards, converting_weights
+from fastload.errors import UnsupportedSourceError
 from fastload.source.detect import Fingerprint, ModelSource, SourceKind
 from fastload.twin.format import KERAS_SECTION, WEIGHTS_SECTION, Manifest
 from fastload.twin.writer import write_twin
@@ -25,8 +26,12 @@ def require_convertible(
     Raises:
         BypassError: it cannot be converted; the message says why.
     """
-    with _converting_file(source, fingerprint, generation, section) as found:
-        return found.manifest
+    try:
+        with _converting_file(source, fingerprint, generation, section) as found:
+            return found.manifest
+    except RecursionError as error:
+        reason = f"{str(source.path)!r} cannot be converted: {error}"
+        raise UnsupportedSourceError(reason) from error
 
 
 def _converting_file(
