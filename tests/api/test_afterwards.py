@@ -112,7 +112,7 @@ def checkpointed(model: Any, _: Any, folder: Path) -> Any:
 def explained_by_gradients(model: Any, keras: Any) -> Any:
     inner = keras.Model(model.inputs, [model.layers[1].output, model.output])
     with tf.GradientTape() as tape:
-        features, scores = inner(IMAGES)
+        features, scores = inner([IMAGES])
         score = scores[:, 0]
     return tape.gradient(score, features).numpy().tobytes()
 
