@@ -33,6 +33,13 @@ def others_write(info: os.stat_result) -> bool:
     return not IS_WINDOWS and bool(info.st_mode & _OTHERS_WRITE)
 
 
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def is_alive(pid: int) -> bool:
     """Say whether process *pid* runs on this host; on Windows True: `kill` would end it."""
     if IS_WINDOWS:

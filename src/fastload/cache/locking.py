@@ -17,6 +17,8 @@ from fastload.errors import CacheLockTimeoutError, CacheUnwritableError
 def entry_lock(entry: CacheEntry, timeout_s: float) -> Iterator[None]:
     """Hold the lock of *entry* in the block, against other processes and other threads.
 
+    The block may end in another thread than the one in which it began.
+
     Inside, look for the twin again: another holder of the lock may have written it. The operating
     system releases the lock of a process that dies.
 
@@ -32,7 +34,7 @@ def entry_lock(entry: CacheEntry, timeout_s: float) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     # A new lock object for each call: a shared one would admit a second thread.
-    lock = FileLock(entry.lock_path, mode=0o600)
+    lock = FileLock(entry.lock_path, mode=0o600, thread_local=False)
     try:
         lock.acquire(timeout=timeout_s)
     except Timeout:

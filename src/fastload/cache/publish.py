@@ -106,16 +106,41 @@ def replacing(path: Path, *, needed_bytes: int = 0, durable: bool = True) -> Ite
         >>> target.read_text()
         '{}'
     """
+    with beside(path, needed_bytes=needed_bytes) as partial:
+        yield partial
+        put_in_place(partial, path, durable=durable)
+
+
+@contextmanager
+def beside(path: Path, *, needed_bytes: int = 0) -> Iterator[Path]:
+    """Yield a partial file beside *path*, and remove it unless `put_in_place` was called for it.
+
+    Arguments and errors are those of `replacing`.
+    """
     partial = path.with_name(f"{path.name}.{_host()}-{os.getpid()}-{os.urandom(6).hex()}.partial")
     try:
         _create(partial)
         _require_room(path.parent, needed_bytes)
         with _storage_faults(path.parent):
             yield partial
-        _publish(partial, path, durable=durable)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def put_in_place(partial: Path, path: Path, *, durable: bool) -> None:
+    """Make a partial file read-only and give it the name that readers know; see `replacing`.
+
+    Raises:
+        CacheUnwritableError: it could not be written or renamed.
+    """
+    with cache_faults(path.parent):
+        if durable:
+            system.sync(partial)
+        system.make_read_only(partial)
+        partial.replace(path)
+    if durable:
+        system.sync_folder(path.parent)
 
 
 @contextmanager
@@ -144,7 +169,7 @@ def going_on(path: Path, content: str, *, needed_bytes: int) -> Iterator[Path]:
     _require_room(path.parent, max(0, needed_bytes - has_bytes))
     with _storage_faults(path.parent):
         yield incoming
-    _publish(incoming, path, durable=True)
+    put_in_place(incoming, path, durable=True)
 
 
 def is_incoming(path: Path) -> bool:
@@ -215,16 +240,6 @@ def _storage_faults(folder: Path) -> Iterator[None]:
         if error.errno in _STORAGE_FAULTS:
             raise CacheUnwritableError(folder, error.strerror or str(error)) from error
         raise
-
-
-def _publish(partial: Path, path: Path, *, durable: bool) -> None:
-    with cache_faults(path.parent):
-        if durable:
-            system.sync(partial)
-        system.make_read_only(partial)
-        partial.replace(path)
-    if durable:
-        system.sync_folder(path.parent)
 
 
 def _host() -> str:

@@ -12,7 +12,7 @@ from fastload.convert.from_weights import converting_shards, converting_weights
 from fastload.errors import UnsupportedSourceError
 from fastload.source.detect import Fingerprint, ModelSource, SourceKind
 from fastload.twin.format import KERAS_SECTION, WEIGHTS_SECTION, Manifest
-from fastload.twin.writer import write_twin
+from fastload.twin.writer import write_without_digests
 
 
 def require_convertible(
@@ -51,7 +51,7 @@ def _converting_file(
 def convert(
     path: Path, source: ModelSource, fingerprint: Fingerprint, generation: str, section: str
 ) -> int:
-    """Write the twin of *source* to *path*, one tensor at a time.
+    """Write the twin of *source* to *path*, one tensor at a time, without digests of weights.
 
     Args:
         path: the file to write.
@@ -74,4 +74,4 @@ def convert(
             found = convert_saved_model(source, fingerprint, generation, section)
         else:
             found = files.enter_context(_converting_file(source, fingerprint, generation, section))
-        return write_twin(path, found.manifest, found.specs, found.stream())
+        return write_without_digests(path, found.manifest, found.specs, found.stream())

@@ -34,7 +34,7 @@ from fastload.runtime.restore_keras import restore_keras_model
 from fastload.source.detect import Fingerprint, ModelSource, SourceKind, detect
 from fastload.twin.format import FORMAT_VERSION, KERAS_SECTION, MIGRATION
 from fastload.twin.reader import Twin
-from fastload.twin.writer import write_twin
+from fastload.twin.writer import write_without_digests
 
 #: Returns a model of a source; records there what it did.
 _Maker = Callable[[Path, Any, Resolve, Record], Any]
@@ -197,4 +197,4 @@ def _write(path: Path, archive: Path, order: Order, document: bytes) -> None:
     with converting_archive(detect(archive), fingerprint, generation_name) as conversion:
         documents = {**conversion.manifest.documents, MIGRATION: document}
         manifest = replace(conversion.manifest, documents=documents)
-        write_twin(path, manifest, conversion.specs, conversion.stream())
+        write_without_digests(path, manifest, conversion.specs, conversion.stream())

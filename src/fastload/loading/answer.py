@@ -115,7 +115,7 @@ def load_from_twin(request: Request, clock: PhaseClock) -> Loaded:
 
 def _load(request: Request, clock: PhaseClock) -> Loaded:
     plan = decide(request, clock)
-    opened = open_plan(plan, clock)
+    opened = open_plan(plan, clock, behind=True)
     loaded = restore(opened, clock)
     return loaded if loaded is not None else _load_with_keras(opened, clock)
 
@@ -125,7 +125,9 @@ def _load_with_keras(first: Opened, clock: PhaseClock) -> Loaded:
     from fastload.loading.plan_keras import plan_with_keras
 
     plan = first.plan
-    opened = open_plan(plan_with_keras(plan.request, plan.identity.source, clock), clock)
+    opened = open_plan(
+        plan_with_keras(plan.request, plan.identity.source, clock), clock, behind=True
+    )
     loaded = restore(opened, clock)
     assert loaded is not None  # noqa: S101 - a plan with a Keras restores or raises
     return replace(loaded, outcome=first.outcome, store=first.store or loaded.store)

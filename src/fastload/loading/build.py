@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,7 @@ from fastload import registry
 from fastload.cache.eviction import evict
 from fastload.cache.locking import entry_lock
 from fastload.cache.memo import remember
-from fastload.cache.publish import is_there, replacing
+from fastload.cache.publish import beside, is_there, replacing
 from fastload.convert.convert import convert
 from fastload.convert.from_text import in_binary
 from fastload.errors import (
@@ -24,27 +25,32 @@ from fastload.errors import (
     UnsupportedSourceError,
     is_passing,
 )
+from fastload.loading.behind import is_worth_it, publish_behind, wait_for
 from fastload.loading.plan import Identity, Plan
+from fastload.loading.store import Opened, is_mapped, open_built
 from fastload.report import IMPORT, Outcome, PhaseClock
 from fastload.runtime.core import early
 from fastload.runtime.core.keras import Keras, is_known
 from fastload.runtime.restore_keras import require_loader
 from fastload.source.detect import SourceKind, detect
 from fastload.source.fingerprint import fingerprint
+from fastload.twin.digests import add_digests
+from fastload.twin.reader import Twin
 from fastload.twin.sources import known_sources
 
 _logger: Final = logging.getLogger("fastload")
 
 
-def build(plan: Plan, clock: PhaseClock) -> Outcome:
+def build(plan: Plan, clock: PhaseClock, *, behind: bool = False) -> Opened:
     """Write the twin, unless another process wrote it while this one waited for the lock.
 
     Args:
         plan: what is built, and where.
         clock: of the load; TensorFlow may have to be imported now.
+        behind: whether the twin may be published after this returns, where that takes its time.
 
     Returns:
-        `miss` if this call wrote it, `hit` if another did.
+        The twin: a `miss` if this call wrote it, a `hit` if another did.
 
     Raises:
         CacheError: the cache cannot be written, or the lock was not free in time.
@@ -54,17 +60,28 @@ def build(plan: Plan, clock: PhaseClock) -> Outcome:
     entry, settings = plan.identity.entry, plan.request.settings
     _require_loader(plan)
     entry.cache.ensure()
-    with entry_lock(entry, settings.lock_timeout_s):
+    wait_for(entry)
+    with ExitStack() as locked:
+        locked.enter_context(entry_lock(entry, settings.lock_timeout_s))
         if is_there(entry.path):
-            return Outcome.HIT
+            return open_built(plan, Outcome.HIT)
+        if behind and is_worth_it(plan):
+            return _write_and_publish_behind(plan, clock, locked)
         write(plan, clock)
     evict(entry.cache, settings.cache_max_size_bytes, known_sources, {entry.name})
-    return Outcome.MISS
+    return open_built(plan, Outcome.MISS)
 
 
-def _require_loader(plan: Plan) -> None:
-    if isinstance(plan.keras, Keras):
-        require_loader(plan.keras, plan.identity.source.kind)
+def _write_and_publish_behind(plan: Plan, clock: PhaseClock, locked: ExitStack) -> Opened:
+    """Write the twin, and leave it to a thread to publish it and to free the lock."""
+    entry = plan.identity.entry
+    with _told(plan):
+        partial = locked.enter_context(beside(entry.path, needed_bytes=_size_bytes(plan)))
+        _convert_to(partial, plan, clock)
+    mapped = is_mapped(plan.request, entry.cache.root)
+    twin = Twin.open(partial, mapped=mapped, place=entry.path)
+    publish_behind(plan, partial, locked.pop_all())
+    return Opened(plan=plan, twin=twin, outcome=Outcome.MISS)
 
 
 def write(plan: Plan, clock: PhaseClock) -> None:
@@ -75,21 +92,46 @@ def write(plan: Plan, clock: PhaseClock) -> None:
     Raises:
         CacheError, BypassError: as `build` does.
     """
+    with (
+        _told(plan),
+        replacing(plan.identity.entry.path, needed_bytes=_size_bytes(plan)) as partial,
+    ):
+        _convert_to(partial, plan, clock)
+        add_digests(partial)
+
+
+def _size_bytes(plan: Plan) -> int:
+    return sum(file.size for file in plan.identity.source.files)
+
+
+def _require_loader(plan: Plan) -> None:
+    if isinstance(plan.keras, Keras):
+        require_loader(plan.keras, plan.identity.source.kind)
+
+
+def _convert_to(partial: Path, plan: Plan, clock: PhaseClock) -> None:
     identity = plan.identity
     _require_loader(plan)
-    needed = sum(file.size for file in identity.source.files)
-    outer = sys.exc_info()[1]
     if identity.source.kind is SourceKind.SAVED_MODEL:
         with clock.phase(IMPORT):  # a predictor's load may have deferred it
             early.finish()
+    with in_binary(identity.source) as source:
+        readable = replace(plan, identity=replace(identity, source=source))
+        (_migrate if identity.is_migrated else _convert)(readable, partial)
+        _require_unchanged(identity)
+
+
+@contextmanager
+def _told(plan: Plan) -> Iterator[None]:
+    """Raise the library's own errors for what fails in the block; remember what always will.
+
+    Raises:
+        CacheError, BypassError: as `build` does.
+    """
+    identity = plan.identity
+    outer = sys.exc_info()[1]
     try:
-        with (
-            replacing(identity.entry.path, needed_bytes=needed) as partial,
-            in_binary(identity.source) as source,
-        ):
-            readable = replace(plan, identity=replace(identity, source=source))
-            (_migrate if identity.is_migrated else _convert)(readable, partial)
-            _require_unchanged(identity)
+        yield
     except (UnconvertibleModelError, UnsafeSourceError) as error:
         if not is_passing(error, outer):
             _require_unchanged(identity)

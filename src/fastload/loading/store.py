@@ -44,8 +44,14 @@ class Opened:
     store: str | None = None
 
 
-def open_plan(plan: Plan, clock: PhaseClock) -> Opened:
+def open_plan(plan: Plan, clock: PhaseClock, *, behind: bool = False) -> Opened:
     """Open the twin of *plan*, building it first where there is none.
+
+    Args:
+        plan: what was decided.
+        clock: of the load.
+        behind: whether a twin that is built may be published after this returns; see
+            `loading.behind`.
 
     Raises:
         CacheError: the cache cannot be used, or the twin in it cannot; a corrupt twin is removed,
@@ -54,7 +60,7 @@ def open_plan(plan: Plan, clock: PhaseClock) -> Opened:
     """
     entry = plan.identity.entry
     with clock.phase("twin"), cache_faults(entry.cache.root), dropping_corrupt(entry):
-        opened = _open_or_build(plan, clock)
+        opened = _open_or_build(plan, clock, behind=behind)
         require_section(opened.twin, plan.identity.section)
     other = _for_other_ports(opened)
     return opened if other is None else open_plan(other, clock)
@@ -117,7 +123,7 @@ def require_section(twin: Twin, section: str) -> None:
         raise refusal(*twin.refusals[section])
 
 
-def _open_or_build(plan: Plan, clock: PhaseClock) -> Opened:
+def _open_or_build(plan: Plan, clock: PhaseClock, *, behind: bool) -> Opened:
     entry = plan.identity.entry
     is_trusted = entry.cache.trusted()
     if is_trusted and (found := open_own(plan)) is not None:
@@ -140,8 +146,8 @@ def _open_or_build(plan: Plan, clock: PhaseClock) -> Opened:
     from fastload.loading.build import build
 
     with readable(plan) as on_disk:
-        outcome = build(on_disk, clock)
-    return open_built(on_disk if plan.request.source_is_told else plan, outcome)
+        opened = build(on_disk, clock, behind=behind)
+    return opened if plan.request.source_is_told else replace(opened, plan=plan)
 
 
 def open_built(plan: Plan, outcome: Outcome) -> Opened:

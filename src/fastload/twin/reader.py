@@ -48,13 +48,14 @@ class Twin:
     _buffer: Array = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path, *, mapped: bool = True) -> Twin:
+    def open(cls, path: Path, *, mapped: bool = True, place: Path | None = None) -> Twin:
         """Open the twin at *path*.
 
         Args:
             path: a file that `write_twin` wrote.
             mapped: map the file, so that weights are read on access and shared by processes; else
                 read all of it now into memory of this process.
+            place: the path that the file is about to get, where it is not *path*.
 
         Returns:
             The twin; the file itself is closed.
@@ -67,6 +68,7 @@ class Twin:
         with path.open("rb", buffering=0) as file:
             header = read_header(path, file)
             buffer = _map(file) if mapped else _read(path, file, header.file_nbytes)
+        path = place or path
         index = _read_index(path, header, buffer)
         refs = MappingProxyType({ref.name: ref for ref in index.weights})
         documents = _Documents(path, {ref.name: ref for ref in index.documents}, buffer)

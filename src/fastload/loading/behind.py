@@ -1,0 +1,90 @@
+"""Twins that are published behind a load: the model is there before the disk has its twin.
+
+A disk may take seconds for the bytes of a large twin. So the model is made of the file as it was
+written; a thread hashes its weights, forces it to the disk, moves it to its place and frees the
+lock of the entry.
+The interpreter waits for that thread at its end, as for all that are no daemons: a program that
+loads a model and ends leaves a twin. What is killed leaves a partial file, as any writer does.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Thread
+from typing import Final
+
+from fastload import system
+from fastload.cache.entry import CacheEntry
+from fastload.cache.eviction import evict
+from fastload.cache.publish import cache_faults, put_in_place
+from fastload.errors import CacheError
+from fastload.loading.plan import Plan
+from fastload.twin.digests import add_digests
+from fastload.twin.sources import known_sources
+
+_logger: Final = logging.getLogger("fastload")
+#: Fewer bytes are on a disk as soon as a thread would have begun.
+LEAST_BYTES: Final = 2**20
+#: By the place of the twin. A child of a fork finds threads here that have ended.
+_running: Final[dict[Path, Thread]] = {}
+
+
+def is_worth_it(plan: Plan) -> bool:
+    """Say whether the twin of *plan* can be published behind the load, and is large enough.
+
+    What is lent is read from the published file, and what goes to a shared store is copied from it.
+    Windows renames no file that is mapped.
+    """
+    request = plan.request
+    return (
+        not system.IS_WINDOWS
+        and request.weights != "lazy"
+        and request.settings.remote is None
+        and sum(file.size for file in plan.identity.source.files) >= LEAST_BYTES
+    )
+
+
+def publish_behind(plan: Plan, partial: Path, until_published: ExitStack) -> None:
+    """Publish the twin in *partial* in a thread.
+
+    Args:
+        plan: whose twin it is.
+        partial: the file, complete.
+        until_published: what is left when it is published: the partial file, the entry's lock.
+    """
+    place = plan.identity.entry.path
+    thread = Thread(
+        target=_publish, args=(plan, partial, until_published), name="fastload: publish a twin"
+    )
+    _running[place] = thread
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter ends, or the system has no more threads
+        _publish(plan, partial, until_published)
+
+
+def wait_for(entry: CacheEntry) -> None:
+    """Wait until the twin of *entry* is published, if a thread of this process is about it."""
+    thread = _running.get(entry.path)
+    if thread is not None and thread.ident is not None:
+        thread.join()
+
+
+def _publish(plan: Plan, partial: Path, until_published: ExitStack) -> None:
+    entry, settings = plan.identity.entry, plan.request.settings
+    try:
+        with until_published:
+            with cache_faults(entry.cache.root):
+                add_digests(partial)
+            put_in_place(partial, entry.path, durable=True)
+        evict(entry.cache, settings.cache_max_size_bytes, known_sources, {entry.name})
+    except CacheError as error:
+        _logger.warning("%s was loaded, but its twin is not kept: %s", plan.request.filepath, error)
+    except Exception:
+        _logger.warning(
+            "%s was loaded, but its twin is not kept", plan.request.filepath, exc_info=True
+        )
+    finally:
+        _running.pop(entry.path, None)
