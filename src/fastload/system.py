@@ -40,6 +40,20 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+def may_open(count: int) -> bool:
+    """Say whether this process may have *count* more files open; False where that is not known."""
+    if IS_WINDOWS:
+        return False
+    import resource  # Imported here: Windows has none.
+
+    try:
+        is_open = len(os.listdir("/dev/fd"))  # noqa: PTH208 - names alone
+    except OSError:
+        return False
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit == resource.RLIM_INFINITY or is_open + count <= limit
+
+
 def is_alive(pid: int) -> bool:
     """Say whether process *pid* runs on this host; on Windows True: `kill` would end it."""
     if IS_WINDOWS:

@@ -39,8 +39,8 @@ def small(request: pytest.FixtureRequest, saved_once: SavedOnce) -> SavedModel:
 def when_opened(act: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Have *act* done to each twin as soon as a load has mapped it."""
 
-    def opened(*arguments: Any) -> Opened:
-        made = open_plan(*arguments)
+    def opened(*arguments: Any, **options: Any) -> Opened:
+        made = open_plan(*arguments, **options)
         act(made.twin.path)
         return made
 

@@ -102,9 +102,9 @@ def test_a_cache_that_is_removed_between_two_steps(
     loaded(saved_model)
     stock = getattr(answer, stage)
 
-    def remove_first(*arguments: Any) -> Any:
+    def remove_first(*arguments: Any, **options: Any) -> Any:
         shutil.rmtree(cache_root, ignore_errors=True)
-        return stock(*arguments)
+        return stock(*arguments, **options)
 
     monkeypatch.setattr(answer, stage, remove_first)
 

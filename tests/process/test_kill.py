@@ -26,6 +26,7 @@ import os, sys
 from pathlib import Path
 from fastload.cache.directory import CacheDir
 from fastload.convert import convert as keras_model
+from fastload.loading import behind
 from fastload.loading.plan import Plan, identify
 from fastload.loading.request import Request
 from fastload.loading.build import build
@@ -37,8 +38,9 @@ settings = Settings.from_env(os.environ)
 print("ready", flush=True)
 identity = identify(CacheDir.locate(settings), detect(Path(sys.argv[1])), "keras3")
 request = Request(filepath=sys.argv[1], settings=settings)
-outcome = build(Plan(request=request, identity=identity), PhaseClock())
-print(outcome.value, identity.entry.path, flush=True)
+behind.LEAST_BYTES = 0
+opened = build(Plan(request=request, identity=identity), PhaseClock(), behind=True)
+print(opened.outcome.value, identity.entry.path, flush=True)
 """
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")

@@ -151,6 +151,10 @@ def _from_twin_or_reason(request: Request, clock: PhaseClock) -> Loaded | Fastlo
         if migrated is None:
             raise
         return migrated
+    except OSError as error:  # of our own modules: too many files are open to import one
+        if request.must_be_served:
+            raise
+        return UnsupportedRequestError(f"fastload cannot serve it now: {error}")
 
 
 def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> Any:
@@ -163,10 +167,12 @@ def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> A
             caller called stock and may not know of fastload.
     """
     # Imported here, as below: a hit does without.
+    from fastload.loading.behind import wait_for_all
     from fastload.loading.stock import load_stock
 
     outer = sys.exc_info()[1]
     _let_go(reason, outer)
+    wait_for_all()
     try:
         with clock.phase("stock"):
             return load_stock(request, reason)

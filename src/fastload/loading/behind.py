@@ -13,20 +13,20 @@ import logging
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastload import system
-from fastload.cache.entry import CacheEntry
-from fastload.cache.eviction import evict
 from fastload.cache.publish import cache_faults, put_in_place
 from fastload.errors import CacheError
-from fastload.loading.plan import Plan
-from fastload.twin.digests import add_digests
-from fastload.twin.sources import known_sources
+
+if TYPE_CHECKING:
+    from fastload.cache.entry import CacheEntry
+    from fastload.loading.plan import Plan
 
 _logger: Final = logging.getLogger("fastload")
 #: Fewer bytes are on a disk as soon as a thread would have begun.
 LEAST_BYTES: Final = 2**20
+_SPARE_FILES: Final = 64
 #: By the place of the twin. A child of a fork finds threads here that have ended.
 _running: Final[dict[Path, Thread]] = {}
 
@@ -35,7 +35,8 @@ def is_worth_it(plan: Plan) -> bool:
     """Say whether the twin of *plan* can be published behind the load, and is large enough.
 
     What is lent is read from the published file, and what goes to a shared store is copied from it.
-    Windows renames no file that is mapped.
+    Windows renames no file that is mapped. And TensorFlow ends a process that can open no more
+    files: the thread has some open while the program goes on.
     """
     request = plan.request
     return (
@@ -43,6 +44,7 @@ def is_worth_it(plan: Plan) -> bool:
         and request.weights != "lazy"
         and request.settings.remote is None
         and sum(file.size for file in plan.identity.source.files) >= LEAST_BYTES
+        and system.may_open(_SPARE_FILES)
     )
 
 
@@ -72,7 +74,19 @@ def wait_for(entry: CacheEntry) -> None:
         thread.join()
 
 
+def wait_for_all() -> None:
+    """Wait until no thread of this process is about a twin: each has files open."""
+    for thread in list(_running.values()):
+        if thread.ident is not None:
+            thread.join()
+
+
 def _publish(plan: Plan, partial: Path, until_published: ExitStack) -> None:
+    # Imported here: a load that goes to stock waits for all, and publishes nothing.
+    from fastload.cache.eviction import evict
+    from fastload.twin.digests import add_digests
+    from fastload.twin.sources import known_sources
+
     entry, settings = plan.identity.entry, plan.request.settings
     try:
         with until_published:
@@ -81,10 +95,8 @@ def _publish(plan: Plan, partial: Path, until_published: ExitStack) -> None:
             put_in_place(partial, entry.path, durable=True)
         evict(entry.cache, settings.cache_max_size_bytes, known_sources, {entry.name})
     except CacheError as error:
-        _logger.warning("%s was loaded, but its twin is not kept: %s", plan.request.filepath, error)
+        _logger.warning("%s: its twin is not kept: %s", plan.request.filepath, error)
     except Exception:
-        _logger.warning(
-            "%s was loaded, but its twin is not kept", plan.request.filepath, exc_info=True
-        )
+        _logger.warning("%s: its twin is not kept", plan.request.filepath, exc_info=True)
     finally:
         _running.pop(entry.path, None)

@@ -66,7 +66,7 @@ def content_digest(kind: SourceKind, content: bytes) -> str:
 
     Example:
         >>> content_digest(SourceKind.KERAS_HDF5, b"")[:8]
-        'ed88e61f'
+        'afc83aec'
     """
     return contents_digest(kind, {"": content})
 
