@@ -82,13 +82,13 @@ def wait_for_all() -> None:
 
 
 def _publish(plan: Plan, partial: Path, until_published: ExitStack) -> None:
-    # Imported here: a load that goes to stock waits for all, and publishes nothing.
-    from fastload.cache.eviction import evict
-    from fastload.twin.digests import add_digests
-    from fastload.twin.sources import known_sources
-
     entry, settings = plan.identity.entry, plan.request.settings
     try:
+        # Imported here: a load that goes to stock waits for all, and publishes nothing.
+        from fastload.cache.eviction import evict
+        from fastload.twin.digests import add_digests
+        from fastload.twin.sources import known_sources
+
         with until_published:
             with cache_faults(entry.cache.root):
                 add_digests(partial)

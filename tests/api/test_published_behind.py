@@ -1,0 +1,269 @@
+"""The first load returns the model before the disk has its twin: a twin that is whole, later."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastload
+from fastload import system
+from fastload.loading import behind
+from fastload.twin.digests import NO_DIGEST
+from fastload.twin.index import read_index
+from fastload.twin.reader import Twin
+from tests.conftest import SRC
+from tests.small_models import INPUTS, SavedModel
+
+pytest.importorskip("tensorflow")
+pytestmark = pytest.mark.skipif(system.IS_WINDOWS, reason="a mapped file cannot be renamed there")
+
+#: Loads the model, says what it predicts, and goes on as its last argument says. `go` is set where
+#: the disk may have the twin.
+_PROGRAM = """
+import os, signal, sys, threading
+import numpy as np
+import fastload
+from fastload import system
+from fastload.loading import behind
+
+behind.LEAST_BYTES = 0
+path, package, is_held, last = sys.argv[1:]
+go, sync = threading.Event(), system.sync
+if is_held == "True":
+    system.sync = lambda path: (".h5." in path.name and go.wait(), sync(path))
+load = lambda: fastload.load_model(path, keras=package)
+inputs = np.linspace(-1, 1, 12, dtype="float32").reshape(3, 4)
+output = np.asarray(load()(inputs)).tobytes().hex()
+print(fastload.last_load().outcome.value, output, flush=True)
+exec(last)
+"""
+
+
+def is_twin(partial: Path) -> bool:
+    return ".h5." in partial.name
+
+
+@pytest.fixture
+def slow_disk(cache_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A disk that has nothing before the event is set; each twin is published behind its load."""
+    has_written, sync = threading.Event(), system.sync
+
+    def wait_and_sync(path: Path) -> None:
+        if is_twin(path):
+            assert has_written.wait(30)
+        sync(path)
+
+    monkeypatch.setattr(behind, "LEAST_BYTES", 0)
+    monkeypatch.setattr(system, "sync", wait_and_sync)
+    yield has_written
+    has_written.set()
+    behind.wait_for_all()
+
+
+def load(model: SavedModel) -> tuple[str, bytes]:
+    """Return outcome and output of a load."""
+    loaded = fastload.load_model(model.path, keras=model.form.package)
+    return outcome(), np.asarray(loaded(INPUTS)).tobytes()
+
+
+def outcome() -> str:
+    report = fastload.last_load()
+    assert report is not None
+    return report.outcome.value
+
+
+def names(folder: Path, suffix: str) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.endswith(suffix)]
+
+
+def test_the_model_is_there_before_its_twin(
+    model: SavedModel, cache_root: Path, slow_disk: threading.Event
+) -> None:
+    """It answers as stock's does; a later load finds what was published, with all its digests."""
+    expected = np.asarray(model.load_stock()(INPUTS)).tobytes()
+
+    assert load(model) == ("miss", expected)
+    assert names(cache_root, ".h5") == []
+    slow_disk.set()
+    behind.wait_for_all()
+
+    (twin,) = names(cache_root, ".h5")
+    assert names(cache_root, ".partial") == []
+    assert Twin.open(cache_root / twin).verify() == ()
+    assert NO_DIGEST not in {ref.sha256 for ref in read_index(cache_root / twin).weights}
+    assert load(model) == ("hit", expected)
+
+
+def test_a_load_meanwhile_waits_for_the_twin(
+    saved_model: SavedModel, cache_root: Path, slow_disk: threading.Event
+) -> None:
+    """It is not converted twice, nor does the lock of this process turn it away."""
+    _, expected = load(saved_model)
+    timer = threading.Timer(0.3, slow_disk.set)
+    timer.start()
+
+    assert load(saved_model) == ("hit", expected)
+    timer.join()
+
+
+def test_another_process_meanwhile_waits_for_the_twin(
+    saved_model: SavedModel, cache_root: Path, slow_disk: threading.Event
+) -> None:
+    """The lock of the entry is held until the twin is there."""
+    _, expected = load(saved_model)
+    other = started(saved_model, cache_root)
+    with pytest.raises(subprocess.TimeoutExpired):
+        other.wait(6)
+    slow_disk.set()
+
+    assert told(other) == ["hit", expected.hex()]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_fails_meanwhile(
+    saved_model: SavedModel,
+    cache_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    code: int,
+) -> None:
+    """The model stays what it is; the twin is left to the next load."""
+
+    def fail(path: Path) -> None:
+        if is_twin(path):
+            raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(behind, "LEAST_BYTES", 0)
+    with monkeypatch.context() as failing, caplog.at_level(logging.WARNING, "fastload"):
+        failing.setattr(system, "sync", fail)
+        found, expected = load(saved_model)
+        behind.wait_for_all()
+
+    assert found == "miss"
+    assert "its twin is not kept" in caplog.text
+    assert names(cache_root, ".h5") == names(cache_root, ".partial") == []
+    assert load(saved_model) == ("miss", expected)
+
+
+def test_a_system_without_threads(
+    saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it is published before the load returns."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(behind, "LEAST_BYTES", 0)
+    monkeypatch.setattr(behind.Thread, "start", refuse)
+    load(saved_model)
+
+    assert len(names(cache_root, ".h5")) == 1
+
+
+def test_with_few_descriptors_nothing_goes_on_behind(
+    saved_model: SavedModel, cache_root: Path, slow_disk: threading.Event
+) -> None:
+    """TensorFlow would end a process that can open no more files."""
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    slow_disk.set()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len([*Path("/dev/fd").iterdir()]) + 40, limits[1]))
+    try:
+        load(saved_model)
+        assert len(names(cache_root, ".h5")) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_warm_returns_with_the_twin_in_its_place(
+    saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who warms a cache copies it next."""
+    monkeypatch.setattr(behind, "publish_behind", None)
+    monkeypatch.setattr(behind, "LEAST_BYTES", 0)
+    report = fastload.warm(saved_model.path, keras=saved_model.form.package)
+
+    assert report.twin is not None
+    assert Twin.open(report.twin).verify() == ()
+
+
+def started(
+    model: SavedModel, cache: Path, last: str = "", *, is_held: bool = False
+) -> subprocess.Popen[str]:
+    """Return a process that loads *model* and then runs *last*."""
+    arguments = [str(model.path), model.form.package, str(is_held), last]
+    return subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, *arguments],
+        env=os.environ
+        | {"PYTHONPATH": str(SRC), "FASTLOAD_CACHE_DIR": str(cache), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def told(process: subprocess.Popen[str]) -> list[str]:
+    """Return what a process says until its end."""
+    out, _ = process.communicate(timeout=120)
+    return out.split()
+
+
+@pytest.mark.parametrize("last", ["", "sys.exit(3)", "raise KeyboardInterrupt"])
+def test_a_process_that_ends_leaves_the_twin(
+    saved_model: SavedModel, cache_root: Path, last: str
+) -> None:
+    """Programs that load, predict and end are what this is for."""
+    process = started(saved_model, cache_root, last)
+
+    assert told(process)[0] == "miss"
+    assert (process.returncode == 0) == (last == "")
+    (twin,) = names(cache_root, ".h5")
+    assert Twin.open(cache_root / twin).verify() == ()
+    assert names(cache_root, ".partial") == []
+
+
+@pytest.mark.parametrize("last", ["os._exit(0)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_a_process_that_is_ended_meanwhile(
+    saved_model: SavedModel, cache_root: Path, last: str
+) -> None:
+    """It leaves a partial file, which is in nobody's way, and a lock that the system has freed."""
+    first = told(started(saved_model, cache_root, last, is_held=True))
+    assert names(cache_root, ".h5") == []
+    assert len(names(cache_root, ".partial")) == 1
+
+    assert told(started(saved_model, cache_root)) == first
+    (twin,) = names(cache_root, ".h5")
+    assert Twin.open(cache_root / twin).verify() == ()
+    assert names(cache_root, ".partial") == []
+
+
+#: The child says how its load ended.
+_FORK = """
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    print(load() and fastload.last_load().outcome.value, flush=True)
+    os._exit(0)
+threading.Timer(0.3, go.set).start()
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no forks")
+def test_a_child_that_is_forked_meanwhile(saved_model: SavedModel, cache_root: Path) -> None:
+    """It has no such thread, and waits for its parent's."""
+    found = told(started(saved_model, cache_root, _FORK, is_held=True))
+
+    assert found[0] == "miss"
+    assert found[2] == "hit"
+    (twin,) = names(cache_root, ".h5")
+    assert Twin.open(cache_root / twin).verify() == ()
