@@ -14,7 +14,6 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +23,7 @@ from fastload.cache.listing import StoredTwin, entries, orphans, remove
 from fastload.cache.memo import orphan_memos
 from fastload.cache.publish import cache_faults, is_stale_partial
 from fastload.errors import CacheUnwritableError
+from fastload.lean_dataclass import dataclass
 
 _logger: Final = logging.getLogger(__name__)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib import metadata
 from typing import Any, Final
 
+from fastload.lean_dataclass import dataclass
 from fastload.source.detect import Fingerprint, ModelSource
 from fastload.twin.format import Manifest, WeightSpec
 

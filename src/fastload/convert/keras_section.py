@@ -6,7 +6,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from fastload.convert.object_graph import (
     require_same_objects,
 )
 from fastload.errors import UnconvertibleModelError
+from fastload.lean_dataclass import dataclass
 from fastload.runtime.core.tensorflow import Checkpoint, keras_metadata, saved_model_message
 from fastload.runtime.saved_model.object_paths import children
 from fastload.source.detect import ModelSource

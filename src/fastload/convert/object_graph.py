@@ -9,10 +9,10 @@ over the rest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from fastload.errors import UnconvertibleModelError
+from fastload.lean_dataclass import dataclass
 from fastload.runtime.saved_model.object_paths import (
     KERAS_API,
     LIVE_KERAS_API,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fastload.convert.function_section import DEBUG_INFO
 from fastload.errors import UnconvertibleModelError
+from fastload.lean_dataclass import dataclass
 from fastload.runtime.core.tensorflow import Checkpoint, parse_saved_model
 from fastload.runtime.functions.flat_function import NotFlatError
 from fastload.runtime.saved_model.session_document import session_documents

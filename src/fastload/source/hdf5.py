@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -17,6 +17,7 @@ import numpy as np
 from h5py import h5a, h5d, h5s
 
 from fastload.errors import UnconvertibleModelError, UnsafeSourceError
+from fastload.lean_dataclass import dataclass
 from fastload.source.hdf5_budget import Budget
 from fastload.source.hdf5_chunks import check_chunks
 from fastload.source.hdf5_walk import ModelWalk, StateWalk, Walk, WeightsWalk

@@ -14,12 +14,12 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from fastload.errors import UnconvertibleModelError, UnsafeSourceError, UnsupportedSourceError
+from fastload.lean_dataclass import dataclass
 from fastload.source.hdf5 import HDF5Source, read_state
 from fastload.source.limits import BOMB_FLOOR_BYTES, MOST_ASSETS, ZIP_EXPANSION
 

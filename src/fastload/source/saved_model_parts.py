@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fastload.errors import UnconvertibleModelError
+from fastload.lean_dataclass import dataclass
 
 # SavedModel and MetaGraphDef, by field number.
 _META_GRAPHS: Final = 2

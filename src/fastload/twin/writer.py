@@ -7,10 +7,10 @@ import io
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fastload.lean_dataclass import dataclass
 from fastload.twin import hdf5_layout as hdf5
 from fastload.twin.digests import NO_DIGEST, add_digests
 from fastload.twin.format import (

@@ -12,12 +12,12 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from fastload.cache.entry import KERAS3
+from fastload.lean_dataclass import dataclass
 from fastload.runtime.core.keras import TENSORFLOW, TORCH, Keras
 from fastload.runtime.importing import import_module
 from fastload.runtime.requirements import STATE

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from fastload import registry
 from fastload.errors import UnresolvedObjectError
+from fastload.lean_dataclass import dataclass
 from fastload.runtime.core.keras import TENSORFLOW, Keras, is_builtin, is_known
 from fastload.twin.format import LAYER_CLASSES
 from fastload.twin.reader import Twin
