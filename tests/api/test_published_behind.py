@@ -17,6 +17,7 @@ import pytest
 import fastload
 from fastload import system
 from fastload.loading import behind
+from fastload.twin import writer
 from fastload.twin.digests import NO_DIGEST
 from fastload.twin.index import read_index
 from fastload.twin.reader import Twin
@@ -152,6 +153,24 @@ def test_a_disk_that_fails_meanwhile(
     assert "its twin is not kept" in caplog.text
     assert names(cache_root, ".h5") == names(cache_root, ".partial") == []
     assert load(saved_model) == ("miss", expected)
+
+
+def test_a_disk_that_is_full_before(
+    saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a fault of the cache, not of the model, and nothing is left."""
+
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(behind, "LEAST_BYTES", 0)
+    monkeypatch.setattr(writer, "_write_all", fail)
+    load(saved_model)
+    report = fastload.last_load()
+
+    assert report is not None
+    assert (report.outcome.value, report.code) == ("bypass", "FL101")
+    assert names(cache_root, ".h5") == names(cache_root, ".partial") == []
 
 
 def test_a_system_without_threads(

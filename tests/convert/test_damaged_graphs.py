@@ -77,7 +77,10 @@ def drop_attribute(graph: Any) -> None:
 
 
 def drop_function(graph: Any) -> None:
-    del graph.graph_def.library.function[0]
+    """Not any: those that save and restore are called by no object of the model's."""
+    functions = graph.graph_def.library.function
+    called = graph.object_graph_def.concrete_functions
+    functions.remove(next(each for each in functions if each.signature.name in called))
 
 
 def two_of_one_name(graph: Any) -> None:

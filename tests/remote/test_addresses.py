@@ -16,6 +16,9 @@ import numpy as np
 import pytest
 
 import fastload
+from fastload.cache.directory import CacheDir
+from fastload.cache.eviction import prune
+from fastload.cache.listing import entries
 from fastload.errors import (
     ModelChangedError,
     ModelNotHereError,
@@ -27,6 +30,7 @@ from fastload.remote import filesystems, model_files
 from fastload.remote.checksums import agrees
 from fastload.remote.model_files import RemoteFile
 from fastload.report import LoadReport, Outcome
+from fastload.twin.sources import known_sources
 from tests.remote.faulty_store import Faulty, Stall, works
 from tests.small_models import (
     INPUTS,
@@ -151,6 +155,24 @@ def test_what_the_store_proves_is_not_fetched_again(
     put(other, model.path.name)
     assert_same_model(SavedModel(path=other, form=model.form).load_stock(), loaded(url, model))
     assert report().outcome is Outcome.MISS
+
+
+def test_prune_knows_what_is_at_an_address(
+    saved_model: SavedModel, bucket: type[Faulty], cache_root: Path, saved_once: Any
+) -> None:
+    """The twin of what was last seen there stays; that of what was there before does not."""
+    url = put(saved_model.path)
+    loaded(url, saved_model)
+    first = report().twin
+    put(saved_once(saved_model.form, "functional", 2), saved_model.path.name)
+    loaded(url, saved_model)
+    second = report().twin
+    for used in cache_root.glob("*.h5"):
+        os.utime(used, (used.stat().st_mtime - 90_000,) * 2)
+
+    cache = CacheDir(root=cache_root)
+    assert {each.name for each in prune(cache, known_sources).twins} == {first.stem}
+    assert [each.name for each in entries(cache)] == [second.stem]
 
 
 def test_what_nothing_proves_is_fetched_each_time(

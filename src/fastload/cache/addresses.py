@@ -18,6 +18,7 @@ from fastload.errors import CacheUnwritableError
 
 #: Raised when a memo means something else; older ones are not believed.
 _VERSION: Final = 1
+_SUFFIX: Final = ".address"
 _logger: Final = logging.getLogger(__name__)
 
 
@@ -70,10 +71,23 @@ def remember_address(
         _logger.info("the next load fetches the whole model: %s", error)
 
 
+def known_at_addresses(cache: CacheDir) -> frozenset[str]:
+    """Return the digests of the models that were last seen at addresses.
+
+    Args:
+        cache: the folder; one that does not exist or is not to be trusted knows of none.
+    """
+    files = sorted(cache.memo_dir.glob(f"*{_SUFFIX}")) if cache.trusted() else ()
+    memos = [
+        _read(CacheFile(cache=cache, name=f"{cache.memo_dir.name}/{each.name}")) for each in files
+    ]
+    return frozenset(memo["digest"] for memo in memos if isinstance(memo.get("digest"), str))
+
+
 def _file(cache: CacheDir, url: str) -> CacheFile:
     """Return the memo of *url*, which it does not hold: an address may have a password."""
     name = hashlib.sha256(url.encode()).hexdigest()
-    return CacheFile(cache=cache, name=f"{cache.memo_dir.name}/{name}.address")
+    return CacheFile(cache=cache, name=f"{cache.memo_dir.name}/{name}{_SUFFIX}")
 
 
 def _as_json(proof: Sequence[Any]) -> Any:

@@ -193,7 +193,8 @@ def _of_no_use(
 ) -> tuple[StoredTwin, ...]:
     def is_useless(twin: StoredTwin) -> bool:
         if twin.name in known:
-            return not any(os.path.lexists(path) for path in known[twin.name])
+            paths = known[twin.name]  # none for a model at an address, which is not asked for
+            return bool(paths) and not any(os.path.lexists(path) for path in paths)
         return twin.last_used_s < time.time() - _UNKNOWN_FOR_S
 
     return tuple(filter(is_useless, stored))

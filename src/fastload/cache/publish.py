@@ -121,7 +121,7 @@ def beside(path: Path, *, needed_bytes: int = 0) -> Iterator[Path]:
     try:
         _create(partial)
         _require_room(path.parent, needed_bytes)
-        with _storage_faults(path.parent):
+        with storage_faults(path.parent):
             yield partial
     finally:
         with suppress(OSError):
@@ -167,7 +167,7 @@ def going_on(path: Path, content: str, *, needed_bytes: int) -> Iterator[Path]:
     with cache_faults(path.parent):
         has_bytes = incoming.stat().st_size
     _require_room(path.parent, max(0, needed_bytes - has_bytes))
-    with _storage_faults(path.parent):
+    with storage_faults(path.parent):
         yield incoming
     put_in_place(incoming, path, durable=True)
 
@@ -232,8 +232,15 @@ def _require_room(folder: Path, needed_bytes: int) -> None:
 
 
 @contextmanager
-def _storage_faults(folder: Path) -> Iterator[None]:
-    """Translate only errors that must come from writing: the block also reads the source."""
+def storage_faults(folder: Path) -> Iterator[None]:
+    """Turn those errors in the block that only writing raises into the cache's own.
+
+    Args:
+        folder: the cache folder that the message names. The block may read elsewhere.
+
+    Raises:
+        CacheUnwritableError: the disk is full, or read-only, or fails.
+    """
     try:
         yield
     except OSError as error:

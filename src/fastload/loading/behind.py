@@ -2,9 +2,9 @@
 
 A disk may take seconds for the bytes of a large twin. So the model is made of the file as it was
 written; a thread hashes its weights, forces it to the disk, moves it to its place and frees the
-lock of the entry.
-The interpreter waits for that thread at its end, as for all that are no daemons: a program that
-loads a model and ends leaves a twin. What is killed leaves a partial file, as any writer does.
+lock of the entry. The interpreter waits for that thread at its end, as for all that are no daemons:
+a program that loads a model and ends leaves a twin. What is killed leaves a partial file, as any
+writer does.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from fastload import registry
 from fastload.cache.eviction import evict
 from fastload.cache.locking import entry_lock
 from fastload.cache.memo import remember
-from fastload.cache.publish import beside, is_there, replacing
+from fastload.cache.publish import beside, is_there, replacing, storage_faults
 from fastload.convert.convert import convert
 from fastload.convert.from_text import in_binary
 from fastload.errors import (
@@ -75,7 +75,7 @@ def build(plan: Plan, clock: PhaseClock, *, behind: bool = False) -> Opened:
 def _write_and_publish_behind(plan: Plan, clock: PhaseClock, locked: ExitStack) -> Opened:
     """Write the twin, and leave it to a thread to publish it and to free the lock."""
     entry = plan.identity.entry
-    with _told(plan):
+    with _told(plan), storage_faults(entry.cache.root):
         partial = locked.enter_context(beside(entry.path, needed_bytes=_size_bytes(plan)))
         _convert_to(partial, plan, clock)
     mapped = is_mapped(plan.request, entry.cache.root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fastload.cache.addresses import known_at_addresses
 from fastload.cache.directory import CacheDir
 from fastload.cache.listing import entries
 from fastload.cache.memo import known_paths
@@ -15,6 +16,7 @@ def known_sources(cache: CacheDir) -> dict[str, tuple[Path, ...]]:
     """Return where the content that each twin was made from was last seen, by the entry's name.
 
     A model that was saved over has other content now; its first twin is not among those returned.
+    Of a model that was seen at an address alone, there is no path.
 
     Args:
         cache: the folder. The index of each twin in it is read.
@@ -22,7 +24,7 @@ def known_sources(cache: CacheDir) -> dict[str, tuple[Path, ...]]:
     Raises:
         CacheUnwritableError: the folder cannot be listed.
     """
-    paths = known_paths(cache)
+    paths = dict.fromkeys(known_at_addresses(cache), ()) | known_paths(cache)
     found = {}
     for twin in entries(cache):
         try:
