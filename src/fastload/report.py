@@ -40,7 +40,8 @@ class LoadReport:
         seconds: wall time of the call, without imports of TensorFlow and Keras.
         phases: wall seconds by stage, in the order in which they ran; `import` is one of its own.
         size_bytes: bytes of weights in the twin (0 on a bypass).
-        twin: the twin file, or None on a bypass.
+        twin: the twin file, or None on a bypass. After a first load it may take a moment until it
+            is there.
         layer: the read-only layer that the twin is in; None if it is in the cache itself, or none.
         store: the address of the shared store that this load fetched the twin from, without a
             password; None if it was here.

@@ -223,11 +223,15 @@ def started(
     arguments = [str(model.path), model.form.package, str(is_held), last]
     return subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, *arguments],
-        env=os.environ
-        | {"PYTHONPATH": str(SRC), "FASTLOAD_CACHE_DIR": str(cache), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=environment(cache),
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+def environment(cache: Path) -> dict[str, str]:
+    more = {"PYTHONPATH": str(SRC), "FASTLOAD_CACHE_DIR": str(cache), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return {**os.environ, **more}
 
 
 def told(process: subprocess.Popen[str]) -> list[str]:
@@ -263,6 +267,40 @@ def test_a_process_that_is_ended_meanwhile(
     (twin,) = names(cache_root, ".h5")
     assert Twin.open(cache_root / twin).verify() == ()
     assert names(cache_root, ".partial") == []
+
+
+_POOL = """
+import multiprocessing, sys, time
+import fastload
+from fastload import system
+from fastload.loading import behind
+
+def load(path, package):
+    behind.LEAST_BYTES = 0
+    sync = system.sync
+    system.sync = lambda path: (time.sleep(1), sync(path))
+    fastload.load_model(path, keras=package)
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.apply(load, sys.argv[1:])
+"""
+
+
+def test_a_pool_whose_workers_are_killed_at_its_end(
+    saved_model: SavedModel, cache_root: Path, tmp_path: Path
+) -> None:
+    """`with Pool()` ends so: what a worker loads is published before it says that it has it."""
+    program = tmp_path / "pooled.py"
+    program.write_text(_POOL)
+    subprocess.run(
+        [sys.executable, str(program), str(saved_model.path), saved_model.form.package],
+        env=environment(cache_root),
+        check=True,
+    )
+
+    (twin,) = names(cache_root, ".h5")
+    assert Twin.open(cache_root / twin).verify() == ()
 
 
 #: The child says how its load ended.

@@ -10,6 +10,7 @@ writer does.
 from __future__ import annotations
 
 import logging
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
@@ -35,8 +36,9 @@ def is_worth_it(plan: Plan) -> bool:
     """Say whether the twin of *plan* can be published behind the load, and is large enough.
 
     What is lent is read from the published file, and what goes to a shared store is copied from it.
-    Windows renames no file that is mapped. And TensorFlow ends a process that can open no more
-    files: the thread has some open while the program goes on.
+    Windows renames no file that is mapped. TensorFlow ends a process that can open no more files:
+    the thread has some open while the program goes on. And the workers of a `multiprocessing.Pool`
+    are killed when it ends, so that its first load might leave nothing, each time.
     """
     request = plan.request
     return (
@@ -45,7 +47,14 @@ def is_worth_it(plan: Plan) -> bool:
         and request.settings.remote is None
         and sum(file.size for file in plan.identity.source.files) >= LEAST_BYTES
         and system.may_open(_SPARE_FILES)
+        and not _is_killed_at_its_end()
     )
+
+
+def _is_killed_at_its_end() -> bool:
+    """Say whether this is a daemonic process of `multiprocessing`."""
+    processes = sys.modules.get("multiprocessing.process")
+    return processes is not None and bool(processes.current_process().daemon)
 
 
 def publish_behind(plan: Plan, partial: Path, until_published: ExitStack) -> None:
