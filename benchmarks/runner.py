@@ -19,6 +19,7 @@ from typing import Any, Final
 from benchmarks.cases import Function, Generation
 from benchmarks.networks import SEED, stock_keras
 from fastload.bench.outputs import digest, peak_bytes
+from fastload.loading.behind import wait_for_all
 
 _SIGNATURE: Final = "serving_default"
 
@@ -166,6 +167,7 @@ def main(text: str) -> None:
         measurement = run(job)
     sys.stdout.write(json.dumps(asdict(measurement)) + "\n")
     sys.stdout.flush()
+    wait_for_all()  # or the next process would find no twin
     # Taking TensorFlow down takes longer than some loads, and nothing is left to measure.
     os._exit(0)
 

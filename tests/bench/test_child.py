@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fastload.bench.child import run
+from fastload import system
+from fastload.bench.child import main, run
 from fastload.bench.ground import Ground, ground_of
 from fastload.bench.job import Inputs, Job, Told
 from fastload.bench.outputs import digest, peak_bytes
+from fastload.loading import behind
 from fastload.source.detect import detect
 from tests.conftest import SavedOnce
 from tests.small_models import KERAS3_ARCHIVE, SAVED_MODEL, SavedModel
@@ -53,6 +57,26 @@ def test_stock_and_fastload_predict_the_same_from_made_up_inputs(
         assert stock.digest == ours[1].digest
     assert all(each.load_s > 0 and (each.predict_s or 0) > 0 for each in (stock, *ours))
     assert stock.peak_bytes > 2**20
+
+
+def test_it_does_not_end_before_the_twin_is_there(
+    saved_model: SavedModel,
+    cache_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It ends without an end of the interpreter, and the next process shall find it."""
+    pytest.importorskip("tensorflow")
+    there: list[int] = []
+    sync = system.sync
+    monkeypatch.setattr(behind, "LEAST_BYTES", 0)
+    monkeypatch.setattr(system, "sync", lambda path: (time.sleep(0.5), sync(path)))
+    monkeypatch.setattr(os, "_exit", lambda _: there.append(len([*cache_root.glob("*.h5")])))
+
+    main(ground(saved_model).job("load_model", is_stock=False).to_json())
+
+    assert Told.of_json(capsys.readouterr().out, 1.0).outcome == "miss"
+    assert there == [1]
 
 
 def test_a_path_is_absolute_and_an_address_stays_one(

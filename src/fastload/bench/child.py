@@ -125,6 +125,9 @@ def main(text: str) -> None:
         told = run(Job.of_json(text))
     sys.stdout.write(told.to_json() + "\n")
     sys.stdout.flush()
+    from fastload.loading.behind import wait_for_all
+
+    wait_for_all()  # or the next process would find no twin
     # Taking TensorFlow down takes longer than some loads, and is no part of them.
     os._exit(0)
 
