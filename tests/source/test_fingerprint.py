@@ -1,5 +1,6 @@
 """A fingerprint is content: all of it, and nothing else."""
 
+import errno
 import mmap
 import os
 import shutil
@@ -15,8 +16,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fastload.errors import UnsupportedSourceError
-from fastload.source.detect import detect
-from fastload.source.fingerprint import fingerprint
+from fastload.source import fingerprint as fingerprint_module
+from fastload.source.detect import FileStat, SourceKind, detect
+from fastload.source.fingerprint import content_digest, fingerprint
 
 Tree = dict[str, bytes]
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -242,3 +244,39 @@ def test_pages_that_are_written_through_a_map_leave_no_trace(tmp_path: Path) -> 
 
     assert before.digest != after.digest
     assert before.files != after.files or not before.settled
+
+
+def test_threads_that_cannot_be_started_are_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The digest is the same, whoever hashes."""
+    path = tmp_path / "model.h5"
+    path.write_bytes(HDF5_SIGNATURE + os.urandom(33 * 2**20))
+    expected = digest_of(path)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    assert digest_of(path) == expected
+    assert content_digest(SourceKind.KERAS_HDF5, path.read_bytes()) == expected
+
+
+def test_a_piece_that_cannot_be_read_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever thread had it; none goes on with the rest for long."""
+    path = tmp_path / "model.h5"
+    path.write_bytes(HDF5_SIGNATURE + bytes(40 * 2**20))
+    stock = fingerprint_module._hash_piece
+
+    def fail(path: Path, expected: FileStat, offset: int) -> bytes | None:
+        if offset:
+            raise OSError(errno.EIO, "Input/output error")
+        return stock(path, expected, offset)
+
+    monkeypatch.setattr(fingerprint_module, "_hash_piece", fail)
+
+    with pytest.raises(UnsupportedSourceError, match="Input/output error"):
+        digest_of(path)

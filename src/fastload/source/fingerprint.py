@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from threading import Thread
+from typing import Final, TypeAlias
 
 from fastload import system
 from fastload.errors import UnsupportedSourceError
@@ -26,11 +28,15 @@ _BLOCK_BYTES: Final = 2**20
 _PIECE_BYTES: Final = 8 * 2**20
 #: Below this threads cost more than they save.
 _MUCH_BYTES: Final = 16 * 2**20
+#: More wait for the memory, or for the disk.
+_MOST_THREADS: Final = 8
 #: A page that was written through a memory map is written again without a trace until the system
 #: has written it back, by default after 35 seconds. The ticks of clocks, up to two seconds, are
 #: below that.
 WRITE_BACK_NS: Final = 60_000_000_000
 _ATTEMPTS: Final = 2
+#: A path, the file that it should be, and where in it the piece begins.
+_Piece: TypeAlias = "tuple[Path, FileStat, int]"
 
 
 def fingerprint(source: ModelSource) -> Fingerprint:
@@ -38,7 +44,7 @@ def fingerprint(source: ModelSource) -> Fingerprint:
 
     A copy of a model has the same digest; any edited byte, and any added, removed or renamed file
     changes it. Path, times and suffix are not part of it. Large files are read in pieces, by as
-    many threads as there are processors. In the page cache a processor takes 0.5 to 0.75 s per GB
+    many threads as there are processors, up to eight. In the page cache a processor takes 0.5 to 0.75 s per GB
     (x86 with SHA instructions).
 
     Args:
@@ -139,14 +145,48 @@ def _joined(pieces: Sequence[bytes | None]) -> bytes | None:
     return hashlib.sha256(b"".join(known)).digest() if len(known) == len(pieces) else None
 
 
-def _hash_pieces(pieces: Sequence[tuple[Path, FileStat, int]]) -> Sequence[bytes | None]:
-    if sum(file.size for _, file, offset in pieces if not offset) < _MUCH_BYTES:
-        return [_hash_piece(*piece) for piece in pieces]
-    # Imported here: it takes longer than a small model's digest.
-    from concurrent.futures import ThreadPoolExecutor
+def _hash_pieces(pieces: Sequence[_Piece]) -> Sequence[bytes | None]:
+    """Hash pieces in this thread and, where there is much, in one for each other processor.
 
-    with ThreadPoolExecutor(system.processors()) as pool:
-        return list(pool.map(_hash_piece, *zip(*pieces, strict=True)))
+    `concurrent.futures` would have a library linked, and wait until TensorFlow's are, which a
+    thread may be about (`imports.linking`).
+    """
+    much = sum(file.size for _, file, offset in pieces if not offset) >= _MUCH_BYTES
+    numbers = iter(range(len(pieces)))
+    found: dict[int, bytes | Exception | None] = {}
+    others = [
+        Thread(target=_hash_some, args=(numbers, pieces, found), daemon=True)
+        for _ in range(min(system.processors(), len(pieces), _MOST_THREADS) - 1 if much else 0)
+    ]
+    try:
+        for thread in others:
+            with suppress(RuntimeError):  # the system has no more threads
+                thread.start()
+        _hash_some(numbers, pieces, found)
+    finally:
+        for _ in numbers:  # after an interrupt, leave the others none
+            pass
+        for thread in others:
+            if thread.ident is not None:
+                thread.join()
+    return [_digest_of(found[number]) for number in range(len(pieces))]
+
+
+def _hash_some(
+    numbers: Iterator[int], pieces: Sequence[_Piece], found: dict[int, bytes | Exception | None]
+) -> None:
+    """Hash pieces as long as there are any whose number no other thread has taken."""
+    for number in numbers:
+        try:
+            found[number] = _hash_piece(*pieces[number])
+        except Exception as error:  # noqa: BLE001 - raised where they are put together
+            found[number] = error
+
+
+def _digest_of(found: bytes | Exception | None) -> bytes | None:
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _hash_piece(path: Path, expected: FileStat, offset: int) -> bytes | None:
