@@ -44,8 +44,8 @@ def fingerprint(source: ModelSource) -> Fingerprint:
 
     A copy of a model has the same digest; any edited byte, and any added, removed or renamed file
     changes it. Path, times and suffix are not part of it. Large files are read in pieces, by as
-    many threads as there are processors, up to eight. In the page cache a processor takes 0.5 to 0.75 s per GB
-    (x86 with SHA instructions).
+    many threads as there are processors, up to eight. In the page cache a processor takes 0.5 to
+    0.75 s per GB (x86 with SHA instructions).
 
     Args:
         source: what `detect` returned.
