@@ -16,6 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fastload.errors import UnsupportedSourceError
+from fastload.imports import linking
 from fastload.source import fingerprint as fingerprint_module
 from fastload.source.detect import FileStat, SourceKind, detect
 from fastload.source.fingerprint import content_digest, fingerprint
@@ -246,18 +247,15 @@ def test_pages_that_are_written_through_a_map_leave_no_trace(tmp_path: Path) -> 
     assert before.files != after.files or not before.settled
 
 
-def test_threads_that_cannot_be_started_are_done_without(
+def test_the_digest_is_the_same_whoever_hashes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The digest is the same, whoever hashes."""
+    """Threads; this one alone, while TensorFlow is linked; and from memory."""
     path = tmp_path / "model.h5"
     path.write_bytes(HDF5_SIGNATURE + os.urandom(33 * 2**20))
     expected = digest_of(path)
-
-    def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(linking, "is_running", lambda: True)
+    monkeypatch.setattr(threading.Thread, "start", None)
 
     assert digest_of(path) == expected
     assert content_digest(SourceKind.KERAS_HDF5, path.read_bytes()) == expected

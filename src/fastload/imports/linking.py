@@ -116,8 +116,13 @@ def begin() -> None:
 
 def use_the_time(version: str) -> None:
     """Import what TensorFlow *version* is about to import, if it is being linked."""
-    if _thread is not None and _thread.is_alive():
+    if is_running():
         _import(MEANWHILE.get(version, ()))
+
+
+def is_running() -> bool:
+    """Say whether TensorFlow is being linked."""
+    return _thread is not None and _thread.is_alive()
 
 
 def wait() -> None:

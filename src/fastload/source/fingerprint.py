@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from threading import Thread
 from typing import Final, TypeAlias
 
 from fastload import system
@@ -146,47 +145,20 @@ def _joined(pieces: Sequence[bytes | None]) -> bytes | None:
 
 
 def _hash_pieces(pieces: Sequence[_Piece]) -> Sequence[bytes | None]:
-    """Hash pieces in this thread and, where there is much, in one for each other processor.
-
-    `concurrent.futures` would have a library linked, and wait until TensorFlow's are, which a
-    thread may be about (`imports.linking`).
-    """
     much = sum(file.size for _, file, offset in pieces if not offset) >= _MUCH_BYTES
-    numbers = iter(range(len(pieces)))
-    found: dict[int, bytes | Exception | None] = {}
-    others = [
-        Thread(target=_hash_some, args=(numbers, pieces, found), daemon=True)
-        for _ in range(min(system.processors(), len(pieces), _MOST_THREADS) - 1 if much else 0)
-    ]
-    try:
-        for thread in others:
-            with suppress(RuntimeError):  # the system has no more threads
-                thread.start()
-        _hash_some(numbers, pieces, found)
-    finally:
-        for _ in numbers:  # after an interrupt, leave the others none
-            pass
-        for thread in others:
-            if thread.ident is not None:
-                thread.join()
-    return [_digest_of(found[number]) for number in range(len(pieces))]
+    if not much or _is_linking():
+        return [_hash_piece(*piece) for piece in pieces]
+    # Imported here: it takes longer than a small model's digest.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(system.processors(), _MOST_THREADS)) as pool:
+        return list(pool.map(_hash_piece, *zip(*pieces, strict=True)))
 
 
-def _hash_some(
-    numbers: Iterator[int], pieces: Sequence[_Piece], found: dict[int, bytes | Exception | None]
-) -> None:
-    """Hash pieces as long as there are any whose number no other thread has taken."""
-    for number in numbers:
-        try:
-            found[number] = _hash_piece(*pieces[number])
-        except Exception as error:  # noqa: BLE001 - raised where they are put together
-            found[number] = error
-
-
-def _digest_of(found: bytes | Exception | None) -> bytes | None:
-    if isinstance(found, Exception):
-        raise found
-    return found
+def _is_linking() -> bool:
+    """Say whether a thread links TensorFlow: no other thread begins before it has done that."""
+    linking = sys.modules.get("fastload.imports.linking")
+    return linking is not None and bool(linking.is_running())
 
 
 def _hash_piece(path: Path, expected: FileStat, offset: int) -> bytes | None:
