@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -11,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import fastload
+from fastload.errors import UnsupportedSourceError
 from fastload.loading import answer
-from tests.small_models import SavedModel, assert_same_model
+from tests.small_models import INPUTS, SavedModel, assert_same_model
 
 pytest.importorskip("tensorflow")
 if sys.platform == "win32":
@@ -109,6 +112,27 @@ def test_a_cache_that_is_removed_between_two_steps(
     monkeypatch.setattr(answer, stage, remove_first)
 
     assert loaded(saved_model) in {"hit", "miss", "bypass"}
+
+
+def test_a_module_of_ours_that_cannot_be_opened(
+    saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many files are open by then; stock has the model, and a strict load says why not."""
+    expected = np.asarray(saved_model.load_stock()(INPUTS)).tobytes()
+    package = saved_model.form.package
+
+    def fail(*_: Any) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(answer, "restore", fail)
+    found = fastload.load_model(saved_model.path, keras=package)
+
+    assert np.asarray(found(INPUTS)).tobytes() == expected
+    report = fastload.last_load()
+    assert report is not None
+    assert (report.outcome.value, "Too many open files" in str(report.reason)) == ("bypass", True)
+    with pytest.raises(UnsupportedSourceError, match="Too many open files"):
+        fastload.load_model(saved_model.path, keras=package, strict=True)
 
 
 def test_a_twin_that_is_written_anew_while_it_is_mapped(

@@ -152,9 +152,10 @@ def _from_twin_or_reason(request: Request, clock: PhaseClock) -> Loaded | Fastlo
             raise
         return migrated
     except OSError as error:  # of our own modules: too many files are open to import one
+        reason = UnsupportedSourceError(f"{str(request.filepath)!r} cannot be served now: {error}")
         if request.must_be_served:
-            raise
-        return UnsupportedRequestError(f"fastload cannot serve it now: {error}")
+            raise reason from error
+        return reason
 
 
 def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> Any:

@@ -42,9 +42,9 @@ def add_digests(path: Path) -> None:
             manifest=index.manifest, weights=weights, documents=index.documents
         ).to_bytes()
         assert len(content) == header.index_nbytes  # noqa: S101 - digests are of one length
-        _write_at(file, header.index_offset, content)
+        write_at(file, header.index_offset, content)
         header = replace(header, index_sha256=hashlib.sha256(content).digest())
-        _write_at(file, 0, header.to_bytes())
+        write_at(file, 0, header.to_bytes())
 
 
 def _digest(file: io.FileIO, ref: WeightRef) -> str:
@@ -60,7 +60,8 @@ def _digest(file: io.FileIO, ref: WeightRef) -> str:
     return digest.hexdigest()
 
 
-def _write_at(file: io.FileIO, offset: int, data: bytes) -> None:
+def write_at(file: io.FileIO, offset: int, data: bytes | bytearray) -> None:
+    """Write all of *data* at *offset*; one system call may take less."""
     file.seek(offset)
     rest = memoryview(data)
     while rest:

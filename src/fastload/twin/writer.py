@@ -12,7 +12,7 @@ from typing import Final
 
 from fastload.lean_dataclass import dataclass
 from fastload.twin import hdf5_layout as hdf5
-from fastload.twin.digests import NO_DIGEST, add_digests
+from fastload.twin.digests import NO_DIGEST, add_digests, write_at
 from fastload.twin.format import (
     DOCUMENTS_GROUP,
     INDEX_DATASET,
@@ -172,12 +172,6 @@ def _write_weight(file: io.FileIO, offset: int, array: Array) -> None:
         _write_all(file, piece)
 
 
-def _write_at(file: io.FileIO, offset: int, data: bytes | bytearray) -> None:
-    """Write *data* at *offset*."""
-    file.seek(offset)
-    _write_all(file, memoryview(data))
-
-
 def _write_all(file: io.FileIO, data: memoryview) -> None:
     """Write *data* at the current position."""
     while data:
@@ -212,7 +206,7 @@ def _complete(
         ordered = tuple(refs[spec.name] for spec in specs)
         index = Index(manifest=manifest, weights=ordered, documents=documents).to_bytes()
         offset = hdf5.reserve_bytes(root, INDEX_DATASET, len(index))
-        _write_at(file, offset, index)
+        write_at(file, offset, index)
     header = Header(
         index_offset=offset,
         index_nbytes=len(index),
@@ -220,7 +214,7 @@ def _complete(
         index_sha256=hashlib.sha256(index).digest(),
     )
     _write_layout(file, layout)
-    _write_at(file, 0, header.to_bytes())
+    write_at(file, 0, header.to_bytes())
     return layout.size
 
 
@@ -233,7 +227,7 @@ def _write_strings(
         if spec.dtype == STRING:
             data = strings[spec.name]
             offset = hdf5.reserve_strings(root, spec, len(data))
-            _write_at(file, offset, data)
+            write_at(file, offset, data)
             refs[spec.name] = _stored(spec, offset, data)
     return refs
 
@@ -245,7 +239,7 @@ def _write_documents(
     refs = []
     for name, data in documents.items():
         offset = hdf5.reserve_bytes(root, f"{DOCUMENTS_GROUP}/{name}", len(data))
-        _write_at(file, offset, data)
+        write_at(file, offset, data)
         spec = WeightSpec(name=name, dtype="uint8", shape=(len(data),))
         refs.append(_stored(spec, offset, data))
     return tuple(refs)
@@ -254,7 +248,7 @@ def _write_documents(
 def _write_layout(file: io.FileIO, layout: SparseFile) -> None:
     """Write HDF5's own structures around the weights, and set the length of the file."""
     for offset, piece in layout.pieces():
-        _write_at(file, offset, piece)
+        write_at(file, offset, piece)
     file.truncate(layout.size)
 
 

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from fastload import system
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.lean_dataclass import dataclass
 from fastload.runtime.core.tensorflow import tensorflow
@@ -231,7 +232,7 @@ def execution() -> str:
         UnsupportedRuntimeError: TensorFlow lacks an interface that is needed for it.
     """
     FLAT.part("context")
-    machine = (_processor(), _cores(), len(logical_devices()))
+    machine = (_processor(), system.processors(), len(logical_devices()))
     return repr((version(), has_onednn(), machine, program_options(), environment()))
 
 
@@ -271,12 +272,6 @@ def _deterministic(config: bytes) -> bytes:
     return content
 
 
-def _cores() -> int | None:
-    """Return how many cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return os.cpu_count() if affinity is None else len(affinity(0))
-
-
 @functools.cache
 def _processor() -> str:
     """Return the processor's name and features."""
@@ -305,5 +300,5 @@ def made_for(*, is_optimized: bool) -> dict[str, str]:
     told = {"TensorFlow": version()}
     if is_optimized:
         name = _first_processor().get("model name", platform.machine())
-        told["processor"] = f"{name}, {_cores()} of {os.cpu_count()} cores"
+        told["processor"] = f"{name}, {system.processors()} of {os.cpu_count()} cores"
     return told
