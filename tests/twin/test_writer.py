@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -238,3 +240,23 @@ def test_a_write_that_stopped_half_way_left_no_twin(tmp_path: Path) -> None:
         write_pair(path, break_off())
 
     assert path.read_bytes()[:512] == bytes(512)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files in /proc")
+def test_a_file_that_cannot_be_looked_at_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once: not when the error, which holds the frames, is forgotten."""
+    path = tmp_path / "twin.h5"
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", fail)
+        with pytest.raises(OSError, match="Input/output") as raised:
+            write_pair(path, [("a/pair", ONES)])
+
+    assert raised.traceback  # its frames are still there
+    open_files = [fd.readlink() for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]
+    assert path not in open_files

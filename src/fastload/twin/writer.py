@@ -6,7 +6,8 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -77,19 +78,19 @@ def write_without_digests(
         return _complete(layout, file, manifest, specs, _Written(refs=placed, strings=strings))
 
 
-def _opened(path: Path) -> io.FileIO:
+@contextmanager
+def _opened(path: Path) -> Iterator[io.FileIO]:
     """Open the empty file at *path*; created where there is none.
 
     An empty file is not truncated: ext4 writes a file that was truncated to the disk as it is
     closed, and the caller would wait for that
     (https://docs.kernel.org/admin-guide/ext4.html, `auto_da_alloc`).
     """
-    file = io.FileIO(
-        os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "w"
-    )
-    if os.fstat(file.fileno()).st_size:
-        file.truncate()
-    return file
+    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
+    with io.FileIO(os.open(path, flags, 0o600), "w") as file:
+        if os.fstat(file.fileno()).st_size:
+            file.truncate()
+        yield file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
