@@ -41,6 +41,8 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 SRC = Path(__file__).resolve().parents[1] / "src"
+#: The file whose tests are run.
+_AT_WORK_ON: pytest.StashKey[Path] = pytest.StashKey()
 SavedOnce = Callable[..., Path]
 RunPython = Callable[..., str]
 
@@ -117,5 +119,21 @@ def _own_copy(form: Form, saved_once: SavedOnce, tmp_path: Path) -> SavedModel:
 
 def pytest_collection_finish() -> None:
     """Leave out of garbage collections what was imported: TensorFlow is a million objects."""
+    _freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Leave out also what the first test of a file imported, and what Keras keeps of all of them.
+
+    A third of the time of some files went into collections.
+    """
+    is_last = nextitem is None or nextitem.path != item.path
+    if is_last or item.path != item.session.stash.get(_AT_WORK_ON, None):
+        _freeze()
+    item.session.stash[_AT_WORK_ON] = item.path
+
+
+def _freeze() -> None:
     gc.collect()
     gc.freeze()
