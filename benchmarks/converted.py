@@ -97,7 +97,8 @@ def _frozen(concrete: Any) -> Any:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    graph = convert_variables_to_constants_v2(concrete).graph.as_graph_def()
+    frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+    graph = frozen.graph.as_graph_def()
     held = {inner.op.name: outer for outer, inner in concrete.graph.captures}
     for node in graph.node:
         if node.op == "Placeholder" and node.name in held:
