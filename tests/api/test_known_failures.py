@@ -13,7 +13,7 @@ import pytest
 import fastload
 from fastload.errors import RestoreError, UnsupportedRuntimeError
 from fastload.loading.failures import MOST
-from fastload.loading.store import FAILURES
+from fastload.loading.opening import FAILURES
 from fastload.runtime import restore_keras
 from fastload.runtime.core import restore_request
 from tests.small_models import SavedModel, assert_same_model

@@ -17,7 +17,7 @@ import fastload
 from fastload.errors import RestoreError
 from fastload.lazy_weights.pages import MappedPages, ReadPages
 from fastload.loading import answer as loading_answer
-from fastload.loading.store import Opened, open_plan
+from fastload.loading.opening import Opened, open_plan
 from tests.conftest import SavedOnce
 from tests.small_models import INPUTS, KERAS3_ARCHIVE, SAVED_MODEL, Form, SavedModel
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload.api.verify import verify_against_stock
+from fastload.api.against_stock import verify_against_stock
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime import internals
 from fastload.runtime.core.keras import configured_backend, needs_no_tensorflow

@@ -9,11 +9,11 @@ from shlex import quote
 
 import pytest
 
-from fastload.cache import layers
+from fastload.cache import read_only_layers as layers
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry, CacheFile
-from fastload.cache.layers import distrust, file_in, trusted_layers
 from fastload.cache.listing import all_entries
+from fastload.cache.read_only_layers import distrust, file_in, trusted_layers
 from fastload.errors import CacheUnwritableError
 from fastload.settings import Settings
 

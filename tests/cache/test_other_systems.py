@@ -20,7 +20,7 @@ import fastload
 from fastload import system
 from fastload.cache.directory import CacheDir
 from fastload.cache.eviction import evict
-from fastload.cache.layers import distrust
+from fastload.cache.read_only_layers import distrust
 from fastload.declarations import declarations, declare
 from fastload.report import Outcome
 from tests.conftest import SavedOnce

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import fastload
-from fastload.api.verify import verify_against_stock
+from fastload.api.against_stock import verify_against_stock
 from fastload.errors import StockLoadError
 from tests.installed import version_of
 from tests.small_models import KERAS2_ARCHIVE, KERAS3_ARCHIVE, SAVED_MODEL, Form

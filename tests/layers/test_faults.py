@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import fastload
-from fastload.cache import layers as cache_layers
-from fastload.loading import layers as loading_layers
+from fastload.cache import read_only_layers as cache_layers
+from fastload.loading import from_layers as loading_layers
 from fastload.loading import plan as loading_plan
 from fastload.report import LoadReport
 from fastload.twin.index import read_index
@@ -274,7 +274,7 @@ def test_a_twin_of_a_network_file_system_that_cannot_be_copied_is_read(
     """All at once: what happens to the file afterwards touches nobody."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FASTLOAD_CACHE_DIR", str(tmp_path / "file"))
-    for module in (loading_layers, __import__("fastload.loading.store", fromlist=["x"])):
+    for module in (loading_layers, __import__("fastload.loading.opening", fromlist=["x"])):
         monkeypatch.setattr(module, "is_network_filesystem", lambda _: True)
     stock = form.stock.models.load_model(path)
     model = fastload.load_model(path, keras=form.package)

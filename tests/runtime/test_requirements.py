@@ -14,7 +14,7 @@ from fastload.runtime import internals
 from fastload.runtime.importing import Feature, Name, Part
 from fastload.runtime.keras2 import keras2_parts
 from fastload.runtime.keras3 import keras3_loaders
-from fastload.runtime.requirements import FIRST_PREDICT, KERAS2, KERAS3
+from fastload.runtime.requirements import FIRST_PREDICT, KERAS2_LOADS, KERAS3_LOADS
 from tests.small_models import INPUTS, SavedModel
 
 ROWS = list(internals.rows())
@@ -179,10 +179,10 @@ def test_without_a_name_that_a_restore_needs_the_stock_loader_loads(
     pytest.importorskip("tensorflow")
     if model.form.generation == 2:
         keras2_parts.keras2.cache_clear()
-        lacking(monkeypatch, KERAS2, "functional")
+        lacking(monkeypatch, KERAS2_LOADS, "functional")
     else:
         keras3_loaders.keras3.cache_clear()
-        lacking(monkeypatch, KERAS3, "layer")
+        lacking(monkeypatch, KERAS3_LOADS, "layer")
     fastload.load_model(model.path, keras=model.form.package)
     fastload.load_model(model.path, keras=model.form.package)
     report = fastload.last_load()

@@ -18,10 +18,10 @@ from fastload.errors import (
     TwinCorruptError,
     UnsupportedSourceError,
 )
+from fastload.loading.opening import require_section
 from fastload.loading.plan import Identity, identify
 from fastload.loading.plan_keras import identity_for_keras
 from fastload.loading.request import Request, addressed, current_settings, require_served
-from fastload.loading.store import require_section
 from fastload.report import Outcome
 from fastload.runtime.core.keras import KerasChoice, expected_generation
 from fastload.source.detect import ModelSource, SourceKind

@@ -14,12 +14,12 @@ from fastload.cache.entry import KERAS2, KERAS3, CacheEntry, entry_name
 from fastload.errors import BypassError, CacheError
 from fastload.keras2to3.rules.untrusted import called_by_name
 from fastload.loading.failures import forget
+from fastload.loading.opening import Opened, open_plan, place_of
 from fastload.loading.plan import Identity, Plan, identify
 from fastload.loading.plan_keras import identity_for_keras, is_file_of_keras2
 from fastload.loading.plan_weights import weights_identity
 from fastload.loading.request import Request, addressed, current_settings
 from fastload.loading.restore_model import keras_in, rebuild
-from fastload.loading.store import Opened, open_plan, place_of
 from fastload.predictor.functions import SavedFunctions
 from fastload.predictor.keras_functions import keras_function
 from fastload.report import LoadReport, PhaseClock

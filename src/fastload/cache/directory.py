@@ -65,7 +65,7 @@ class CacheDir:
         """
         if settings.cache_path:
             # Imported here: most users have no layers.
-            from fastload.cache.layers import with_layers
+            from fastload.cache.read_only_layers import with_layers
 
             return with_layers(settings)
         folder = settings.cache_dir or _platform_folder()

@@ -135,7 +135,7 @@ class CacheFile:
         if not self.cache.layers or os.path.lexists(self.path):
             return self.path
         # Imported here: most users have no layers.
-        from fastload.cache.layers import file_in
+        from fastload.cache.read_only_layers import file_in
 
         return file_in(self.cache.layers, self.name) or self.path
 

@@ -130,7 +130,7 @@ def _cache() -> dict[str, Any]:
 
 def _layer(path: Path) -> dict[str, Any]:
     """Say whether a layer is used, and why not."""
-    from fastload.cache.layers import Distrust, distrust
+    from fastload.cache.read_only_layers import Distrust, distrust
 
     try:
         why = distrust(path.absolute())

@@ -134,7 +134,7 @@ def _warmed(
 
 
 def _verified(path: str, keras: KerasChoice) -> dict[str, Any]:
-    from fastload.api.verify import verify_against_stock
+    from fastload.api.against_stock import verify_against_stock
 
     found = verify_against_stock(path, keras=keras)
     return {"equal": found.is_equal, "verified": found.is_verified, **asdict(found)}

@@ -14,7 +14,7 @@ from fastload.cache.entry import MIGRATED, CacheEntry, entry_name
 from fastload.cache.listing import companion
 from fastload.cache.memo import known_refusals
 from fastload.cache.publish import cache_faults, is_incoming, is_partial
-from fastload.loading.layers import REFUSED
+from fastload.loading.from_layers import REFUSED
 from fastload.twin.format import FORMAT_VERSION, MIGRATED_SECTION
 
 _FOLDER_MODE: Final = 0o755

@@ -9,11 +9,11 @@ from fastload.convert.conversion import object_names
 from fastload.convert.keras_section import saved_metadata
 from fastload.errors import MigrationError
 from fastload.keras2to3.keras2_files import Resolve
+from fastload.keras2to3.keras_saved_model import KerasSavedModel
 from fastload.keras2to3.rules.configs import migrated
 from fastload.keras2to3.rules.graph import layer_configs
 from fastload.keras2to3.rules.rule import Record
 from fastload.keras2to3.rules.untrusted import bytecode_in, require_no_bytecode
-from fastload.keras2to3.saved_model_parts import SavedModelParts
 from fastload.keras2to3.tf_compilation import OptimizerState, compile_migrated
 from fastload.keras2to3.tf_function_layers import FunctionLayers
 from fastload.keras2to3.tf_function_models import FunctionModels, root_metadata
@@ -48,7 +48,7 @@ def model_of_saved_model(
     root = root_metadata(graph, metadata)
     if root is None:
         raise MigrationError("the SavedModel", MigrationError.NO_KERAS_MODEL)
-    source = SavedModelParts(path=path, graph=graph, metadata=metadata, root=root)
+    source = KerasSavedModel(path=path, graph=graph, metadata=metadata, root=root)
     backend = keras.backend.backend()
     layers = FunctionLayers(source, backend, record, passes_masks=passes_masks)
     model, weights = _Migration(source, keras, layers, record).made(resolve)
@@ -63,7 +63,7 @@ class _Migration:
     """One migration: layer by layer, or as one layer."""
 
     def __init__(
-        self, source: SavedModelParts, keras: Any, layers: FunctionLayers, record: Record
+        self, source: KerasSavedModel, keras: Any, layers: FunctionLayers, record: Record
     ) -> None:
         self._source, self._keras = source, keras
         self._models = FunctionModels(keras, source, layers)

@@ -20,7 +20,7 @@ from fastload.keras2to3.memory_limits import (
     fits_as_input,
 )
 from fastload.keras2to3.rules.untrusted import called_by_name
-from fastload.keras2to3.serving import NotRunError, serving_of
+from fastload.keras2to3.serving_function import NotRunError, serving_of
 from fastload.keras2to3.tf_array_functions import (
     Function,
     TooSlowError,

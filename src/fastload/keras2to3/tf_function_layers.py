@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from fastload.errors import MigrationError
+from fastload.keras2to3.keras_saved_model import KerasSavedModel
 from fastload.keras2to3.rules.rule import Record
 from fastload.keras2to3.rules.untrusted import bytecode_in
-from fastload.keras2to3.saved_model_parts import SavedModelParts
 from fastload.keras2to3.tf_saved_model_weights import is_part
 from fastload.runtime.core.keras import TENSORFLOW
 from fastload.runtime.core.tensorflow import parse_saved_model, tensorflow
@@ -41,7 +41,7 @@ class FunctionLayers:
 
     def __init__(
         self,
-        source: SavedModelParts,
+        source: KerasSavedModel,
         backend: str,
         record: Record,
         *,

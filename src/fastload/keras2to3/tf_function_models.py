@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fastload.errors import MigrationError
-from fastload.keras2to3.saved_model_parts import SavedModelParts
-from fastload.keras2to3.serving import NotRunError, inferred_shapes
+from fastload.keras2to3.keras_saved_model import KerasSavedModel
+from fastload.keras2to3.serving_function import NotRunError, inferred_shapes
 from fastload.keras2to3.tf_function_layers import FunctionLayers
 from fastload.keras2to3.tf_models import keras_message
 from fastload.runtime.core.tensorflow import tensorflow
@@ -49,7 +49,7 @@ class FunctionModels:
         layers: makes the layer.
     """
 
-    def __init__(self, keras: Any, source: SavedModelParts, layers: FunctionLayers) -> None:
+    def __init__(self, keras: Any, source: KerasSavedModel, layers: FunctionLayers) -> None:
         self._keras, self._graph, self._layers = keras, source.graph, layers
         self._path = source.path
 

@@ -1,6 +1,6 @@
 """A request answered: from the twin, by the stock loader, or by a migration after stock's refusal.
 
-`load_from_twin` is the road, a stage a line; `answer` has the one fallback; every load leaves a
+`_load` is the road, a stage a line; `answer` has the one fallback; every load leaves a
 report (`_account`).
 """
 
@@ -30,10 +30,10 @@ from fastload.errors import (
     UnsupportedSourceError,
     is_passing,
 )
+from fastload.loading.opening import Opened, open_plan
 from fastload.loading.plan import decide
 from fastload.loading.request import Request
 from fastload.loading.restore import Loaded, restore
-from fastload.loading.store import Opened, open_plan
 from fastload.report import LoadReport, Outcome, PhaseClock, record
 from fastload.switch import loading
 from fastload.unfinished import undone_if_interrupted

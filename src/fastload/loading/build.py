@@ -26,8 +26,8 @@ from fastload.errors import (
     is_passing,
 )
 from fastload.loading.behind import is_worth_it, publish_behind, wait_for
+from fastload.loading.opening import Opened, is_mapped, open_built
 from fastload.loading.plan import Identity, Plan
-from fastload.loading.store import Opened, is_mapped, open_built
 from fastload.report import IMPORT, Outcome, PhaseClock
 from fastload.runtime.core import early
 from fastload.runtime.core.keras import Keras, is_known

@@ -17,9 +17,9 @@ from typing import Any, Final
 import fastload
 from fastload.cache.entry import CacheFile
 from fastload.errors import CacheError, RestoreError
+from fastload.loading.opening import FAILURES, Opened
 from fastload.loading.plan import Plan
 from fastload.loading.request import WeightsRequest
-from fastload.loading.store import FAILURES, Opened
 from fastload.runtime.core.eager import scope_name
 from fastload.runtime.requirements import EAGER
 

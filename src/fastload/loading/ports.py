@@ -24,7 +24,7 @@ from fastload.runtime.core.restore_request import (
 from fastload.source.detect import SourceKind
 
 if TYPE_CHECKING:
-    from fastload.loading.store import Opened
+    from fastload.loading.opening import Opened
 
 
 def plan_for_other_ports(opened: Opened) -> Plan | None:

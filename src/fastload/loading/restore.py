@@ -8,9 +8,9 @@ from typing import Any, Final
 from fastload.cache.entry import CacheEntry
 from fastload.imports.collector import paused_collector
 from fastload.lean_dataclass import dataclass
+from fastload.loading.opening import Opened, dropping_corrupt, place_of, tried_once
 from fastload.loading.plan import migration_record
 from fastload.loading.request import ObjectsRequest, PredictorRequest, WeightsRequest
-from fastload.loading.store import Opened, dropping_corrupt, place_of, tried_once
 from fastload.report import Outcome, PhaseClock
 from fastload.twin.reader import Twin
 

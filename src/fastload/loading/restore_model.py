@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastload.errors import RestoreError, UnresolvedObjectError
+from fastload.loading.opening import Opened, place_of
 from fastload.loading.request import PredictorRequest, Request
-from fastload.loading.store import Opened, place_of
 from fastload.runtime.core.eager import placed
 from fastload.runtime.core.keras import Keras, require_tensorflow
 from fastload.runtime.core.restore_request import RestoreRequest, custom_objects, require_resolved

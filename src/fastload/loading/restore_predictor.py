@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from fastload.errors import BypassError, CacheError
 from fastload.imports.collector import paused_collector
 from fastload.lean_dataclass import dataclass
+from fastload.loading.opening import Opened, place_of
 from fastload.loading.request import PredictorRequest
-from fastload.loading.store import Opened, place_of
 from fastload.predictor.functions import SavedFunctions
 from fastload.predictor.keras_functions import kept_keras_function, keras_function
 from fastload.predictor.predictor import Predictor, Run, predictor_over

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastload.loading.opening import Opened
 from fastload.loading.request import WeightsRequest
-from fastload.loading.store import Opened
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.restore_request import WeightsOrder
 from fastload.runtime.restore_weights import load_weights_from

@@ -15,8 +15,8 @@ from fastload.cache.eviction import evict
 from fastload.cache.locking import entry_lock
 from fastload.cache.publish import is_there
 from fastload.errors import CacheError, StoreAwayError, StoreObjectError, TwinCorruptError
+from fastload.loading.opening import Opened, open_built, readable
 from fastload.loading.plan import Identity, Plan
-from fastload.loading.store import Opened, open_built, readable
 from fastload.remote import faults
 from fastload.remote.fetching import discard_incoming, fetch, offered
 from fastload.remote.publishing import publish_entry

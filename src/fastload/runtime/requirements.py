@@ -162,7 +162,7 @@ STATE: Final = _feature(
 
 # --- Keras 2 --------------------------------------------------------------------------------------
 
-KERAS2: Final = _feature(
+KERAS2_LOADS: Final = _feature(
     "restoring Keras 2 models",
     backend=_keras2("backend", "name_scope learning_phase"),
     base_layer=_keras2(
@@ -265,7 +265,7 @@ NAMES_OF_KERAS: Final = _feature(
     distribution_lib=_of("keras.src.distribution.distribution_lib"),
     config=_of("keras.src.backend.config", "backend ?is_nnx_enabled>=3.11"),
 )
-KERAS3: Final = _feature(
+KERAS3_LOADS: Final = _feature(
     "restoring Keras 3 models",
     saving_api=_of("keras.src.saving.saving_api", "load_model legacy_h5_format"),
     legacy_h5_format=_of(

@@ -13,7 +13,7 @@ from fastload.runtime.core.blank_variables import can_be_blank
 from fastload.runtime.core.rebuild import Rebuild, current_rebuild, is_code_of, is_own, is_sound
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.core.zero_copy import BlankSheet
-from fastload.runtime.requirements import KERAS2, KERAS2_SEEDS, OUTPUT_SPECS
+from fastload.runtime.requirements import KERAS2_LOADS, KERAS2_SEEDS, OUTPUT_SPECS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ def keras2(package: str) -> Keras2:
     """
     OUTPUT_SPECS.part("base_layer", package)
     names = (each.name for each in fields(Keras2) if each.name != "package")
-    return Keras2(package=package, **{name: KERAS2.part(name, package) for name in names})
+    return Keras2(package=package, **{name: KERAS2_LOADS.part(name, package) for name in names})
 
 
 def patched_make_variable(base: type[Any], stock: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastload.errors import UnsupportedSourceError
-from fastload.runtime.requirements import KERAS3
+from fastload.runtime.requirements import KERAS3_LOADS
 from fastload.source.detect import SourceKind
 from fastload.switch import as_stock
 
@@ -18,13 +18,13 @@ def open_file_loader(kind: SourceKind) -> Callable[..., Any]:
         UnsupportedRuntimeError: this version has none.
     """
     if kind is SourceKind.KERAS_HDF5:
-        return as_stock(KERAS3.part("legacy_h5_format").load_model_from_hdf5)
-    return as_stock(KERAS3.part("saving_lib").load_model)
+        return as_stock(KERAS3_LOADS.part("legacy_h5_format").load_model_from_hdf5)
+    return as_stock(KERAS3_LOADS.part("saving_lib").load_model)
 
 
 def opens_folders() -> bool:
     """Say whether this Keras 3 opens unpacked archives."""
-    return hasattr(KERAS3.part("saving_lib"), "_load_model_from_dir")
+    return hasattr(KERAS3_LOADS.part("saving_lib"), "_load_model_from_dir")
 
 
 def hub_folder(address: str) -> str:
@@ -33,7 +33,7 @@ def hub_folder(address: str) -> str:
     Raises:
         UnsupportedSourceError: this Keras knows no hub, or it has no such model.
     """
-    saving_lib = KERAS3.part("saving_lib")
+    saving_lib = KERAS3_LOADS.part("saving_lib")
     hub = getattr(saving_lib, "huggingface_hub", None)
     if hub is None or not opens_folders():
         raise UnsupportedSourceError(f"{address!r}: this Keras opens no model of a hub")

@@ -22,7 +22,7 @@ from fastload.runtime.core.transplant import Overlay, transplant
 from fastload.runtime.core.twin_archive import asset_store, twin_store, zip_module
 from fastload.runtime.core.zero_copy import MappedArray
 from fastload.runtime.keras3.state_walk import walking
-from fastload.runtime.requirements import KERAS3, KERAS3_JAX, KERAS3_TENSORFLOW, KERAS3_TORCH
+from fastload.runtime.requirements import KERAS3_JAX, KERAS3_LOADS, KERAS3_TENSORFLOW, KERAS3_TORCH
 from fastload.source.detect import SourceKind
 from fastload.source.limits import BOMB_FLOOR_BYTES, HDF5_EXPANSION, ZIP_EXPANSION
 from fastload.twin.reader import Twin
@@ -61,18 +61,18 @@ def keras3() -> Keras3:
     Raises:
         UnsupportedRuntimeError: a module, or a name in one, is missing, or the backend is unknown.
     """
-    backend = str(KERAS3.part("config").backend())
+    backend = str(KERAS3_LOADS.part("config").backend())
     if backend not in _ON:
         raise UnsupportedRuntimeError(f"Keras runs on {backend}")
     return Keras3(
-        saving_api=KERAS3.part("saving_api"),
-        legacy_h5_format=KERAS3.part("legacy_h5_format"),
-        saving_lib=KERAS3.part("saving_lib"),
-        global_state=KERAS3.part("global_state"),
+        saving_api=KERAS3_LOADS.part("saving_api"),
+        legacy_h5_format=KERAS3_LOADS.part("legacy_h5_format"),
+        saving_lib=KERAS3_LOADS.part("saving_lib"),
+        global_state=KERAS3_LOADS.part("global_state"),
         backend=backend,
         variable=_ON[backend].part("core").Variable,
-        initializer=KERAS3.part("initializer").Initializer,
-        layer=KERAS3.part("layer").Layer,
+        initializer=KERAS3_LOADS.part("initializer").Initializer,
+        layer=KERAS3_LOADS.part("layer").Layer,
     )
 
 

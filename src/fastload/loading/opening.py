@@ -130,7 +130,7 @@ def _open_or_build(plan: Plan, clock: PhaseClock, *, behind: bool) -> Opened:
         return found
     if entry.cache.layers:
         # Imported here: most users have no layers.
-        from fastload.loading.layers import open_in_layers
+        from fastload.loading.from_layers import open_in_layers
 
         if (found := open_in_layers(plan)) is not None:
             return found

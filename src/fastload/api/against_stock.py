@@ -94,7 +94,7 @@ def verify_against_stock(
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
 
     Example:
-        >>> from fastload.api.verify import verify_against_stock
+        >>> from fastload.api.against_stock import verify_against_stock
         >>> verify_against_stock("path/to/model").is_verified  # doctest: +SKIP
         True
     """

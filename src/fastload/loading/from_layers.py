@@ -11,13 +11,13 @@ from typing import Any, Final
 from fastload.cache.directory import is_network_filesystem
 from fastload.cache.entry import CacheFile
 from fastload.cache.eviction import evict
-from fastload.cache.layers import file_in
 from fastload.cache.locking import entry_lock
 from fastload.cache.memo import remember
 from fastload.cache.publish import is_there, replacing
+from fastload.cache.read_only_layers import file_in
 from fastload.errors import CacheError, TwinCorruptError
+from fastload.loading.opening import Opened, is_mapped, open_own
 from fastload.loading.plan import Identity, Plan, refusal
-from fastload.loading.store import Opened, is_mapped, open_own
 from fastload.report import Outcome
 from fastload.twin.reader import Twin
 from fastload.twin.sources import known_sources

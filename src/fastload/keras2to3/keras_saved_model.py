@@ -20,7 +20,7 @@ _NO_CONFIG: Final = "layer was saved without config"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedModelParts:
+class KerasSavedModel:
     """A SavedModel.
 
     Attributes:
