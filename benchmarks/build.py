@@ -16,9 +16,10 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.measure import BenchmarkError
+from benchmarks.models import let_settle
 from benchmarks.own_process import told_by
 from benchmarks.page import Markers
-from benchmarks.weights import Subject, build, digest, let_settle, run, write
+from benchmarks.weights import Subject, build, digest, run, write
 
 MARKERS: Final = Markers("build", "benchmarks.build")
 HEADINGS: Final = (

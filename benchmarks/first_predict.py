@@ -1,6 +1,7 @@
-"""The first `predict` after a load: `python -m benchmarks.first_predict CASE... [--runs N]`.
+"""The first `predict` after a load: `python -m benchmarks.first_predict [CASE...]`.
 
-A case is a Keras and a model, as `tf_keras:path/to/model` or `keras:path/to/model.keras`.
+A case is a Keras and a model, as `tf_keras:path/to/model` or `keras:path/to/model.keras`; without
+any, those of the page.
 
 Each load is in a process of its own, stock and fastload in turn, from a cache that `fastload.warm`
 filled. Predictions must be equal to the bit, or no number counts.
@@ -30,6 +31,17 @@ if TYPE_CHECKING:
 LOADERS: Final = ("stock", "fastload")
 COLUMNS: Final = ("load_s", "first_s", "later_s")
 MARKERS: Final = Markers("first-predict", "benchmarks.first_predict")
+#: Made by `benchmarks.models`.
+DEFAULT: Final = tuple(
+    f"{package}:{WORK}/models/{model}"
+    for package, model in (
+        ("tf_keras", "resnet50-keras2/model"),
+        ("tf_keras", "efficientnetb0-keras2/model"),
+        ("tf_keras", "efficientnetb0-keras2/model.h5"),
+        ("keras", "resnet50-keras3/model.keras"),
+        ("keras", "efficientnetb0-keras3/model.keras"),
+    )
+)
 HEADINGS: Final = (
     *("model", "n", "stock: first `predict` s", "fastload: first `predict` s", "times faster"),
     *("stock: later ones s", "fastload: later ones s"),
@@ -39,8 +51,8 @@ HEADINGS: Final = (
 def main() -> None:
     """Measure each case, print a table, and write it into the page if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cases", nargs="+")
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("cases", nargs="*", default=DEFAULT)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--page", type=Path, help="the page that shows the figures")
     parser.add_argument("--one", choices=LOADERS, help="measure one load in this process")
     asked = parser.parse_args()
@@ -50,7 +62,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as cache:
         os.environ["FASTLOAD_CACHE_DIR"] = cache
-        written = table(HEADINGS, [compare(case, asked.runs) for case in asked.cases])
+        written = table(HEADINGS, [compare(case, asked.rounds) for case in asked.cases])
     facts = ", ".join(f"{name} {what}" for name, what in machine.describe(WORK).items())
     written = f"Measured on: {facts}.\n\n{written}"
     sys.stdout.write(f"{written}\n")
@@ -58,13 +70,13 @@ def main() -> None:
         asked.page.write_text(MARKERS.replace(asked.page.read_text(), written))
 
 
-def compare(case: str, runs: int) -> list[str]:
+def compare(case: str, rounds: int) -> list[str]:
     """Return a row of the table: medians in seconds."""
     keras, _, model = case.partition(":")
     warm = f"import fastload; fastload.warm({model!r}, keras={keras!r})"
     subprocess.run([sys.executable, "-c", warm], check=True)
     found: dict[str, list[dict[str, Any]]] = {loader: [] for loader in LOADERS}
-    for _ in range(runs):
+    for _ in range(rounds):
         for loader in LOADERS:
             found[loader].append(_in_own_process(case, loader))
     if len({one["digest"] for each in found.values() for one in each}) != 1:
@@ -75,7 +87,7 @@ def compare(case: str, runs: int) -> list[str]:
     )
     name = f"{Path(*Path(model).parts[-2:])}, {keras}"
     told = [f"{seconds:.3f}" for seconds in (*first, *later)]
-    return [name, str(runs), *told[:2], f"{first[0] / first[1]:.1f}", *told[2:]]
+    return [name, str(rounds), *told[:2], f"{first[0] / first[1]:.1f}", *told[2:]]
 
 
 def measure(model: str, keras: KerasChoice, loader: str) -> dict[str, Any]:

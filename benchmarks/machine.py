@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Final
 
 from fastload.bench import machine
+
+_ROOT: Final = Path(__file__).resolve().parent.parent
+_MEASURED: Final = ("src", "benchmarks/*.py", "pyproject.toml")
 
 
 def describe(work: Path) -> dict[str, str]:
@@ -20,10 +24,19 @@ def describe(work: Path) -> dict[str, str]:
 
 
 def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
-    here = Path(__file__).parent
-    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "no repository"
+    """Return the commit, marked where what is measured is of none.
+
+    Pages and raw figures are written meanwhile, and are no part of it.
+    """
+    commit = _git("rev-parse", "--short=10", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", *_MEASURED)
+    return f"{commit}-dirty" if changed else commit or "no repository"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def _file_system(folder: Path) -> str:

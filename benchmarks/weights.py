@@ -22,9 +22,9 @@ from typing import Any, Final
 
 from benchmarks import machine
 from benchmarks.measure import WORK, BenchmarkError, check_byte_code
+from benchmarks.models import let_settle
 from benchmarks.own_process import told_by
 from benchmarks.page import Markers, table
-from fastload.source.fingerprint import WRITE_BACK_NS
 
 MARKERS: Final = Markers("weights", "benchmarks.weights")
 HEADINGS: Final = (
@@ -125,12 +125,6 @@ def rows(networks: list[str], rounds: int, folder: Path) -> Iterator[tuple[str, 
     let_settle(subject.path for subject in subjects)
     for subject in subjects:
         yield _row(subject, rounds)
-
-
-def let_settle(paths: Iterable[Path]) -> None:
-    """Wait until the stats of files stand for their content: new ones are hashed at each load."""
-    newest = max(path.stat().st_ctime for path in paths)
-    time.sleep(max(0.0, newest + WRITE_BACK_NS / 1e9 + 1.0 - time.time()))
 
 
 def _row(subject: Subject, rounds: int) -> tuple[str, ...]:
