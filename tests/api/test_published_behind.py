@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ import pytest
 
 import fastload
 from fastload import system
+from fastload.cache.directory import CacheDir
+from fastload.cache.listing import orphans
 from fastload.loading import behind
 from fastload.twin import writer
 from fastload.twin.digests import NO_DIGEST
@@ -138,14 +140,9 @@ def test_a_disk_that_fails_meanwhile(
     code: int,
 ) -> None:
     """The model stays what it is; the twin is left to the next load."""
-
-    def fail(path: Path) -> None:
-        if is_twin(path):
-            raise OSError(code, os.strerror(code))
-
     monkeypatch.setattr(behind, "LEAST_BYTES", 0)
     with monkeypatch.context() as failing, caplog.at_level(logging.WARNING, "fastload"):
-        failing.setattr(system, "sync", fail)
+        failing.setattr(system, "sync", fails_with(code))
         found, expected = load(saved_model)
         behind.wait_for_all()
 
@@ -153,6 +150,44 @@ def test_a_disk_that_fails_meanwhile(
     assert "its twin is not kept" in caplog.text
     assert names(cache_root, ".h5") == names(cache_root, ".partial") == []
     assert load(saved_model) == ("miss", expected)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_what_the_disk_did_not_take_is_not_read_from_it(
+    saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux takes pages for clean that it could not write, and may read something else later."""
+    monkeypatch.setattr(behind, "LEAST_BYTES", 0)
+    with monkeypatch.context() as failing:
+        failing.setattr(system, "sync", fails_with(errno.EIO))
+        model = fastload.load_model(saved_model.path, keras=saved_model.form.package)
+        behind.wait_for_all()
+
+    assert pages_of_file_kib(cache_root) == 0
+    assert model.get_weights()
+
+
+def pages_of_file_kib(folder: Path) -> int:
+    """Return how much of what is mapped of files in *folder* is still theirs."""
+    found, is_mapped = {"Rss": 0, "Anonymous": 0}, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if "-" in name.split()[0]:
+            is_mapped = str(folder) in line
+        elif is_mapped and name in found:
+            found[name] += int(rest.split()[0])
+    assert found["Rss"] > 0
+    return found["Rss"] - found["Anonymous"]
+
+
+def fails_with(code: int) -> Callable[[Path], None]:
+    """Return what stands for a disk that takes no twin."""
+
+    def fail(path: Path) -> None:
+        if is_twin(path):
+            raise OSError(code, os.strerror(code))
+
+    return fail
 
 
 def test_a_disk_that_is_full_before(
@@ -204,6 +239,50 @@ def test_with_few_descriptors_nothing_goes_on_behind(
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
+def test_an_interrupt_before_the_thread_is_about_it_leaves_nothing(
+    saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No partial file, and no lock that the next load would wait for."""
+
+    def interrupt(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(behind, "LEAST_BYTES", 0)
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(behind.Thread, "start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            load(saved_model)
+
+    assert names(cache_root, ".partial") == []
+    monkeypatch.setenv("FASTLOAD_LOCK_TIMEOUT", "0.1")
+    assert load(saved_model)[0] == "miss"
+
+
+def test_a_load_by_stock_does_not_wait_for_the_disk(
+    saved_model: SavedModel, slow_disk: threading.Event
+) -> None:
+    """It has enough descriptors, as a rule."""
+    load(saved_model)
+    with fastload.disabled():
+        load(saved_model)
+
+    assert not slow_disk.is_set()
+    assert len(behind._running) == 1
+
+
+def test_what_is_learnt_meanwhile_is_no_orphan(
+    saved_model: SavedModel, cache_root: Path, slow_disk: threading.Event
+) -> None:
+    """`prune` leaves it to the twin that comes."""
+    load(saved_model)
+    CacheDir(root=cache_root).ensure()
+    (partial,) = names(cache_root, ".partial")
+    learnt = cache_root / f"{partial.partition('.')[0]}.specs.json"
+    learnt.write_text("{}")
+
+    assert learnt not in orphans(CacheDir(root=cache_root))
+
+
 def test_warm_returns_with_the_twin_in_its_place(
     saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +293,17 @@ def test_warm_returns_with_the_twin_in_its_place(
 
     assert report.twin is not None
     assert Twin.open(report.twin).verify() == ()
+
+
+#: A second model, loaded by a thread that nobody waits for; the disk is slow.
+_IN_A_DAEMON = """
+import shutil, time
+system.sync = lambda path: (time.sleep(2), sync(path))
+shutil.rmtree(os.environ["FASTLOAD_CACHE_DIR"])
+thread = threading.Thread(target=load, daemon=True)
+thread.start()
+thread.join()
+"""
 
 
 def started(
@@ -240,7 +330,7 @@ def told(process: subprocess.Popen[str]) -> list[str]:
     return out.split()
 
 
-@pytest.mark.parametrize("last", ["", "sys.exit(3)", "raise KeyboardInterrupt"])
+@pytest.mark.parametrize("last", ["", "sys.exit(3)", "raise KeyboardInterrupt", _IN_A_DAEMON])
 def test_a_process_that_ends_leaves_the_twin(
     saved_model: SavedModel, cache_root: Path, last: str
 ) -> None:
@@ -248,7 +338,7 @@ def test_a_process_that_ends_leaves_the_twin(
     process = started(saved_model, cache_root, last)
 
     assert told(process)[0] == "miss"
-    assert (process.returncode == 0) == (last == "")
+    assert (process.returncode == 0) == (last in {"", _IN_A_DAEMON})
     (twin,) = names(cache_root, ".h5")
     assert Twin.open(cache_root / twin).verify() == ()
     assert names(cache_root, ".partial") == []

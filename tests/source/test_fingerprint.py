@@ -1,6 +1,7 @@
 """A fingerprint is content: all of it, and nothing else."""
 
 import errno
+import io
 import mmap
 import os
 import shutil
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -20,6 +22,7 @@ from fastload.imports import linking
 from fastload.source import fingerprint as fingerprint_module
 from fastload.source.detect import FileStat, SourceKind, detect
 from fastload.source.fingerprint import content_digest, fingerprint
+from tests.conftest import RunPython
 
 Tree = dict[str, bytes]
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -259,6 +262,65 @@ def test_the_digest_is_the_same_whoever_hashes(
 
     assert digest_of(path) == expected
     assert content_digest(SourceKind.KERAS_HDF5, path.read_bytes()) == expected
+
+
+@pytest.mark.parametrize("begin", [0, 1])
+def test_a_system_without_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: int
+) -> None:
+    """This thread does what none could be begun for."""
+    path = tmp_path / "model.h5"
+    path.write_bytes(HDF5_SIGNATURE + os.urandom(33 * 2**20))
+    expected = digest_of(path)
+    monkeypatch.setattr("fastload.system.processors", lambda: 2)
+    start, begun = threading.Thread.start, []
+
+    def refuse(thread: threading.Thread) -> None:
+        begun.append(thread)
+        if len(begun) > begin:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    assert digest_of(path) == expected
+    assert len(begun) == begin + 1
+
+
+def test_the_interpreter_may_be_about_to_end(tmp_path: Path, run_python: RunPython) -> None:
+    """Then there are no new threads."""
+    path = tmp_path / "model.h5"
+    path.write_bytes(HDF5_SIGNATURE + os.urandom(17 * 2**20))
+    program = """
+import atexit, sys
+from pathlib import Path
+from fastload.source.detect import detect
+from fastload.source.fingerprint import fingerprint
+atexit.register(lambda: print(fingerprint(detect(Path(sys.argv[1]))).digest))
+"""
+
+    assert run_python(program, path) == digest_of(path)
+
+
+class _Short(io.FileIO):
+    """A file that ends early, as some of network file systems do."""
+
+    def readinto(self, buffer: Any, /) -> int:
+        del buffer
+        return 0
+
+
+def test_a_file_that_ends_early_is_not_taken_for_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its size is said to be."""
+    path = tmp_path / "model.h5"
+    path.write_bytes(HDF5_SIGNATURE + bytes(100))
+    source = detect(path)
+    monkeypatch.setattr(Path, "open", lambda path, mode, buffering: _Short(path, mode))
+
+    with pytest.raises(UnsupportedSourceError, match="is being written to"):
+        fingerprint(source)
 
 
 def test_a_piece_that_cannot_be_read_is_told_of(

@@ -81,16 +81,19 @@ def companion(name: str) -> str | None:
 
 
 def orphans(cache: CacheDir) -> tuple[Path, ...]:
-    """List the side entries and `.used` files whose twin no longer exists.
+    """List the side entries and `.used` files whose twin neither exists nor is being written.
 
     Raises:
         CacheUnwritableError: the folder cannot be listed.
     """
     files = _files(cache)
+    has_twin = {
+        name.partition(".")[0] for name in files if _TWIN.fullmatch(name) or is_partial(Path(name))
+    }
     return tuple(
         cache.root / name
         for name in sorted(files)
-        if (match := _COMPANION.fullmatch(name)) and f"{match[1]}.h5" not in files
+        if (match := _COMPANION.fullmatch(name)) and match[1] not in has_twin
     )
 
 

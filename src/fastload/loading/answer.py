@@ -168,12 +168,12 @@ def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> A
             caller called stock and may not know of fastload.
     """
     # Imported here, as below: a hit does without.
-    from fastload.loading.behind import wait_for_all
+    from fastload.loading.behind import free_descriptors
     from fastload.loading.stock import load_stock
 
     outer = sys.exc_info()[1]
     _let_go(reason, outer)
-    wait_for_all()
+    free_descriptors()
     try:
         with clock.phase("stock"):
             return load_stock(request, reason)

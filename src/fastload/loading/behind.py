@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread, main_thread
 from typing import TYPE_CHECKING, Final
 
 from fastload import system
@@ -23,6 +23,7 @@ from fastload.errors import CacheError
 if TYPE_CHECKING:
     from fastload.cache.entry import CacheEntry
     from fastload.loading.plan import Plan
+    from fastload.twin.reader import Twin
 
 _logger: Final = logging.getLogger("fastload")
 #: Fewer bytes are on a disk as soon as a thread would have begun.
@@ -37,8 +38,9 @@ def is_worth_it(plan: Plan) -> bool:
 
     What is lent is read from the published file, and what goes to a shared store is copied from it.
     Windows renames no file that is mapped. TensorFlow ends a process that can open no more files:
-    the thread has some open while the program goes on. And the workers of a `multiprocessing.Pool`
-    are killed when it ends, so that its first load might leave nothing, each time.
+    the thread has some open while the program goes on. Nobody waits for threads that begin when the
+    main one has ended. And the workers of a `multiprocessing.Pool` are killed when it ends, so that
+    its first load might leave nothing, each time.
     """
     request = plan.request
     return (
@@ -47,6 +49,7 @@ def is_worth_it(plan: Plan) -> bool:
         and request.settings.remote is None
         and sum(file.size for file in plan.identity.source.files) >= LEAST_BYTES
         and system.may_open(_SPARE_FILES)
+        and main_thread().is_alive()
         and not _is_killed_at_its_end()
     )
 
@@ -57,55 +60,87 @@ def _is_killed_at_its_end() -> bool:
     return processes is not None and bool(processes.current_process().daemon)
 
 
-def publish_behind(plan: Plan, partial: Path, until_published: ExitStack) -> None:
-    """Publish the twin in *partial* in a thread.
+def publish_behind(plan: Plan, partial: Path, twin: Twin, locked: ExitStack) -> None:
+    """Publish *twin*, which was opened from the file *partial*, in a thread.
 
     Args:
         plan: whose twin it is.
         partial: the file, complete.
-        until_published: what is left when it is published: the partial file, the entry's lock.
+        twin: what the model is made of.
+        locked: what is left when it is published: the partial file, the entry's lock. The thread
+            takes that over; where an interrupt comes before, the caller leaves it.
     """
     place = plan.identity.entry.path
-    thread = Thread(
-        target=_publish, args=(plan, partial, until_published), name="fastload: publish a twin"
-    )
+    taken_over = Event()
+    arguments = (plan, partial, twin, locked, taken_over)
+    thread = Thread(target=_publish, args=arguments, name="fastload: publish a twin", daemon=False)
     _running[place] = thread
     try:
         thread.start()
+        taken_over.wait()
     except RuntimeError:  # the interpreter ends, or the system has no more threads
-        _publish(plan, partial, until_published)
+        _publish(*arguments)
 
 
 def wait_for(entry: CacheEntry) -> None:
     """Wait until the twin of *entry* is published, if a thread of this process is about it."""
-    thread = _running.get(entry.path)
-    if thread is not None and thread.ident is not None:
-        thread.join()
+    if entry.path in _running:
+        _join(_running[entry.path])
 
 
 def wait_for_all() -> None:
-    """Wait until no thread of this process is about a twin: each has files open."""
+    """Wait until no thread of this process is about a twin."""
     for thread in list(_running.values()):
-        if thread.ident is not None:
-            thread.join()
+        _join(thread)
 
 
-def _publish(plan: Plan, partial: Path, until_published: ExitStack) -> None:
-    entry, settings = plan.identity.entry, plan.request.settings
+def free_descriptors() -> None:
+    """Wait for all threads where a load by stock may find too few files that it can open."""
+    if _running and not system.may_open(_SPARE_FILES):
+        wait_for_all()
+
+
+def _join(thread: Thread) -> None:
+    with suppress(RuntimeError):  # it has not begun; or it is this one
+        thread.join()
+
+
+def _publish(plan: Plan, partial: Path, twin: Twin, locked: ExitStack, taken_over: Event) -> None:
+    path, entry = plan.request.filepath, plan.identity.entry
     try:
-        # Imported here: a load that goes to stock waits for all, and publishes nothing.
-        from fastload.cache.eviction import evict
-        from fastload.twin.digests import add_digests
-        from fastload.twin.sources import known_sources
-
-        with until_published:
-            with cache_faults(entry.cache.root):
-                add_digests(partial)
-            put_in_place(partial, entry.path, durable=True)
-        evict(entry.cache, settings.cache_max_size_bytes, known_sources, {entry.name})
+        with locked.pop_all():
+            taken_over.set()
+            _put_in_place(partial, twin, entry)
+        _evict(plan)
     except CacheError as error:
-        _logger.warning("%s: its twin is not kept: %s", plan.request.filepath, error)
+        _logger.warning("%s: its twin is not kept: %s", path, error)
     except Exception:
-        _logger.warning("%s: its twin is not kept", plan.request.filepath, exc_info=True)
+        _logger.warning("%s: its twin is not kept", path, exc_info=True)
     finally:
+        taken_over.set()
         _running.pop(entry.path, None)
+
+
+def _put_in_place(partial: Path, twin: Twin, entry: CacheEntry) -> None:
+    # Imported here, as below: the module of a load that publishes nothing.
+    from fastload.twin.digests import add_digests
+
+    try:
+        with cache_faults(entry.cache.root):
+            add_digests(partial)
+        put_in_place(partial, entry.path, durable=True)
+    except CacheError:
+        # A page that the disk did not take may be read from it as something else later.
+        twin.keep_in_memory()
+        raise
+
+
+def _evict(plan: Plan) -> None:
+    from fastload.cache.eviction import evict
+    from fastload.twin.sources import known_sources
+
+    entry, limit_bytes = plan.identity.entry, plan.request.settings.cache_max_size_bytes
+    try:
+        evict(entry.cache, limit_bytes, known_sources, {entry.name})
+    except CacheError as error:
+        _logger.warning("older twins are not removed: %s", error)

@@ -80,7 +80,7 @@ def _write_and_publish_behind(plan: Plan, clock: PhaseClock, locked: ExitStack) 
         _convert_to(partial, plan, clock)
     mapped = is_mapped(plan.request, entry.cache.root)
     twin = Twin.open(partial, mapped=mapped, place=entry.path)
-    publish_behind(plan, partial, locked.pop_all())
+    publish_behind(plan, partial, twin, locked)
     return Opened(plan=plan, twin=twin, outcome=Outcome.MISS)
 
 

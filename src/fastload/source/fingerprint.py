@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -146,13 +147,15 @@ def _joined(pieces: Sequence[bytes | None]) -> bytes | None:
 
 def _hash_pieces(pieces: Sequence[_Piece]) -> Sequence[bytes | None]:
     much = sum(file.size for _, file, offset in pieces if not offset) >= _MUCH_BYTES
-    if not much or _is_linking():
-        return [_hash_piece(*piece) for piece in pieces]
-    # Imported here: it takes longer than a small model's digest.
-    from concurrent.futures import ThreadPoolExecutor
+    if much and not _is_linking():
+        # While the interpreter ends, or where the system has no more threads: in this one.
+        with suppress(RuntimeError):
+            # Imported here: it takes longer than a small model's digest.
+            from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(min(system.processors(), _MOST_THREADS)) as pool:
-        return list(pool.map(_hash_piece, *zip(*pieces, strict=True)))
+            with ThreadPoolExecutor(min(system.processors(), _MOST_THREADS)) as pool:
+                return list(pool.map(_hash_piece, *zip(*pieces, strict=True)))
+    return [_hash_piece(*piece) for piece in pieces]
 
 
 def _is_linking() -> bool:
@@ -175,7 +178,7 @@ def _hash_piece(path: Path, expected: FileStat, offset: int) -> bytes | None:
             rest -= count
         after = os.fstat(file.fileno())
     is_same = all(FileStat.of(expected.name, each) == expected for each in (before, after))
-    return digest.digest() if is_same else None
+    return digest.digest() if is_same and not rest else None
 
 
 def _is_settled(file: FileStat, read_ns: int) -> bool:

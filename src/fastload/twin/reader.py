@@ -6,7 +6,9 @@ import hashlib
 import json
 import math
 import mmap
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import field, replace
 from io import FileIO
 from pathlib import Path
@@ -24,6 +26,8 @@ from fastload.twin.weights import STRING, Array, decode, storage_dtype
 if TYPE_CHECKING:
     from fastload.twin.view import TwinFile
 
+#: Python has no name for it; https://man7.org/linux/man-pages/man2/madvise.2.html.
+_MADV_POPULATE_WRITE: Final = 23
 #: What a malformed index raises.
 _MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 
@@ -98,10 +102,21 @@ class Twin:
 
         Changes to arrays of the twin are lost. Does nothing where the system cannot do it.
         """
+        self._advise(getattr(mmap, "MADV_DONTNEED", None))
+
+    def keep_in_memory(self) -> None:
+        """Have pages of this process's own in place of the file's, whatever becomes of the file.
+
+        Does nothing where the system cannot do it: it is Linux that can, from 5.14 on.
+        """
+        with suppress(OSError):
+            self._advise(_MADV_POPULATE_WRITE if sys.platform == "linux" else None)
+
+    def _advise(self, advice: int | None) -> None:
         mapping = self._buffer.base
         mapping = getattr(mapping, "obj", mapping)
-        if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            mapping.madvise(mmap.MADV_DONTNEED)
+        if isinstance(mapping, mmap.mmap) and advice is not None:
+            mapping.madvise(advice)
 
     @property
     def root(self) -> TwinFile:
