@@ -127,6 +127,23 @@ def test_each_way_to_read_shows_the_initial_value(keras: Any, name: str, is_insi
     check(keras, program)
 
 
+@pytest.mark.parametrize("name", ["build_graph", "scratch_graph", "my_scratch_graph_3"])
+def test_a_function_may_be_called_like_a_graph_of_keras(keras: Any, name: str) -> None:
+    """Keras makes such graphs to look at; a program runs its functions."""
+
+    def program(block: Block) -> Arrays:
+        with block():
+            layer = dense(keras)
+
+        def call(rows: Any) -> Any:
+            return layer(rows)
+
+        call.__name__ = name
+        return [tf.function(call)(INPUTS), layer.kernel]
+
+    check(keras, program)
+
+
 def test_each_initializer_may_come_late_in_any_order(keras: Any) -> None:
     kinds = [getattr(keras.initializers, name) for name in KERAS_INITIALIZERS]
     seeded = [kind for kind in kinds if "seed" in inspect.signature(kind).parameters]

@@ -14,14 +14,14 @@ keras = pytest.importorskip("keras", minversion="3.6")
 
 def _walks() -> tuple[Any, Any]:
     """Return Keras's walk, and ours."""
+    from fastload.runtime.core.state_readers import StateReaders
     from fastload.runtime.keras3.keras3_loaders import keras3
     from fastload.runtime.keras3.state_walk import walking
 
     parts = keras3()
-    return (
-        parts.saving_lib._walk_saveable,
-        walking(parts.saving_lib, parts.global_state, {})["_walk_saveable"],
-    )
+    readers = StateReaders(of_programs=True)
+    ours = walking(parts.saving_lib, parts.global_state, readers, {})
+    return parts.saving_lib._walk_saveable, ours["_walk_saveable"]
 
 
 def _seen(walk: Any, found: Any) -> list[tuple[str, int]]:

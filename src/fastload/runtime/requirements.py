@@ -117,6 +117,7 @@ ASSIGNMENT: Final = _feature(
     "sharing the memory of weights",
     operations=_tf("ops.gen_resource_variable_ops", "assign_variable_op read_variable_op"),
     variables=_tf("ops.resource_variable_ops", "BaseResourceVariable.assign"),
+    tapes=_tf("pywrap_tfe", "?TFE_Py_TapeSetIsEmpty"),
 )
 KERNELS: Final = _feature(
     "making variables without kernels of their own",
@@ -219,7 +220,10 @@ KERAS2_WEIGHTS: Final = _feature(
     ),
     saving_lib=_keras2("saving.saving_lib", "load_weights_only H5IOStore zipfile", since="2.12"),
     legacy_save=_keras2("saving.legacy.save", "load_weights h5py hdf5_format", since="2.12"),
-    training=_keras2("engine.training", "Model.load_weights ?h5py<2.12 ?hdf5_format<2.12"),
+    training=_keras2(
+        "engine.training",
+        "Model.load_weights Model._flatten_layers ?h5py<2.12 ?hdf5_format<2.12",
+    ),
 )
 #: Seeds that stock draws when it makes a variable.
 KERAS2_SEEDS: Final = _feature(

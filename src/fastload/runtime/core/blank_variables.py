@@ -21,6 +21,7 @@ from typing import Any, Final
 from weakref import ref
 
 from fastload import unfinished
+from fastload.errors import UnsupportedRequestError
 from fastload.runtime.core import eager
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.requirements import ASSIGNMENT, BLANKS
@@ -48,6 +49,17 @@ def require_blanks() -> None:
     for part in ("ops", "variables", "branches"):
         BLANKS.part(part)
     require_assignment()
+
+
+def require_no_tape() -> None:
+    """Check that no tape of gradients notices which variables are assigned.
+
+    Raises:
+        UnsupportedRequestError: one does.
+    """
+    is_empty = getattr(ASSIGNMENT.part("tapes"), "TFE_Py_TapeSetIsEmpty", None)
+    if is_empty is not None and not is_empty():
+        raise UnsupportedRequestError("a tf.GradientTape records the variables that are assigned")
 
 
 def require_assignment() -> None:
@@ -143,7 +155,8 @@ def assign(variable: Any, value: Any) -> None:
     Raises:
         ValueError: their shapes differ.
     """
-    if not is_plain(variable) or not agree(variable, value):
+    is_now = eager.executing_eagerly()  # a graph may be run later, or never
+    if not (is_now and is_plain(variable) and agree(variable, value)):
         variable.assign(value)
     elif is_blank(variable):
         _overwrite(variable, functools.partial(_assign_to_handle, variable, value))
@@ -258,14 +271,16 @@ def _is_overwriting(variable: Any) -> bool:
 def _is_in_scratch_graph() -> bool:
     """Say whether a graph is being made that Keras makes to look at, and never runs.
 
-    A function that is traced meanwhile is one that can be run.
+    A function that is traced meanwhile is one that can be run, whatever a program calls it: its
+    graph has the name of the Python function, and a signature.
     """
     if eager.executing_eagerly():
         return False
     graph = _ops().get_default_graph()
     while isinstance(graph, _branches()):  # of a condition or loop
         graph = graph.outer_graph
-    return _SCRATCH_GRAPH.search(getattr(graph, "name", "")) is not None
+    is_of_function = getattr(graph, "structured_input_signature", ()) is not None
+    return not is_of_function and _SCRATCH_GRAPH.search(getattr(graph, "name", "")) is not None
 
 
 def _is_naming(frame: FrameType) -> bool:

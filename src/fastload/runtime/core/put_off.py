@@ -47,7 +47,9 @@ class PutOff:
         A blank variable has no value to keep; a device may have no room for the new ones besides
         the old ones.
         """
-        if not (is_plain(variable) and agree(variable, value) and _is_on_host(variable)):
+        if not (eager.executing_eagerly() and is_plain(variable) and agree(variable, value)):
+            return False
+        if not _is_on_host(variable):
             return False
         before = initial_value_of(variable)
         if not (before is None or isinstance(before, _Waiting)):
@@ -62,21 +64,19 @@ class PutOff:
 
     def settle(self) -> None:
         """Make the assignments that are still put off."""
-        for variable in self._taken():
+        while self._waiting:  # an interrupt leaves what is still to be made
+            variable = self._waiting[-1]
             value = initial_value_of(variable)
             if isinstance(value, _Waiting):
                 assign(variable, value.value)
+            self._waiting.pop()
 
     def drop(self) -> None:
         """Leave each variable the value that it has."""
-        for variable in self._taken():
+        while self._waiting:
+            variable = self._waiting.pop()
             if isinstance(initial_value_of(variable), _Waiting):
                 keep_value(variable)
-
-    def _taken(self) -> list[Any]:
-        """Return the variables that wait, which do so no more; some may have been read."""
-        waiting, self._waiting = self._waiting, []
-        return waiting
 
 
 class _Waiting:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fastload.runtime.core.state_readers import StateReaders
 from fastload.runtime.core.transplant import Overlay
 from fastload.runtime.core.zero_copy import MappedArray
 from fastload.twin.format import MIGRATION, STATE
@@ -130,8 +131,11 @@ def zip_module(twin: Twin) -> Any:
     return Overlay(zipfile, {"ZipFile": ArchiveOfTwin})
 
 
-def twin_store(stock: type[Any], twin: Twin) -> type[Any]:
-    """Return a subclass of Keras's `H5IOStore` that reads *twin*, whatever file it is given."""
+def twin_store(stock: type[Any], twin: Twin, readers: StateReaders) -> type[Any]:
+    """Return a subclass of Keras's `H5IOStore` that reads *twin*, whatever file it is given.
+
+    Those of *readers* that do more than to assign what they get are given arrays of their own.
+    """
     whole = twin.root
     root: TwinGroup = whole.get(STATE, whole)
 
@@ -146,7 +150,8 @@ def twin_store(stock: type[Any], twin: Twin) -> type[Any]:
 
         def get(self, path: str) -> Any:
             """Return the variables below *path* by name."""
-            return _variables(root, path)
+            found = _variables(root, path)
+            return found if readers.next_assigns() else _own(found)
 
         def has_path(self, path: str) -> bool:
             """Say whether *path* exists."""
@@ -168,6 +173,13 @@ def _variables(root: TwinGroup, path: str) -> dict[str, np.ndarray[Any, Any]]:
         if place in root:
             return dict(_arrays(root[place]))
     return {}
+
+
+def _own(variables: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: np.array(value) if isinstance(value, np.ndarray) else value
+        for name, value in variables.items()
+    }
 
 
 def _arrays(group: TwinGroup) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:

@@ -17,6 +17,7 @@ from fastload.runtime.core.bookkeeping import (
 )
 from fastload.runtime.core.rebuild import Patch, Rebuild, available, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
+from fastload.runtime.core.state_readers import StateReaders
 from fastload.runtime.core.tensorflow import parse_saved_model
 from fastload.runtime.core.transplant import Overlay, transplant
 from fastload.runtime.core.twin_archive import has_assets, twin_store, zip_module
@@ -176,15 +177,17 @@ def _restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     if sys.version_info >= (3, 12) and has_assets(twin):
         raise UnsupportedRuntimeError("Keras 2 cannot unpack assets on this Python")
     stock = KERAS2_ARCHIVE.part("saving_lib", parts.package)
-    load_model = transplant(
+    readers = StateReaders(of_programs=True)
+    names = transplant(
         stock,
         {
             "tf": Overlay(stock.tf, {"io.gfile.GFile": lambda path, mode: Document(b"")}),
             "zipfile": zip_module(twin),
-            "H5IOStore": twin_store(stock.H5IOStore, twin),
+            "H5IOStore": twin_store(stock.H5IOStore, twin, readers),
         },
-    )["load_model"]
-    return load_model(
+    )
+    names["hasattr"] = readers.hasattr
+    return names["load_model"](
         request.filepath,
         custom_objects=dict(request.custom_objects),
         compile=request.compile,

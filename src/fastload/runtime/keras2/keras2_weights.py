@@ -7,11 +7,12 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from fastload.errors import UnconvertibleModelError
-from fastload.runtime.core.blank_variables import assign
+from fastload.errors import UnconvertibleModelError, UnsupportedRequestError
+from fastload.runtime.core.blank_variables import assign, require_no_tape
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.core.rebuild import Patch, Rebuild, current_rebuild, rebuilding
 from fastload.runtime.core.restore_request import WeightsOrder
+from fastload.runtime.core.state_readers import StateReaders, only_assigns
 from fastload.runtime.core.told import once_as_in
 from fastload.runtime.core.transplant import Overlay, transplant, transplanted
 from fastload.runtime.core.twin_archive import twin_store, zip_module
@@ -28,11 +29,25 @@ def load_weights_keras2(twin: Twin, keras: Keras, order: WeightsOrder, rebuild: 
     Raises:
         UnsupportedRuntimeError: Keras lacks a module or name that is needed.
         UnconvertibleModelError: the file lacks a group that Keras 2 asks for.
+        UnsupportedRequestError: a layer of a program's does something when it has its weights, or
+            a tape records.
         Exception: whatever the stock function raises.
     """
+    require_no_tape()
+    _require_own_states(keras.package, order.model)
     load = _over(keras.package, twin)
     with rebuilding(rebuild, [_assignment_patch()]):
         return load(order.model, order.filepath, **order.arguments)
+
+
+def _require_own_states(package: str, model: Any) -> None:
+    """Check that no layer has a `finalize_state` of a program's: Keras calls all of them."""
+    KERAS2_WEIGHTS.part("training", package)
+    for layer in model._flatten_layers():
+        # Keras 2.8 has some layers without.
+        if not only_assigns(getattr(layer, "finalize_state", only_assigns)):
+            kind = type(layer).__name__
+            raise UnsupportedRequestError(f"{kind} has a finalize_state of its own")
 
 
 def _over(package: str, twin: Twin) -> Callable[..., Any]:
@@ -70,9 +85,12 @@ def _hdf5_over(package: str, twin: Twin) -> dict[str, Any]:
 def _trees_over(package: str, twin: Twin) -> Callable[..., None]:
     """Return what reads trees of variables: `.weights.h5` and `.keras`."""
     saving_lib = KERAS2_WEIGHTS.part("saving_lib", package)
-    names = {"zipfile": zip_module(twin), "H5IOStore": twin_store(saving_lib.H5IOStore, twin)}
+    readers = StateReaders(of_programs=False)
+    store = twin_store(saving_lib.H5IOStore, twin, readers)
     once_as_in(saving_lib)
-    load: Callable[..., None] = transplant(saving_lib, names)["load_weights_only"]
+    names = transplant(saving_lib, {"zipfile": zip_module(twin), "H5IOStore": store})
+    names["hasattr"] = readers.hasattr
+    load: Callable[..., None] = names["load_weights_only"]
 
     def load_weights_only(*args: Any, **kwargs: Any) -> None:
         if "vars" not in twin.root.get(STATE, twin.root):

@@ -18,6 +18,7 @@ from fastload.runtime.core.bookkeeping import attribute_patch
 from fastload.runtime.core.keras import OF_FUNCTIONS, TENSORFLOW, backend_of
 from fastload.runtime.core.rebuild import Patch, Rebuild, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
+from fastload.runtime.core.state_readers import StateReaders
 from fastload.runtime.core.transplant import Overlay, transplant
 from fastload.runtime.core.twin_archive import asset_store, twin_store, zip_module
 from fastload.runtime.core.zero_copy import MappedArray
@@ -190,14 +191,15 @@ def _restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
         "_reject_zip_bomb": lambda archive, name: None,
         "is_memory_sufficient": lambda model: True,
     }
+    readers = StateReaders(of_programs=True)
     replaced = {
         "zipfile": zip_module(twin),
-        "H5IOStore": twin_store(parts.saving_lib.H5IOStore, twin),
+        "H5IOStore": twin_store(parts.saving_lib.H5IOStore, twin, readers),
         "DiskIOStore": asset_store(parts.saving_lib.DiskIOStore, twin),
         **_opener(parts),
         **present(parts.saving_lib, guards),
     }
-    load_model = walking(parts.saving_lib, parts.global_state, replaced)["load_model"]
+    load_model = walking(parts.saving_lib, parts.global_state, readers, replaced)["load_model"]
     return load_model(_NoFile(), **_arguments(request))
 
 

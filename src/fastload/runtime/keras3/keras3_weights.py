@@ -12,6 +12,7 @@ from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.runtime.core.keras import Keras, backend_of
 from fastload.runtime.core.rebuild import Rebuild, rebuilding
 from fastload.runtime.core.restore_request import WeightsOrder
+from fastload.runtime.core.state_readers import StateReaders
 from fastload.runtime.core.told import once_as_in
 from fastload.runtime.core.transplant import Overlay, transplant
 from fastload.runtime.core.twin_archive import twin_store, zip_module
@@ -77,13 +78,13 @@ def _over(parts: Keras3, twin: Twin) -> Callable[..., None]:
 def _trees_over(parts: Keras3, twin: Twin) -> Callable[..., None]:
     """Return what reads trees of variables: `.weights.h5`, in shards or not, and `.keras`."""
     saving_lib = KERAS3_WEIGHTS.part("saving_lib")
-    store = twin_store(saving_lib.H5IOStore, twin)
+    readers = StateReaders(of_programs=False)
+    store = twin_store(saving_lib.H5IOStore, twin, readers)
     replaced = {"zipfile": zip_module(twin), "H5IOStore": store}
     if SHARD_MAP in twin.manifest.documents:
         replaced["ShardedH5IOStore"] = _shards_over(saving_lib, twin)
-    load: Callable[..., None] = walking(saving_lib, parts.global_state, replaced)[
-        "load_weights_only"
-    ]
+    names = walking(saving_lib, parts.global_state, readers, replaced)
+    load: Callable[..., None] = names["load_weights_only"]
     return load
 
 
@@ -101,7 +102,10 @@ def _layers_over() -> dict[str, Any]:
     legacy = KERAS3_WEIGHTS.part("legacy_h5_format")
     guards = {"safe_get_h5_group": item_of, "safe_get_h5_dataset": array_of}
     np_of_twin = Overlay(np, {"asarray": MappedArray.of})
-    return transplant(legacy, {"np": np_of_twin, **present(legacy, guards)})
+    readers = StateReaders(of_programs=False)
+    names = transplant(legacy, {"np": np_of_twin, **present(legacy, guards)})
+    names["hasattr"] = readers.hasattr
+    return names
 
 
 def _h5py(twin: Twin) -> SimpleNamespace:

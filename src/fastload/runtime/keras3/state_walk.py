@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from fastload.runtime.core.global_state import KERAS3_NAMES
+from fastload.runtime.core.state_readers import StateReaders
 from fastload.runtime.core.transplant import Overlay, transplant
 
 #: What is looked up in the module by the name that it has there.
@@ -19,22 +20,26 @@ _SKIPSETS = "get_attr_skipset"
 
 
 def walking(
-    saving_lib: ModuleType, global_state: ModuleType, replaced: Mapping[str, Any]
+    saving_lib: ModuleType,
+    global_state: ModuleType,
+    readers: StateReaders,
+    replaced: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return `transplant(saving_lib, replaced)` with a faster walk.
+    """Return `transplant(saving_lib, replaced)` with a faster walk, known to *readers*.
 
     Args:
         saving_lib: Keras's module.
         global_state: that with the counters behind automatic names.
+        readers: learns who reads the state of each object.
         replaced: as for `transplant`.
     """
     walk = _Walk(getattr(saving_lib, _SKIPSETS, None), global_state)
     if not hasattr(saving_lib, _SKIPSETS):  # before Keras 3.6 its name was another
-        return transplant(saving_lib, replaced)
+        return transplant(saving_lib, replaced) | {"hasattr": readers.hasattr}
     file_utils = Overlay(saving_lib.file_utils, {"join": _join})
     own = {_SKIPSETS: walk.skipset, "file_utils": file_utils}
     names = transplant(saving_lib, own | dict(replaced))
-    names["dir"] = walk.names  # of the module's copies alone
+    names |= {"dir": walk.names, "hasattr": readers.hasattr}  # of the module's copies alone
     return names
 
 

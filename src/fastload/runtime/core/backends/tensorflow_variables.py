@@ -12,9 +12,14 @@ from fastload.runtime.core.blank_variables import (
     can_be_blank,
     require_assignment,
     require_blanks,
+    require_no_tape,
 )
 from fastload.runtime.core.bookkeeping import kernel_patches
-from fastload.runtime.core.eager import OF_ONE_REPLICA, require_plain_tensorflow
+from fastload.runtime.core.eager import (
+    OF_ONE_REPLICA,
+    executing_eagerly,
+    require_plain_tensorflow,
+)
 from fastload.runtime.core.rebuild import (
     Patch,
     Rebuild,
@@ -57,7 +62,9 @@ def weight_patches(variable: type[Any]) -> list[Patch]:
 
     Raises:
         UnsupportedRuntimeError: a private name is missing.
+        UnsupportedRequestError: a tape of a program's records.
     """
+    require_no_tape()
     return _assignment_patches(variable)
 
 
@@ -93,7 +100,7 @@ def _patched_direct_assign(stock: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(stock)
     def direct_assign(self: Any, value: Any) -> None:
         rebuild = current_rebuild()
-        if rebuild is not None and rebuild.put_off is not None:
+        if rebuild is not None and rebuild.put_off is not None and executing_eagerly():
             if rebuild.put_off.takes(self._value, value):
                 return
             rebuild.put_off.remember(self._value)
