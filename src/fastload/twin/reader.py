@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import mmap
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import field, replace
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from fastload import system
 from fastload.errors import TwinCorruptError
 from fastload.lean_dataclass import dataclass
 from fastload.twin.format import ALIGNMENT_BYTES, REFUSALS, Header, Manifest, WeightRef
@@ -26,8 +26,6 @@ from fastload.twin.weights import STRING, Array, decode, storage_dtype
 if TYPE_CHECKING:
     from fastload.twin.view import TwinFile
 
-#: Python has no name for it; https://man7.org/linux/man-pages/man2/madvise.2.html.
-_MADV_POPULATE_WRITE: Final = 23
 #: What a malformed index raises.
 _MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 
@@ -110,7 +108,7 @@ class Twin:
         Does nothing where the system cannot do it: it is Linux that can, from 5.14 on.
         """
         with suppress(OSError):
-            self._advise(_MADV_POPULATE_WRITE if sys.platform == "linux" else None)
+            self._advise(system.POPULATE_WRITE)
 
     def _advise(self, advice: int | None) -> None:
         mapping = self._buffer.base
