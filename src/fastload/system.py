@@ -17,8 +17,8 @@ from typing import Final
 
 #: Access lists instead of owners and modes; no `fork`; and mapped files are kept.
 IS_WINDOWS: bool = sys.platform == "win32"
-#: Advice for a mapping: give it pages of the process's own now. Linux 5.14 has it, and Python no name
-#: for it (https://man7.org/linux/man-pages/man2/madvise.2.html).
+#: Advice for a mapping: pages of the process's own, now. Linux 5.14 has it, and Python has no
+#: name for it (https://man7.org/linux/man-pages/man2/madvise.2.html).
 POPULATE_WRITE: Final = 23 if sys.platform == "linux" else None
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _ROOT: Final = 0

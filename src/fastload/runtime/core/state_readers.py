@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from fastload.errors import UnsupportedRequestError
 
-_READS: Final = frozenset({"load_own_variables", "finalize_state"})
+#: Keras 2.12 has the second.
+_READS: Final = frozenset({"load_own_variables", "_load_own_variables", "finalize_state"})
 #: Packages whose methods were read: they assign what they are given.
 _ASSIGNING: Final = frozenset({"keras", "tf_keras", "keras_hub", "keras_nlp", "fastload"})
 
