@@ -212,6 +212,7 @@ KERAS2_HDF5: Final = _feature(
 KERAS2_ARCHIVE: Final = _feature(
     "restoring Keras 2 .keras archives",
     saving_lib=_keras2("saving.saving_lib", "load_model H5IOStore zipfile", since="2.12"),
+    base_layer=_keras2("engine.base_layer", "?Layer._load_own_variables>=2.12<2.13"),
 )
 KERAS2_WEIGHTS: Final = _feature(
     "load_weights of Keras 2",
