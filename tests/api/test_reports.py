@@ -12,8 +12,8 @@ import pytest
 import fastload
 from fastload.errors import BypassError, UnsupportedRequestError, UnsupportedSourceError
 from fastload.report import LoadReport, PhaseClock
-from tests.conftest import RunPython
-from tests.small_models import SavedModel, assert_same_model
+from tests.conftest import RunPython, SavedOnce
+from tests.small_models import KERAS2_ARCHIVE, SavedModel, assert_same_model
 
 pytest.importorskip("tensorflow")
 
@@ -209,6 +209,16 @@ def test_explain_follows_the_life_of_a_model(model: SavedModel, cache_root: Path
     assert after.reason == "its twin is there"
     assert before.twin == after.twin == report().twin
     assert after.kind in {"saved_model", "keras_archive", "keras_hdf5"}
+
+
+def test_a_class_of_either_keras_has_not_to_be_declared(
+    saved_once: SavedOnce, cache_root: Path
+) -> None:
+    """tf_keras writes its own name into its archives."""
+    path = saved_once(KERAS2_ARCHIVE)
+    explained = fastload.explain(path, keras=KERAS2_ARCHIVE.package)
+
+    assert "register" not in str(explained.reason)
 
 
 EXPLAIN = """

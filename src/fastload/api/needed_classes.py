@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 #: The configuration in files of Keras 3, and of Keras 2.12 and later; others do not say whose a
 #: class is.
 _CONFIG: Final = "config.json"
+_KERAS: Final = ("keras", "tf_keras")
 
 
 def undeclared_classes(manifest: Manifest) -> tuple[str, ...]:
@@ -43,7 +44,7 @@ def _foreign(config: Any) -> Iterator[str]:
         found = waiting.pop()
         if isinstance(found, Mapping):
             name, module = found.get("registered_name"), str(found.get("module"))
-            if isinstance(name, str) and module.partition(".")[0] != "keras":
+            if isinstance(name, str) and module.partition(".")[0] not in _KERAS:
                 yield name
             waiting += found.values()
         elif isinstance(found, list):
