@@ -41,7 +41,10 @@ def numbers_for(package: str) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.full), EVERY])
+@pytest.mark.parametrize(
+    "share",
+    [pytest.param(1, marks=[pytest.mark.full, pytest.mark.timeout(3600)]), EVERY],
+)
 @pytest.mark.parametrize("package", ["keras", "tf_keras"])
 def test_each_name_may_be_missing(
     package: str, share: int, saved_once: Callable[[Form], Path], tmp_path: Path
