@@ -14,7 +14,8 @@ from fastload.errors import UnsupportedRequestError
 
 #: Keras 2.12 has the second.
 _READS: Final = frozenset({"load_own_variables", "_load_own_variables", "finalize_state"})
-#: Packages whose methods were read: they assign what they are given.
+#: Packages whose methods were read (KerasHub 0.32 has three): they assign what they are given, or
+#: what operations make of it at once.
 _ASSIGNING: Final = frozenset({"keras", "tf_keras", "keras_hub", "keras_nlp", "fastload"})
 
 
