@@ -292,3 +292,23 @@ def keras_saved_model(tmp_path: Path, cache_root: Path) -> Path:
     path = tmp_path / "keras"
     save(functional_model(SAVED_MODEL.stock), path)
     return path
+
+
+def test_the_call_of_an_object_is_that_of_stock(tmp_path: Path, cache_root: Path) -> None:
+    """It is looked at before it is called: for its concrete functions, by converters."""
+
+    class Called(tf.Module):  # type: ignore[misc, name-defined]
+        """A module that is called."""
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+        def __call__(self, x: Any) -> Any:
+            return x * 2
+
+    path = str(tmp_path / "m")
+    tf.saved_model.save(Called(), path)
+    for _ in range(2):
+        stock, ours = tf.saved_model.load(path), fastload.load_saved_model(path)
+        assert type(ours.__call__) is type(stock.__call__)
+        concrete = ours.__call__.concrete_functions
+        assert len(concrete) == len(stock.__call__.concrete_functions)
+        assert fastload.load_saved_model(path)(tf.ones(3)).numpy().tolist() == [2.0] * 3

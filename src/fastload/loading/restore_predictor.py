@@ -99,6 +99,7 @@ class _TwinOrStock:
     request: PredictorRequest
     functions: SavedFunctions
     is_loaded: bool = False
+    _stock: Any = None
 
     def __call__(self, name: str) -> Run:
         try:
@@ -108,12 +109,18 @@ class _TwinOrStock:
                 raise
             path = self.request.filepath
             _logger.warning("%s: %r is loaded by the stock loader: %s", path, name, error)
-            from fastload.loading.stock import load_stock
-
-            ready: Run = load_stock(self.request).signatures.ready(name)
-            return ready
+            return self._stocks(name)
         finally:
             self.is_loaded = True
+
+    def _stocks(self, name: str) -> Run:
+        """Return the stock loader's function; all of them share what they have of a state."""
+        from fastload.loading.stock import load_stock
+
+        if self._stock is None:
+            self._stock = load_stock(self.request)
+        ready: Run = self._stock.signatures.ready(name)
+        return ready
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -205,8 +205,8 @@ def _listed(names: Any) -> str:
 
 
 def _join(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    if len(arrays) == 1:
-        return arrays[0]
+    if len(arrays) == 1:  # of a tensor, which nobody may write to
+        return arrays[0] if arrays[0].flags.writeable else arrays[0].copy()
     return np.concatenate(arrays) if arrays[0].ndim else np.stack(arrays)
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final
 
 from fastload.convert.signature_specs import signature_nodes
 from fastload.runtime.core.tensorflow import parse_saved_model, tensorflow
 from fastload.runtime.functions.flat_function import NotFlatError
 from fastload.runtime.functions.flattening import Capture, Capturing
-from fastload.runtime.functions.inlining import inlined, reached
-from fastload.runtime.functions.weight_readers import Weight
-from fastload.runtime.saved_model.session_document import session_model
+from fastload.runtime.functions.inlining import called_by, inlined, reached
+from fastload.runtime.functions.weight_readers import Weight, may_assign
+from fastload.runtime.saved_model.session_document import SessionGraph, session_model
 from fastload.runtime.saved_model.session_graph import (
     cut_out,
     feeds,
@@ -27,6 +27,8 @@ from fastload.twin.format import (
     SAVED_VARIABLES,
 )
 from fastload.twin.reader import Twin
+
+_ASSIGNED: Final = "another signature may assign to a variable that it reads"
 
 
 def saved_function(twin: Twin, signature: Signature) -> Capturing:
@@ -45,7 +47,9 @@ def saved_function(twin: Twin, signature: Signature) -> Capturing:
     function = graph.nodes[node].bare_concrete_function
     name = function.concrete_function_name
     arguments, results = _arguments(function, signature), tuple(sorted(signature.outputs))
-    captures = tuple(_captures(twin, meta_graph, graph.concrete_functions[name].bound_inputs))
+    bound = graph.concrete_functions[name].bound_inputs
+    _require_unassigned(twin, meta_graph, name, bound)
+    captures = tuple(_captures(twin, meta_graph, bound))
     definitions = _definitions(twin, meta_graph, name)
     return Capturing(
         graph=inlined(definitions, name, len(arguments) + len(captures), len(results)),
@@ -53,6 +57,23 @@ def saved_function(twin: Twin, signature: Signature) -> Capturing:
         results=results,
         captures=captures,
     )
+
+
+def _require_unassigned(twin: Twin, meta_graph: Any, own: str, bound: Collection[int]) -> None:
+    """Check that no signature but *own* may assign to a variable among the nodes *bound*.
+
+    All signatures of a loaded model share its variables; a flat function has values.
+    """
+    graph = meta_graph.object_graph_def
+    for _, node in signature_nodes(graph):
+        name = graph.nodes[node].bare_concrete_function.concrete_function_name
+        shared = set(bound).intersection(graph.concrete_functions[name].bound_inputs)
+        if name != own and any(
+            graph.nodes[each].WhichOneof("kind") == "variable" for each in shared
+        ):
+            definitions = _definitions(twin, meta_graph, name)
+            if any(may_assign(each) for function in definitions for each in function.node_def):
+                raise NotFlatError(_ASSIGNED)
 
 
 def _definitions(twin: Twin, meta_graph: Any, name: str) -> list[Any]:
@@ -90,7 +111,17 @@ def _captures(twin: Twin, meta_graph: Any, bound: Any) -> Iterator[Capture]:
 
 
 def _variable(twin: Twin, name: str, variable: Any) -> Capture:
+    _require_fixed(variable.shape)
     return Capture(value=name, weight=Weight(dtype=variable.dtype, shape=twin.refs[name].shape))
+
+
+def _require_fixed(shape: Any) -> None:
+    """Check that a variable was declared with the shape that it has.
+
+    Optimizers that know a shape which they did not know in stock put a sum into another order.
+    """
+    if not tensorflow().TensorShape(shape).is_fully_defined():
+        raise NotFlatError("it reads a variable that was declared without a fixed shape")
 
 
 def _article(kind: str) -> str:
@@ -117,6 +148,10 @@ def session_function(twin: Twin, signature: Signature) -> Capturing:
     if missing := variables.keys() - names.keys():
         raise NotFlatError(f"the variable {min(missing)!r} has no value")
     graph, used = cut_out(needed, definition, variables)
+    _require_nothing_assigned(facts, signature.name, frozenset(used))
+    for node in needed.node:
+        if variables.get(node.name):  # a handle
+            _require_fixed(node.attr["shape"].shape)
     return Capturing(
         graph=graph,
         arguments=tuple(feeds(definition)),
@@ -124,6 +159,20 @@ def session_function(twin: Twin, signature: Signature) -> Capturing:
         captures=tuple(_capture(twin, names[node], is_handle=variables[node]) for node in used),
         is_session=True,
     )
+
+
+def _require_nothing_assigned(facts: SessionGraph, own: str, used: frozenset[str]) -> None:
+    """Check that no signature but *own* may assign to a variable among the nodes *used*."""
+    for name, each in facts.facts["signatures"].items():
+        if name == own:
+            continue
+        graph = facts.graph_def(each["nodes"])
+        functions = {function.signature.name: function for function in graph.library.function}
+        called = [callee for node in graph.node for callee in called_by(node)]
+        inner = reached(functions.__getitem__, functions, called)
+        nodes = (*graph.node, *(node for function in inner for node in function.node_def))
+        if not used.isdisjoint(variables_of(graph.node)) and any(map(may_assign, nodes)):
+            raise NotFlatError(_ASSIGNED)
 
 
 def _capture(twin: Twin, name: str, *, is_handle: bool) -> Capture:

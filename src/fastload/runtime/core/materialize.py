@@ -91,9 +91,14 @@ def _reduced(instance: Any, protocol: SupportsIndex) -> Any:
     return instance.__reduce_ex__(protocol)
 
 
-def _call(instance: Any, *args: Any, **kwargs: Any) -> Any:
-    _materialized(instance)
-    return instance(*args, **kwargs)
+class _Call:
+    """Stands for `__call__`: that of the object itself, which may have one of its own."""
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        if instance is None:
+            return self
+        _materialized(instance)
+        return instance.__call__
 
 
 def _final_class(instance: Any) -> Any:
@@ -117,7 +122,7 @@ def _pending_class(
     becomes_callable: bool,  # noqa: FBT001 - the arguments of a cache have no names
 ) -> Any:
     told = {name: getattr(final, name) for name in ("__module__", "__qualname__", "__doc__")}
-    calls = {"__call__": _call} if becomes_callable else {}
+    calls = {"__call__": _Call()} if becomes_callable else {}
     return type(final.__name__, (final,), {**told, **_ACCESSES, **calls, _FINAL: final})
 
 

@@ -35,8 +35,13 @@ from fastload.signature import Signature, TensorSpec
 
 #: Has state to TensorFlow, so that it is run for its error.
 _CHECK: Final = "Assert"
-#: What is no state to TensorFlow, which computes it in advance, though files may change.
-_FILES: Final = frozenset({"GenerateVocabRemapping", "MatchingFiles", "ReadFile"})
+#: What is no state to TensorFlow, which computes it in advance, though files and memory may change.
+_OUTSIDE: Final = frozenset(
+    {
+        *("GenerateVocabRemapping", "MatchingFiles", "ReadFile"),
+        *("DecodeProtoV2", "ImmutableConst"),
+    }
+)
 #: A call without effects, which TensorFlow writes into the graph before it optimizes that.
 _PLAIN_CALL: Final = "PartitionedCall"
 #: What a loop or a branch becomes when it is taken apart.
@@ -133,7 +138,7 @@ def _require_computation(content: bytes) -> None:
     for node in parsed(content).node_def:
         if _calls(node):
             continue  # those functions are looked at themselves
-        if _has_state(node.op) or node.op in _FILES or "Dataset" in node.op:
+        if _has_state(node.op) or node.op in _OUTSIDE or "Dataset" in node.op:
             raise NotFlatError(f"it does more than to compute: {node.op}")
         if not hasattr(tensorflow().raw_ops, node.op):
             raise NotFlatError(f"{node.op} is of another library, which may change")

@@ -229,9 +229,11 @@ def _reshape(function: Any, given: Handles) -> None:
 #: Operations that TensorFlow calls stateful because a function that they call may be, and `Assert`,
 #: which is run for its error alone and stays in the graph.
 _ALLOWED: Final = frozenset({*CALLS, *LOOPS, "Placeholder", "Assert"})
+#: Without state to TensorFlow, which computes it in advance, once for all loads in a process.
+_OF_PYTHON: Final = "PyFuncStateless"
 
 
 def _require_stateless(graph: Any) -> None:
     for operation in sorted({node.op for node in nodes_of(graph)} - _ALLOWED):
-        if has_state(operation):
+        if has_state(operation) or operation == _OF_PYTHON:
             raise NotFlatError(f"it uses {operation}, which has state or an effect")

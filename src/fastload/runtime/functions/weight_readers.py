@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.functions.flat_function import NotFlatError
+from fastload.runtime.functions.inlining import operation_called
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,30 @@ def read_weight(node: Any, given: Handles, output: str) -> list[Any]:
     else:
         raise NotFlatError(f"{node.op} needs a variable")
     return []
+
+
+#: Operations that are given a variable, or a reference to one, and leave its value as it is.
+_READS: Final = frozenset(
+    {
+        *("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"),
+        *("VarIsInitializedOp", "IsVariableInitialized", "RefEnter", "RefExit", "RefIdentity"),
+        *("RefMerge", "RefNextIteration", "RefSelect", "RefSwitch"),
+    }
+)
+
+
+def may_assign(node: Any) -> bool:
+    """Say whether *node*, a `NodeDef`, may give a variable another value.
+
+    What is called is looked at by itself.
+    """
+    operation = operation_called(node.op)
+    if operation is None:  # nobody knows
+        return True
+    if node.op in _READS or node.op.startswith("LookupTable"):
+        return False
+    resource = tensorflow().resource.as_datatype_enum
+    return any(each.type == resource or each.is_ref for each in operation.input_arg)
 
 
 def _gather(node: Any, dtype: int, output: str) -> Any:
