@@ -97,8 +97,7 @@ class _Call:
     def __get__(self, instance: Any, owner: Any) -> Any:
         if instance is None:
             return self
-        _materialized(instance)
-        return instance.__call__
+        return _attribute(instance, "__call__")
 
 
 def _final_class(instance: Any) -> Any:
