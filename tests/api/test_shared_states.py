@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,8 @@ def test_what_python_returned_once_is_not_kept(
     tmp_path: Path, cache_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A function of Python that has no state to TensorFlow may return something else."""
+    if "stateful" not in inspect.signature(tf.numpy_function).parameters:
+        pytest.skip("this TensorFlow takes all of them for stateful")
     module, returned = tf.Module(), [3.0]
 
     @tf.function(input_signature=[row(2)])
