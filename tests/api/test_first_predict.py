@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import fastload
+from fastload.runtime.core import code_places
 from fastload.runtime.importing import first_module
 from fastload.traces.trace_file import TraceFile
 from tests.cache_files import file_at
@@ -47,6 +48,9 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return stock(name, *args, **kwargs)
 
     monkeypatch.setattr(module, "func_graph_from_py_func", recording)
+    # What a program puts into TensorFlow is not kept; this is to be.
+    folders = (*code_places._folders(), __file__)
+    monkeypatch.setattr(code_places, "_folders", lambda: folders)
     return names
 
 

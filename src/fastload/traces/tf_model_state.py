@@ -12,8 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+import numpy as np
+
 from fastload.cache.entry import KERAS3
 from fastload.errors import UnsupportedRuntimeError
+from fastload.runtime.core.code_facts import content_of
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.requirements import FIRST_PREDICT
 
@@ -152,7 +155,8 @@ def _marks(model: Any) -> list[Mark]:
 
 
 def _note(model: Any, keras: Keras) -> list[Any]:
-    kinds = _Kinds(keras.module.layers.Layer)
+    # In Keras 3 a model has operations too, which are no layers.
+    kinds = _Kinds((keras.module.layers.Layer, getattr(keras.module, "Operation", ())))
     own = {name: value for name, value in vars(model).items() if name not in _OF_PREDICT}
     waiting: list[tuple[Any, bool]] = [(_without_books(own), True)]
     seen = {id(model)}
@@ -178,10 +182,10 @@ class _Kinds(dict[type, "bool | None"]):
     """Which classes hold something that counts: True for layers, False for containers.
 
     Args:
-        layer_class: of layers.
+        layer_class: of layers, and of what else counts as one does.
     """
 
-    def __init__(self, layer_class: type) -> None:
+    def __init__(self, layer_class: Any) -> None:
         super().__init__(dict.fromkeys(_PLAIN))
         self._layer_class = layer_class
 
@@ -204,6 +208,8 @@ def _contents(holder: Any, note: list[Any]) -> list[Any]:
 
 
 def _reference(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):  # it may be changed in place
+        return content_of(value)
     try:
         # The same object as long as the value lives.
         return weakref.ref(value)

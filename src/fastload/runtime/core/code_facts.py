@@ -31,7 +31,9 @@ from types import (
 )
 from typing import Any, Final
 
-#: Whose objects count by what they hold.
+import numpy as np
+
+#: Whose objects count by what they hold, besides arrays.
 _PACKAGES: Final = frozenset({"keras", "tensorflow", "tf_keras"})
 #: Our own patches stand for what they wrap.
 _OURS: Final = str(Path(__file__).parents[2])
@@ -83,8 +85,11 @@ class Facts:
         return _number((count, facts))
 
     def of_objects(self, objects: Iterable[Any]) -> int:
-        """Return the number of what *objects* hold."""
-        return _number([self._object(each, 0) for each in objects])
+        """Return the number of what *objects* hold, by their places where they hold each other."""
+        given = list(objects)
+        self._kept += given
+        self._found |= {id(each): f"object {place}" for place, each in enumerate(given)}
+        return _number([self._object(each, 0) for each in given])
 
     def of(self, value: Any, depth: int = 0) -> Any:
         """Return the fact that *value* stands for: something plain."""
@@ -111,6 +116,8 @@ class Facts:
             return f"class {module_of(value)}.{value.__qualname__} {_is_at_its_place(value)}"
         if known.is_module:
             return f"module {name_of(value)}"
+        if known.is_array:
+            return f"{known.label} {content_of(value)}"
         return self._object(value, depth)
 
     def _kind(self, kind: type) -> _Kind:
@@ -189,17 +196,28 @@ class Facts:
 class _Kind:
     """What counts of all instances of a class, found out once: most have many."""
 
-    __slots__ = ("counts", "is_class", "is_lazy", "is_local", "is_module", "is_tensor", "label")
+    __slots__ = (
+        *("counts", "is_array", "is_class", "is_lazy", "is_local", "is_module", "is_tensor"),
+        "label",
+    )
 
     def __init__(self, kind: type) -> None:
         # `isinstance` would ask proxies, and run modules that wait for their first access.
         self.is_class = issubclass(kind, type)
         self.is_module = issubclass(kind, ModuleType)
         self.is_local = issubclass(kind, threading.local)
+        self.is_array = issubclass(kind, (np.ndarray, np.generic))
         self.is_tensor = hasattr(kind, "handle") or kind.__qualname__ == "KerasTensor"
         self.is_lazy = kind.__qualname__ == "LazyModule"
         self.label = f"{module_of(kind)}.{kind.__qualname__}"
         self.counts = has_state(kind)
+
+
+def content_of(array: Any) -> str:
+    """Return what stands for the values of an array or a number of numpy's."""
+    values = np.asarray(array)
+    content = repr(values.tolist()).encode() if values.dtype.hasobject else values.tobytes()
+    return f"{values.dtype} {values.shape} {zlib.crc32(content)}"
 
 
 def _is_default(name: str, fact: Any) -> bool:

@@ -8,7 +8,9 @@ of their own. Of the standard library, only what ran counts.
 from __future__ import annotations
 
 import functools
+import os
 import sys
+import sysconfig
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -46,6 +48,15 @@ _GENERATED: Final = "__autograph_generated_file"
 _CONVERTED: Final = "tf__"
 #: Packages that keep some of their functions where no name leads to.
 _TOOLS: Final = frozenset({"astunparse", "gast", "numpy"})
+#: Whose code takes part in every trace. What any other reads may be anything: objects whose values
+#: nobody could compare, files, the environment.
+_LIBRARIES: Final = frozenset(
+    {
+        *("absl", "astunparse", "flatbuffers", "gast", "google", "h5py", "keras", "ml_dtypes"),
+        *("namex", "numpy", "opt_einsum", "optree", "packaging", "rich", "six", "tensorflow"),
+        *("termcolor", "tf_keras", "typing_extensions", "wrapt"),
+    }
+)
 _OURS: Final = str(Path(__file__).parents[2])
 _FILLED: Final = frozenset(
     [
@@ -74,6 +85,8 @@ class Places:
         self._roots = _modules_of(ran)
         self._makers: set[str] = set()
         self.names: frozenset[str] = frozenset()
+        #: Code of functions that ran and are in places of libraries; some of it was converted.
+        self._counted: set[CodeType] = set()
         self._read = _read_of_modules(self._roots, ran)
         self._waiting: list[_Holder] = []
         self._seen: set[int] = set()
@@ -82,7 +95,7 @@ class Places:
         """Return module, path of a class or nothing, and the names that count there.
 
         Raises:
-            LookupError: code that ran, and may be the program's own, is found nowhere.
+            LookupError: code that ran is the program's own, or found nowhere.
         """
         found, missing = self._collected()
         if missing:
@@ -90,6 +103,8 @@ class Places:
             found, missing = self._collected()
         for code in missing:
             raise LookupError(f"{code.co_name} of {code.co_filename} is found nowhere")
+        for code in self._counted:
+            _require_of_libraries(code)
         return found
 
     def _collected(self) -> tuple[list[tuple[str, str, list[str]]], frozenset[CodeType]]:
@@ -97,7 +112,7 @@ class Places:
         self._answers = {}
         self._makers = set(self._makers_in(self._roots)) - _FILLED
         self.names = (names_in(self._ran) | self._makers) - SKIPPED - _FILLED
-        self._waiting, self._seen = [], set()
+        self._waiting, self._seen, self._counted = [], set(), set()
         for module, _ in self._read.values():
             self._reach(module)
         for kind in self._kinds:
@@ -142,7 +157,12 @@ class Places:
         if not self._has_run(value):
             return False
         holder.is_hot = True
-        holder.codes.update(codes_in(value))
+        found = set(codes_in(value))
+        holder.codes |= found
+        if holder.module.partition(".")[0] in _LIBRARIES:
+            self._counted |= {
+                code for code in found if code in self._ran or code.co_name in self._converted
+            }
         return True
 
     def _reach_own(self, holder: _Holder, kind: type) -> None:
@@ -295,6 +315,27 @@ def _modules_of(ran: Iterable[CodeType]) -> list[ModuleType]:
         and not name.startswith(("fastload.", _GENERATED))
     }
     return list(found.values())
+
+
+def _require_of_libraries(code: CodeType) -> None:
+    """Check that code is not a program's own.
+
+    Raises:
+        LookupError: it is.
+    """
+    if not (_is_made(code) or code.co_filename.startswith(_folders())):
+        raise LookupError(f"{code.co_name} of {code.co_filename} is the program's own")
+
+
+@functools.cache
+def _folders() -> tuple[str, ...]:
+    """Return where the code of these libraries is, and Python's own."""
+    spaces = [vars(sys.modules[name]) for name in _LIBRARIES & sys.modules.keys()]
+    packages = {str(Path(each, "")) for space in spaces for each in space.get("__path__", ())}
+    python = Path(sysconfig.get_path("stdlib"))
+    packages |= {str(python / name) for name in sys.stdlib_module_names}
+    files = [str(space.get("__file__")) for space in spaces]
+    return (*files, *(f"{each}{end}" for each in packages for end in (os.sep, ".py")))
 
 
 def _module_of(holder: Any) -> str:
