@@ -6,16 +6,18 @@ import io
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fastload.runtime.core.state_readers import StateReaders
 from fastload.runtime.core.transplant import Overlay
 from fastload.runtime.core.zero_copy import MappedArray
 from fastload.twin.format import MIGRATION, STATE
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinGroup
+
+if TYPE_CHECKING:
+    from fastload.runtime.core.state_readers import StateReaders
 
 WEIGHTS_MEMBER: Final = "model.weights.h5"
 

@@ -17,7 +17,6 @@ from fastload.runtime.core.bookkeeping import (
 )
 from fastload.runtime.core.rebuild import Patch, Rebuild, available, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
-from fastload.runtime.core.state_readers import StateReaders
 from fastload.runtime.core.tensorflow import parse_saved_model
 from fastload.runtime.core.transplant import Overlay, transplant
 from fastload.runtime.core.twin_archive import has_assets, twin_store, zip_module
@@ -174,6 +173,9 @@ def _restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
         UnsupportedRuntimeError: stock fails to unpack it: from Python 3.12 on, `zipfile` reads past
             the end of a file that TensorFlow opened.
     """
+    # Imported here: SavedModels and HDF5 files do without.
+    from fastload.runtime.core.state_readers import StateReaders
+
     if sys.version_info >= (3, 12) and has_assets(twin):
         raise UnsupportedRuntimeError("Keras 2 cannot unpack assets on this Python")
     stock = KERAS2_ARCHIVE.part("saving_lib", parts.package)
