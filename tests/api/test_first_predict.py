@@ -22,7 +22,8 @@ from fastload.runtime.core import code_places
 from fastload.runtime.importing import first_module
 from fastload.traces.trace_file import TraceFile
 from tests.cache_files import file_at
-from tests.small_models import INPUTS, SAVED_MODEL, Form, SavedModel
+from tests.conftest import RunPython
+from tests.small_models import INPUTS, SAVED_MODEL, Form, SavedModel, package_of
 
 _TRACING = "tensorflow.python.eager.polymorphic_function.tracing_compilation"
 pytestmark = [
@@ -421,3 +422,36 @@ def test_a_warm_model_predicts_without_a_trace(
     assert same_bits(expected, load(model).predict(INPUTS[:1], verbose=0))
 
     assert (traced, is_prepared(kept)) == ([], True)
+
+
+@pytest.mark.filterwarnings("ignore:Layer .*does not support masking")
+@pytest.mark.parametrize("generation", [3, 2], ids=["keras3", "keras2"])
+def test_what_tracing_warns_of_is_told_in_each_process(
+    tmp_path: Path, cache_root: Path, run_python: RunPython, generation: int
+) -> None:
+    """So nothing is kept of such a trace."""
+    keras = Form(generation=generation, suffix=".keras").stock
+    inputs = keras.Input((3,), dtype="int32")
+    embedded = keras.layers.Embedding(5, 2, mask_zero=True)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(embedded)))
+    path = tmp_path / "m.keras"
+    model.save(path)
+    program = """
+import sys, warnings
+import numpy as np
+import fastload
+loader, path, package = sys.argv[1:]
+model = fastload.load_model(path, keras=package)
+if loader == "stock":
+    with fastload.disabled():
+        model = fastload.load_model(path, keras=package)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    model.predict(np.ones((2, 3), "int32"), verbose=0)
+print(sorted(str(each.message) for each in caught))
+"""
+    package = package_of(generation)
+    expected = run_python(program, "stock", path, package)
+
+    for _ in range(2):
+        assert run_python(program, "fastload", path, package) == expected

@@ -11,6 +11,7 @@ from fastload.errors import CacheError
 from fastload.imports.collector import paused_collector
 from fastload.runtime.core.code_files import CodeFiles
 from fastload.runtime.core.code_record import CodeRecord, OtherCodeError, Ran, recording
+from fastload.runtime.core.told import Told, noting
 from fastload.traces.tf_concrete import concrete_function
 from fastload.traces.tf_key import trace_key
 from fastload.traces.tf_model_state import NO_STATE, NotKeptError, leave_marks
@@ -103,10 +104,14 @@ class _Place:
         """
         if not self._has_room(record):
             return self.tracing.make()
-        with nullcontext(Ran()) if record else recording() as ran:
+        told = Told()
+        with noting(told), nullcontext(Ran()) if record else recording() as ran:
             made = self.tracing.make()
         with paused_collector():
-            self._keep(made, record, ran)
+            if told.given:  # as stock does in each process
+                self.refusal.refuse("a warning is given while it is traced")
+            else:
+                self._keep(made, record, ran)
         return made
 
     def _has_room(self, record: CodeRecord | None) -> bool:

@@ -21,6 +21,7 @@ from fastload.runtime.core.code_record import Ran, recording
 from fastload.runtime.core.rebuild import current_rebuild
 from fastload.runtime.core.spec_codec import NotPlainError, decode, decode_spec, encode, encode_spec
 from fastload.runtime.core.tensorflow import tensorflow
+from fastload.runtime.core.told import Told, noting
 from fastload.runtime.keras2.keras2_parts import Keras2
 
 #: Their outputs depend on a Python function or on values, not on specs alone.
@@ -130,9 +131,11 @@ def _infer(
         layer._set_save_spec(inputs, args, kwargs)
         return _replay(parts, layer, recorded)
     before, reads = _state(layer), spec_cache.phase_reads
-    with spec_cache.tracing(_kind(layer, arguments)) if key else nullcontext():
+    told = Told()
+    with noting(told), spec_cache.tracing(_kind(layer, arguments)) if key else nullcontext():
         outputs = stock(layer, *arguments)
-    if key and (call := _recording(parts, layer, before, outputs)) is not None:
+    # A warning is given at each load.
+    if key and not told.given and (call := _recording(parts, layer, before, outputs)) is not None:
         spec_cache.learn(key, {**call, "asks_for_phase": spec_cache.phase_reads > reads})
     return outputs
 
