@@ -331,10 +331,12 @@ def _require_of_libraries(code: CodeType) -> None:
 def _folders() -> tuple[str, ...]:
     """Return where the code of these libraries is, and Python's own."""
     spaces = [vars(sys.modules[name]) for name in _LIBRARIES & sys.modules.keys()]
-    packages = {str(Path(each, "")) for space in spaces for each in space.get("__path__", ())}
+    # Packages that are loaded late have None for one or the other, or in it.
+    paths = [each for space in spaces for each in space.get("__path__") or ()]
+    packages = {str(Path(each)) for each in paths if isinstance(each, str)}
+    files = {str(space["__file__"]) for space in spaces if space.get("__file__")}
     python = Path(sysconfig.get_path("stdlib"))
     packages |= {str(python / name) for name in sys.stdlib_module_names}
-    files = [str(space.get("__file__")) for space in spaces]
     return (*files, *(f"{each}{end}" for each in packages for end in (os.sep, ".py")))
 
 

@@ -131,6 +131,8 @@ class CodeRecord:
             collected = found.collect()
         except LookupError as error:
             raise OtherCodeError(str(error)) from error
+        except Exception as error:  # modules may be anything; what is made does without a record
+            raise OtherCodeError(f"it is not known: {type(error).__name__}: {error}") from error
         facts = Facts(found.names)
         places = tuple(
             Place(
