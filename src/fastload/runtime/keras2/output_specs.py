@@ -21,7 +21,6 @@ from fastload.runtime.core.code_record import Ran, recording
 from fastload.runtime.core.rebuild import current_rebuild
 from fastload.runtime.core.spec_codec import NotPlainError, decode, decode_spec, encode, encode_spec
 from fastload.runtime.core.tensorflow import tensorflow
-from fastload.runtime.core.told import Told, noting
 from fastload.runtime.keras2.keras2_parts import Keras2
 
 #: Their outputs depend on a Python function or on values, not on specs alone.
@@ -131,6 +130,9 @@ def _infer(
         layer._set_save_spec(inputs, args, kwargs)
         return _replay(parts, layer, recorded)
     before, reads = _state(layer), spec_cache.phase_reads
+    # Imported here: a hit recalls what was recorded.
+    from fastload.runtime.core.told import Told, noting
+
     told = Told()
     with noting(told), spec_cache.tracing(_kind(layer, arguments)) if key else nullcontext():
         outputs = stock(layer, *arguments)
