@@ -16,7 +16,6 @@ import numpy as np
 
 from fastload.cache.entry import KERAS3
 from fastload.errors import UnsupportedRuntimeError
-from fastload.runtime.core.code_facts import content_of
 from fastload.runtime.core.keras import Keras
 from fastload.runtime.requirements import FIRST_PREDICT
 
@@ -209,6 +208,9 @@ def _contents(holder: Any, note: list[Any]) -> list[Any]:
 
 def _reference(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):  # it may be changed in place
+        # Imported here: few layers have any.
+        from fastload.runtime.core.code_facts import content_of
+
         return content_of(value)
     try:
         # The same object as long as the value lives.
