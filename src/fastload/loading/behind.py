@@ -84,8 +84,9 @@ def publish_behind(plan: Plan, partial: Path, twin: Twin, locked: ExitStack) -> 
 
 def wait_for(entry: CacheEntry) -> None:
     """Wait until the twin of *entry* is published, if a thread of this process is about it."""
-    if entry.path in _running:
-        _join(_running[entry.path])
+    thread = _running.get(entry.path)
+    if thread is not None:
+        _join(thread)
 
 
 def wait_for_all() -> None:

@@ -19,7 +19,6 @@ from fastload.runtime.core.rebuild import Patch, Rebuild, available, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.runtime.core.tensorflow import parse_saved_model
 from fastload.runtime.core.transplant import Overlay, transplant
-from fastload.runtime.core.twin_archive import has_assets, twin_store, zip_module
 from fastload.runtime.core.zero_copy import tensor_over
 from fastload.runtime.keras2.keras2_parts import (
     Keras2,
@@ -175,6 +174,7 @@ def _restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     """
     # Imported here: SavedModels and HDF5 files do without.
     from fastload.runtime.core.state_readers import StateReaders
+    from fastload.runtime.core.twin_archive import has_assets, twin_store, zip_module
 
     if sys.version_info >= (3, 12) and has_assets(twin):
         raise UnsupportedRuntimeError("Keras 2 cannot unpack assets on this Python")
