@@ -50,8 +50,8 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(module, "func_graph_from_py_func", recording)
     # What a program puts into TensorFlow is not kept; this is to be.
-    folders = (*code_places._folders(), __file__)
-    monkeypatch.setattr(code_places, "_folders", lambda: folders)
+    folders = code_places._folders
+    monkeypatch.setattr(code_places, "_folders", lambda: (*folders(), __file__))
     return names
 
 
@@ -164,6 +164,23 @@ def replace_kernel(keras: Any, model: Any) -> None:
     layer.use_bias = False
 
 
+def last_node(model: Any) -> Any:
+    return model.layers[-1]._inbound_nodes[-1]
+
+
+def replace_operation(keras: Any, model: Any) -> None:
+    name = "layer" if keras.__version__.startswith("2.") else "operation"
+    setattr(last_node(model), name, keras.layers.Activation("relu"))
+
+
+def replace_arguments(keras: Any, model: Any) -> None:
+    node = last_node(model)
+    if keras.__version__.startswith("2."):
+        node.call_kwargs = {"training": True}
+    else:
+        node.arguments.kwargs = {"training": True}
+
+
 CHANGES = (
     set_activation,
     set_call,
@@ -174,6 +191,8 @@ CHANGES = (
     compile_by_xla,
     train,
     replace_kernel,
+    replace_operation,
+    replace_arguments,
 )
 
 
@@ -351,6 +370,28 @@ def test_loads_with_a_will_of_their_own_are_traced(
     assert len(traced) == 1
 
 
+def test_options_that_are_set_later_count(model: SavedModel, traced: list[str]) -> None:
+    options = importlib.import_module("tensorflow").config.optimizer
+    for _ in range(2):  # as it was traced, and as it was prepared
+        learn(model)
+    loaded = load(model)
+    loaded.predict(INPUTS, verbose=0)
+    stock = model.load_stock()
+    traced.clear()
+
+    options.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        actual = [loaded.predict(INPUTS, verbose=0) for _ in range(2)]
+        assert len(traced) == 1
+        expected = stock.predict(INPUTS, verbose=0)
+    finally:
+        options.set_experimental_options({"disable_meta_optimizer": False})
+
+    assert [same_bits(expected, each) for each in actual] == [True, True]
+    again = stock.predict(INPUTS, verbose=0)
+    assert same_bits(again, loaded.predict(INPUTS, verbose=0))
+
+
 def test_a_patched_layer_is_traced(
     model: SavedModel, traced: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -441,6 +482,12 @@ import sys, warnings
 import numpy as np
 import fastload
 loader, path, package = sys.argv[1:]
+if loader == "silent":
+    model = fastload.load_model(path, keras=package)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.predict(np.ones((2, 3), "int32"), verbose=0)
+    raise SystemExit
 model = fastload.load_model(path, keras=package)
 if loader == "stock":
     with fastload.disabled():
@@ -452,6 +499,7 @@ print(sorted(str(each.message) for each in caught))
 """
     package = package_of(generation)
     expected = run_python(program, "stock", path, package)
+    run_python(program, "silent", path, package)
 
     for _ in range(2):
         assert run_python(program, "fastload", path, package) == expected

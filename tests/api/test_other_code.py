@@ -314,6 +314,28 @@ def test_a_custom_activation_that_gives_something_else(
         assert told(actual) == expected
 
 
+def test_what_a_layer_is_made_of_counts_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Padding is a pair of pairs; what makes a layer of its config is not what calls it."""
+    form = KERAS2_HDF5
+    layers = form.stock.layers
+    model = SavedModel(form=form, path=tmp_path / "model.h5")
+    made = [layers.ZeroPadding2D(1, name=f"p{number}") for number in range(10)]
+    form.stock.Sequential([form.stock.Input((4, 4, 1)), *made]).save(model.path)
+    for _ in range(2):
+        ours(model)
+    stock = layers.ZeroPadding2D.from_config
+
+    def wider(config: dict[str, Any]) -> Any:
+        return stock({**config, "padding": ((2, 2), (2, 2))})
+
+    monkeypatch.setattr(layers.ZeroPadding2D, "from_config", wider)
+
+    assert told(ours(model)) == told(model.load_stock())
+    assert ours(model).output_shape == (None, 44, 44, 1)
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", in_full("mixed_bfloat16")])
 def test_dtypes_under_another_policy(policy: str, tmp_path: Path) -> None:
     form = KERAS2_HDF5

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
+from fastload.runtime.core.code_facts import Facts
 from tests.conftest import SRC
 
 PROGRAM = """
@@ -43,3 +45,14 @@ def test_the_order_of_sets_is_no_fact(seed: int) -> None:
 def test_what_is_in_a_set_is_a_fact() -> None:
     """In a function in a function, too."""
     assert number("third", 0) != number("half", 0)
+
+
+def test_what_is_found_deep_first_counts_whole_where_it_is_found_less_deep() -> None:
+    def number_of(value: int) -> int:
+        table = [[[value]]]
+        module = types.ModuleType("keras.tables")
+        vars(module).update(deep=[[table]], table=table)
+        return Facts(frozenset()).of_holder(module, ["deep", "table"])
+
+    assert number_of(1) == number_of(1)
+    assert number_of(1) != number_of(2)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import sys
 
+import numpy as np
 import pytest
 
+from fastload.runtime.core import code_places
 from fastload.runtime.core.code_record import CodeRecord, recording
 
 
@@ -53,3 +56,12 @@ def test_what_runs_at_a_collection_took_no_part() -> None:
 
     assert len(kept) == 100
     assert count.__code__ not in ran.codes
+
+
+def test_a_library_that_is_imported_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = str(np.__file__)
+    with monkeypatch.context() as patch:
+        patch.delitem(sys.modules, "numpy")
+        assert not place.startswith(code_places._folders())
+
+    assert place.startswith(code_places._folders())

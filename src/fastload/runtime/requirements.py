@@ -538,7 +538,7 @@ FIRST_PREDICT: Final = _feature(
     atomic_function=_tf(
         "eager.polymorphic_function.atomic_function",
         "AtomicFunction.__init__[name,bound_context,function_type,children] "
-        "AtomicFunction.call_preflattened",
+        "AtomicFunction.call_preflattened AtomicFunction.name",
         since="2.15",
     ),
     concrete_function=_tf(

@@ -11,7 +11,7 @@ from fastload.errors import CacheError
 from fastload.imports.collector import paused_collector
 from fastload.runtime.core.code_files import CodeFiles
 from fastload.runtime.core.code_record import CodeRecord, OtherCodeError, Ran, recording
-from fastload.runtime.core.told import Told, noting
+from fastload.runtime.core.told import Told, hearing
 from fastload.traces.tf_concrete import concrete_function
 from fastload.traces.tf_key import trace_key
 from fastload.traces.tf_model_state import NO_STATE, NotKeptError, leave_marks
@@ -105,11 +105,11 @@ class _Place:
         if not self._has_room(record):
             return self.tracing.make()
         told = Told()
-        with noting(told), nullcontext(Ran()) if record else recording() as ran:
+        with hearing(told), nullcontext(Ran()) if record else recording() as ran:
             made = self.tracing.make()
         with paused_collector():
-            if told.given:  # as stock does in each process
-                self.refusal.refuse("a warning is given while it is traced")
+            if told.is_heard:  # as in stock in each process
+                self.refusal.refuse("it warns of something while it is traced")
             else:
                 self._keep(made, record, ran)
         return made

@@ -112,6 +112,8 @@ class _TraceRuntime:
 
     def __init__(self, trace: Trace, tracing: Tracing, file: TraceFile) -> None:
         self._context = eager.context()
+        #: What the trace is prepared for.
+        self._config = _config_of(self._context)
         self._trace = trace
         self._tracing = tracing
         self._file: TraceFile | None = None if trace.is_prepared else file
@@ -135,6 +137,8 @@ class _TraceRuntime:
     def call_function(self, name: bytes, tensor_inputs: list[Any], num_outputs: int) -> Any:
         """Call the function called *name*."""
         if self._trace.is_prepared:
+            if _config_of(self._context) != self._config:  # the program has set other options since
+                return self._call_traced(tensor_inputs, num_outputs)
             with _without_optimizer(self._context):
                 return self._context.call_function(name, tensor_inputs, num_outputs)
         file, self._file = self._file, None
@@ -142,6 +146,10 @@ class _TraceRuntime:
         if file is not None:
             self._prepare(name, tensor_inputs, file)
         return outputs
+
+    def _call_traced(self, tensors: list[Any], num_outputs: int) -> Any:
+        name = self.traced()._inference_function.name
+        return self._context.call_function(name, tensors, num_outputs)
 
     def _prepare(self, name: bytes, tensors: list[Any], file: TraceFile) -> None:
         """Keep the trace as the optimizer leaves it, for later processes."""

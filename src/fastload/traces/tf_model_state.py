@@ -1,8 +1,8 @@
 """Whether a Keras model that is about to predict still is what was loaded; its variables.
 
 What a model is made of is noted by identity, and weakly: the note keeps nothing alive. It reaches
-every layer, all their attributes, and the lists and dicts in those. What a variable holds is not
-part of it.
+every layer, every node of the graph of layers, all their attributes, and the lists and dicts in
+those. What a variable holds is not part of it.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ _PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes, ty
 #: What is compared by value; names of attributes, and keys of dicts, are noted together.
 _COMPARED: Final = frozenset({*_PLAIN, tuple})
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset)
+#: Keras's classes of a call of a layer in the model's graph, and of its arguments in Keras 3.
+_NODES: Final = frozenset({"Node", "SymbolicArguments"})
 #: What a call leaves on a layer: the layer's place, name and value.
 Mark: TypeAlias = tuple[int, str, Any]
 
@@ -155,19 +157,19 @@ def _marks(model: Any) -> list[Mark]:
 
 def _note(model: Any, keras: Keras) -> list[Any]:
     # In Keras 3 a model has operations too, which are no layers.
-    kinds = _Kinds((keras.module.layers.Layer, getattr(keras.module, "Operation", ())))
+    kinds = _Kinds((keras.module.layers.Layer, getattr(keras.module, "Operation", ())), keras)
     own = {name: value for name, value in vars(model).items() if name not in _OF_PREDICT}
-    waiting: list[tuple[Any, bool]] = [(_without_books(own), True)]
+    waiting: list[Any] = [_without_books(own)]
     seen = {id(model)}
     note: list[Any] = []
-    for holder, is_layer in waiting:  # which grows
+    for holder in waiting:  # which grows
         values = _contents(holder, note)
         note += [value if type(value) in _PLAIN else _reference(value) for value in values]
         for value in values:
-            is_inner = kinds[type(value)]
-            if is_inner is not None and (is_inner or is_layer) and id(value) not in seen:
+            has_attributes = kinds[type(value)]
+            if has_attributes is not None and id(value) not in seen:
                 seen.add(id(value))
-                waiting.append((_without_books(vars(value)) if is_inner else value, is_inner))
+                waiting.append(_without_books(vars(value)) if has_attributes else value)
     return note
 
 
@@ -178,20 +180,25 @@ def _are_same(one: Any, other: Any) -> bool:
 
 
 class _Kinds(dict[type, "bool | None"]):
-    """Which classes hold something that counts: True for layers, False for containers.
+    """Which classes hold something that counts: True in attributes, False for containers.
 
     Args:
         layer_class: of layers, and of what else counts as one does.
+        keras: whose nodes count too.
     """
 
-    def __init__(self, layer_class: Any) -> None:
+    def __init__(self, layer_class: Any, keras: Keras) -> None:
         super().__init__(dict.fromkeys(_PLAIN))
         self._layer_class = layer_class
+        self._package = keras.package
 
     def __missing__(self, kind: type) -> bool | None:
-        is_layer = issubclass(kind, self._layer_class)
-        self[kind] = found = is_layer if is_layer or issubclass(kind, _CONTAINERS) else None
+        counts = issubclass(kind, self._layer_class) or self._is_node(kind)
+        self[kind] = found = counts if counts or issubclass(kind, _CONTAINERS) else None
         return found
+
+    def _is_node(self, kind: type) -> bool:
+        return kind.__name__ in _NODES and kind.__module__.partition(".")[0] == self._package
 
 
 def _without_books(items: dict[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,9 @@ class Facts:
         self._names = names
         self._found: dict[int, Any] = {}
         self._kinds: dict[type, _Kind] = {}
+        #: How deep what was described in part was found; found less deep, more of it counts.
+        self._cut: dict[int, int] = {}
+        self._is_cut = False
         #: Keeps ids from being reused.
         self._kept: list[Any] = []
 
@@ -97,10 +100,11 @@ class Facts:
         if kind in PLAIN:
             return value
         found, key = self._found, id(value)
-        if key in found:
+        if key in found and not self._would_be_longer(key, depth):
             return found[key]
         found[key] = kind.__qualname__  # for what holds itself
         self._kept.append(value)
+        is_outer_cut, self._is_cut = self._is_cut, False
         describe = _BY_KIND.get(kind)
         fact = (
             self._other(value, kind, depth)
@@ -108,7 +112,26 @@ class Facts:
             else describe(self, value, depth + 1)
         )
         found[key] = fact
+        if self._is_cut:
+            self._cut[key] = depth
+        self._is_cut |= is_outer_cut
         return fact
+
+    def _would_be_longer(self, key: int, depth: int) -> bool:
+        """Say whether a fact is of a value that was found deeper, and described in part."""
+        was_at = self._cut.get(key)
+        if was_at is None:
+            return False
+        if was_at > depth:
+            del self._cut[key]
+            return True
+        self._is_cut = True
+        return False
+
+    def _short(self, value: Any, depth: int) -> str | None:
+        """Return what a container stands for that is too deep or too long; None for others."""
+        self._is_cut |= depth > DEEPEST
+        return type(value).__qualname__ if depth > DEEPEST or len(value) > _LONGEST else None
 
     def _other(self, value: Any, kind: type, depth: int) -> Any:
         known = self._kinds.get(kind) or self._kind(kind)
@@ -127,6 +150,7 @@ class Facts:
     def _object(self, value: Any, depth: int) -> Any:
         kind = type(value)
         known = self._kinds.get(kind) or self._kind(kind)
+        self._is_cut |= known.counts and depth > DEEPEST
         state = getattr(value, "__dict__", None) if known.counts and depth <= DEEPEST else None
         if type(state) is not dict:
             return known.label
@@ -170,14 +194,14 @@ class Facts:
         return value if type(value) in PLAIN else self.of(value, depth)
 
     def _many(self, values: Any, depth: int) -> Any:
-        if depth > DEEPEST or len(values) > _LONGEST:
-            return type(values).__qualname__
+        if (short := self._short(values, depth)) is not None:
+            return short
         of, plain = self.of, PLAIN
         return [value if type(value) in plain else of(value, depth) for value in values]
 
     def _mapping(self, values: Mapping[Any, Any], depth: int) -> Any:
-        if depth > DEEPEST or len(values) > _LONGEST:
-            return type(values).__qualname__
+        if (short := self._short(values, depth)) is not None:
+            return short
         of, plain = self.of, PLAIN
         return [
             (
@@ -188,8 +212,8 @@ class Facts:
         ]
 
     def _unordered(self, values: Any, depth: int) -> Any:
-        if depth > DEEPEST or len(values) > _LONGEST:
-            return type(values).__qualname__
+        if (short := self._short(values, depth)) is not None:
+            return short
         return sorted(repr(self.of(value, depth)) for value in values)
 
 

@@ -327,10 +327,14 @@ def _require_of_libraries(code: CodeType) -> None:
         raise LookupError(f"{code.co_name} of {code.co_filename} is the program's own")
 
 
-@functools.cache
 def _folders() -> tuple[str, ...]:
     """Return where the code of these libraries is, and Python's own."""
-    spaces = [vars(sys.modules[name]) for name in _LIBRARIES & sys.modules.keys()]
+    return _folders_of(tuple(name for name in _LIBRARIES if name in sys.modules))
+
+
+@functools.cache
+def _folders_of(libraries: tuple[str, ...]) -> tuple[str, ...]:
+    spaces = [vars(sys.modules[name]) for name in libraries]
     # Packages that are loaded late have None for one or the other, or in it.
     paths = [each for space in spaces for each in space.get("__path__") or ()]
     packages = {str(Path(each)) for each in paths if isinstance(each, str)}

@@ -26,7 +26,7 @@ from fastload.lean_dataclass import dataclass
 from fastload.runtime.core.code_facts import Facts, holder_at
 
 #: Raised when what a record notes changes: older ones are not found.
-CODE_VERSION: Final = 4
+CODE_VERSION: Final = 5
 
 
 class OtherCodeError(Exception):

@@ -1,8 +1,13 @@
-"""Warnings of a load that failed over the twin: stock, which tries again, does not repeat them."""
+"""What code tells the user: warnings, and what it logs.
+
+Stock, which tries again where a load failed over the twin, does not repeat its warnings. What is
+kept in place of code that tells something would not tell it.
+"""
 
 from __future__ import annotations
 
 import functools
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,19 +24,24 @@ from fastload.unfinished import Change
 Warned = tuple[str, Any, str, int]
 #: Every warning that is shown, or recorded by `catch_warnings`, goes through it, also from C code.
 _SHOWS: Final = "_showwarnmsg"
+#: What no program shows but one that asks for it.
+_UNSEEN: Final = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 
 
 @dataclass(slots=True)
 class Told:
-    """The warnings of one load.
+    """What one load, or one trace, tells.
 
     Attributes:
         given: the warnings, in order.
         is_repeated: the load is one that tries again: it does not give them.
+        is_heard: something is told, if perhaps not in this process, which may filter it out; noted
+            by `hearing`.
     """
 
     given: list[Warned] = field(default_factory=list)
     is_repeated: bool = False
+    is_heard: bool = False
 
 
 _current: Final[ContextVar[Told | None]] = ContextVar("fastload_told", default=None)
@@ -44,6 +54,18 @@ def noting(told: Told) -> Iterator[None]:
     with Change(partial(_current.set, _current.get())), patched(patches):
         _current.set(told)
         yield
+
+
+@contextmanager
+def hearing(told: Told) -> Iterator[None]:
+    """Note whether the block tells something: here, or in a process that filters less."""
+    patches = [
+        Patch(warnings, "warn", _heard_warning),
+        Patch(logging.Logger, "isEnabledFor", _heard_log),
+    ]
+    with noting(told), patched(patches):
+        yield
+    told.is_heard |= bool(told.given)
 
 
 @contextmanager
@@ -78,3 +100,31 @@ def _noted(stock: Callable[[Any], None]) -> Callable[[Any], None]:
             told.given.append(key)
 
     return show
+
+
+def _heard_warning(stock: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(stock)
+    def warn(
+        message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **more: Any
+    ) -> None:
+        kind = type(message) if isinstance(message, Warning) else category or UserWarning
+        _hear(is_seen=not issubclass(kind, _UNSEEN))
+        stock(message, category, max(stacklevel, 1) + 1, source, **more)
+
+    return warn
+
+
+def _heard_log(stock: Callable[[Any, int], bool]) -> Callable[[Any, int], bool]:
+    @functools.wraps(stock)
+    def is_enabled_for(logger: Any, level: int) -> bool:
+        """Every record is asked for here first."""
+        _hear(is_seen=level >= logging.WARNING)
+        return stock(logger, level)
+
+    return is_enabled_for
+
+
+def _hear(*, is_seen: bool) -> None:
+    told = _current.get()
+    if told is not None:
+        told.is_heard |= is_seen

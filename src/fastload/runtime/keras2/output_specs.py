@@ -27,6 +27,7 @@ from fastload.runtime.keras2.keras2_parts import Keras2
 _OPAQUE: Final = frozenset(
     {"Lambda", "TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty"}
 )
+_HOLDERS: Final = (tuple, list, dict)
 #: Attributes that a layer's first call sets; `_set_save_spec` sets the outer layer's own specs.
 _CALL_MARKS: Final = ("_called", "_saved_model_inputs_spec", "_saved_model_arg_spec")
 
@@ -131,13 +132,14 @@ def _infer(
         return _replay(parts, layer, recorded)
     before, reads = _state(layer), spec_cache.phase_reads
     # Imported here: a hit recalls what was recorded.
-    from fastload.runtime.core.told import Told, noting
+    from fastload.runtime.core.told import Told, hearing
 
     told = Told()
-    with noting(told), spec_cache.tracing(_kind(layer, arguments)) if key else nullcontext():
+    with hearing(told), spec_cache.tracing(_kind(layer, arguments)) if key else nullcontext():
         outputs = stock(layer, *arguments)
-    # A warning is given at each load.
-    if key and not told.given and (call := _recording(parts, layer, before, outputs)) is not None:
+    if not key or told.is_heard:  # stock tells it at each load
+        return outputs
+    if (call := _recording(parts, layer, before, outputs)) is not None:
         spec_cache.learn(key, {**call, "asks_for_phase": spec_cache.phase_reads > reads})
     return outputs
 
@@ -166,16 +168,21 @@ def _made_of(layer: Any) -> str:
 
 def _attributes(layer: Any) -> Iterator[tuple[str, Any]]:
     for name, value in vars(layer).items():
-        is_plain = type(value) in PLAIN or isinstance(value, FunctionType)
-        if (is_plain or type(value) is tuple) and name not in _CALL_MARKS:
+        if _has_text(value) and name not in _CALL_MARKS:
             yield name, value
+
+
+def _has_text(value: Any) -> bool:
+    return type(value) in PLAIN or isinstance(value, (FunctionType, *_HOLDERS))
 
 
 def _text(value: Any) -> str:
     if isinstance(value, FunctionType):
         return f"{value.__module__}.{value.__qualname__}"
-    if type(value) is tuple:
-        return str([each for each in value if type(each) in PLAIN])
+    if isinstance(value, dict):
+        return str([f"{key}={_text(each)}" for key, each in value.items() if _has_text(each)])
+    if isinstance(value, _HOLDERS):
+        return str([_text(each) for each in value if _has_text(each)])
     return repr(value)
 
 
@@ -197,8 +204,8 @@ def _kind(layer: Any, arguments: Any) -> str:
 
 def _small(value: Any) -> Any:
     """Return a number as zero, one or many; of several, each."""
-    if type(value) is tuple:
-        return [_small(each) for each in value if type(each) in PLAIN]
+    if isinstance(value, (tuple, list)):
+        return [_small(each) for each in value if _has_text(each)]
     return min(value, 2) if type(value) in (int, float) else _text(value)
 
 
