@@ -168,9 +168,11 @@ class RestoreError(CacheError):
 
     Attributes:
         told: warnings that were given before it failed, for those who try again.
+        failure: a `loading.failures.Failure`, to be remembered if stock loads the model; or None.
     """
 
     code = "FL105"
+    failure: Any = None
 
     def __init__(
         self, path: Path, reason: str, *, is_known: bool = False, told: Sequence[Any] = ()

@@ -11,8 +11,8 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MethodType, ModuleType
-from typing import Any, ClassVar, Final
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, Final
 
 import wrapt
 
@@ -24,20 +24,27 @@ from fastload.hooks.serving import answer_call
 _logger: Final = logging.getLogger("fastload")
 _lock: Final = unfinished.lock()
 _POINTS: Final = (*POINTS, *BUILDERS)
+#: Whose decorators are part of a function.
+_LIBRARIES: Final = (*PACKAGES, "keras_hub")
 _watched: Final[set[str]] = set()
 _stands: Final[dict[PatchPoint, StandIn]] = {}
 _in_place = False
 
 
 class StandIn(wrapt.FunctionWrapper):  # type: ignore[type-arg]
-    """A proxy of a stock function, whose calls fastload answers while it is switched on.
+    """A proxy of a stock function, whose calls fastload answers while it is switched on."""
 
-    Attributes:
-        autograph_info__: has TensorFlow's AutoGraph call it unconverted, like the stock function;
-            for other proxies it warns.
-    """
+    @property  # an annotated attribute of the class would hide the annotations of the function
+    def autograph_info__(self) -> Mapping[str, Any]:
+        """Has TensorFlow's AutoGraph call it unconverted, like the function; else it warns."""
+        return {}
 
-    autograph_info__: ClassVar[dict[str, Any]] = {}
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Become a method where the function would."""
+        return self if instance is None else MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
 
     def __reduce_ex__(self, protocol: Any) -> str:
         """Pickle like the function: by name, which is the stock function where fastload is off."""
@@ -146,11 +153,20 @@ def _make(point: PatchPoint, is_on: Callable[[], bool]) -> StandIn | None:
         return _stands.get(point)
     stand = _stands.get(point)
     if stand is None or stand.__wrapped__ is not stock:
-        if not is_as_expected(point, stock):
-            _logger.info("%s.%s has unknown parameters: not patched", point.module, point.name)
+        if not (_is_of(point.module, stock) and is_as_expected(point, stock)):
+            _logger.info("%s.%s is not the one that is known", point.module, point.name)
             return None
         _stands[point] = stand = StandIn(stock, _answering(point), enabled=is_on)
     return stand
+
+
+def _is_of(module: str, stock: Any) -> bool:
+    """Say whether a function is the module's own: a program's, put there first, is to be called."""
+    while type(stock) is FunctionType and hasattr(stock, "__wrapped__"):
+        if str(stock.__globals__.get("__name__")).partition(".")[0] not in _LIBRARIES:
+            return False
+        stock = stock.__wrapped__
+    return type(stock) is FunctionType and stock.__globals__ is vars(sys.modules[module])
 
 
 def is_as_expected(point: PatchPoint, stock: Callable[..., Any]) -> bool:
@@ -163,9 +179,9 @@ def is_as_expected(point: PatchPoint, stock: Callable[..., Any]) -> bool:
 
 
 def _answering(point: PatchPoint) -> Callable[..., Any]:
-    def wrapper(stock: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        if "." in point.name and instance is not None:  # also where it was called by its class
-            stock = MethodType(_stands[point].__wrapped__, instance)
+    def wrapper(stock: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        if "." in point.name and args:
+            stock, args = MethodType(stock, args[0]), args[1:]
         if point.stand is None:
             return build(stock, args, kwargs)
         return answer_call(stock, point.stand, args, kwargs)

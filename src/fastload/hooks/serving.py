@@ -38,9 +38,8 @@ def answer_call(
     stock: Callable[..., Any], stand: Stand, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:
     """Answer one call of *stock* with *stand*."""
-    try:
-        arguments = _bound(stock, args, kwargs)
-    except TypeError:
+    arguments = _bound(stock, args, kwargs)
+    if arguments is None:
         return stock(*args, **kwargs)
     clock, request = _asked(stock, stand, arguments)
     if request is None:
@@ -226,14 +225,17 @@ def parts(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> ObjectsReq
 
 def _bound(
     stock: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Mapping[str, Any]:
+) -> Mapping[str, Any] | None:
     """Return the arguments of a call by name, without those that are the default.
 
-    Raises:
-        TypeError: the stock function does not take such arguments.
+    None if the stock function does not take such arguments: it is to say so itself, in an error
+    that follows from no other.
     """
     signature = inspect.signature(stock)
-    bound = signature.bind(*args, **kwargs).arguments
+    try:
+        bound = signature.bind(*args, **kwargs).arguments
+    except TypeError:
+        return None
     for parameter in signature.parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
             bound.update(bound.pop(parameter.name, {}))

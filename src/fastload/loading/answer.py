@@ -176,7 +176,7 @@ def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> A
     free_descriptors()
     try:
         with clock.phase("stock"):
-            return load_stock(request, reason)
+            loaded = load_stock(request, reason)
     except (ModelNotHereError, ModelChangedError) as gone:
         account_bypass(request, clock, reason)
         if isinstance(reason, UnsupportedRequestError):  # the caller asked for stock
@@ -194,6 +194,9 @@ def _from_stock(request: Request, clock: PhaseClock, reason: FastloadError) -> A
         if is_refused:
             _advise(request, reason, stock_error)
         raise
+    if isinstance(reason, RestoreError) and reason.failure is not None:
+        reason.failure.remember(reason.reason)
+    return loaded
 
 
 def _let_go(reason: BaseException, outer: BaseException | None) -> None:

@@ -1,7 +1,8 @@
 """What a restore could not do, remembered beside the twin, so that it is tried once.
 
-The same versions, arguments and custom classes would fail again. Whatever a passing fault had a
-part in is not remembered, and `fastload warm` forgets all of it.
+The same versions, arguments and custom classes would fail again. Neither is remembered what fails
+in stock as well, as a program's own fault does, nor whatever a passing fault had a part in; and
+`fastload warm` forgets all of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import fastload
@@ -39,14 +41,29 @@ def raise_known(opened: Opened) -> None:
         raise RestoreError(opened.twin.path, str(reason), is_known=True)
 
 
-def remember(opened: Opened, error: RestoreError) -> None:
-    """Have later loads like this one go to stock at once."""
-    file, key = _file(opened.plan), _key(opened)
-    if key is None:
-        return
-    kept = list(_read(file).items())[1 - MOST :]
-    with suppress(CacheError):
-        file.keep(json.dumps(dict([*kept, (key, error.reason)])).encode())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A restore that failed.
+
+    Attributes:
+        file: where it may be noted.
+        key: what stands for all that the restore depended on.
+    """
+
+    file: CacheFile
+    key: str
+
+    @classmethod
+    def of(cls, opened: Opened) -> Failure | None:
+        """Return what stands for a load like this one; None if what it depends on is unknown."""
+        key = _key(opened)
+        return None if key is None else cls(file=_file(opened.plan), key=key)
+
+    def remember(self, reason: str) -> None:
+        """Have later loads like it go to stock at once, which has loaded the model."""
+        kept = list(_read(self.file).items())[1 - MOST :]
+        with suppress(CacheError):
+            self.file.keep(json.dumps(dict([*kept, (self.key, reason)])).encode())
 
 
 def forget(plan: Plan) -> None:

@@ -89,7 +89,7 @@ def dropping_corrupt(entry: CacheEntry) -> Iterator[None]:
 
 @contextmanager
 def tried_once(opened: Opened) -> Iterator[None]:
-    """Raise what the block raised in an earlier load like this one; remember what it raises now.
+    """Raise what the block raised in an earlier load like this one; note what it raises now.
 
     Raises:
         RestoreError: what the block raised then.
@@ -103,12 +103,12 @@ def tried_once(opened: Opened) -> Iterator[None]:
     try:
         yield
     except RestoreError as error:
-        from fastload.loading.failures import remember
+        from fastload.loading.failures import Failure
 
         # Without its files a model may lack assets; where they are, it would not fail.
         is_whole = not opened.plan.request.source_is_told
         if is_whole and not is_passing(error, outer):
-            remember(opened, error)
+            error.failure = Failure.of(opened)
         raise
 
 

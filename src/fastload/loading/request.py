@@ -280,9 +280,25 @@ def require_served(request: Request) -> None:
     others = sorted(name for name in request.stock_only if name != OPTIONS)
     if others:
         raise UnsupportedRequestError(f"{', '.join(others)}= was given")
+    _require_usual_kinds(request)
     if request.options is not None:
         # Imported here: few loads have any.
         from fastload.loading.load_options import are_served
 
         if not are_served(request.options):
             raise UnsupportedRequestError("options= asks for what only the stock loader does")
+
+
+def _require_usual_kinds(request: Request) -> None:
+    """Check that arguments are of the kinds that they are meant to be: stock may refuse others.
+
+    Raises:
+        UnsupportedRequestError: one is not.
+    """
+    flags: dict[str, Any] = {"compile": request.compile, "safe_mode": request.safe_mode}
+    unusual = [name for name, value in flags.items() if not isinstance(value, int)]
+    objects: Any = request.custom_objects
+    if not isinstance(objects, (Mapping, type(None))):
+        unusual.append("custom_objects")
+    if unusual:
+        raise UnsupportedRequestError(f"{', '.join(unusual)}= is of an unusual kind")

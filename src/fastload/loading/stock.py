@@ -87,9 +87,10 @@ def _arguments(request: Request) -> dict[str, Any]:
         "compile": request.compile,
         **request.stock_only,
     }
-    if registry.custom_objects:
-        arguments["custom_objects"] = registry.custom_objects | dict(request.custom_objects or {})
-    if not request.safe_mode:  # Keras before 2.13 has no such argument
+    given = request.custom_objects or {}
+    if registry.custom_objects and isinstance(given, Mapping):
+        arguments["custom_objects"] = registry.custom_objects | dict(given)
+    if request.safe_mode is not True:  # Keras before 2.13 has no such argument
         arguments["safe_mode"] = False
     return arguments
 

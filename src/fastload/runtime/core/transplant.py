@@ -33,8 +33,9 @@ def transplant(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any
 
     Example:
         >>> import posixpath
-        >>> transplant(posixpath, {"_get_sep": lambda path: "|"})["join"]("a", "b")
-        'a|b'
+        >>> names = transplant(posixpath, {"_get_sep": lambda path: "|"})
+        >>> names["join"]("a", "b"), posixpath.join("a", "b")
+        ('a|b', 'a/b')
     """
     require(module, replaced)
     names: dict[str, Any] = dict(vars(module))
@@ -44,6 +45,35 @@ def transplant(module: ModuleType, replaced: Mapping[str, Any]) -> dict[str, Any
             names[name] = _rebound(value, names, lambda default: new.get(id(default), default))
     names.update(replaced)
     return names
+
+
+def entry_over(module: ModuleType, name: str, replaced: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return a copy of the function *name* of *module* that, as all it calls, sees *replaced*.
+
+    Raises:
+        UnsupportedRuntimeError: *module* lacks one of the names, or a program has put a function of
+            its own in the place of *name*.
+
+    Example:
+        >>> import posixpath
+        >>> entry_over(posixpath, "join", {"_get_sep": lambda path: "|"})("a", "b")
+        'a|b'
+    """
+    require_own(module, name)
+    found: Callable[..., Any] = transplant(module, replaced)[name]
+    return found
+
+
+def require_own(module: ModuleType, *names: str) -> None:
+    """Check that these functions of *module* are its own: a program's would call what it replaced.
+
+    Raises:
+        UnsupportedRuntimeError: one is not, or is not there.
+    """
+    require(module, names)
+    for name in names:
+        if not _belongs_to(vars(module)[name], module):
+            raise UnsupportedRuntimeError(f"{name} of {module.__name__} is the program's own")
 
 
 def transplanted(
@@ -57,7 +87,7 @@ def transplanted(
         replaced: new values by global name.
 
     Raises:
-        UnsupportedRuntimeError: *module* lacks one of the names.
+        UnsupportedRuntimeError: *module* lacks one of the names, or the function is not of it.
 
     Example:
         >>> import posixpath
@@ -65,6 +95,8 @@ def transplanted(
         True
     """
     require(module, replaced)
+    if not _belongs_to(function, module):
+        raise UnsupportedRuntimeError(f"{function.__name__} is not of {module.__name__}")
     return _rebound(function, {**vars(module), **replaced}, lambda default: default)
 
 
@@ -88,7 +120,7 @@ def methods_over(
     return {
         name: _rebound(method, names, lambda default: default)
         for name, method in vars(kind).items()
-        if isinstance(method, FunctionType)
+        if _belongs_to(method, module)
     }
 
 

@@ -18,7 +18,7 @@ from fastload.runtime.core.bookkeeping import (
 from fastload.runtime.core.rebuild import Patch, Rebuild, available, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.runtime.core.tensorflow import parse_saved_model
-from fastload.runtime.core.transplant import Overlay, transplant
+from fastload.runtime.core.transplant import Overlay, entry_over, require_own, transplant
 from fastload.runtime.core.zero_copy import tensor_over
 from fastload.runtime.keras2.keras2_parts import (
     Keras2,
@@ -114,6 +114,7 @@ def _restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     backend = Overlay(stock_backend, {"batch_set_value": _batch_set_value})
     shim = SimpleNamespace(File=TwinFile, Group=TwinGroup)
     stock = KERAS2_HDF5.part("hdf5_format", parts.package)
+    require_own(stock, "load_model_from_hdf5")
     hdf5_format = transplant(stock, {"backend": backend, "h5py": shim})
     return dispatch(
         parts, request, twin.root, {"h5py": shim, "hdf5_format": SimpleNamespace(**hdf5_format)}
@@ -134,13 +135,9 @@ def _restore_saved_model(parts: Keras2, twin: Twin, request: RestoreRequest) -> 
         "compat.v1.gfile.Exists": lambda path: KERAS_METADATA in twin.manifest.documents,
         "io.gfile.GFile": lambda path, mode: Document(twin.document(KERAS_METADATA)),
     }
-    load = transplant(
-        stock,
-        {
-            "tf": Overlay(stock.tf, replaced),
-            "KerasObjectLoader": loaded.recording(stock.KerasObjectLoader),
-        },
-    )["load"]
+    recording = loaded.recording(stock.KerasObjectLoader)
+    names = {"tf": Overlay(stock.tf, replaced), "KerasObjectLoader": recording}
+    load = entry_over(stock, "load", names)
     return dispatch(
         parts, request, request.filepath, {"saved_model_load": SimpleNamespace(load=load)}
     )
@@ -159,7 +156,7 @@ def dispatch(
     """
     found = {"io.gfile.exists": lambda path: True, "io.gfile.isdir": lambda path: True}
     names = {"tf": Overlay(parts.legacy_save.tf, found), **replaced}
-    load_model = transplant(parts.legacy_save, names)["load_model"]
+    load_model = entry_over(parts.legacy_save, "load_model", names)
     return load_model(
         filepath, custom_objects=dict(request.custom_objects), compile=request.compile
     )
@@ -180,6 +177,7 @@ def _restore_archive(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
         raise UnsupportedRuntimeError("Keras 2 cannot unpack assets on this Python")
     stock = KERAS2_ARCHIVE.part("saving_lib", parts.package)
     readers = StateReaders(of_programs=True)
+    require_own(stock, "load_model")
     names = transplant(
         stock,
         {

@@ -14,7 +14,13 @@ from fastload.runtime.core.rebuild import Patch, Rebuild, current_rebuild, rebui
 from fastload.runtime.core.restore_request import WeightsOrder
 from fastload.runtime.core.state_readers import StateReaders, only_assigns
 from fastload.runtime.core.told import once_as_in
-from fastload.runtime.core.transplant import Overlay, transplant, transplanted
+from fastload.runtime.core.transplant import (
+    Overlay,
+    entry_over,
+    require_own,
+    transplant,
+    transplanted,
+)
 from fastload.runtime.core.twin_archive import twin_store, zip_module
 from fastload.runtime.core.zero_copy import tensor_over
 from fastload.runtime.requirements import ASSIGNMENT, KERAS2_HDF5, KERAS2_WEIGHTS
@@ -56,14 +62,13 @@ def _over(package: str, twin: Twin) -> Callable[..., Any]:
     if saving_api is None:  # before 2.12
         return _method_over(package, twin)
     legacy = KERAS2_WEIGHTS.part("legacy_save", package)
-    of_legacy = transplant(legacy, _hdf5_over(package, twin))["load_weights"]
+    of_legacy = entry_over(legacy, "load_weights", _hdf5_over(package, twin))
     of_trees = _trees_over(package, twin)
     names = {
         "saving_lib": Overlay(saving_api.saving_lib, {"load_weights_only": of_trees}),
         "legacy_sm_saving_lib": Overlay(legacy, {"load_weights": of_legacy}),
     }
-    load: Callable[..., Any] = transplant(saving_api, names)["load_weights"]
-    return load
+    return entry_over(saving_api, "load_weights", names)
 
 
 def _method_over(package: str, twin: Twin) -> Callable[..., Any]:
@@ -88,6 +93,7 @@ def _trees_over(package: str, twin: Twin) -> Callable[..., None]:
     readers = StateReaders(of_programs=False)
     store = twin_store(saving_lib.H5IOStore, twin, readers)
     once_as_in(saving_lib)
+    require_own(saving_lib, "load_weights_only")
     names = transplant(saving_lib, {"zipfile": zip_module(twin), "H5IOStore": store})
     names["hasattr"] = readers.hasattr
     load: Callable[..., None] = names["load_weights_only"]

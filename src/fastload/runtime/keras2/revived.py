@@ -14,7 +14,7 @@ from typing import Any, Final
 from fastload.runtime.core.rebuild import Rebuild, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.runtime.core.tensorflow import parse_saved_model
-from fastload.runtime.core.transplant import Overlay, transplant
+from fastload.runtime.core.transplant import Overlay, entry_over
 from fastload.runtime.keras2.keras2_loaders import Document, dispatch, patches
 from fastload.runtime.keras2.keras2_parts import keras2
 from fastload.runtime.keras2.output_specs import SpecCache
@@ -77,7 +77,7 @@ def _loader(stock: ModuleType, twin: Twin, request: RestoreRequest) -> Any:
     }
     recording = loaded.recording(stock.KerasObjectLoader)
     names = {"tf": Overlay(stock.tf, replaced), "KerasObjectLoader": recording}
-    return SimpleNamespace(load=transplant(stock, names)["load"])
+    return SimpleNamespace(load=entry_over(stock, "load", names))
 
 
 def _endpoints(stock: ModuleType, loader: Any, graph: Any) -> dict[int, Collection[str]]:

@@ -19,7 +19,7 @@ from fastload.runtime.core.keras import OF_FUNCTIONS, TENSORFLOW, backend_of
 from fastload.runtime.core.rebuild import Patch, Rebuild, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.runtime.core.state_readers import StateReaders
-from fastload.runtime.core.transplant import Overlay, transplant
+from fastload.runtime.core.transplant import Overlay, entry_over, require_own
 from fastload.runtime.core.twin_archive import asset_store, twin_store, zip_module
 from fastload.runtime.core.zero_copy import MappedArray
 from fastload.runtime.keras3.state_walk import walking
@@ -159,13 +159,13 @@ def _restore_hdf5(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
         ),
         **_without_tensorflow(parts, twin.root.attrs),
     }
-    load_hdf5 = transplant(parts.legacy_h5_format, replaced)["load_model_from_hdf5"]
+    load_hdf5 = entry_over(parts.legacy_h5_format, "load_model_from_hdf5", replaced)
 
     def over_twin(_: Any, **arguments: Any) -> Any:
         return load_hdf5(twin.root, **arguments)
 
     hdf5_format = SimpleNamespace(load_model_from_hdf5=over_twin)
-    load_model = transplant(parts.saving_api, {"legacy_h5_format": hdf5_format})["load_model"]
+    load_model = entry_over(parts.saving_api, "load_model", {"legacy_h5_format": hdf5_format})
     return load_model(request.filepath, **_arguments(request))
 
 
@@ -180,7 +180,7 @@ def _without_tensorflow(parts: Keras3, attributes: Mapping[str, Any]) -> dict[st
     is_needed = any(name in text for name in _OF_TENSORFLOW for text in texts)
     if parts.backend == TENSORFLOW or is_needed or not isinstance(json_utils, ModuleType):
         return {}
-    decode = transplant(json_utils, {"tf": SimpleNamespace(available=False)})["decode"]
+    decode = entry_over(json_utils, "decode", {"tf": SimpleNamespace(available=False)})
     return {"json_utils": Overlay(json_utils, {"decode": decode})}
 
 
@@ -199,6 +199,7 @@ def _restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
         **_opener(parts),
         **present(parts.saving_lib, guards),
     }
+    require_own(parts.saving_lib, "load_model")
     load_model = walking(parts.saving_lib, parts.global_state, readers, replaced)["load_model"]
     return load_model(_NoFile(), **_arguments(request))
 

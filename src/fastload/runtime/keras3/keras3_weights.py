@@ -14,7 +14,7 @@ from fastload.runtime.core.rebuild import Rebuild, rebuilding
 from fastload.runtime.core.restore_request import WeightsOrder
 from fastload.runtime.core.state_readers import StateReaders
 from fastload.runtime.core.told import once_as_in
-from fastload.runtime.core.transplant import Overlay, transplant
+from fastload.runtime.core.transplant import Overlay, entry_over, require_own, transplant
 from fastload.runtime.core.twin_archive import twin_store, zip_module
 from fastload.runtime.core.zero_copy import MappedArray
 from fastload.runtime.keras3.keras3_loaders import (
@@ -71,8 +71,7 @@ def _over(parts: Keras3, twin: Twin) -> Callable[..., None]:
         "legacy_h5_format": SimpleNamespace(**_layers_over()),
         "h5py": _h5py(twin),
     }
-    load: Callable[..., None] = transplant(saving_api, present(saving_api, names))["load_weights"]
-    return load
+    return entry_over(saving_api, "load_weights", present(saving_api, names))
 
 
 def _trees_over(parts: Keras3, twin: Twin) -> Callable[..., None]:
@@ -83,6 +82,7 @@ def _trees_over(parts: Keras3, twin: Twin) -> Callable[..., None]:
     replaced = {"zipfile": zip_module(twin), "H5IOStore": store}
     if SHARD_MAP in twin.manifest.documents:
         replaced["ShardedH5IOStore"] = _shards_over(saving_lib, twin)
+    require_own(saving_lib, "load_weights_only")
     names = walking(saving_lib, parts.global_state, readers, replaced)
     load: Callable[..., None] = names["load_weights_only"]
     return load

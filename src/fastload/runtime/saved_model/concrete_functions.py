@@ -18,7 +18,7 @@ from fastload.runtime.core.materialize import (
     taking_state,
 )
 from fastload.runtime.core.tensorflow import tensorflow
-from fastload.runtime.core.transplant import Overlay, transplant
+from fastload.runtime.core.transplant import Overlay, entry_over
 from fastload.runtime.requirements import OBJECTS
 
 #: What is done to a concrete function once it is made: its signature, its captures.
@@ -141,8 +141,9 @@ class _Batches:
         self._renamed: dict[Any, Any] = {}
         self._loaded_gradients: dict[Any, Any] = {}
         self._gradient_types: list[str] = []
-        self._load = transplant(
+        self._load = entry_over(
             stock,
+            "load_function_def_library",
             {
                 "ops": Overlay(ops, {"Graph": lambda: graph}),
                 "custom_gradient": Overlay(
@@ -154,7 +155,7 @@ class _Batches:
                 "_restore_gradient_functions": self._restore_gradients,
                 "_gen_gradient_func": self._gradient_of,
             },
-        )["load_function_def_library"]
+        )
         self._gradient_turn = 0
 
     def load(self, definitions: list[Any], gradients: Any, graph: Any, wrapper: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from fastload.runtime.core.transplant import transplant
+from fastload.runtime.core.transplant import entry_over
 from fastload.runtime.requirements import OBJECTS
 
 #: Sets the signature of a concrete function, where that has no method of its own for it: not yet
@@ -44,8 +44,7 @@ class Deserialization:
         Concrete functions get their signatures when they are made, from whatever names them.
         """
         unsigned = {_SIGN: lambda function, spec: None} if self._signs_by_module else {}
-        make: Callable[[Any, Any], Any] = transplant(self._module, unsigned)["recreate_function"]
-        return make
+        return entry_over(self._module, "recreate_function", unsigned)
 
     def sign(self, proto: Any, function: Any) -> None:
         """Give *function* the signature of the `SavedFunction` *proto*."""

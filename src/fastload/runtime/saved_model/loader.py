@@ -10,7 +10,7 @@ from typing import Any
 from fastload.errors import UnresolvedObjectError
 from fastload.runtime.core.blank_variables import assign
 from fastload.runtime.core.tensorflow import parse_saved_model
-from fastload.runtime.core.transplant import Overlay, transplant
+from fastload.runtime.core.transplant import Overlay, entry_over
 from fastload.runtime.core.zero_copy import tensor_over
 from fastload.runtime.requirements import MESSAGES, REST_OF_A_MODEL
 from fastload.runtime.saved_model.matched import may_lack, require_matched
@@ -177,6 +177,6 @@ def _run_stock(saved_model: Any, path: str, loader: Any, nodes: dict[str, Any]) 
 
     stock = REST_OF_A_MODEL.part("load")
     loader_impl = Overlay(stock.loader_impl, {"parse_saved_model_with_debug_info": parse})
-    names = transplant(stock, {"loader_impl": loader_impl, "Loader": loader})
-    result: dict[str, Any] = names["load_partial"](path, nodes)
+    run = entry_over(stock, "load_partial", {"loader_impl": loader_impl, "Loader": loader})
+    result: dict[str, Any] = run(path, nodes)
     return result

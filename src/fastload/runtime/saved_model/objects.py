@@ -24,7 +24,7 @@ from fastload.runtime.core.materialize import (
 )
 from fastload.runtime.core.rebuild import Rebuild, available, rebuilding
 from fastload.runtime.core.tensorflow import parse_saved_model
-from fastload.runtime.core.transplant import Overlay, transplant
+from fastload.runtime.core.transplant import Overlay, entry_over
 from fastload.runtime.core.zero_copy import tensor_over
 from fastload.runtime.requirements import OBJECTS
 from fastload.runtime.saved_model.captures import PendingTensor, capture_of
@@ -84,10 +84,8 @@ def load_partial_over(saved_model: Any, sources: Sources, kind: type) -> Callabl
     stock = sources.stock
     parse = {"parse_saved_model_with_debug_info": lambda _: (saved_model, no_debug_info())}
     loader = type("Loader", (kind, stock.Loader), {"sources": sources})
-    found: Callable[..., Any] = transplant(
-        stock, {"loader_impl": Overlay(stock.loader_impl, parse), "Loader": loader}
-    )["load_partial"]
-    return found
+    names = {"loader_impl": Overlay(stock.loader_impl, parse), "Loader": loader}
+    return entry_over(stock, "load_partial", names)
 
 
 class _Load:

@@ -17,7 +17,7 @@ from fastload.runtime.core.bookkeeping import kernel_patches
 from fastload.runtime.core.materialize import materialized_on_access, taking_state
 from fastload.runtime.core.rebuild import Rebuild, available, rebuilding
 from fastload.runtime.core.tensorflow import tensorflow
-from fastload.runtime.core.transplant import Overlay, transplant, transplanted
+from fastload.runtime.core.transplant import Overlay, entry_over, transplant, transplanted
 from fastload.runtime.core.zero_copy import tensor_over
 from fastload.runtime.requirements import SESSION
 from fastload.runtime.saved_model.concrete_functions import tracked_state
@@ -57,15 +57,16 @@ def load_session(twin: Twin, path: str, tags: Any) -> Any:
         return loads[0].root()
 
     parse = {"parse_saved_model_with_debug_info": lambda _: (saved_model, no_debug_info())}
-    run = transplant(
+    run = entry_over(
         stock,
+        "load_partial",
         {
             "loader_impl": Overlay(stock.loader_impl, parse),
             "load_v1_in_v2": SimpleNamespace(load=load),
         },
     )
     with rebuilding(Rebuild(), available(kernel_patches)):
-        root = run["load_partial"](path, None, tags)["root"]
+        root = run(path, None, tags)["root"]
     return materialized_on_access(type(root), loads[0].add_whole_graph, vars(root))
 
 
@@ -258,7 +259,7 @@ class _Load:
             lifting["_lift_unlifted_variables"](graph, variable_holder)
             return stock.WrappedFunction(graph, variable_holder=variable_holder, **options)
 
-        return transplant(stock, {"WrappedFunction": lifted})["wrap_function"](function, signature)
+        return entry_over(stock, "wrap_function", {"WrappedFunction": lifted})(function, signature)
 
     def _existing(self, *, name: str, **_described: Any) -> Any:
         return self._variables[name]
