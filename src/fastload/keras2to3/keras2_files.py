@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from fastload.convert.conversion import object_names
 from fastload.errors import MigrationError, UnconvertibleModelError
+from fastload.keras2to3.archive_vocabularies import LearntVocabularies
 from fastload.keras2to3.rules.configs import migrated
-from fastload.keras2to3.rules.graph import is_network, is_sequential, layer_configs
+from fastload.keras2to3.rules.graph import layer_configs
 from fastload.keras2to3.rules.rule import Record
 from fastload.keras2to3.rules.untrusted import require_no_bytecode
 from fastload.keras2to3.tf_compilation import compile_migrated
 from fastload.keras2to3.tf_file_weights import (
     Held,
-    named_layers,
     targets_of_groups,
     targets_of_tree,
 )
@@ -25,7 +25,7 @@ from fastload.keras2to3.tf_models import ModelBuilder
 from fastload.keras2to3.tf_saved_model_weights import finish, put
 from fastload.source.detect import ModelSource, SourceKind
 from fastload.source.hdf5 import HDF5Source, read_hdf5
-from fastload.source.keras_archive import KerasArchive, read_keras_archive
+from fastload.source.keras_archive import read_keras_archive
 
 _WEIGHTS = "model_weights"
 
@@ -63,12 +63,13 @@ def model_of_hdf5(path: Path, keras: Any, resolve: Resolve, record: Record) -> A
 def model_of_archive(path: Path, keras: Any, resolve: Resolve, record: Record) -> Any:
     """Return the Keras 3 model of a `.keras` archive of Keras 2; as `model_of_hdf5`."""
     with read_keras_archive(path) as archive:
-        item = _with_vocabularies(json.loads(archive.config), archive)
+        learnt = LearntVocabularies(archive)
+        item = learnt.within(json.loads(archive.config))
         require_no_bytecode(item)
         model = ModelBuilder(keras, resolve(object_names(item))).build(migrated(item, record))
         _build_as_saved(model, item)
         _require_built(model)
-        names = [spec.name for spec in archive.weights.specs]
+        names = [spec.name for spec in archive.weights.specs if spec.name not in learnt.taken]
         _fill(archive.weights, model, targets_of_tree(model, item, names), item)
         training = item.get("compile_config")
         if training:
@@ -164,24 +165,3 @@ def _config_of(variable: Any, holder: Any, configs: Mapping[str, Any]) -> Mappin
     """Return the configuration of the layer of *variable*, or of the layer whose cell holds it."""
     folders = (holder.name, *reversed(variable.path.split("/")[:-1]))
     return next((configs[name] for name in folders if name in configs), {})
-
-
-def _with_vocabularies(item: Any, archive: KerasArchive, place: str = "") -> Any:
-    """Return *item* with the vocabularies that lookup layers keep in the archive's assets."""
-    if not (is_network(item) or is_sequential(item)):
-        return item
-    layers = []
-    for name, layer in named_layers(item):
-        folder = f"{place}layers/{name}/"
-        layers.append(_with_vocabulary(_with_vocabularies(layer, archive, folder), archive, folder))
-    return {**item, "config": {**item["config"], "layers": layers}}
-
-
-def _with_vocabulary(layer: Any, archive: KerasArchive, folder: str) -> Any:
-    found = [name for name in archive.assets if name.startswith(folder)]
-    words = [name for name in found if PurePosixPath(name).name == "vocabulary.txt"]
-    if not words or "vocabulary" not in layer["config"]:
-        return layer
-    # The inner layer of a `TextVectorization` writes the same vocabulary again.
-    vocabulary = archive.assets[min(words, key=len)].decode("utf-8").splitlines()
-    return {**layer, "config": {**layer["config"], "vocabulary": vocabulary}}

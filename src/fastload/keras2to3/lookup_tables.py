@@ -10,6 +10,13 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.convert.object_graph import CheckpointKeys
+from fastload.keras2to3.vocabularies import (
+    UNKNOWN,
+    lines_of_table,
+    special_tokens,
+    text_of,
+    words_of,
+)
 from fastload.runtime.core.tensorflow import Checkpoint, parse_saved_model, tensorflow
 from fastload.runtime.saved_model.object_paths import children
 from fastload.source.saved_model_parts import read_functions
@@ -20,8 +27,8 @@ _INNER: Final = "_lookup_layer"
 _TABLES: Final = ("lookup_table", "_table")
 _FILL: Final = "_initialize"
 _IDF: Final = "idf_weights"
-#: Entries for masked positions, which are not part of the vocabulary.
-_MASKS: Final = ("", 0)
+#: The mask of a `TextVectorization`, whose configuration names none.
+_MASK_OF_TEXT: Final = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,29 +47,32 @@ class Tables:
     keys: CheckpointKeys
     checkpoint: Checkpoint
 
-    def of(self, node: int) -> dict[str, Any]:
-        """Return the state of the lookup layer at *node* as arguments of one in Keras 3."""
+    def of(self, node: int, item: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the state of the lookup layer at *node* as arguments of one in Keras 3.
+
+        Args:
+            node: the layer's node.
+            item: Keras's metadata of it.
+
+        Raises:
+            MigrationError: Keras 3 cannot hold its words.
+        """
         parts = children(self.graph, node)
         parts = children(self.graph, parts[_INNER]) if _INNER in parts else parts
         table = next((parts[name] for name in _TABLES if name in parts), None)
-        words = None if table is None else self._words(table)
+        pairs = None if table is None else self._kept_pairs(table) or self._filled_pairs(table)
+        if pairs is None:
+            return {}
+        words, first = _words_of(*pairs, item["config"])
         if not words:
             return {}
-        learnt: dict[str, Any] = {"vocabulary": words}
-        if parts.get(_IDF) in self.keys.variables:
-            weights = self.checkpoint.read(self.keys.variables[parts[_IDF]])
-            # The first ones, of unknown words, are the mean, which Keras 3 computes itself.
-            learnt[_IDF] = [float(each) for each in weights[-len(words) :]]
-        return learnt
-
-    def _words(self, table: int) -> list[Any]:
-        pairs = self._kept_pairs(table) or self._filled_pairs(table)
-        if pairs is None:
-            return []
-        keys, values = pairs
-        words, places = (values, keys) if values.dtype == object else (keys, values)
-        found = [_plain(word) for word in words[np.argsort(places)]]
-        return [word for word in found if word not in _MASKS]
+        if parts.get(_IDF) not in self.keys.variables:
+            return {"vocabulary": words}
+        # Those of unknown words may be the mean, which Keras 3 computes itself, or any others: it
+        # takes them where the words have special tokens. After the words is what fills up.
+        weights = self.checkpoint.read(self.keys.variables[parts[_IDF]]).ravel()
+        unknown = [item["config"].get("oov_token", UNKNOWN)] * first
+        return {"vocabulary": unknown + words, _IDF: weights[: first + len(words)].tolist()}
 
     def _kept_pairs(self, table: int) -> tuple[Any, Any] | None:
         """Return keys and values of a table in the checkpoint."""
@@ -94,7 +104,7 @@ def with_vocabularies(item: Any, metadata: Mapping[int, Any], tables: Tables) ->
         tables: the tables with the vocabularies.
     """
     learnt = {
-        found["config"]["name"]: tables.of(node)
+        found["config"]["name"]: tables.of(node, found)
         for node, found in metadata.items()
         if found.get("class_name") in _LOOKUPS
     }
@@ -107,25 +117,47 @@ def with_vocabulary_files(item: Any, assets: Mapping[str, Path]) -> Any:
     Args:
         item: the configuration.
         assets: the files that the SavedModel lists, by name.
+
+    Raises:
+        MigrationError: Keras 3 cannot hold the words of one.
     """
     if isinstance(item, Mapping):
         found = {key: with_vocabulary_files(each, assets) for key, each in item.items()}
-        path = assets.get(PurePosixPath(str(found.get("vocabulary"))).name)
-        if isinstance(found.get("vocabulary"), str) and path is not None:
-            found["vocabulary"] = _words_of(path)
+        config = found.get("config")
+        if isinstance(config, Mapping) and isinstance(config.get("vocabulary"), str):
+            path = assets.get(PurePosixPath(config["vocabulary"]).name)
+            found["config"] = config if path is None else _with_words(found, config, path)
         return found
     return [with_vocabulary_files(each, assets) for each in item] if _is_list(item) else item
 
 
-def _words_of(path: Path) -> list[str] | str:
+def _with_words(
+    item: Mapping[str, Any], config: Mapping[str, Any], path: Path
+) -> Mapping[str, Any]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        lines = lines_of_table(path.read_bytes())
     except OSError:
-        return str(path)
+        return {**config, "vocabulary": str(path)}
+    # A table takes every line as a word; in a list, Keras looks for special tokens at the front.
+    return {**config, "vocabulary": special_tokens(item) + words_of(lines, config)}
 
 
-def _plain(word: Any) -> Any:
-    return word.decode("utf-8", "replace") if isinstance(word, bytes) else int(word)
+def _words_of(keys: Any, values: Any, config: Mapping[str, Any]) -> tuple[list[Any], int]:
+    """Return the words of a table in order, and the number of the first."""
+    is_inverted = bool(config.get("invert"))
+    if object in (keys.dtype, values.dtype):
+        is_inverted = values.dtype == object
+    words, places = (values, keys) if is_inverted else (keys, values)
+    order = np.argsort(places)
+    # Until Keras 2.6 the mask was in the table.
+    mask = config.get("mask_token", _MASK_OF_TEXT)
+    found = [(_plain(words[at], config), int(places[at])) for at in order]
+    kept = [(word, place) for word, place in found if word != mask]
+    return [word for word, _ in kept], kept[0][1] if kept else 0
+
+
+def _plain(word: Any, config: Mapping[str, Any]) -> Any:
+    return text_of(word, config) if isinstance(word, bytes) else int(word)
 
 
 def _filled(item: Any, learnt: Mapping[str, Mapping[str, Any]]) -> Any:

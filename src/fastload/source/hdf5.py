@@ -69,6 +69,10 @@ class HDF5Source:
         for spec in self.specs:
             yield spec.name, self._read(spec)
 
+    def read(self, name: str) -> np.ndarray[Any, Any]:
+        """Return the value of the weight *name*, one of `specs`; errors are those of `stream`."""
+        return self._read(next(spec for spec in self.specs if spec.name == name))
+
     def _read(self, spec: WeightSpec) -> np.ndarray[Any, Any]:
         with _translated(repr(spec.name)):
             dataset = h5d.open(self._file.id, spec.name.encode())
