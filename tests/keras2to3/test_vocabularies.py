@@ -12,6 +12,8 @@ import tensorflow as tf
 
 import fastload
 from fastload.errors import MigrationError
+from fastload.keras2to3.known_inputs import KnownInputs
+from fastload.keras2to3.proof import prove_against_model
 from fastload.keras2to3.vocabularies import lines_of_table
 
 SUFFIXES: Final = ("", ".keras")
@@ -185,3 +187,50 @@ def test_the_lines_of_a_table(content: bytes, tmp_path: Path) -> None:
     _, words = tf.lookup.StaticHashTable(read, "").export()
 
     assert sorted(words.numpy()) == sorted(lines_of_table(content))
+
+
+def test_words_of_a_model_are_compared(keras2: Any, keras3: Any) -> None:
+    """Made-up integers end below these, and made-up texts are others."""
+    numbers, others = [[700, 500], [700, 900]], [[700, 900], [700, 500], [900, 900]]
+    original, other = (
+        _model(keras2, _adapted(keras2.layers.IntegerLookup(), data), NUMBERS)
+        for data in (numbers, others)
+    )
+    layer = keras3.layers.IntegerLookup(vocabulary=original.layers[-1].get_vocabulary())
+    migrated = _model(keras3, layer, NUMBERS)
+
+    assert prove_against_model(original, migrated).against == "tf-keras"
+    with pytest.raises(MigrationError, match="its outputs differ"):
+        prove_against_model(other, migrated)
+
+
+def test_places_in_an_inverted_table_are_compared(keras2: Any, keras3: Any) -> None:
+    words = [str(place) for place in range(60)]
+    original = _model(keras2, keras2.layers.StringLookup(vocabulary=words, invert=True), NUMBERS)
+    words[20:] = reversed(words[20:])  # made-up integers end before
+    other = _model(keras3, keras3.layers.StringLookup(vocabulary=words, invert=True), NUMBERS)
+
+    with pytest.raises(MigrationError, match="its outputs differ"):
+        prove_against_model(original, other)
+
+
+def test_a_model_that_takes_its_words_alone(keras2: Any, keras3: Any) -> None:
+    given = {"vocabulary": [500, 700], "num_oov_indices": 0}
+    original = _model(keras2, keras2.layers.IntegerLookup(**given), NUMBERS)
+    same = _model(keras3, keras3.layers.IntegerLookup(**given), NUMBERS)
+
+    assert prove_against_model(original, same).against == "tf-keras"
+
+
+def test_known_inputs_are_from_all_over() -> None:
+    known = KnownInputs(texts=["a", "b", "c", "d", "e"], numbers=range(100))
+    text, number = np.array([["", ""]], object), np.zeros((2, 2), "int32")
+    made = list(known.over([text, number, np.ones(2, "float32")]))
+
+    assert [each[0].shape for each in made] == [(1, 2)] * 8
+    assert {word for each in made for word in each[0].ravel()} == set(known.texts)
+    numbers = {int(number) for each in made for number in each[1].ravel()}
+    assert (min(numbers), max(numbers), len(numbers)) == (0, 99, 32)
+    assert all((each[2] == 1).all() for each in made)
+    assert list(KnownInputs().over([text, number])) == []
+    assert list(KnownInputs(numbers=[-1, 2**40]).over([np.zeros(2, "uint8")])) == []

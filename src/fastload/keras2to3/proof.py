@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +14,7 @@ from fastload.errors import MigrationError
 from fastload.keras2to3.apart import ApartError
 from fastload.keras2to3.difference import TOLERANCES, Difference, difference
 from fastload.keras2to3.keras2_files import hdf5_config
+from fastload.keras2to3.known_inputs import KnownInputs, known_inputs
 from fastload.keras2to3.memory_limits import (
     FLOOR_BYTES,
     TooLargeError,
@@ -62,6 +63,13 @@ class Proof:
     absolute: float = 0.0
     relative: float = 0.0
     tolerance: float = TOLERANCES[_USUAL]
+
+    def __and__(self, other: Proof) -> Proof:
+        """Return what both say together: nothing, if *other* was not compared."""
+        if other.against is None:
+            return other
+        absolute, relative = max(self.absolute, other.absolute), max(self.relative, other.relative)
+        return replace(self, absolute=absolute, relative=relative)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON document."""
@@ -134,17 +142,42 @@ def prove_against_model(original: Any, model: Any, most: int = FLOOR_BYTES) -> P
 def _compared(
     against: str, reference: Function, model: Any, migrated: Function, specs: Sequence[TensorSpec]
 ) -> Proof:
-    reason = ""
+    reason, known = "", known_inputs(model)
     for rows in _ROWS:
         try:
             _require_sizes(model)
-            values, expected = _first_accepted(reference, specs, rows)
-            return _compared_with(against, reference, migrated, values, expected)
+            values, expected = _first_accepted(reference, _inputs(specs, rows, known))
+            proof = _compared_with(against, reference, migrated, values, expected)
+            return _compared_on_known(proof, reference, migrated, known.over(values))
         except _UnprovedError as error:
             return Proof(unproved=str(error))
         except TooLargeError as error:
             reason = str(error)
     return Proof(unproved=f"the models are not run: {reason}")
+
+
+def _inputs(specs: Sequence[TensorSpec], rows: int, known: KnownInputs) -> Iterator[list[Any]]:
+    """Yield made-up inputs, then some that a model knows which rejects others."""
+    first = None
+    for values in probes(specs, rows, fits_as_input):
+        first = first or values
+        yield values
+    yield from known.over(first or [])
+
+
+def _compared_on_known(
+    proof: Proof, reference: Function, migrated: Function, known: Iterable[list[Any]]
+) -> Proof:
+    """Return *proof* together with comparisons on those *known* inputs that are accepted."""
+    for each in known:
+        if proof.against is None:
+            return proof
+        try:
+            values, expected = _first_accepted(reference, [each])
+        except _UnprovedError:
+            continue
+        proof &= _compared_with(proof.against, reference, migrated, values, expected)
+    return proof
 
 
 def _compared_with(
@@ -186,16 +219,16 @@ def _is_steady(reference: Function, values: Sequence[Any], expected: list[Any]) 
 
 
 def _first_accepted(
-    reference: Function, specs: Sequence[TensorSpec], rows: int
+    reference: Function, inputs: Iterable[list[Any]]
 ) -> tuple[list[Any], list[Any]]:
-    """Return the first inputs that the original accepts and has results for, and the results.
+    """Return the first of *inputs* that the original accepts and has results for, and the results.
 
     Raises:
         _UnprovedError: it accepts none of the generated ones.
         TooLargeError: it would take too much memory for one; the next ones are larger.
     """
     reason = "those of its sizes would take too much memory"
-    for values in probes(specs, rows, fits_as_input):
+    for values in inputs:
         try:
             results = reference(values)
         except (tensorflow().errors.DeadlineExceededError, TooSlowError, TooLargeError):
