@@ -88,6 +88,18 @@ LAYERS: Final[dict[str, tuple[Make, Any]]] = {
         lambda k: _counting(k, num_oov_indices=2, mask_token=0),
         NUMBERS,
     ),
+    "weights that were given": (
+        lambda k: k.layers.StringLookup(
+            vocabulary=["h", "a"], idf_weights=[0.4, 0.7], output_mode="tf_idf"
+        ),
+        WORDS,
+    ),
+    "weights that were given to all": (
+        lambda k: k.layers.TextVectorization(
+            vocabulary=["[UNK]", "a"], idf_weights=[0.4, 0.7], output_mode="tf_idf"
+        ),
+        WORDS,
+    ),
     "weights of text": (
         lambda k: _adapted(
             k.layers.TextVectorization(8, output_mode="tf_idf", pad_to_max_tokens=True),

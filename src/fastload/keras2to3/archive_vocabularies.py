@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 from fastload.keras2to3.rules.graph import is_network, is_sequential
 from fastload.keras2to3.tf_file_weights import named_layers
-from fastload.keras2to3.vocabularies import lines_of_archive, words_of
+from fastload.keras2to3.vocabularies import lines_of_archive, special_tokens, words_of
 from fastload.source.keras_archive import KerasArchive
 
 _WORDS: Final = "vocabulary.txt"
@@ -45,22 +46,31 @@ class LearntVocabularies:
         return {**item, "config": {**item["config"], "layers": layers}}
 
     def _of_layer(self, layer: Any, folder: str) -> Any:
+        config = layer.get("config")
+        if not isinstance(config, Mapping) or "vocabulary" not in config:
+            return layer
+        words = self._words_in(folder, config) or config["vocabulary"]
+        if not isinstance(words, list):
+            return layer
+        learnt = {"vocabulary": words, **self._weighted(layer, folder, words)}
+        return {**layer, "config": {**config, **learnt}}
+
+    def _words_in(self, folder: str, config: Mapping[str, Any]) -> list[Any]:
         found = [name for name in self._archive.assets if name.startswith(folder)]
         files = [name for name in found if PurePosixPath(name).name == _WORDS]
-        if not files or "vocabulary" not in layer["config"]:
-            return layer
+        if not files:
+            return []
         # The inner layer of a `TextVectorization` writes the same vocabulary and weights again.
-        words = words_of(
-            lines_of_archive(self._archive.assets[min(files, key=len)]), layer["config"]
-        )
-        learnt = {"vocabulary": words, **self._weights_of(folder, len(words))}
-        return {**layer, "config": {**layer["config"], **learnt}}
+        return words_of(lines_of_archive(self._archive.assets[min(files, key=len)]), config)
 
-    def _weights_of(self, folder: str, count: int) -> dict[str, list[float]]:
+    def _weighted(self, layer: Any, folder: str, words: list[Any]) -> dict[str, Any]:
+        """Return *words* with their weights, which the special tokens have too."""
         names = {f"{folder}vars/{_IDF}", f"{folder}_lookup_layer/vars/{_IDF}"} & self._weights
         if not names:
             return {}
         self.taken |= names
-        weights = self._archive.weights.read(min(names, key=len))
+        tokens = special_tokens(layer)
+        known = words if words[: len(tokens)] == tokens else tokens + words
+        weights = self._archive.weights.read(min(names, key=len)).ravel()
         # After those of the words is what fills up to `max_tokens`.
-        return {_IDF: weights.ravel()[:count].tolist()}
+        return {"vocabulary": known, _IDF: weights[: len(known)].tolist()}
