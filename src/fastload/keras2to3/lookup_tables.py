@@ -71,7 +71,8 @@ class Tables:
         # Those of unknown words may be the mean, which Keras 3 computes itself, or any others: it
         # takes them where the words have special tokens. After the words is what fills up.
         weights = self.checkpoint.read(self.keys.variables[parts[_IDF]]).ravel()
-        unknown = [item["config"].get("oov_token", UNKNOWN)] * first
+        # A damaged table may begin anywhere.
+        unknown = [item["config"].get("oov_token", UNKNOWN)] * min(first, weights.size)
         return {"vocabulary": unknown + words, _IDF: weights[: first + len(words)].tolist()}
 
     def _kept_pairs(self, table: int) -> tuple[Any, Any] | None:
