@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastload.keras2to3.rules.rule import Record
@@ -50,7 +50,14 @@ _SLOTS: Final = {
     "linear": "_linears",
 }
 _ITERATIONS: Final = frozenset({"iter", "_iterations", "iterations"})
-_PARTS: Final = ("optimizers", "optimizers.schedules", "losses", "metrics")
+#: Where the classes of an argument of `compile` are: those of many losses and metrics share a name.
+_PARTS: Final = {
+    "optimizer": ("optimizers", "optimizers.schedules"),
+    "loss": ("losses",),
+    "metrics": ("metrics",),
+    "weighted_metrics": ("metrics",),
+    "loss_weights": (),
+}
 
 
 def compile_as(keras: Any, model: Any, training: Mapping[str, Any]) -> None:
@@ -59,7 +66,7 @@ def compile_as(keras: Any, model: Any, training: Mapping[str, Any]) -> None:
     Raises:
         Exception: whatever Keras raises.
     """
-    arguments = {key: _deserialized(keras, value) for key, value in training.items()}
+    arguments = {key: _deserialized(keras, value, _PARTS[key]) for key, value in training.items()}
     names = list(getattr(model, "output_names", ("",)))  # a Sequential has one output
     for key in ("metrics", "weighted_metrics"):
         arguments[key] = _by_output(arguments[key], names)
@@ -69,25 +76,43 @@ def compile_as(keras: Any, model: Any, training: Mapping[str, Any]) -> None:
         model.optimizer.build(model.trainable_variables)
 
 
-def _deserialized(keras: Any, value: Any) -> Any:
+def _deserialized(keras: Any, value: Any, parts: Sequence[str]) -> Any:
+    if isinstance(value, str) and "losses" in parts:
+        keras.losses.get(value)  # Keras itself looks it up, and fails, when training starts
     if isinstance(value, Mapping) and "class_name" in value:
-        return keras.saving.deserialize_keras_object(_with_modules(keras, value))
+        made = keras.saving.deserialize_keras_object(_with_modules(keras, value, parts))
+        return _telling(made, value["config"])
     if isinstance(value, Mapping):
-        return {key: _deserialized(keras, each) for key, each in value.items()}
-    return [_deserialized(keras, each) for each in value] if isinstance(value, list) else value
+        return {key: _deserialized(keras, each, parts) for key, each in value.items()}
+    return [_deserialized(keras, e, parts) for e in value] if isinstance(value, list) else value
 
 
-def _with_modules(keras: Any, value: Any) -> Any:
-    """Return *value* with the module of each object in it."""
+def _telling(made: Any, config: Mapping[str, Any]) -> Any:
+    """Have *made* name every argument that it was made with, and return it.
+
+    Some losses and metrics of Keras 3 leave arguments out of their configuration (`Huber` its
+    `delta`, `CosineSimilarity` its `axis`): saved and loaded, they would have the default.
+    """
+    if not hasattr(made, "get_config"):  # a function
+        return made
+    told = made.get_config
+    untold = {key: config[key] for key in config.keys() - told().keys()}
+    if untold:
+        made.get_config = lambda: {**told(), **untold}
+    return made
+
+
+def _with_modules(keras: Any, value: Any, parts: Sequence[str]) -> Any:
+    """Return *value* with the module of each object in it, which is one of *parts*."""
     if isinstance(value, list):
-        return [_with_modules(keras, each) for each in value]
+        return [_with_modules(keras, each, parts) for each in value]
     if not isinstance(value, Mapping):
         return value
     if "class_name" not in value:
-        return {key: _with_modules(keras, each) for key, each in value.items()}
-    config = {key: _with_modules(keras, each) for key, each in value["config"].items()}
+        return {key: _with_modules(keras, each, parts) for key, each in value.items()}
+    config = {key: _with_modules(keras, each, parts) for key, each in value["config"].items()}
     name = value["class_name"]
-    module = next((f"keras.{part}" for part in _PARTS if _has(keras, part, name)), None)
+    module = next((f"keras.{part}" for part in parts if _has(keras, part, name)), None)
     registered = None if module else name
     return {"class_name": name, "config": config, "module": module, "registered_name": registered}
 

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from fastload.errors import MigrationError
 from fastload.keras2to3.rules.decoding import decoded
-from fastload.keras2to3.rules.rule import ANY, Item, Record, Rule, renamed, with_config, without
+from fastload.keras2to3.rules.rule import (
+    ANY,
+    Item,
+    Record,
+    Rule,
+    owner,
+    renamed,
+    with_config,
+    without,
+)
 
 _METRICS: Final = frozenset({"MeanMetricWrapper"})
 #: The metric class for each function that Keras 2 wrapped.
@@ -37,6 +47,8 @@ _SHORT: Final = {
     "mape": "mean_absolute_percentage_error",
     "msle": "mean_squared_logarithmic_error",
 }
+#: Names that Keras 3 gave up.
+_LOSS_NAMES: Final = {"logcosh": "log_cosh", "cosine_proximity": "cosine_similarity"}
 _SCALING: Final = frozenset({"LossScaleOptimizer", "LossScaleOptimizerV1", "LossScaleOptimizerV3"})
 
 
@@ -82,8 +94,15 @@ def _metric_class(item: Item) -> Item:
     kind = _METRIC_CLASSES.get(_SHORT.get(name, name)) if isinstance(name, str) else None
     if kind is None:
         return item
-    kept = {key: item["config"][key] for key in ("name", "dtype") if key in item["config"]}
-    return {**item, "class_name": kind, "config": kept}
+    return {**with_config(item, {}, less={"fn"}), "class_name": kind}
+
+
+def _counting_all(item: Item) -> Item:
+    """Reject a metric that leaves a class out: Keras 3 counts what it ignores in the mean."""
+    config = item["config"]
+    if "reduction" not in config and config.get("ignore_class") is not None:  # no loss
+        raise MigrationError(owner(item), "in Keras 3 its mean counts the ignored class too")
+    return item
 
 
 #: In the order in which they are applied.
@@ -140,6 +159,12 @@ OBJECTIVE_RULES: Final = (
         mends="files of Keras 2.10 to 2.15, whose losses name their function too",
         change=without(fn=ANY),
     ),
+    Rule(
+        name="ignored-classes",
+        mends="nothing: it says why a metric that ignores a class is refused",
+        classes=frozenset({"SparseCategoricalCrossentropy"}),
+        change=_counting_all,
+    ),
 )
 
 
@@ -161,14 +186,24 @@ def migrated_training(config: Mapping[str, Any], record: Record) -> dict[str, An
         ({'learning_rate': 0.1}, 'mse')
     """
     whole = decoded(config)
-    objectives = ("loss", "metrics", "weighted_metrics", "loss_weights")
+    objectives = ("metrics", "weighted_metrics", "loss_weights")
     return {
         # Archives have the second name.
         "optimizer": _walk(
             whole.get("optimizer_config", whole.get("optimizer")), record, OPTIMIZER_RULES
         ),
         **{key: _walk(whole.get(key), record, OBJECTIVE_RULES) for key in objectives},
+        "loss": _walk(_named_anew(whole.get("loss")), record, OBJECTIVE_RULES),
     }
+
+
+def _named_anew(loss: Any) -> Any:
+    """Return *loss* with the names of functions that Keras 3 has."""
+    if isinstance(loss, Mapping) and "class_name" not in loss:
+        return {key: _named_anew(each) for key, each in loss.items()}
+    if isinstance(loss, (list, tuple)):
+        return [_named_anew(each) for each in loss]
+    return _LOSS_NAMES.get(loss, loss) if isinstance(loss, str) else loss
 
 
 def _walk(value: Any, record: Record, rules: tuple[Rule, ...]) -> Any:
