@@ -98,3 +98,115 @@ def test_what_keras_3_lacks_leaves_it_uncompiled(
 
     assert not model.compiled
     assert "compile" in left_out()
+
+
+def _legacy(name: str, **arguments: Any) -> Any:
+    return lambda keras: getattr(keras.optimizers.legacy, name)(0.01, **arguments)
+
+
+def _recent(name: str, **arguments: Any) -> Any:
+    return lambda keras: getattr(keras.optimizers, name)(0.01, **arguments)
+
+
+OPTIMIZERS = {
+    "SGD": _recent("SGD"),
+    "SGD with momentum": _recent("SGD", momentum=0.9, nesterov=True),
+    "RMSprop": _recent("RMSprop", momentum=0.2, centered=True),
+    "Adam": _recent("Adam", amsgrad=True),
+    "Adam with averages": _recent("Adam", use_ema=True, ema_momentum=0.7),
+    "AdamW": _recent("AdamW", weight_decay=0.1),
+    "Adamax": _recent("Adamax"),
+    "Adadelta": _recent("Adadelta"),
+    "Adagrad": _recent("Adagrad"),
+    "Adafactor": _recent("Adafactor"),
+    "Ftrl": _recent("Ftrl"),
+    "Lion": _recent("Lion"),
+    "Nadam": _recent("Nadam"),
+    "legacy SGD": _legacy("SGD", momentum=0.9),
+    "legacy RMSprop": _legacy("RMSprop", momentum=0.2, centered=True),
+    "legacy Adam": _legacy("Adam", amsgrad=True, decay=0.1),
+    "legacy Adamax": _legacy("Adamax"),
+    "legacy Adadelta": _legacy("Adadelta"),
+    "legacy Adagrad": _legacy("Adagrad"),
+    "legacy Ftrl": _legacy("Ftrl"),
+}
+_SLOW = {"Adagrad", "AdamW", "Ftrl", "Lion", "legacy Adagrad", "legacy Ftrl", "SGD"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in _SLOW else n for n in OPTIMIZERS],
+)
+def test_training_goes_on_where_it_stopped(
+    name: str, keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    """With the whole state of the optimizer: two more steps are those that Keras 2 takes."""
+    del keras3
+    original = dense(keras2, optimizer=OPTIMIZERS[name](keras2), loss="mse")
+    original.fit(X, Y, epochs=3, verbose=0, shuffle=False)
+
+    model = loaded(original, tmp_path / "m")
+
+    assert left_out() == {}
+    assert int(model.optimizer.iterations) == 3
+    for each in (original, model):
+        each.fit(X, Y, epochs=2, verbose=0, shuffle=False)
+    for expected, actual in zip(original.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_state_that_is_not_whole_is_left_out(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    """With its count of steps: Adam would take the averages of none for those of many."""
+    del keras3
+    original = dense(keras2, optimizer="adam", loss="mse")
+    original.fit(X, Y, verbose=0)
+    del original.optimizer._velocities
+
+    model = loaded(original, tmp_path / "m")
+
+    assert left_out() == {"optimizer state": "4 of 8 variables of the state are in the file"}
+    assert int(model.optimizer.iterations) == 0
+    assert not any(np.any(each) for each in model.optimizer._momentums)
+
+
+def test_a_model_that_was_never_trained_lacks_no_state(
+    keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    del keras3
+    loaded(dense(keras2, optimizer="adam", loss="mse"), tmp_path / "m")
+
+    assert left_out() == {}
+
+
+@pytest.mark.parametrize("name", ["Nadam", "RMSprop", "Adagrad", "SGD"])
+def test_an_optimizer_of_old_that_keras_3_lacks_is_left_out(
+    name: str, keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    """The arithmetic of some was another, whatever their arguments are now."""
+    del keras3
+    schedule = keras2.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
+    arguments: dict[str, Any] = {"SGD": {"learning_rate": schedule, "decay": 0.1}, "Nadam": {}}
+    given = arguments.get(name, {"epsilon": 0.1})
+    optimizer = getattr(keras2.optimizers.legacy, name)(**given)
+
+    model = loaded(dense(keras2, optimizer=optimizer, loss="mse"), tmp_path / "m")
+
+    assert not model.compiled
+    assert left_out()["compile"].startswith(f"'{name}' of class {name}: ")
+
+
+def test_slots_are_those_of_the_weights_that_they_are_named_after(
+    keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    """Optimizers list them in the order in which the program trained the weights."""
+    del keras3
+    original = dense(keras2, optimizer=keras2.optimizers.Adam(0.01), loss="mse")
+    original.optimizer.build(original.trainable_variables[::-1])
+    original.fit(X, Y, verbose=0)
+
+    model = loaded(original, tmp_path / "m")
+
+    assert left_out() == {}
+    expected = [each.numpy() for each in original.optimizer._velocities[::-1]]
+    for theirs, ours in zip(expected, model.optimizer._velocities, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

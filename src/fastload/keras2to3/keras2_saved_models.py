@@ -14,10 +14,11 @@ from fastload.keras2to3.rules.configs import migrated
 from fastload.keras2to3.rules.graph import layer_configs
 from fastload.keras2to3.rules.rule import Record
 from fastload.keras2to3.rules.untrusted import bytecode_in, require_no_bytecode
-from fastload.keras2to3.tf_compilation import OptimizerState, compile_migrated
+from fastload.keras2to3.tf_compilation import compile_migrated
 from fastload.keras2to3.tf_function_layers import FunctionLayers
 from fastload.keras2to3.tf_function_models import FunctionModels, root_metadata
 from fastload.keras2to3.tf_models import ModelBuilder
+from fastload.keras2to3.tf_optimizer_state import OptimizerState
 from fastload.keras2to3.tf_saved_model_weights import OtherShapeError, WeightAssignment
 from fastload.runtime.core.tensorflow import parse_object_graph
 from fastload.source.saved_model_parts import read_saved_model

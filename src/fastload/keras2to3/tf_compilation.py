@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from fastload.errors import MigrationError
 from fastload.keras2to3.rules.rule import Record
 from fastload.keras2to3.rules.training import migrated_training
-from fastload.keras2to3.tf_saved_model_weights import SavedVariables, WeightAssignment
-from fastload.runtime.saved_model.object_paths import children
+from fastload.keras2to3.tf_optimizer_state import OptimizerState
 
 
 def compile_migrated(
@@ -29,6 +29,9 @@ def compile_migrated(
     """
     try:
         compile_as(keras, model, migrated_training(training, record))
+    except MigrationError as error:  # of an optimizer, a loss or a metric
+        record.left_out["compile"] = f"{error.owner.removeprefix('layer ')}: {error.reason}"
+        return
     except Exception as error:  # noqa: BLE001 - for instance an unknown loss; it predicts all the same
         first_line = str(error).strip().splitlines()[:1]
         record.left_out["compile"] = f"{type(error).__name__}: {''.join(first_line)[:200]}"
@@ -38,18 +41,6 @@ def compile_migrated(
         record.left_out["optimizer state"] = reason
 
 
-#: Attributes of Keras 3 for the slots of optimizers of Keras 2.0 to 2.10.
-_SLOTS: Final = {
-    "m": "_momentums",
-    "v": "_velocities",
-    "vhat": "_velocity_hats",
-    "momentum": "momentums",
-    "rms": "_velocities",
-    "mg": "_average_gradients",
-    "accumulator": "_accumulators",
-    "linear": "_linears",
-}
-_ITERATIONS: Final = frozenset({"iter", "_iterations", "iterations"})
 #: Where the classes of an argument of `compile` are: those of many losses and metrics share a name.
 _PARTS: Final = {
     "optimizer": ("optimizers", "optimizers.schedules"),
@@ -135,74 +126,3 @@ def _by_output(metrics: Any, names: list[str]) -> Any:
             if hasattr(metric, "name") and metric.name.startswith(f"{name}_"):
                 metric.name = metric.name.removeprefix(f"{name}_")
     return metrics
-
-
-class OptimizerState:
-    """The state of a Keras 2 optimizer in the object graph of a SavedModel.
-
-    Args:
-        graph: the `SavedObjectGraph` message.
-        saved: the variables of the checkpoint.
-        weights: the assignment of the model's weights.
-    """
-
-    def __init__(self, graph: Any, saved: SavedVariables, weights: WeightAssignment) -> None:
-        self._graph, self._saved, self._weights = graph, saved, weights
-
-    def assign_to(self, model: Any) -> str | None:
-        """Assign the state to *model*'s optimizer; return why, if that is impossible."""
-        node = children(self._graph, 0).get("optimizer")
-        if node is None:
-            return "the file has no optimizer"
-        optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-        if optimizer is not model.optimizer:
-            return "the optimizer scales losses"
-        found = dict(self._slots(node, optimizer))
-        self._count(node, optimizer)
-        if not found:  # it was never trained, or has no state
-            return None
-        expected = _states(optimizer)
-        if found.keys() != expected.keys():
-            return f"{len(found)} of {len(expected)} variables of the state are in the file"
-        for variable, value in found.values():
-            if tuple(variable.shape) != value.shape:
-                return "its variables have other shapes"
-        for variable, value in found.values():
-            variable.assign(value)
-        return None
-
-    def _count(self, node: int, optimizer: Any) -> None:
-        for name, child in children(self._graph, node).items():
-            if name in _ITERATIONS and child in self._saved:
-                optimizer.iterations.assign(int(self._saved.read(child)))
-
-    def _slots(self, node: int, optimizer: Any) -> Any:
-        """Yield the id of each variable of *optimizer* with a value in the file, and both."""
-        places = {id(v): i for i, v in enumerate(optimizer._trainable_variables)}
-        for slot in self._graph.nodes[node].slot_variables:
-            mine = self._weights.variable_of(slot.original_variable_node_id)
-            kept = getattr(optimizer, _SLOTS.get(slot.slot_name, ""), None)
-            place = places.get(id(mine))
-            if kept and place is not None and slot.slot_variable_node_id in self._saved:
-                yield id(kept[place]), (kept[place], self._saved.read(slot.slot_variable_node_id))
-        trained = self._listed("trainable_variables", 0)
-        for name, child in children(self._graph, node).items():
-            kept = getattr(optimizer, name, None)
-            if isinstance(kept, list) and name in _SLOTS.values():
-                for place, saved in self._members(child).items():
-                    mine = places.get(id(self._weights.variable_of(trained.get(place, -1))))
-                    if mine is not None and mine < len(kept) and saved in self._saved:
-                        yield id(kept[mine]), (kept[mine], self._saved.read(saved))
-
-    def _listed(self, name: str, node: int) -> dict[int, int]:
-        child = children(self._graph, node).get(name)
-        return {} if child is None else self._members(child)
-
-    def _members(self, node: int) -> dict[int, int]:
-        return {int(n): child for n, child in children(self._graph, node).items() if n.isdigit()}
-
-
-def _states(optimizer: Any) -> dict[int, Any]:
-    """Return the variables of *optimizer* by id, without its counters."""
-    lists = (getattr(optimizer, name, None) or [] for name in set(_SLOTS.values()))
-    return {id(variable): variable for kept in lists for variable in kept}

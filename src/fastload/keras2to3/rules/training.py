@@ -47,6 +47,8 @@ _SHORT: Final = {
     "mape": "mean_absolute_percentage_error",
     "msle": "mean_squared_logarithmic_error",
 }
+#: With less, it is about the same where it is added; 1e-7 is what Keras has without an argument.
+_NO_EPSILON: Final = 1.1e-7
 #: Names that Keras 3 gave up.
 _LOSS_NAMES: Final = {"logcosh": "log_cosh", "cosine_proximity": "cosine_similarity"}
 _SCALING: Final = frozenset({"LossScaleOptimizer", "LossScaleOptimizerV1", "LossScaleOptimizerV3"})
@@ -66,9 +68,20 @@ def _decayed(item: Item) -> Item:
     decay, rate = config["decay"], config["learning_rate"]
     if not decay:
         return with_config(item, {}, less={"decay"})
+    if isinstance(rate, Mapping):
+        raise MigrationError(owner(item), "Keras 3 has no decay of a schedule")
     schedule = {"initial_learning_rate": rate, "decay_steps": 1, "decay_rate": decay}
     made = {"class_name": "InverseTimeDecay", "config": schedule}
     return with_config(item, {"learning_rate": made}, less={"decay"})
+
+
+def _small_epsilon(item: Item) -> Item:
+    """Reject an epsilon of weight: Keras 3 adds it below the root, these optimizers after it."""
+    config = item["config"]
+    is_legacy, is_added_below = "decay" in config, bool(config.get("momentum"))
+    if is_legacy and not is_added_below and (config.get("epsilon") or 0) > _NO_EPSILON:
+        raise MigrationError(owner(item), f"in Keras 3 epsilon={config['epsilon']:.3g} is another")
+    return item
 
 
 def _scaled(item: Item) -> Item:
@@ -129,6 +142,18 @@ OPTIMIZER_RULES: Final = (
         change=lambda item: (
             with_config(item, {}, less={"name"}) if item["config"].get("name", "") is None else item
         ),
+    ),
+    Rule(
+        name="momentum-decay",
+        mends="nothing: it says why the Nadam of Keras 2.0 to 2.10 is refused",
+        classes=frozenset({"Nadam"}),
+        change=without(decay=1.0, schedule_decay=1.0),
+    ),
+    Rule(
+        name="large-epsilons",
+        mends="nothing: it says why some optimizers of Keras 2.0 to 2.10 are refused",
+        classes=frozenset({"RMSprop", "Adagrad"}),
+        change=_small_epsilon,
     ),
     Rule(
         name="decay",
