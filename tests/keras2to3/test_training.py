@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 import fastload
+from fastload.errors import MigrationError
+from fastload.keras2to3.keras2_files import model_of_hdf5
+from fastload.keras2to3.rules.rule import Record
 from fastload.loading.plan import migration_record
 from fastload.twin.reader import Twin
+from tests.keras2to3.conftest import seeded
 
 X = np.random.default_rng(5).normal(size=(8, 5)).astype("float32")
 Y = np.random.default_rng(6).uniform(size=(8, 3)).astype("float32")
@@ -210,3 +214,66 @@ def test_slots_are_those_of_the_weights_that_they_are_named_after(
     expected = [each.numpy() for each in original.optimizer._velocities[::-1]]
     for theirs, ours in zip(expected, model.optimizer._velocities, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def gated(keras: Any, **arguments: Any) -> Any:
+    """Return a compiled model with a hard sigmoid, seeded."""
+    layer = keras.layers.Dense(3, "hard_sigmoid", name="gate", **arguments)
+    model = seeded(keras.Sequential([keras.Input((5,)), layer]))
+    model.compile(keras.optimizers.SGD(0.1), loss="mse")
+    return model
+
+
+def test_scaled_weights_train_in_other_steps_and_the_record_says_so(
+    keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    """Predictions and losses are those of Keras 2."""
+    del keras3
+    original = gated(keras2)
+
+    model = loaded(original, tmp_path / "m")
+
+    assert "1.2 times as large" in left_out()["training"]
+    expected, actual = (each.evaluate(X, Y, verbose=0) for each in (original, model))
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+PENALTIES = {"kernel_regularizer": "l2", "bias_regularizer": "l1"}
+
+
+def test_weights_are_not_scaled_where_their_size_counts(
+    keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    """In a SavedModel such a layer calls its function: it loses and trains as in Keras 2."""
+    del keras3
+    original = gated(keras2, **PENALTIES)
+
+    model = loaded(original, tmp_path / "m")
+
+    assert left_out() == {}
+    for each in (original, model):
+        each.fit(X, Y, epochs=3, verbose=0, shuffle=False)
+    expected, actual = (each.evaluate(X, Y, verbose=0) for each in (original, model))
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_constraints_of_a_layer_of_functions_are_left_out(
+    keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    """A SavedModel has no functions of them."""
+    del keras3
+
+    loaded(gated(keras2, kernel_constraint=keras2.constraints.MaxNorm(0.5)), tmp_path / "m")
+
+    assert "layer 'gate' of class Dense" in left_out()["constraints"]
+
+
+def test_weights_of_a_file_are_not_scaled_where_their_size_counts(
+    keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    """A file has no functions."""
+    path = tmp_path / "m.h5"
+    gated(keras2, **PENALTIES).save(str(path))
+
+    with pytest.raises(MigrationError, match="scaled weights another kernel_regularizer"):
+        model_of_hdf5(path, keras3, lambda _: {}, Record())

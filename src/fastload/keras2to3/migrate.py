@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry, entry_name
@@ -25,6 +25,7 @@ from fastload.keras2to3.proof import (
     prove_against_model,
     reason_not_to_open,
 )
+from fastload.keras2to3.rules.layers import HARD_SIGMOIDS_RULE
 from fastload.keras2to3.rules.rule import Record
 from fastload.runtime.core.global_state import undone
 from fastload.runtime.core.keras import TENSORFLOW, TORCH, Keras, keras_of
@@ -43,6 +44,11 @@ _MAKERS: Mapping[SourceKind, _Maker] = {
     SourceKind.KERAS_HDF5: model_of_hdf5,
     SourceKind.KERAS_ARCHIVE: model_of_archive,
 }
+
+#: Gradients are those of the weights in the model.
+_SCALED: Final = (
+    "its steps differ from those of Keras 2: weights before a hard sigmoid are 1.2 times as large"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +127,8 @@ def _unproved(maker: _Maker, order: Order) -> _Made:
     record = Record()
     with weights_to_come():  # a configuration may name any size; the file has its own
         model = maker(order.source.path, order.keras.module, order.resolve, record)
+    if HARD_SIGMOIDS_RULE in record.rules:
+        record.left_out["training"] = _SCALED
     return _Made(model=model, record=record, proof=Proof())
 
 

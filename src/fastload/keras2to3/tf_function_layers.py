@@ -72,6 +72,8 @@ class FunctionLayers:
             raise MigrationError(owner, f"{_WITHOUT}{error}") from error
         self._nodes[id(layer)] = layer, variables
         self._record.functions[str(found["name"])] = str(found["class_name"])
+        if _is_constrained(found.get("config")):
+            self._record.left_out["constraints"] = f"the file has none for the weights of {owner}"
         return layer
 
     def stands_for(self, layer: Any, model: Any) -> None:
@@ -244,6 +246,16 @@ class _SavedLayer:
         )
         found = spec.fullargspec
         return [*found.args, *found.kwonlyargs]
+
+
+def _is_constrained(config: Any) -> bool:
+    """Say whether a configuration has constraints of weights, which no function holds."""
+    if isinstance(config, list):
+        return any(_is_constrained(each) for each in config)
+    if not isinstance(config, Mapping):
+        return False
+    own = (each for key, each in config.items() if str(key).endswith("_constraint"))
+    return any(own) or any(_is_constrained(each) for each in config.values())
 
 
 def _form(value: Any) -> Any:

@@ -25,7 +25,15 @@ _AUGMENTING: Final = frozenset(
 )
 _LOOKUPS: Final = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
 _DEPTHWISE: Final = frozenset({"DepthwiseConv1D", "DepthwiseConv2D"})
+#: Applied to each layer with weights that are scaled.
+HARD_SIGMOIDS_RULE: Final = "hard-sigmoid"
 _ACTIVATIONS: Final = ("activation", "recurrent_activation")
+#: What depends on the size of a layer's weights.
+_OF_WEIGHTS: Final = tuple(
+    f"{weight}_{kind}"
+    for kind in ("regularizer", "constraint")
+    for weight in ("kernel", "recurrent", "bias")
+)
 _LAMBDA_TYPES: Final = frozenset(
     {"module", "function_type", "output_shape_type", "output_shape_module"}
 )
@@ -82,11 +90,17 @@ def _as_tuples(item: Item) -> Item:
 
 
 def _hard_sigmoid(item: Item) -> Item:
-    """Reject a hard sigmoid that cannot be adapted by scaled weights."""
-    is_hard = HARD_SIGMOID in (item["config"].get(key) for key in _ACTIVATIONS)
-    if is_hard and not can_scale_weights(item["class_name"].removeprefix("CuDNN")):
+    """Reject a hard sigmoid that scaled weights cannot stand for, and mark any other by a copy."""
+    config = item["config"]
+    if HARD_SIGMOID not in (config.get(key) for key in _ACTIVATIONS):
+        return item
+    if not can_scale_weights(item["class_name"].removeprefix("CuDNN")):
         raise MigrationError(owner(item), "the hard_sigmoid of Keras 3 has another slope")
-    return item
+    for key in _OF_WEIGHTS:
+        if config.get(key) is not None:
+            reason = "the hard_sigmoid of Keras 3 has another slope, and scaled weights another"
+            raise MigrationError(owner(item), f"{reason} {key}")
+    return dict(item)
 
 
 def _named_function(item: Item) -> Item:
@@ -247,7 +261,7 @@ RULES: Final = (
         change=without(batch_input_shape=ANY, batch_size=ANY, input_dtype=ANY),
     ),
     Rule(
-        name="hard-sigmoid",
+        name=HARD_SIGMOIDS_RULE,
         mends="nothing by itself: weights are scaled, or the layer is rejected",
         change=_hard_sigmoid,
     ),
