@@ -254,7 +254,7 @@ def _is_constrained(config: Any) -> bool:
         return any(_is_constrained(each) for each in config)
     if not isinstance(config, Mapping):
         return False
-    own = (each for key, each in config.items() if str(key).endswith("_constraint"))
+    own = (each for key, each in config.items() if str(key).endswith("constraint"))
     return any(own) or any(_is_constrained(each) for each in config.values())
 
 

@@ -667,7 +667,8 @@ MIGRATION: Final = _feature(
     node=_of("keras.src.ops.node", "Node()._keras_history"),
     base_optimizer=_of(
         "keras.src.optimizers.base_optimizer",
-        "BaseOptimizer()._trainable_variables",
+        "BaseOptimizer()._trainable_variables BaseOptimizer()._learning_rate "
+        "BaseOptimizer()._iterations ?BaseOptimizer()._model_variables_moving_average",
     ),
     adam=_of(
         "keras.src.optimizers.adam",
@@ -676,6 +677,15 @@ MIGRATION: Final = _feature(
     rmsprop=_of("keras.src.optimizers.rmsprop", "RMSprop()._average_gradients"),
     adagrad=_of("keras.src.optimizers.adagrad", "Adagrad()._accumulators"),
     ftrl=_of("keras.src.optimizers.ftrl", "Ftrl()._linears"),
+    adamax=_of("keras.src.optimizers.adamax", "?Adamax()._m ?Adamax()._u"),
+    adadelta=_of(
+        "keras.src.optimizers.adadelta",
+        "?Adadelta()._accumulated_grads ?Adadelta()._accumulated_delta_vars",
+    ),
+    nadam=_of("keras.src.optimizers.nadam", "?Nadam()._u_product"),
+    adafactor=_of(
+        "keras.src.optimizers.adafactor", "?Adafactor()._r ?Adafactor()._c ?Adafactor()._v"
+    ),
 )
 
 # --- measuring ------------------------------------------------------------------------------------
