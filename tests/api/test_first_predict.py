@@ -501,5 +501,4 @@ print(sorted(str(each.message) for each in caught))
     expected = run_python(program, "stock", path, package)
     run_python(program, "silent", path, package)
 
-    for _ in range(2):
-        assert run_python(program, "fastload", path, package) == expected
+    assert run_python(program, "fastload", path, package) == expected

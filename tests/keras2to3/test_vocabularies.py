@@ -16,7 +16,7 @@ from fastload.keras2to3.known_inputs import KnownInputs
 from fastload.keras2to3.proof import prove_against_model
 from fastload.keras2to3.vocabularies import lines_of_table
 
-SUFFIXES: Final = ("", ".keras")
+SUFFIXES: Final = ("", pytest.param(".keras", marks=pytest.mark.slow))
 NUMBERS: Final = np.array([[0], [1], [2], [3], [4], [5], [7], [500], [700], [900], [-1]], "int64")
 #: Python splits text at more characters than files have lines.
 ODD: Final = ("a", "b\u2028c", "d\x0ce", "f\x85g", "", "h", "[UNK]")
