@@ -108,7 +108,7 @@ class _Place:
         with hearing(told), nullcontext(Ran()) if record else recording() as ran:
             made = self.tracing.make()
         with paused_collector():
-            if told.is_heard:  # as in stock in each process
+            if told.heard:  # as in stock in each process
                 self.refusal.refuse("it warns of something while it is traced")
             else:
                 self._keep(made, record, ran)

@@ -35,13 +35,13 @@ class Told:
     Attributes:
         given: the warnings, in order.
         is_repeated: the load is one that tries again: it does not give them.
-        is_heard: something is told, if perhaps not in this process, which may filter it out; noted
-            by `hearing`.
+        heard: how often something was told, if perhaps not in this process, which may filter it
+            out; counted by `hearing`.
     """
 
     given: list[Warned] = field(default_factory=list)
     is_repeated: bool = False
-    is_heard: bool = False
+    heard: int = 0
 
 
 _current: Final[ContextVar[Told | None]] = ContextVar("fastload_told", default=None)
@@ -58,14 +58,13 @@ def noting(told: Told) -> Iterator[None]:
 
 @contextmanager
 def hearing(told: Told) -> Iterator[None]:
-    """Note whether the block tells something: here, or in a process that filters less."""
+    """Note how often the block tells something: here, or in a process that filters less."""
     patches = [
         Patch(warnings, "warn", _heard_warning),
         Patch(logging.Logger, "isEnabledFor", _heard_log),
     ]
     with noting(told), patched(patches):
         yield
-    told.is_heard |= bool(told.given)
 
 
 @contextmanager
@@ -98,6 +97,7 @@ def _noted(stock: Callable[[Any], None]) -> Callable[[Any], None]:
         stock(warning)
         if told is not None and not told.is_repeated:
             told.given.append(key)
+            told.heard += 1
 
     return show
 
@@ -127,4 +127,4 @@ def _heard_log(stock: Callable[[Any, int], bool]) -> Callable[[Any, int], bool]:
 def _hear(*, is_seen: bool) -> None:
     told = _current.get()
     if told is not None:
-        told.is_heard |= is_seen
+        told.heard += is_seen

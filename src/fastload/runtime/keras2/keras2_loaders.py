@@ -57,7 +57,7 @@ def restore_keras2(
         Exception: whatever the stock loader raises.
     """
     parts = keras2(package)
-    with rebuilding(Rebuild(spec_cache=spec_cache), patches(parts)):
+    with spec_cache.learning(), rebuilding(Rebuild(spec_cache=spec_cache), patches(parts)):
         return _RESTORES[kind](parts, twin, request)
 
 

@@ -28,6 +28,8 @@ _OPAQUE: Final = frozenset(
     {"Lambda", "TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty"}
 )
 _HOLDERS: Final = (tuple, list, dict)
+#: What a SavedModel said of the layer, which its attributes say as well.
+_METADATA: Final = "_serialized_attributes"
 #: Attributes that a layer's first call sets; `_set_save_spec` sets the outer layer's own specs.
 _CALL_MARKS: Final = ("_called", "_saved_model_inputs_spec", "_saved_model_arg_spec")
 
@@ -49,6 +51,7 @@ class SpecCache:
         self.seconds = 0.0
         #: How often this rebuild's traces have read the learning phase.
         self.phase_reads = 0
+        self._told: Any = None
 
     @property
     def calls(self) -> Mapping[str, Any]:
@@ -67,6 +70,23 @@ class SpecCache:
     def learn(self, key: str, call: Any) -> None:
         """Record *call* under *key*."""
         self._calls[key] = call
+
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Note in the block, which rebuilds a model, what its calls tell the user."""
+        if self._known:  # nothing is learnt
+            yield
+            return
+        # Imported here: a hit recalls what was recorded.
+        from fastload.runtime.core.told import Told, hearing
+
+        self._told = Told()
+        with hearing(self._told):
+            yield
+
+    def heard(self) -> int:
+        """Return how often the rebuild has told the user something so far."""
+        return 0 if self._told is None else int(self._told.heard)
 
     @contextmanager
     def tracing(self, kind: str) -> Iterator[None]:
@@ -131,13 +151,10 @@ def _infer(
         layer._set_save_spec(inputs, args, kwargs)
         return _replay(parts, layer, recorded)
     before, reads = _state(layer), spec_cache.phase_reads
-    # Imported here: a hit recalls what was recorded.
-    from fastload.runtime.core.told import Told, hearing
-
-    told = Told()
-    with hearing(told), spec_cache.tracing(_kind(layer, arguments)) if key else nullcontext():
+    heard = spec_cache.heard()
+    with spec_cache.tracing(_kind(layer, arguments)) if key else nullcontext():
         outputs = stock(layer, *arguments)
-    if not key or told.is_heard:  # stock tells it at each load
+    if not key or spec_cache.heard() > heard:  # stock tells it at each load
         return outputs
     if (call := _recording(parts, layer, before, outputs)) is not None:
         spec_cache.learn(key, {**call, "asks_for_phase": spec_cache.phase_reads > reads})
@@ -168,7 +185,7 @@ def _made_of(layer: Any) -> str:
 
 def _attributes(layer: Any) -> Iterator[tuple[str, Any]]:
     for name, value in vars(layer).items():
-        if _has_text(value) and name not in _CALL_MARKS:
+        if _has_text(value) and name not in (*_CALL_MARKS, _METADATA):
             yield name, value
 
 
@@ -187,12 +204,15 @@ def _text(value: Any) -> str:
 
 
 def _kind(layer: Any, arguments: Any) -> str:
-    """Return what the calls have in common that run the same code: all but names and sizes."""
+    """Return what the calls have in common that run the same code: all but names and sizes.
+
+    Lists and dicts are left out: Keras keeps books in them, where each layer has its name.
+    """
     values = [
         f"{name}={_small(value)}"
         for inner in layer._flatten_layers()
         for name, value in _attributes(inner)
-        if not isinstance(value, str) or "name" not in name
+        if not (isinstance(value, (list, dict)) or (isinstance(value, str) and "name" in name))
     ]
     shapes = [
         f"{[_small(size) for size in leaf.shape]} {leaf.dtype}"
@@ -204,7 +224,7 @@ def _kind(layer: Any, arguments: Any) -> str:
 
 def _small(value: Any) -> Any:
     """Return a number as zero, one or many; of several, each."""
-    if isinstance(value, (tuple, list)):
+    if type(value) is tuple:
         return [_small(each) for each in value if _has_text(each)]
     return min(value, 2) if type(value) in (int, float) else _text(value)
 

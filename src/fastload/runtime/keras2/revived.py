@@ -48,7 +48,7 @@ def restore_revived(
     parts = keras2(package)
     stock = KERAS2_REVIVED.part("load", package)
     KERAS2_REVIVED.part("load_beside")
-    with rebuilding(Rebuild(spec_cache=spec_cache), patches(parts)):
+    with spec_cache.learning(), rebuilding(Rebuild(spec_cache=spec_cache), patches(parts)):
         load = _loader(stock, twin, request)
         return dispatch(parts, request, request.filepath, {"saved_model_load": load})
 
