@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import fastload
+from fastload.loading.behind import wait_for_all
 from tests.deferral import needs_deferral
 from tests.hooks.conftest import RunOpted
 from tests.signature_modules import save_signed
@@ -39,6 +40,7 @@ def predictable(tmp_path: Path, cache_root: Path) -> str:
     """A SavedModel that is in the cache."""
     path = save_signed("dense", tmp_path / "model")
     fastload.load_predictor(path, strict=True)
+    wait_for_all()  # a process that finds no twin yet imports what writes one
     return path
 
 

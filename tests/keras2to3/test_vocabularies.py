@@ -16,7 +16,7 @@ from fastload.keras2to3.known_inputs import KnownInputs
 from fastload.keras2to3.proof import prove_against_model
 from fastload.keras2to3.vocabularies import lines_of_table
 
-SUFFIXES: Final = ("", pytest.param(".keras", marks=pytest.mark.slow))
+SUFFIXES: Final = ("", ".keras")
 NUMBERS: Final = np.array([[0], [1], [2], [3], [4], [5], [7], [500], [700], [900], [-1]], "int64")
 #: Python splits text at more characters than files have lines.
 ODD: Final = ("a", "b\u2028c", "d\x0ce", "f\x85g", "", "h", "[UNK]")
@@ -128,6 +128,28 @@ def _require_equal(path: Path, original: Any, given: Any) -> None:
             np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES, ids=lambda suffix: suffix or "saved_model")
+def test_what_layers_have_learnt(suffix: str, keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    """All of them in one model."""
+    rows = len(NUMBERS)
+    given = [NUMBERS, np.resize(WORDS, (rows, 1))]
+    inputs = [keras2.Input((1,), dtype="int64"), keras2.Input((1,), dtype="string")]
+    made = [(make(keras2), inputs[each.dtype == object]) for make, each in LAYERS.values()]
+    original = keras2.Model(inputs, [layer(of) for layer, of in made])
+    path = tmp_path / f"m{suffix}"
+    original.save(str(path), **({} if suffix else {"save_format": "tf"}))
+
+    model = fastload.load_model(path, keras="keras")
+
+    found, expected = (each([*map(tf.constant, given)]) for each in (model, original))
+    for one, other in zip(found, expected, strict=True):
+        if other.dtype.is_floating:
+            np.testing.assert_allclose(one, other, rtol=1e-6)
+        else:
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES, ids=lambda suffix: suffix or "saved_model")
 @pytest.mark.parametrize("name", LAYERS)
 def test_what_a_layer_has_learnt(
