@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,7 +35,9 @@ in_both = pytest.mark.parametrize("form", [SAVED_MODEL, KERAS3_ARCHIVE], ids=lam
 def start(tmp_path: Path) -> Start:
     """Starts the program in a process with the cache of the test."""
 
-    def begin(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    def begin(
+        *arguments: object, errors: int | None = None, **environment: str
+    ) -> subprocess.Popen[str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("FASTLOAD")}
         return subprocess.Popen(
             [sys.executable, str(_PROGRAM), *map(str, arguments)],
@@ -45,6 +49,7 @@ def start(tmp_path: Path) -> Start:
             }
             | environment,
             stdout=subprocess.PIPE,
+            stderr=errors,
             text=True,
         )
 
@@ -52,8 +57,28 @@ def start(tmp_path: Path) -> Start:
 
 
 def told(process: subprocess.Popen[str]) -> list[Any]:
-    out, _ = process.communicate()
-    assert process.returncode == 0
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return [json.loads(line) for line in out.splitlines()]
+
+
+#: How the report of a crash in TensorFlow's reader of checkpoints begins.
+IN_TENSORFLOW = re.compile(
+    r"Segmentation fault\s+Current thread .*\s+"
+    r"File .*py_checkpoint_reader\.py.* NewCheckpointReader"
+)
+
+
+def told_if_tensorflow_lives(process: subprocess.Popen[str]) -> list[Any]:
+    """Return what a process told; nothing where TensorFlow's reader ended it.
+
+    It does so in stock as well, where an index is written over while it opens it: within seconds,
+    in a loop of `tf.train.load_checkpoint` (TensorFlow 2.21).
+    """
+    out, errors = process.communicate()
+    if process.returncode == -signal.SIGSEGV and IN_TENSORFLOW.search(errors):
+        return []
+    assert process.returncode == 0, errors
     return [json.loads(line) for line in out.splitlines()]
 
 
@@ -99,13 +124,18 @@ def test_a_folder_that_is_saved_over_again_and_again(
     folder, path = versions(SAVED_MODEL), tmp_path / "m"
     copy_model(folder / "1", path)
     writer = start("save_over", path, folder, SECONDS + 20)
-    loads = [start("load_on", SAVED_MODEL.package, path, folder, SECONDS) for _ in range(2)]
+    report = {"errors": subprocess.PIPE, "PYTHONFAULTHANDLER": "1"}
+    command = ("load_on", SAVED_MODEL.package, path, folder, SECONDS)
+    loads = [start(*command, **report) for _ in range(2)]
     try:
-        found = [told(each)[0] for each in loads]
+        found = [row for each in loads for row in told_if_tensorflow_lives(each)]
+        if not found:
+            found = told_if_tensorflow_lives(start(*command, **report))
     finally:
         writer.kill()
         writer.communicate()
 
+    assert found
     for each in found:
         with one_try("side by side"):
             assert each["counts"]["version"] > 0
