@@ -11,6 +11,7 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -370,8 +371,21 @@ def test_loads_with_a_will_of_their_own_are_traced(
     assert len(traced) == 1
 
 
-def test_options_that_are_set_later_count(model: SavedModel, traced: list[str]) -> None:
+@contextmanager
+def without_optimizers() -> Iterator[None]:
+    """Set an option of TensorFlow's; no option is left set, which would differ from a default."""
+    context = importlib.import_module("tensorflow.python.eager.context").context()
     options = importlib.import_module("tensorflow").config.optimizer
+    before = dict(context._optimizer_experimental_options)
+    options.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        context._optimizer_experimental_options = before
+        context._thread_local_data.function_call_options = None
+
+
+def test_options_that_are_set_later_count(model: SavedModel, traced: list[str]) -> None:
     for _ in range(2):  # as it was traced, and as it was prepared
         learn(model)
     loaded = load(model)
@@ -379,13 +393,10 @@ def test_options_that_are_set_later_count(model: SavedModel, traced: list[str]) 
     stock = model.load_stock()
     traced.clear()
 
-    options.set_experimental_options({"disable_meta_optimizer": True})
-    try:
+    with without_optimizers():
         actual = [loaded.predict(INPUTS, verbose=0) for _ in range(2)]
         assert len(traced) == 1
         expected = stock.predict(INPUTS, verbose=0)
-    finally:
-        options.set_experimental_options({"disable_meta_optimizer": False})
 
     assert [same_bits(expected, each) for each in actual] == [True, True]
     again = stock.predict(INPUTS, verbose=0)
