@@ -181,6 +181,23 @@ def test_arguments_of_an_unusual_kind_are_stocks(
     assert report.outcome.value == "bypass"
 
 
+@pytest.mark.parametrize("hooked", [True, False], ids=["stock's own", "fastload's"])
+@pytest.mark.parametrize("safe_mode", ["yes", 1], ids=repr)
+def test_what_stands_for_true_keeps_bytecode_out(
+    safe_mode: Any, hooked: bool, loader: Any, tmp_path: Path
+) -> None:
+    """Stock takes it for true, and refuses."""
+    if "safe_mode" not in inspect.signature(loader).parameters:
+        pytest.skip("this Keras has no such argument")
+    keras = importlib.import_module("keras")
+    path = tmp_path / "m.keras"
+    keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)]).save(path)
+
+    for load in (loader.__wrapped__, loader if hooked else fastload.load_model):
+        with pytest.raises(Exception, match=r"(?i)lambda"):
+            load(str(path), safe_mode=safe_mode)
+
+
 def test_a_fault_of_the_programs_own_is_not_remembered(
     loader: Any, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

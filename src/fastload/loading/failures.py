@@ -1,8 +1,8 @@
 """What a restore could not do, remembered beside the twin, so that it is tried once.
 
-The same versions, arguments and custom classes would fail again. Neither is remembered what fails
-in stock as well, as a program's own fault does, nor whatever a passing fault had a part in; and
-`fastload warm` forgets all of it.
+The same versions, arguments and custom classes would fail again. What fails in stock as well, such
+as a fault of the program's own, is not remembered, nor is anything that a passing fault had a part
+in. `fastload warm` forgets all of it.
 """
 
 from __future__ import annotations

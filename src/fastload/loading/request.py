@@ -296,7 +296,7 @@ def _require_usual_kinds(request: Request) -> None:
         UnsupportedRequestError: one is not.
     """
     flags: dict[str, Any] = {"compile": request.compile, "safe_mode": request.safe_mode}
-    unusual = [name for name, value in flags.items() if not isinstance(value, int)]
+    unusual = [name for name, value in flags.items() if not isinstance(value, bool)]
     objects: Any = request.custom_objects
     if not isinstance(objects, (Mapping, type(None))):
         unusual.append("custom_objects")

@@ -91,7 +91,7 @@ def _arguments(request: Request) -> dict[str, Any]:
     if registry.custom_objects and isinstance(given, Mapping):
         arguments["custom_objects"] = registry.custom_objects | dict(given)
     if request.safe_mode is not True:  # Keras before 2.13 has no such argument
-        arguments["safe_mode"] = False
+        arguments["safe_mode"] = request.safe_mode
     return arguments
 
 
