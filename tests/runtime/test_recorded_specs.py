@@ -40,15 +40,16 @@ def test_many_calls_are_kept_and_slow_ones(
     assert bool(list(cache_root.glob("*.calls-*.json"))) is is_kept
 
 
+@pytest.mark.parametrize("name", ["m.h5", "m"])
 def test_the_code_of_calls_that_differ_in_sizes_alone_is_noted_once(
-    cache_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, cache_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To note what a recurrent layer runs takes a quarter of what it runs, each time."""
     keras = pytest.importorskip(package_of(2))
     layers = keras.layers
     made = [layers.Bidirectional(layers.SimpleRNN(size, return_sequences=True)) for size in (3, 2)]
     keras.Sequential([keras.Input((5, 4)), *made, *map(layers.Dense, (3, 2))]).save(
-        path := tmp_path / "m.h5"
+        path := str(tmp_path / name)
     )
     noted = []
     stock = output_specs.recording
