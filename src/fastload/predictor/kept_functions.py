@@ -11,7 +11,7 @@ from fastload.predictor.functions import FlatEntry
 from fastload.predictor.keras_functions import code_of, made_by
 from fastload.runtime.core.code_files import CodeFiles
 from fastload.runtime.core.code_record import CodeRecord, OtherCodeError, recording
-from fastload.runtime.core.modes import modes, require_plain_scope
+from fastload.runtime.core.eager import modes, require_plain_scope
 from fastload.runtime.functions.flat_function import FlatFunction, NotFlatError
 from fastload.runtime.functions.inference import Inference, capturing, inference_of
 from fastload.signature import Signature

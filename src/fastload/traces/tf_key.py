@@ -6,9 +6,8 @@ import hashlib
 from typing import Any, Final
 
 from fastload.errors import UnsupportedRequestError
-from fastload.runtime.core.eager import execution
+from fastload.runtime.core.eager import execution, modes, require_plain_scope
 from fastload.runtime.core.keras import Keras, tracing_choices
-from fastload.runtime.core.modes import modes, require_plain_scope
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.requirements import FIRST_PREDICT
 from fastload.traces.tf_model_state import NotKeptError

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from fastload import system
 from fastload.errors import UnsupportedRequestError, UnsupportedRuntimeError
 from fastload.lean_dataclass import dataclass
 from fastload.runtime.core.tensorflow import tensorflow
-from fastload.runtime.requirements import BESIDE, EAGER, FLAT
+from fastload.runtime.requirements import BESIDE, EAGER, FLAT, MODES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +111,29 @@ def require_plain_tensorflow(strategies: Collection[str] = ()) -> None:
     active = _active_strategy()
     if active is not None and not (type(active).__name__ in strategies and _is_alone(active)):
         raise UnsupportedRequestError(f"{type(active).__name__} is active, a distribution strategy")
+
+
+def modes() -> Iterator[str]:
+    """Yield how each switch stands by which a program changes all that TensorFlow traces."""
+    ops, control_flow = MODES.part("ops"), MODES.optional("control_flow_util")
+    yield str(MODES.part("config").is_op_determinism_enabled())
+    yield str(getattr(control_flow, "ENABLE_CONTROL_FLOW_V2", None))
+    for name in ("is_auto_dtype_conversion_enabled", "is_numpy_style_type_promotion"):
+        yield str(getattr(ops, name, bool)())
+    yield str(hasattr(tensorflow().Tensor, "reshape"))  # numpy's methods
+
+
+def require_plain_scope() -> None:
+    """Check that a function traced now would be an ordinary one.
+
+    Raises:
+        UnsupportedRequestError: each operation is watched, or goes to a device.
+    """
+    if context().op_callbacks:
+        watching = "tf.debugging.enable_check_numerics or the like"
+        raise UnsupportedRequestError(f"operations are watched by {watching}")
+    if context().device_name:
+        raise UnsupportedRequestError("it is inside of a device scope")
 
 
 def scope_name() -> str:

@@ -12,8 +12,8 @@ from fastload.cache.entry import CacheEntry, CacheFile
 from fastload.errors import UnsupportedRuntimeError
 from fastload.runtime.core.code_files import CodeFiles, written
 from fastload.runtime.core.code_record import CodeRecord, OtherCodeError
+from fastload.runtime.core.eager import modes
 from fastload.runtime.core.keras import Keras, tracing_choices
-from fastload.runtime.core.modes import modes
 from fastload.runtime.keras2.output_specs import SpecCache
 from fastload.runtime.requirements import OUTPUT_SPECS
 

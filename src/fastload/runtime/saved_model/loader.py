@@ -8,15 +8,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fastload.errors import UnresolvedObjectError
-from fastload.runtime.core.blank_variables import assign
-from fastload.runtime.core.tensorflow import parse_saved_model
+from fastload.runtime.core.blank_variables import assign, is_blank
+from fastload.runtime.core.rebuild import current_rebuild, is_within
+from fastload.runtime.core.tensorflow import parse_saved_model, tensorflow
 from fastload.runtime.core.transplant import Overlay, entry_over
 from fastload.runtime.core.zero_copy import tensor_over
-from fastload.runtime.requirements import MESSAGES, REST_OF_A_MODEL
-from fastload.runtime.saved_model.matched import may_lack, require_matched
+from fastload.runtime.requirements import MATCHED, MESSAGES, REST_OF_A_MODEL
 from fastload.runtime.saved_model.model_signatures import attach_signatures
 from fastload.twin.format import OBJECT_GRAPH, SOURCE_NODES, VARIABLES
 from fastload.twin.reader import Twin
+
+
+class UnmatchedVariableError(Exception):
+    """A variable of the model has no value in the checkpoint.
+
+    The class of a layer may have changed since: it has more variables than the file has values.
+    Stock refuses such a model, unless `allow_partial_checkpoint` was asked for.
+    """
 
 
 class Loaded:
@@ -49,12 +57,50 @@ class Loaded:
         layer = sys.modules[type(self.keras_loader).__mro__[1].__module__].base_layer.Layer
         nodes = self.keras_loader.loaded_nodes.values()
         layers = [each for each, _ in nodes if isinstance(each, layer)]
-        if not partial and may_lack(layers, layer):
-            require_matched(layers, restored)
+        if not partial and _may_lack(layers, layer):
+            _require_matched(layers, restored)
 
     def objects(self) -> dict[int, Any]:
         """Return the objects that were rebuilt from configs, by node id."""
         return {node: found[0] for node, found in self.keras_loader.loaded_nodes.items()}
+
+
+def _may_lack(layers: Iterable[Any], base: type) -> bool:
+    """Say whether there may be variables without a value: most models need no look at all of them.
+
+    Args:
+        layers: what Keras made, after it got its weights.
+        base: Keras's base class of layers.
+    """
+    rebuild = current_rebuild()
+    if rebuild is not None and any(map(is_blank, rebuild.blanks)):
+        return True
+    return any(not is_within(type(each).__module__, base) for each in layers)
+
+
+def _require_matched(layers: Iterable[Any], restored: Iterable[Any]) -> None:
+    """Check that every variable of *layers* is among those that were *restored*.
+
+    Args:
+        layers: what Keras made. Networks have none of their own yet; stock lends them some.
+        restored: variables that have got their values.
+
+    Raises:
+        UnmatchedVariableError: one is not.
+        UnsupportedRuntimeError: TensorFlow is not as expected.
+    """
+    known = {id(each) for each in restored}
+    for each in _below(layers):
+        if isinstance(each, tensorflow().Variable) and id(each) not in known:
+            raise UnmatchedVariableError(f"{each.name!r} has no value in the checkpoint")
+
+
+def _below(layers: Iterable[Any]) -> Iterable[Any]:
+    root = tensorflow().train.Checkpoint(**{f"node_{n}": each for n, each in enumerate(layers)})
+    view = MATCHED.part("graph_view").ObjectGraphView(root)
+    listed = getattr(view, "list_objects", None)  # before TensorFlow 2.10
+    found: Iterable[Any] = listed() if listed else MATCHED.part("util").list_objects(view)
+    return found
 
 
 def load_partial(twin: Twin, loaded: Loaded, path: str, *, partial: bool) -> dict[str, Any]:
