@@ -476,6 +476,7 @@ def test_a_warm_model_predicts_without_a_trace(
     assert (traced, is_prepared(kept)) == ([], True)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Layer .*does not support masking")
 @pytest.mark.parametrize("generation", [3, 2], ids=["keras3", "keras2"])
 def test_what_tracing_warns_of_is_told_in_each_process(

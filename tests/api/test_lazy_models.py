@@ -158,7 +158,13 @@ def test_each_form_is_served_within_the_smallest_budget(form: Form, tmp_path: Pa
 
 
 @pytest.mark.parametrize("form", [by_format(form) for form in ARCHIVES])
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "recurrent" else [])
+        for name in BUILDERS
+    ],
+)
 def test_each_kind_of_model_answers_the_same(name: str, form: Form, tmp_path: Path) -> None:
     """Eagerly and in a graph, batch by batch, with and without several steps at once."""
     path = saved(BUILDERS[name](form.stock), tmp_path, form)

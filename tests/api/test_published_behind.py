@@ -330,7 +330,15 @@ def told(process: subprocess.Popen[str]) -> list[str]:
     return out.split()
 
 
-@pytest.mark.parametrize("last", ["", "sys.exit(3)", "raise KeyboardInterrupt", _IN_A_DAEMON])
+@pytest.mark.parametrize(
+    "last",
+    [
+        "",
+        pytest.param("sys.exit(3)", marks=pytest.mark.slow),
+        pytest.param("raise KeyboardInterrupt", marks=pytest.mark.slow),
+        pytest.param(_IN_A_DAEMON, marks=pytest.mark.slow),
+    ],
+)
 def test_a_process_that_ends_leaves_the_twin(
     saved_model: SavedModel, cache_root: Path, last: str
 ) -> None:
@@ -344,7 +352,10 @@ def test_a_process_that_ends_leaves_the_twin(
     assert names(cache_root, ".partial") == []
 
 
-@pytest.mark.parametrize("last", ["os._exit(0)", "os.kill(os.getpid(), signal.SIGKILL)"])
+@pytest.mark.parametrize(
+    "last",
+    ["os._exit(0)", pytest.param("os.kill(os.getpid(), signal.SIGKILL)", marks=pytest.mark.slow)],
+)
 def test_a_process_that_is_ended_meanwhile(
     saved_model: SavedModel, cache_root: Path, last: str
 ) -> None:

@@ -290,6 +290,7 @@ for scene in scenes:
 """
 
 
+@pytest.mark.slow
 def test_weights_are_on_the_device_of_the_scene(
     saved_model: SavedModel, saved_once: Any, cache_root: Any, run_python: RunPython
 ) -> None:

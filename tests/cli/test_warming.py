@@ -184,6 +184,7 @@ def test_a_model_without_weights_yet_is_compared_without_them(
     assert found.skipped == "inputs cannot be made: the model does not say what it takes"
 
 
+@pytest.mark.slow
 def test_the_json_of_warm_is_alone_on_standard_output(
     run_python: Callable[..., str], saved_once: SavedOnce, cache_root: Path
 ) -> None:

@@ -110,6 +110,7 @@ def test_a_value_that_means_nothing_is_told_once_and_ignored(run_opted: RunOpted
     assert run_opted(program, FASTLOAD="maybe") == told
 
 
+@pytest.mark.slow
 def test_the_module_that_is_imported_has_its_own_loader(run_opted: RunOpted) -> None:
     """Nothing of ours stays on it."""
     program = (
@@ -121,6 +122,7 @@ def test_the_module_that_is_imported_has_its_own_loader(run_opted: RunOpted) -> 
     assert run_opted(program) == "SourceFileLoader SourceFileLoader\nTrue"
 
 
+@pytest.mark.slow
 def test_a_loader_that_is_no_ordinary_object_is_left_alone(run_opted: RunOpted) -> None:
     """The hooks are there at once then."""
     program = (

@@ -59,6 +59,7 @@ if has_function:
 """
 
 
+@pytest.mark.slow
 def test_what_a_wrapper_does_is_done_once(archive: Path, run_python: RunPython) -> None:
     expected = run_python(HALVING + WRAPPED + LOADED, archive)
 

@@ -26,6 +26,7 @@ def test_a_load_imports_tensorflow_in_less_time(
     assert loaded(run_python, model, "1") == "LazyModule"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(version() != "2.21", reason="nothing is deferred in this TensorFlow")
 def test_it_can_be_switched_off(
     saved_model: SavedModel, cache_root: object, run_python: RunPython

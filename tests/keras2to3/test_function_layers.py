@@ -213,7 +213,13 @@ except Exception as error:
 """
 
 
-@pytest.mark.parametrize("imported", ["import fastload; fastload.SavedFunctionLayer", ""])
+@pytest.mark.parametrize(
+    "imported",
+    [
+        "import fastload; fastload.SavedFunctionLayer",
+        pytest.param("", marks=pytest.mark.slow),
+    ],
+)
 def test_another_process_opens_an_archive_where_the_class_is_known(
     imported: str, saved: tuple[Any, Path], keras3: Any, tmp_path: Path, run_python: Any
 ) -> None:

@@ -45,8 +45,19 @@ def left_out() -> dict[str, str]:
     return dict(record["left_out"])
 
 
-@pytest.mark.parametrize("suffix", ["", ".keras"])
-@pytest.mark.parametrize("loss", [("Huber", {"delta": 0.3}), ("CosineSimilarity", {"axis": 0})])
+HUBER = ("Huber", {"delta": 0.3})
+COSINE = ("CosineSimilarity", {"axis": 0})
+
+
+@pytest.mark.parametrize(
+    ("loss", "suffix"),
+    [
+        (HUBER, ""),
+        (COSINE, ".keras"),
+        pytest.param(HUBER, ".keras", marks=pytest.mark.slow),
+        pytest.param(COSINE, "", marks=pytest.mark.slow),
+    ],
+)
 def test_a_loss_keeps_arguments_that_keras_3_does_not_tell(
     loss: tuple[str, dict[str, Any]], suffix: str, keras2: Any, keras3: Any, tmp_path: Path
 ) -> None:

@@ -58,7 +58,7 @@ CASES = [
     pytest.param(SAVED_MODEL, "load_predictor", ["layer"], marks=pytest.mark.slow),
     pytest.param(SAVED_MODEL, "load_saved_model", ["/"], marks=pytest.mark.slow),
     pytest.param(KERAS3_ARCHIVE, "load_model", ["/"], marks=pytest.mark.slow),
-    (KERAS3_ARCHIVE, "load_predictor", []),
+    pytest.param(KERAS3_ARCHIVE, "load_predictor", [], marks=pytest.mark.slow),
 ]
 
 

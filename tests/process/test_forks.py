@@ -64,6 +64,7 @@ LOADS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("load", "every"),
     [

@@ -304,6 +304,7 @@ def test_weights_in_shards_are_no_file_to_copy(plain: type[Faulty]) -> None:
     assert "in shards" in fastload.explain(url, function="load_weights").reason
 
 
+@pytest.mark.slow
 def test_programs_that_call_stock_get_what_stock_gives(
     saved_once: Any, plain: type[Faulty], run_python: Any, tmp_path: Path
 ) -> None:

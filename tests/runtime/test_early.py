@@ -29,7 +29,9 @@ def test_only_a_version_that_was_compared_is_deferred(run_python: RunPython) -> 
     [
         "import tensorflow",
         pytest.param("early.linking.SET_FIRST = {{}}", marks=pytest.mark.slow),
-        "import site; site.getusersitepackages = lambda: {folder!r}",
+        pytest.param(
+            "import site; site.getusersitepackages = lambda: {folder!r}", marks=pytest.mark.slow
+        ),
         pytest.param("sys.path.append({folder!r})", marks=pytest.mark.full),
         pytest.param(
             "from fastload.imports import lazy_module; lazy_module.SUPPORTED = False",
@@ -51,13 +53,8 @@ def shown_by_stock(run_python: RunPython) -> str:
     return run_python(SHOWN)
 
 
-@pytest.mark.parametrize(
-    "lacking",
-    [
-        pytest.param("('tensorflow.python.absent',)", marks=pytest.mark.slow),
-        "(context,), 'absent'",
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("lacking", ["('tensorflow.python.absent',)", "(context,), 'absent'"])
 def test_a_tensorflow_that_is_not_as_expected_is_imported_and_refused(
     lacking: str, shown_by_stock: str, run_python: RunPython
 ) -> None:
@@ -177,6 +174,7 @@ print(*seen, eager.executing_eagerly())
     assert run_python(program) == "2 2 2 2 True"
 
 
+@pytest.mark.slow
 def test_the_variables_of_the_environment_are_those_of_a_stock_import(
     run_python: RunPython,
 ) -> None:
