@@ -75,7 +75,7 @@ def _import(names: Iterable[str]) -> Iterable[tuple[str, str]]:
 
 
 def _is_there(point: PatchPoint) -> bool:
-    if list(_import([point.module])):
+    if list(_import([point.module])) or (point.calls and not list(_import([point.calls]))):
         return False
     return hasattr(point.holder(sys.modules[point.module]), point.attribute)
 

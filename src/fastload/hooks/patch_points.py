@@ -35,6 +35,7 @@ class PatchPoint(NamedTuple):
         stand: the function of `serving` that answers its calls; None for one that builds a model.
         parameters: the first parameters of the stock function; one that has others is not patched.
         is_public: programs call it; else public functions look it up each time they are called.
+        calls: a module; where it is, the function calls one of it, which is patched in its stead.
     """
 
     module: str
@@ -42,6 +43,7 @@ class PatchPoint(NamedTuple):
     stand: Stand | None
     parameters: tuple[str, ...]
     is_public: bool
+    calls: str = ""
 
     @property
     def package(self) -> str:
@@ -107,7 +109,14 @@ POINTS: Final = (
     PatchPoint("keras.saving.pickle_utils", _UNPICKLES, pickled, ("serialized_model",), True),
     # Keras 2.8 to 2.11
     PatchPoint("keras.saving.save", "load_model", model, _MODEL, True),
-    PatchPoint("keras.engine.training", "Model.load_weights", method, _METHOD, True),
+    PatchPoint(
+        "keras.engine.training",
+        "Model.load_weights",
+        method,
+        _METHOD,
+        True,
+        calls="keras.saving.saving_api",
+    ),
     # TensorFlow; `hub.load` calls the first by its name in `tf.compat.v1`
     PatchPoint(_SAVED_MODEL, "load", saved_model, _OBJECTS, True),
     PatchPoint(_SAVED_MODEL, "load_partial", parts, _PARTS, False),
