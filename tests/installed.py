@@ -20,3 +20,18 @@ def version_of(package: str) -> str:
         except PackageNotFoundError:
             continue
     return ""
+
+
+def is_before(version: str, package: str = "keras") -> bool:
+    """Say whether the *package* of this environment is there, and older than *version*.
+
+    Example:
+        >>> is_before("2.12", "absent")
+        False
+    """
+    installed = version_of(package)
+    return installed != "" and _numbers(installed) < _numbers(version)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")[:2]]

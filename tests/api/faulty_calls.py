@@ -6,6 +6,7 @@ import fcntl
 import io
 import mmap
 import os
+import pathlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,9 +63,16 @@ class FaultyCalls:
         """Put the counting calls in the place of Python's."""
         for name in (*_BY_PATH, *_BY_DESCRIPTOR):
             patch.setattr(os, name, self._counting(f"os.{name}", getattr(os, name)))
+        # What `pathlib` of Python 3.10 calls.
+        accessor = getattr(pathlib, "_NormalAccessor", None)
+        for name in _BY_PATH:
+            if name in vars(accessor or object):
+                patch.setattr(accessor, name, staticmethod(getattr(os, name)))
         patch.setattr(os, "access", self._access(os.access))
         patch.setattr(fcntl, "flock", self._counting("flock", fcntl.flock))
         patch.setattr(io, "open", self._open(io.open))
+        if hasattr(accessor, "open"):
+            patch.setattr(accessor, "open", staticmethod(io.open))
         patch.setattr(mmap, "mmap", _mapping(self))
 
     def _counting(self, what: str, stock: Callable[..., Any]) -> Callable[..., Any]:

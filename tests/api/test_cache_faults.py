@@ -15,6 +15,7 @@ import pytest
 
 import fastload
 from tests.conftest import SRC, SavedOnce
+from tests.needs import NEEDS_LENDING
 from tests.small_models import (
     INPUTS,
     KERAS2_HDF5,
@@ -51,12 +52,12 @@ def of_lazy_model(path: Path) -> list[Any]:
 
 
 def of_objects(path: Path) -> list[Any]:
-    function = fastload.load_saved_model(path).signatures["serving_default"]
+    function = fastload.load_saved_model(str(path)).signatures["serving_default"]
     return [each.numpy() for each in function(tf.constant(INPUTS)).values()]
 
 
 def of_predictor(path: Path) -> list[Any]:
-    return [each.numpy() for each in tf.nest.flatten(fastload.load_predictor(path)(INPUTS))]
+    return [each.numpy() for each in tf.nest.flatten(fastload.load_predictor(str(path))(INPUTS))]
 
 
 KINDS: dict[str, tuple[Form, Callable[[Path], list[Any]]]] = {
@@ -67,6 +68,7 @@ KINDS: dict[str, tuple[Form, Callable[[Path], list[Any]]]] = {
     "keras2": (KERAS2_HDF5, of_model(KERAS2_HDF5)),
     "keras3": (KERAS3_ARCHIVE, of_model(KERAS3_ARCHIVE)),
 }
+MARKS = {"keras3": pytest.mark.slow, "model": pytest.mark.slow, "lazy": NEEDS_LENDING}
 
 
 def without_fastload(load: Callable[[Path], list[Any]], path: Path) -> list[Any]:
@@ -132,10 +134,7 @@ def errnos(request: pytest.FixtureRequest) -> tuple[int, ...]:
 
 @pytest.mark.parametrize(
     "kind",
-    [
-        pytest.param(kind, marks=[pytest.mark.slow] if kind in {"keras3", "model"} else [])
-        for kind in KINDS
-    ],
+    [pytest.param(kind, marks=MARKS.get(kind, ())) for kind in KINDS],
 )
 def test_a_hit_survives_every_fault(
     saved_once: SavedOnce,
@@ -181,7 +180,7 @@ def test_a_bypass_survives_every_fault(
     (tmp_path / "m" / "debug" / "saved_model_debug_info.pb").touch()
 
     def load(path: Path) -> list[Any]:
-        return [fastload.load_saved_model(path).weight.numpy()]
+        return [fastload.load_saved_model(str(path)).weight.numpy()]
 
     assert check_each_call(load, tmp_path / "m", None, cache_root, errnos) > 20
     assert outcome() == "bypass"

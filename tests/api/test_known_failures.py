@@ -16,6 +16,7 @@ from fastload.loading.failures import MOST
 from fastload.loading.opening import FAILURES
 from fastload.runtime import restore_keras
 from fastload.runtime.core import restore_request
+from fastload.runtime.core.keras import keras_of
 from tests.small_models import SavedModel, assert_same_model
 
 pytest.importorskip("tensorflow")
@@ -104,7 +105,7 @@ def test_another_version_is_another_try(
     version: str, model: SavedModel, restore: Failing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load(model)
-    package = fastload if version == "fastload" else model.form.stock
+    package = fastload if version == "fastload" else keras_of(model.form.package).module
     monkeypatch.setattr(package, "__version__", f"{package.__version__}1")
     load(model)
 

@@ -19,10 +19,11 @@ from fastload.lazy_weights.pages import MappedPages, ReadPages
 from fastload.loading import answer as loading_answer
 from fastload.loading.opening import Opened, open_plan
 from tests.conftest import SavedOnce
+from tests.needs import NEEDS_LENDING
 from tests.small_models import INPUTS, KERAS3_ARCHIVE, SAVED_MODEL, Form, SavedModel
 
 pytest.importorskip("tensorflow")
-pytestmark = pytest.mark.usefixtures("tidy")
+pytestmark = [pytest.mark.usefixtures("tidy"), NEEDS_LENDING]
 
 LOADS: list[Callable[..., Any]] = [fastload.load_model, fastload.load_predictor]
 #: More than the models take; but it is shared, so their weights are lent.

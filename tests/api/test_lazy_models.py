@@ -18,6 +18,7 @@ from fastload.lazy_weights.lender import Lender, array_over
 from fastload.lazy_weights.places import Wait
 from fastload.lazy_weights.residency import _known
 from tests.lazy_weights.weights import in_use
+from tests.needs import NEEDS_LENDING
 from tests.small_models import (
     FORMS,
     KERAS2_ARCHIVE,
@@ -34,7 +35,7 @@ INPUTS = np.random.default_rng(1).normal(size=(8, WIDTH)).astype("f4")
 TARGETS = np.random.default_rng(2).normal(size=(8, WIDTH)).astype("f4")
 ARCHIVES = [KERAS2_ARCHIVE, KERAS3_ARCHIVE]
 
-pytestmark = pytest.mark.usefixtures("tidy")
+pytestmark = [pytest.mark.usefixtures("tidy"), NEEDS_LENDING]
 
 
 def dense_chain(keras: Any, count: int = 5) -> Any:

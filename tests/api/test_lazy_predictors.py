@@ -22,6 +22,7 @@ from fastload.lazy_weights.residency import _known
 from tests.conftest import RunPython
 from tests.contract.saved_objects import told
 from tests.lazy_weights.weights import end_readers
+from tests.needs import NEEDS_LENDING
 from tests.signature_modules import SIGNED, save_signed
 from tests.small_models import KERAS3_ARCHIVE, SAVED_MODEL, Form, SavedModel, save
 
@@ -30,7 +31,7 @@ tf = pytest.importorskip("tensorflow")
 WIDTH, DEPTH = 192, 6
 INPUTS = np.random.default_rng(1).normal(size=(8, WIDTH)).astype("f4")
 
-pytestmark = pytest.mark.usefixtures("tidy")
+pytestmark = [pytest.mark.usefixtures("tidy"), NEEDS_LENDING]
 
 
 @pytest.fixture(scope="module", params=[SAVED_MODEL, KERAS3_ARCHIVE], ids=lambda form: form.id)

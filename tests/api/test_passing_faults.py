@@ -195,8 +195,8 @@ def test_a_cut_checkpoint_is_no_fault_of_ours(
     os.truncate(data, 0)
     for each in (
         lambda: fastload.load_model(saved_model.path, keras=saved_model.form.package),
-        lambda: fastload.load_saved_model(saved_model.path),
-        lambda: fastload.load_predictor(saved_model.path),
+        lambda: fastload.load_saved_model(str(saved_model.path)),
+        lambda: fastload.load_predictor(str(saved_model.path)),
     ):
         with pytest.raises(IndexError):
             each()

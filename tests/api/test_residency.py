@@ -13,9 +13,12 @@ import pytest
 import fastload
 from fastload import progress
 from fastload.twin.reader import Twin
+from tests.needs import NEEDS_LENDING
 from tests.small_models import KERAS3_ARCHIVE, SAVED_MODEL, Form, SavedModel, save
 
 pytest.importorskip("tensorflow")
+
+pytestmark = NEEDS_LENDING
 
 WIDTH, DEPTH = 256, 8
 KERNEL_BYTES = WIDTH * WIDTH * 4

@@ -14,6 +14,7 @@ import pytest
 
 import fastload
 from tests.conftest import SRC, RunPython, SavedOnce
+from tests.installed import is_before
 from tests.small_models import FORMS, KERAS3_ARCHIVE, SAVED_MODEL, Form
 
 BLOCKED = """
@@ -142,6 +143,8 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_the_signature_starts_with_that_of_stock(generation: int) -> None:
     """Parameters, order and defaults; ours come after, by keyword only."""
     pytest.importorskip("tensorflow")
+    if is_before("2.12"):
+        pytest.skip("this Keras takes other arguments")
     form = next(form for form in FORMS if form.generation == generation)
     ours = list(inspect.signature(fastload.load_model).parameters.values())
     theirs = [

@@ -50,7 +50,7 @@ def test_an_entry_that_is_meant_twice_is_selected_once(many: CacheDir) -> None:
     assert [twin.name for twin in selected(many, words)] == [NAMES[1], NAMES[0]]
 
 
-@pytest.mark.parametrize("word", ["0" * 32, "not-a-name", "/no/such/model", "f" * 33, "../x"])
+@pytest.mark.parametrize("word", ["0" * 32, "not-a-name", "/no/such/model", "f" * 33, "../absent"])
 def test_what_means_nothing_is_an_error(many: CacheDir, word: str) -> None:
     """The message repeats it."""
     with pytest.raises(EntryNotFoundError) as caught:

@@ -12,17 +12,11 @@ import pytest
 import fastload
 from fastload.api.against_stock import verify_against_stock
 from fastload.errors import StockLoadError
-from tests.installed import version_of
+from tests.installed import is_before
+from tests.needs import NEEDS_ARCHIVES
 from tests.small_models import KERAS2_ARCHIVE, KERAS3_ARCHIVE, SAVED_MODEL, Form
 
 from .conftest import Cli, document_of
-
-
-def is_before(version: str) -> bool:
-    """Say whether the Keras of this environment is an older one."""
-    installed = version_of("keras").split(".")[:2]
-    return [int(part) for part in installed] < [int(part) for part in version.split(".")]
-
 
 SavedOnce = Callable[..., Path]
 
@@ -169,13 +163,12 @@ def test_inputs_go_by_name_where_the_model_was_made_so(cache_root: Path, tmp_pat
     assert (found.is_verified, found.outputs_compared) == (True, 1)
 
 
+@NEEDS_ARCHIVES
 @pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
 def test_a_model_without_weights_yet_is_compared_without_them(
     cache_root: Path, tmp_path: Path
 ) -> None:
     """Nothing is claimed of outputs either."""
-    if is_before("2.12"):
-        pytest.skip("this Keras has no archives")
     keras = KERAS2_ARCHIVE.stock
     keras.Sequential([keras.layers.Dense(2)]).save(tmp_path / "unbuilt.keras")
     found = verify_against_stock(tmp_path / "unbuilt.keras", keras=KERAS2_ARCHIVE.package)

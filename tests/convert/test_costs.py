@@ -19,6 +19,7 @@ import pytest
 import fastload
 from fastload.errors import BypassError
 from tests.conftest import RunPython, SavedOnce
+from tests.needs import NEEDS_ARCHIVES
 from tests.small_models import (
     KERAS2_ARCHIVE,
     KERAS2_HDF5,
@@ -79,6 +80,11 @@ BURDENS = (
     long_attributes,
 )
 of_each_burden = pytest.mark.parametrize("burden", BURDENS, ids=lambda each: each.__name__)
+in_both_archives = pytest.mark.parametrize(
+    "form",
+    [KERAS3_ARCHIVE, pytest.param(KERAS2_ARCHIVE, marks=NEEDS_ARCHIVES)],
+    ids=lambda form: form.id,
+)
 
 
 def with_weights(source: Path, target: Path, change: Callable[[h5py.File], None]) -> Path:
@@ -127,7 +133,7 @@ def test_what_keras_does_not_read_is_not_converted(
 
 
 @of_each_burden
-@pytest.mark.parametrize("form", [KERAS3_ARCHIVE, KERAS2_ARCHIVE], ids=lambda form: form.id)
+@in_both_archives
 def test_a_burden_among_variables_is_left_to_stock_or_left_out(
     form: Form,
     burden: Callable[[h5py.Group], None],
@@ -228,7 +234,7 @@ def aligned(source: Path, target: Path) -> Path:
     return target
 
 
-@pytest.mark.parametrize("form", [KERAS3_ARCHIVE, KERAS2_ARCHIVE], ids=lambda form: form.id)
+@in_both_archives
 def test_an_archive_may_hold_the_signature_of_hdf5_anywhere(
     form: Form, saved_once: SavedOnce, tmp_path: Path, cache_root: Path
 ) -> None:

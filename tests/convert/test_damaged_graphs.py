@@ -12,6 +12,7 @@ import pytest
 
 import fastload
 from tests.conftest import SavedOnce
+from tests.installed import is_before
 from tests.small_models import SAVED_MODEL, copy_model
 
 tf = pytest.importorskip("tensorflow")
@@ -32,7 +33,7 @@ def check(path: Path) -> str | None:
     objects = error_of(lambda: tf.saved_model.load(str(path)))
     for _ in range(2):
         assert error_of(lambda: fastload.load_model(path, keras=keras)) == stock
-        assert error_of(lambda: fastload.load_saved_model(path)) == objects
+        assert error_of(lambda: fastload.load_saved_model(str(path))) == objects
     return stock
 
 
@@ -186,7 +187,8 @@ def test_a_function_that_stock_cannot_make(
     damaged: Callable[..., Path], cache_root: Path, edit: Callable[[Any], None]
 ) -> None:
     """The twin's model would not call it."""
-    assert check(damaged(edit)) is not None
+    # TensorFlow 2.8 makes one of two that have one name.
+    assert check(damaged(edit)) is not None or (edit is two_of_one_name and is_before("2.12"))
 
 
 def test_an_object_of_no_kind(damaged: Callable[..., Path], cache_root: Path) -> None:

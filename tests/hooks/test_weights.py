@@ -73,7 +73,7 @@ def test_the_method_may_be_called_by_its_class(keras: Any, tmp_path: Path, hooks
 def test_the_public_function_keeps_its_looks(hooks: None) -> None:
     """`keras.saving.load_weights` has stock's signature, and is put back."""
     keras = pytest.importorskip("keras")
-    if not hasattr(keras.saving, "load_weights"):
+    if not hasattr(getattr(keras, "saving", None), "load_weights"):
         pytest.skip("this Keras has no such function")
     parameters = ["model", "filepath", "skip_mismatch", "kwargs"]
     assert list(inspect.signature(keras.saving.load_weights).parameters) == parameters

@@ -20,6 +20,7 @@ import pytest
 import fastload
 from tests.conftest import RunPython
 from tests.hooks.conftest import RunOpted
+from tests.needs import NEEDS_ARCHIVES
 
 #: Wraps a loader where it is defined, and where programs find it; each use halves the weights.
 HALVING = """
@@ -182,6 +183,7 @@ def test_arguments_of_an_unusual_kind_are_stocks(
     assert report.outcome.value == "bypass"
 
 
+@NEEDS_ARCHIVES
 @pytest.mark.parametrize("hooked", [True, False], ids=["stock's own", "fastload's"])
 @pytest.mark.parametrize("safe_mode", ["yes", 1], ids=repr)
 def test_what_stands_for_true_keeps_bytecode_out(

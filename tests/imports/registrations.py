@@ -78,7 +78,7 @@ class Walk:
             self.values[path] = label(value)
         if isinstance(value, LEAVES) or id(value) in self.seen or depth > DEEPEST:
             return
-        if isinstance(value, type) and value.__module__ != module:
+        if isinstance(value, type) and getattr(value, "__module__", None) != module:
             return
         self.seen[id(value)] = value
         if isinstance(value, CONTAINERS):

@@ -226,7 +226,7 @@ def test_a_model_whose_metadata_are_gone(keras2: Any, keras3: Any, tmp_path: Pat
         np.testing.assert_allclose(model(given), original(given), rtol=1e-5, atol=1e-6)
 
 
-def test_functions_alone_are_no_keras_model(tmp_path: Path, cache_root: Path) -> None:
+def test_functions_alone_are_no_keras_model(keras3: Any, tmp_path: Path, cache_root: Path) -> None:
     """`explain` says before a load what the load comes to, and what opens such a SavedModel."""
     tf.saved_model.save(tf.Module(), str(tmp_path / "module"))
     told = fastload.explain(tmp_path / "module", keras="keras")

@@ -18,6 +18,7 @@ import pytest
 
 import fastload
 from fastload.report import Outcome
+from tests.installed import is_before
 from tests.runtime.variable_reads import (
     KERAS_INITIALIZERS,
     LAYERS,
@@ -202,6 +203,10 @@ def test_a_weight_made_of_another_is_as_in_stock(stage: Stage) -> None:
     )
 
 
+NEEDS_OPTIMIZERS = pytest.mark.skipif(is_before("2.13"), reason="optimizers are built late there")
+
+
+@NEEDS_OPTIMIZERS
 @pytest.mark.parametrize(
     "form",
     # Keras 3 itself cannot train such a model that it loaded from HDF5.
@@ -229,6 +234,7 @@ def test_averages_of_an_optimizer_start_from_what_stock_starts_from(
     stage.loads({}, also=training)
 
 
+@NEEDS_OPTIMIZERS
 @in_each_form
 def test_an_optimizer_of_a_program_sees_the_weights_of_then(stage: Stage) -> None:
     """It may start from them; and in which order Keras makes it and assigns them is Keras's."""

@@ -11,9 +11,12 @@ import pytest
 from fastload.errors import MemoryBudgetError, UnsupportedRuntimeError
 from fastload.lazy_weights import tf_lazy_variables as lazy_trial
 from fastload.lazy_weights.tf_lazy_variables import require_lazy_variables
+from tests.needs import NEEDS_LENDING
 from tests.runtime.lent_variables import end_threads
 
 tf = pytest.importorskip("tensorflow")
+
+pytestmark = NEEDS_LENDING
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,12 @@ import pytest
 
 from fastload.errors import MemoryBudgetError, UnsupportedRequestError
 from fastload.lazy_weights.tf_lazy_variables import require_lazy_variables
+from tests.needs import NEEDS_LENDING
 from tests.runtime.lent_variables import COLUMNS, ROWS, Lent, is_lazy, lend_variables
 
 tf = pytest.importorskip("tensorflow")
+
+pytestmark = NEEDS_LENDING
 
 Read = Callable[[Any], Any]
 

@@ -15,10 +15,13 @@ import pytest
 from fastload.errors import MemoryBudgetError
 from fastload.lazy_weights.pages import MappedPages
 from fastload.lazy_weights.tf_lazy_variables import make_ordinary
+from tests.needs import NEEDS_LENDING
 from tests.runtime.lent_variables import COLUMNS, NBYTES, ROWS, Lent, is_lazy, lend_variables
 from tests.small_models import package_of
 
 tf = pytest.importorskip("tensorflow")
+
+pytestmark = NEEDS_LENDING
 
 Write = Callable[[Any], object]
 

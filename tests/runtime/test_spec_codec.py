@@ -62,8 +62,9 @@ def test_a_spec_comes_back_with_its_name(spec: Any) -> None:
     found = decode_spec(through_json(encode_spec(spec)))
 
     assert found == spec
-    assert (found.name, found.dtype, found.shape) == (spec.name, spec.dtype, spec.shape)
-    assert found.shape.rank == spec.shape.rank
+    assert (found.name, found.dtype) == (spec.name, spec.dtype)
+    # As text: an unknown length is equal to none in TensorFlow 2.8.
+    assert (str(found.shape), found.shape.rank) == (str(spec.shape), spec.shape.rank)
 
 
 @given(st.lists(st.complex_numbers(allow_nan=False), min_size=1, max_size=3))

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from fastload.lazy_weights import budget as budget_module
+from tests.needs import NEEDS_LENDING
 from tests.runtime.lent_variables import COLUMNS, ROWS, Lent, is_lazy, lend_variables
 
 tf = pytest.importorskip("tensorflow")
+
+pytestmark = NEEDS_LENDING
 
 Network = Callable[[list[Any], Any], Any]
 

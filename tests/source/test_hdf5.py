@@ -4,7 +4,6 @@ import io
 from pathlib import Path
 
 import h5py
-import ml_dtypes
 import numpy as np
 import pytest
 
@@ -72,6 +71,7 @@ def test_each_dtype_is_read_as_it_is(path: Path, dtype: str, value: np.ndarray) 
 
 def test_bfloat16_is_told_by_its_mark(path: Path) -> None:
     """Two opaque bytes and an attribute, as Keras 3 writes them."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
     value = np.array([1.5, -0.0], ml_dtypes.bfloat16)
     with h5py.File(path, "w") as file:
         file.create_dataset("w", data=value).attrs["dtype"] = "bfloat16"

@@ -19,6 +19,7 @@ from fastload.errors import (
     UnsupportedSourceError,
 )
 from fastload.source.keras_archive import read_keras_archive
+from tests.needs import NEEDS_ARCHIVES
 
 MIB = 2**20
 
@@ -60,6 +61,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "model.keras"
 
 
+@NEEDS_ARCHIVES
 def test_an_archive_of_keras_gives_its_weights(keras_models: Path) -> None:
     """All weights of the model are there, to the bit."""
     with np.load(keras_models / "weights.npz") as stored:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
 
 from fastload.twin.format import FORMAT_VERSION
 from fastload.twin.reader import Twin
+
+ml_dtypes = pytest.importorskip("ml_dtypes")
 
 FILE = Path(__file__).parents[1] / "golden" / "twin-v1.h5"
 GOLDEN: dict[str, np.ndarray] = {

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,6 +16,8 @@ from hypothesis.extra.numpy import array_shapes
 
 from fastload.twin.format import dtype_of
 from fastload.twin.reader import Twin
+
+ml_dtypes = pytest.importorskip("ml_dtypes")
 
 PLAIN = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),

@@ -1,0 +1,14 @@
+"""Marks of tests that need more than the oldest versions have."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.installed import is_before
+
+#: For tests whose weights are lent: fastload says why not with an older numpy.
+NEEDS_LENDING = pytest.mark.skipif(
+    is_before("1.24", "numpy"), reason="no weights are lent with a numpy before 1.24"
+)
+#: For tests of the `.keras` format of Keras 2.
+NEEDS_ARCHIVES = pytest.mark.skipif(is_before("2.13"), reason="this Keras has no archives")
