@@ -39,6 +39,7 @@ _BEFORE = (
     "_bisect",
     "_blake2",
     "_bz2",
+    "_contextvars",
     "_csv",
     "_hashlib",
     "_heapq",
