@@ -203,7 +203,9 @@ def test_a_weight_made_of_another_is_as_in_stock(stage: Stage) -> None:
     )
 
 
-NEEDS_OPTIMIZERS = pytest.mark.skipif(is_before("2.13"), reason="optimizers are built late there")
+NEEDS_OPTIMIZERS = pytest.mark.skipif(
+    is_before("2.13"), reason="optimizers of this Keras have neither averages nor build()"
+)
 
 
 @NEEDS_OPTIMIZERS

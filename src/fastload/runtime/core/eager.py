@@ -1,4 +1,4 @@
-"""The eager runtime: the modules of TensorFlow that run functions on arrays.
+"""The eager runtime: the modules of TensorFlow that run functions on arrays, and how they are set.
 
 None of them needs the package `tensorflow`, so a process that only predicts does not import it; see
 `early`.
