@@ -15,11 +15,20 @@ from noxfile import interpreter
 from tests.matrix.cells import Cell
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-#: The tests of a cell, and which of them.
-_PYTEST: Final = ("-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "smoke or not zoo")
-_TESTS: Final = ("tests/contract/test_zoo.py", "tests/runtime/test_requirements.py")
+_PYTEST: Final = ("-m", "pytest", "-q", "-n", "2", "--dist", "loadfile")
+#: The tests of a cell, as arguments.
+_TESTS: Final = (
+    *("-m", "smoke or not zoo"),
+    "tests/contract/test_zoo.py",
+    "tests/runtime/test_mapped_weights.py",
+    "tests/runtime/test_requirements.py",
+)
 #: Tests for which a run of a few cells has no time.
-_MORE_TESTS: Final = ("tests/process/test_remembered.py",)
+_MORE_TESTS: Final = (
+    *("tests/keras2to3", "tests/lazy_weights"),
+    *("tests/runtime/test_blank_variables.py", "tests/runtime/test_state_walk.py"),
+)
+_AT_LAST: Final = ("-m", "slow", "tests/process/test_remembered.py")
 _QUIET: Final = {
     "UV_PYTHON_DOWNLOADS": "never",
     "CUDA_VISIBLE_DEVICES": "",
@@ -70,8 +79,9 @@ class Environment:
     def compare(self, *, in_full: bool) -> bool:
         """Run the tests that compare with stock, or the quick ones; say if all passed."""
         more = {"FASTLOAD_CONTRACT_RECORD": str(self.record)}
-        tests = (*_TESTS, *_MORE_TESTS) if in_full else _TESTS
-        return _run([self._python, *_PYTEST, *tests], more, check=False) == 0
+        runs = (_TESTS, _MORE_TESTS, _AT_LAST) if in_full else (_TESTS,)
+        codes = [_run([self._python, *_PYTEST, *each], more, check=False) for each in runs]
+        return not any(codes)
 
     def measure(self, rounds: int) -> None:
         """Add to the record how many times faster loads are."""

@@ -18,7 +18,12 @@ Arrays = list[Any]
 
 
 def seed(keras: Any) -> None:
+    """Start every generator anew; Keras 3.0 to 3.8 keep the one of `keras.random`."""
     keras.utils.set_random_seed(11)
+    if hasattr(keras, "ops"):
+        from keras.src.backend.common import global_state
+
+        global_state.set_global_attribute("global_seed_generator", None)
 
 
 def draws(keras: Any) -> Arrays:

@@ -115,13 +115,16 @@ def _by_operations(model: Any, in_use: Keras) -> Function:
         if any(value.dtype == object for value in values):
             raise ValueError(f"Keras on {in_use.backend} takes no strings")
         tensors = [keras.ops.convert_to_tensor(value) for value in values]
-        packed = keras.tree.pack_sequence_as(structure, tensors) if structure is not None else None
-        outputs = model(tensors[0] if packed is None else packed, training=False)
-        return [keras.ops.convert_to_numpy(each) for each in keras.tree.flatten(outputs)]
+        pack = MIGRATION.part("nest").pack_sequence_as
+        inputs = pack(structure, tensors) if structure is not None else tensors[0]
+        outputs = model(inputs, training=False)
+        return [
+            keras.ops.convert_to_numpy(each) for each in MIGRATION.part("tree").flatten(outputs)
+        ]
 
     return run
 
 
 def _structure(model: Any) -> Any:
-    structure = getattr(model, "_inputs_struct", None)
-    return model.input if structure is None and hasattr(model, "input") else structure
+    """Return the nest that a functional model takes; None for others, which take one tensor."""
+    return getattr(model, "_inputs_struct", None)

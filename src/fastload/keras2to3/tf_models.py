@@ -21,6 +21,7 @@ from fastload.keras2to3.rules.graph import (
 from fastload.keras2to3.rules.operations import operation_of
 from fastload.keras2to3.rules.rule import owner
 from fastload.keras2to3.tf_operations import Operations, Shape
+from fastload.runtime.requirements import MIGRATION
 
 #: Layers that call a TensorFlow function.
 _FUNCTION_LAYERS: Final = frozenset({"TFOpLambda", "SlicingOpLambda"})
@@ -79,7 +80,9 @@ class ModelBuilder:
 
     def _network(self, item: Mapping[str, Any]) -> Any:
         config = item["config"]
-        graph = _Graph(self._built, self._operations, config["layers"], self._keras.tree.flatten)
+        graph = _Graph(
+            self._built, self._operations, config["layers"], MIGRATION.part("tree").flatten
+        )
         inputs, outputs = (
             _mapped(ends(config[key], graph.offsets), graph.tensor)
             for key in ("input_layers", "output_layers")

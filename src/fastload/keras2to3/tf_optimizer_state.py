@@ -64,7 +64,7 @@ class OptimizerState:
             return reason
         for variable, value in found.values():
             variable.assign(value)
-        optimizer.iterations.assign(steps)
+        _counter(optimizer).assign(steps)
         return None
 
     def _steps(self, node: int) -> int | None:
@@ -130,9 +130,14 @@ def _first_of(optimizer: Any, names: Iterable[str]) -> Any:
 
 def _states(optimizer: Any) -> dict[int, Any]:
     """Return the variables of *optimizer* by id, without its counter and its learning rate."""
-    others = (optimizer._iterations, optimizer._learning_rate)
+    others = (_counter(optimizer), optimizer._learning_rate)
     own = (v for v in optimizer.variables if not any(v is other for other in others))
     return {id(variable): variable for variable in own}
+
+
+def _counter(optimizer: Any) -> Any:
+    """Return the variable that counts steps; Keras 3.0 to 3.4 have it under its public name."""
+    return getattr(optimizer, "_iterations" if hasattr(optimizer, "_iterations") else "iterations")
 
 
 def _reason_against(

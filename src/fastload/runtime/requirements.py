@@ -206,7 +206,10 @@ KERAS2_REVIVED: Final = _feature(
 )
 KERAS2_HDF5: Final = _feature(
     "restoring Keras 2 HDF5 files",
-    hdf5_format=_keras2("saving.legacy.hdf5_format saving.hdf5_format", "h5py"),
+    hdf5_format=_keras2(
+        "saving.legacy.hdf5_format saving.hdf5_format",
+        "h5py ?load_optimizer_weights_from_hdf5_group",
+    ),
     backend=_keras2("backend", "batch_set_value"),
 )
 KERAS2_ARCHIVE: Final = _feature(
@@ -658,6 +661,9 @@ LAZY: Final = _feature(
 MIGRATION: Final = _feature(
     "a Keras 2 model in Keras 3",
     loader_impl=_tf("saved_model.loader_impl", "?SavedModelLoader.load"),
+    # Keras 3.0 has the package dm-tree, and a module of its own over it.
+    tree=_of("keras.tree tree", "flatten"),
+    nest=_of("keras.tree keras.src.utils.nest", "pack_sequence_as"),
     layer=_of(
         "keras.src.layers.layer",
         "Layer._flatten_layers Layer()._trainable_variables Layer()._non_trainable_variables "
@@ -668,7 +674,7 @@ MIGRATION: Final = _feature(
     base_optimizer=_of(
         "keras.src.optimizers.base_optimizer",
         "BaseOptimizer()._trainable_variables BaseOptimizer()._learning_rate "
-        "BaseOptimizer()._iterations ?BaseOptimizer()._model_variables_moving_average",
+        "?BaseOptimizer()._iterations>=3.5 ?BaseOptimizer()._model_variables_moving_average",
     ),
     adam=_of(
         "keras.src.optimizers.adam",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, Final, final
 
@@ -19,7 +19,7 @@ from fastload.runtime.core.rebuild import Patch, Rebuild, available, rebuilding
 from fastload.runtime.core.restore_request import RestoreRequest
 from fastload.runtime.core.tensorflow import parse_saved_model
 from fastload.runtime.core.transplant import Overlay, entry_over, require_own, transplant
-from fastload.runtime.core.zero_copy import tensor_over
+from fastload.runtime.core.zero_copy import MappedArray, tensor_over
 from fastload.runtime.keras2.keras2_parts import (
     Keras2,
     keras2,
@@ -72,6 +72,8 @@ def require_keras2_loader(package: str, kind: SourceKind) -> None:
     feature.part(part, package)
 
 
+#: The function of Keras 2 that reads an optimizer's weights out of a file.
+_OPTIMIZER_WEIGHTS: Final = "load_optimizer_weights_from_hdf5_group"
 _LOADERS: Final = {
     SourceKind.SAVED_MODEL: (KERAS2_SAVED_MODEL, "load"),
     SourceKind.KERAS_HDF5: (KERAS2_HDF5, "hdf5_format"),
@@ -115,10 +117,21 @@ def _restore_hdf5(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:
     shim = SimpleNamespace(File=TwinFile, Group=TwinGroup)
     stock = KERAS2_HDF5.part("hdf5_format", parts.package)
     require_own(stock, "load_model_from_hdf5")
-    hdf5_format = transplant(stock, {"backend": backend, "h5py": shim})
-    return dispatch(
-        parts, request, twin.root, {"h5py": shim, "hdf5_format": SimpleNamespace(**hdf5_format)}
-    )
+    names = transplant(stock, {"backend": backend, "h5py": shim})
+    _map_optimizer_weights(names)
+    hdf5_format = SimpleNamespace(**names)
+    return dispatch(parts, request, twin.root, {"h5py": shim, "hdf5_format": hdf5_format})
+
+
+def _map_optimizer_weights(names: dict[str, Any]) -> None:
+    """Have optimizers be given arrays that variables can share: they assign each as it is."""
+    read = names.get(_OPTIMIZER_WEIGHTS)
+    if read is not None:
+        names[_OPTIMIZER_WEIGHTS] = functools.partial(_mapped, read)
+
+
+def _mapped(read: Callable[[Any], list[Any]], group: TwinGroup) -> list[MappedArray]:
+    return [MappedArray.of(each) for each in read(group)]
 
 
 def _restore_saved_model(parts: Keras2, twin: Twin, request: RestoreRequest) -> Any:

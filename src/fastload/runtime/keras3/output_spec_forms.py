@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import keras
 
+from fastload.runtime.requirements import MIGRATION
+
 #: What distinguishes the parts of a nest that JSON does not.
 _TENSOR: Final = "tensor"
 _TUPLE: Final = "tuple"
@@ -24,7 +26,7 @@ def call_form(args: Any, kwargs: Mapping[str, Any]) -> str | None:
 
     Keras's files have lists for tuples, so they are the same here.
     """
-    given = {name: each for name, each in kwargs.items() if any(_are_given(each))}
+    given = {name: each for name, each in kwargs.items() if any(are_given(each))}
     try:
         return json.dumps(_without_tuples([form_of(args), form_of(given)]), sort_keys=True)
     except TypeError:
@@ -60,8 +62,9 @@ def _is_tuple(form: Any) -> bool:
     return isinstance(form, Mapping) and form.keys() == {_TUPLE}
 
 
-def _are_given(nest: Any) -> list[bool]:
-    return [each is not None for each in keras.tree.flatten(nest)]
+def are_given(nest: Any) -> list[bool]:
+    """Return for each value in *nest*, in order, whether it is not None."""
+    return [each is not None for each in MIGRATION.part("tree").flatten(nest)]
 
 
 def form_of(nest: Any) -> Any:

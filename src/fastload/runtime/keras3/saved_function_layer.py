@@ -19,8 +19,8 @@ import keras
 
 from fastload.errors import MissingTensorFlowError
 from fastload.runtime.core.twin_archive import FUNCTIONS_ASSET, asset_of
-from fastload.runtime.keras3.output_spec_forms import as_in, call_form, form_of, nest_of
-from fastload.runtime.requirements import KERAS3_FUNCTIONS
+from fastload.runtime.keras3.output_spec_forms import are_given, as_in, call_form, form_of, nest_of
+from fastload.runtime.requirements import KERAS3_FUNCTIONS, MIGRATION
 from fastload.runtime.saved_model.cut_functions import CutFunctions
 
 PACKAGE: Final = "fastload"
@@ -157,7 +157,7 @@ class SavedFunctionLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def _add_activity_losses(self, regularizer: Any, outputs: Any) -> None:
         """Add the losses of the outputs, by batch: Keras 2 did, and Keras 3 does by version."""
-        for output in keras.tree.flatten(outputs):
+        for output in MIGRATION.part("tree").flatten(outputs):
             loss = regularizer(output)
             size = keras.ops.cast(keras.ops.shape(output)[0], loss.dtype)
             self.add_loss(loss / size)
@@ -207,7 +207,7 @@ class SavedFunctionLayer(keras.layers.Layer):  # type: ignore[misc]
 
 def _mask(mask: Any) -> Any:
     """Return *mask*, or None for a nest without any, which Keras 3 makes of several inputs."""
-    return mask if any(each is not None for each in keras.tree.flatten(mask)) else None
+    return mask if any(are_given(mask)) else None
 
 
 #: Where programs and files find it.

@@ -33,13 +33,15 @@ def walking(
         readers: learns who reads the state of each object.
         replaced: as for `transplant`.
     """
-    walk = _Walk(getattr(saving_lib, _SKIPSETS, None), global_state)
-    if not hasattr(saving_lib, _SKIPSETS):  # before Keras 3.6 its name was another
-        return transplant(saving_lib, replaced) | {"hasattr": readers.hasattr}
-    file_utils = Overlay(saving_lib.file_utils, {"join": _join})
-    own = {_SKIPSETS: walk.skipset, "file_utils": file_utils}
+    own: dict[str, Any] = {}
+    builtin: dict[str, Any] = {"hasattr": readers.hasattr}
+    if hasattr(saving_lib, _SKIPSETS):  # before Keras 3.6 its name was another
+        walk = _Walk(getattr(saving_lib, _SKIPSETS), global_state)
+        own[_SKIPSETS] = walk.skipset
+        own["file_utils"] = Overlay(saving_lib.file_utils, {"join": _join})
+        builtin["dir"] = walk.names
     names = transplant(saving_lib, own | dict(replaced))
-    names |= {"dir": walk.names, "hasattr": readers.hasattr}  # of the module's copies alone
+    names.update(builtin)  # in place: the copies of the module's functions look them up here
     return names
 
 
@@ -56,7 +58,7 @@ class _Walk:
     names; they are advanced here too.
     """
 
-    def __init__(self, stock: Callable[[str], set[str]] | None, global_state: ModuleType) -> None:
+    def __init__(self, stock: Callable[[str], set[str]], global_state: ModuleType) -> None:
         self._stock = stock
         self._global_state = global_state
         self._skipped: dict[str, tuple[set[str], dict[str, int]]] = {}
@@ -64,7 +66,6 @@ class _Walk:
 
     def skipset(self, obj_type: str) -> set[str]:
         """Return the names that a walk skips in objects of a type, by Keras's name of it."""
-        assert self._stock is not None  # noqa: S101 - `walking` asked
         if obj_type in self._skipped:
             self._advance(self._skipped[obj_type][1])
         else:
