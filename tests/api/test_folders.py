@@ -14,6 +14,7 @@ import pytest
 
 import fastload
 from tests.conftest import SavedOnce
+from tests.installed import is_before
 from tests.small_models import (
     INPUTS,
     KERAS3_ARCHIVE,
@@ -142,6 +143,7 @@ class Hub:
         return str(self.models[asked["repo_id"]])
 
 
+@pytest.mark.skipif(is_before("3.6"), reason="this Keras loads nothing from a hub")
 @pytest.mark.parametrize("by_hooks", [False, True], ids=["ours", "hooks"])
 def test_a_model_of_a_hub_is_the_one_in_its_cache(
     by_hooks: bool, folder: Path, saving_lib: Any, monkeypatch: pytest.MonkeyPatch

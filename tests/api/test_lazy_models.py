@@ -18,7 +18,7 @@ from fastload.lazy_weights.lender import Lender, array_over
 from fastload.lazy_weights.places import Wait
 from fastload.lazy_weights.residency import _known
 from tests.lazy_weights.weights import in_use
-from tests.needs import NEEDS_LENDING
+from tests.needs import LOSES_LATER_CALLS, NEEDS_LENDING
 from tests.small_models import (
     FORMS,
     KERAS2_ARCHIVE,
@@ -168,6 +168,8 @@ def test_each_form_is_served_within_the_smallest_budget(form: Form, tmp_path: Pa
 )
 def test_each_kind_of_model_answers_the_same(name: str, form: Form, tmp_path: Path) -> None:
     """Eagerly and in a graph, batch by batch, with and without several steps at once."""
+    if name == "with_shared_layer" and form is KERAS3_ARCHIVE and LOSES_LATER_CALLS:
+        pytest.skip("this Keras does not open it")
     path = saved(BUILDERS[name](form.stock), tmp_path, form)
     stock, lazy = stock_and_lazy(path, form)
     for _ in range(2):
@@ -307,7 +309,7 @@ def test_an_export_is_refused(tmp_path: Path) -> None:
         saved(dense_chain(KERAS3_ARCHIVE.stock), tmp_path, KERAS3_ARCHIVE), KERAS3_ARCHIVE
     )
     with pytest.raises(UnsupportedRequestError, match="weights='mapped'"):
-        lazy.export(str(tmp_path / "exported"), verbose=False)
+        lazy.export(str(tmp_path / "exported"))
 
 
 @pytest.mark.parametrize("form", ARCHIVES, ids=lambda form: form.id)

@@ -13,6 +13,7 @@ import pytest
 import fastload
 from fastload.report import Outcome
 from tests.api.test_load_weights import _legacy, _weights, aged, keras_of
+from tests.installed import is_before
 from tests.small_models import assert_same_arrays, package_of
 
 tf = pytest.importorskip("tensorflow")
@@ -227,7 +228,8 @@ def test_what_is_done_when_the_weights_are_there_is_stocks(
 
     assert_same_arrays(theirs.get_weights(), ours.get_weights())
     assert report is not None
-    assert report.reason == "Finalizing has a finalize_state of its own"
+    if generation == 2 or not is_before("3.6"):  # others leave it to who calls the layer
+        assert report.reason == "Finalizing has a finalize_state of its own"
 
 
 def save_layers(generation: int, model: Any, path: Path) -> None:

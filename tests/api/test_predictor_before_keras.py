@@ -12,6 +12,7 @@ import pytest
 import fastload
 from fastload.runtime.core import keras
 from tests.conftest import RunPython
+from tests.deferral import needs_deferral
 from tests.small_models import INPUTS, SavedModel
 
 tf = pytest.importorskip("tensorflow")
@@ -60,6 +61,7 @@ def ask(run_python: RunPython, model: SavedModel, **environment: str) -> dict[st
     return told
 
 
+@needs_deferral
 def test_a_hit_needs_no_keras(warm: SavedModel, run_python: RunPython) -> None:
     """The bits are those of the model's own call in a graph, traced by stock in this process."""
     stock = warm.load_stock()
@@ -75,6 +77,7 @@ def test_a_hit_needs_no_keras(warm: SavedModel, run_python: RunPython) -> None:
     }
 
 
+@needs_deferral
 def test_what_a_process_with_keras_made_is_compared_first(
     model: SavedModel, cache_root: Path, run_python: RunPython
 ) -> None:

@@ -48,6 +48,8 @@ def test_stock_keras_opens_the_twin(
     form: Form, layout: str, saved_once: SavedOnce, cache_root: Path
 ) -> None:
     """Without fastload: same weights, same outputs."""
+    if form is KERAS3_ARCHIVE and is_before("3.6"):
+        pytest.skip("this Keras writes no names of layers")
     path = saved_once(form, layout)
     load = form.stock.models.load_model
 
@@ -80,6 +82,7 @@ def test_a_twin_of_a_keras_2_archive_is_an_hdf5_file(
     assert shapes == {"0": (4, 4), "1": (4,)}
 
 
+@pytest.mark.skipif(is_before("3.6"), reason="this Keras writes no names of layers")
 def test_layers_with_many_variables_keep_their_order(tmp_path: Path, cache_root: Path) -> None:
     """Names in an archive are numbers, which do not sort as text: 10 comes after 9."""
     form = KERAS3_ARCHIVE

@@ -249,6 +249,10 @@ def test_an_archive_may_hold_the_signature_of_hdf5_anywhere(
     assert outcome_of(lambda: fastload.load_model(other, keras=form.package)) == expected_of_other
 
 
+#: In place of the class of a model.
+GONE = {"module": "gone", "class_name": "Gone", "registered_name": None}
+
+
 @pytest.mark.parametrize(
     "metadata", [b"{", b"[" * 100_000, b"\xff", b"[]"], ids=["cut", "deep", "no-text", "list"]
 )
@@ -261,7 +265,7 @@ def test_metadata_of_any_kind_leave_stock_its_error(
     with zipfile.ZipFile(saved_once(form)) as archive, zipfile.ZipFile(path, "w") as changed:
         changed.writestr("metadata.json", metadata)
         config = json.loads(archive.read("config.json"))
-        changed.writestr("config.json", json.dumps(config | {"class_name": "Gone"}))
+        changed.writestr("config.json", json.dumps(config | GONE))
         changed.writestr(WEIGHTS, archive.read(WEIGHTS))
     expected = outcome_of(lambda: form.stock.models.load_model(path))
     actual = outcome_of(lambda: fastload.load_model(path, keras=form.package))

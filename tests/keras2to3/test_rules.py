@@ -35,8 +35,14 @@ def migrated(path: Path, keras: Any) -> tuple[Any, Record]:
     return model_of_hdf5(path, keras, lambda _: {}, record), record
 
 
+def _require(name: str, keras2: Any) -> None:
+    if name == "random-state" and "rng_type" not in keras2.layers.RandomFlip().get_config():
+        pytest.skip("tf-keras 2.16 to 2.19 do not write what the rule drops")
+
+
 @pytest.mark.parametrize("name", [*MODELS, *OTHERS])
 def test_a_rule_mends_its_model(name: str, keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    _require(name, keras2)
     original = {**MODELS, **OTHERS}[name](keras2)
 
     model, record = migrated(saved(original, tmp_path), keras3)
@@ -49,6 +55,7 @@ def test_a_rule_mends_its_model(name: str, keras2: Any, keras3: Any, tmp_path: P
 def test_without_its_rule_the_model_does_not_open(
     name: str, keras2: Any, keras3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    _require(name, keras2)
     path = saved(MODELS[name](keras2), tmp_path)
     left = tuple(rule for rule in configs.RULES if rule.name not in {name, "first-layer-shapes"})
     monkeypatch.setattr(configs.migrated, "__defaults__", (left,))

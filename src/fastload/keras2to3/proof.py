@@ -30,7 +30,7 @@ from fastload.keras2to3.tf_array_functions import (
 )
 from fastload.keras2to3.tf_bounded_functions import bounded_function
 from fastload.runtime.core.keras import Keras
-from fastload.runtime.core.sample_inputs import probes
+from fastload.runtime.core.sample_inputs import probes, stated
 from fastload.runtime.core.tensorflow import parse_object_graph, tensorflow
 from fastload.signature import TensorSpec
 from fastload.source.detect import ModelSource, SourceKind
@@ -128,7 +128,7 @@ def prove_against_model(original: Any, model: Any, most: int = FLOOR_BYTES) -> P
     Raises:
         MigrationError: they differ by more than the tolerance; the message has the figure.
     """
-    inputs = getattr(model, "inputs", None)
+    inputs = stated(model, "inputs")
     if not inputs:
         return Proof(unproved="a subclassed model does not declare its inputs")
     specs = [

@@ -61,7 +61,9 @@ class ModelBuilder:
         Raises:
             MigrationError: a layer cannot be created; the message says which and why.
         """
-        with self._keras.saving.custom_object_scope(dict(self._objects)):
+        # Keras 3.0 to 3.3 know this class, which recurrent layers have, by another name alone.
+        own = {"Orthogonal": self._keras.initializers.Orthogonal}
+        with self._keras.saving.custom_object_scope({**own, **self._objects}):
             return self._model(item)
 
     def _model(self, item: Mapping[str, Any]) -> Any:

@@ -34,15 +34,27 @@ def input_specs(model: Any) -> tuple[TensorSpec, ...]:
     Raises:
         UnknownInputsError: it does not say, or takes a tensor that is not dense.
     """
-    specs = tuple(map(_spec, getattr(model, "inputs", None) or ()))
+    specs = tuple(map(_spec, stated(model, "inputs") or ()))
     if not specs:
         raise UnknownInputsError("the model does not say what it takes")
     return specs
 
 
+def stated(model: Any, attribute: str) -> Any:
+    """Return an attribute of *model* that says what it takes; None before that is known.
+
+    A sequential model of Keras 3.0 to 3.5 raises a ValueError then, as others that know it only
+    after a call; later ones have no such attribute.
+    """
+    try:
+        return getattr(model, attribute)
+    except (AttributeError, ValueError):
+        return None
+
+
 def as_taken(model: Any, values: Sequence[Any]) -> Any:
     """Return *values*, one for each of the `input_specs` of *model*, as the model is called."""
-    if isinstance(getattr(model, "input", None), dict):
+    if isinstance(stated(model, "input"), dict):
         return dict(zip((spec.name for spec in model.inputs), values, strict=True))
     return values[0] if len(values) == 1 else list(values)
 

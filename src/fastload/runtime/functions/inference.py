@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastload.errors import NoFunctionError
+from fastload.runtime.core.sample_inputs import stated
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.core.zero_copy import address_of
 from fastload.runtime.functions.flat_function import NotFlatError
@@ -126,7 +127,7 @@ def _capture(tensor: Any, variable: Any, places: dict[int, str]) -> Capture:
 
 
 def _input_specs(model: Any) -> list[TensorSpec]:
-    inputs: Sequence[Any] | None = getattr(model, "inputs", None)
+    inputs: Sequence[Any] | None = stated(model, "inputs")
     if not inputs:
         raise NoFunctionError("it does not say what it takes before it is called")
     names = getattr(model, "input_names", None) or [each.name for each in inputs]
@@ -137,10 +138,11 @@ def _input_specs(model: Any) -> list[TensorSpec]:
 
 def _input_structure(model: Any) -> Any:
     """Return the model's inputs in the structure in which it takes them."""
-    try:
-        return model.input
-    except AttributeError:  # Keras 3 has none in a Sequential that came from a file
-        return model.inputs[0] if len(model.inputs) == 1 else model.inputs
+    structure = stated(model, "input")
+    if structure is not None:
+        return structure
+    # Keras 3 has none in a Sequential that came from a file.
+    return model.inputs[0] if len(model.inputs) == 1 else model.inputs
 
 
 def _output_names(model: Any, count: int) -> list[str]:

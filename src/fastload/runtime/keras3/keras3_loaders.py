@@ -22,10 +22,11 @@ from fastload.runtime.core.state_readers import StateReaders
 from fastload.runtime.core.transplant import Overlay, entry_over, require_own
 from fastload.runtime.core.twin_archive import asset_store, twin_store, zip_module
 from fastload.runtime.core.zero_copy import MappedArray
-from fastload.runtime.keras3.state_walk import walking
+from fastload.runtime.keras3.state_walk import is_since_3_6, walking
 from fastload.runtime.requirements import KERAS3_JAX, KERAS3_LOADS, KERAS3_TENSORFLOW, KERAS3_TORCH
 from fastload.source.detect import SourceKind
 from fastload.source.limits import BOMB_FLOOR_BYTES, HDF5_EXPANSION, ZIP_EXPANSION
+from fastload.twin.format import STATE
 from fastload.twin.reader import Twin
 from fastload.twin.view import TwinFile, TwinGroup
 
@@ -185,7 +186,13 @@ def _without_tensorflow(parts: Keras3, attributes: Mapping[str, Any]) -> dict[st
 
 
 def _restore_archive(parts: Keras3, twin: Twin, request: RestoreRequest) -> Any:
-    """Run the `.keras` loader over *twin*."""
+    """Run the `.keras` loader over *twin*.
+
+    Raises:
+        UnsupportedRuntimeError: this Keras fails at a file without variables of the model's own.
+    """
+    if not is_since_3_6(parts.saving_lib) and "vars" not in twin.root.get(STATE, twin.root):
+        raise UnsupportedRuntimeError("Keras reads no file without variables of the model's own")
     guards = {  # they check sizes in a zip, which were checked when the source was read
         "_safe_zip_read": lambda archive, name: archive.read(name),
         "_reject_zip_bomb": lambda archive, name: None,

@@ -119,13 +119,15 @@ class SavedFunctionLayer(keras.layers.Layer):  # type: ignore[misc]
             scopes.enter_context(keras.name_scope(self.name, caller=self))
             for name in spec["scope"]:
                 scopes.enter_context(keras.name_scope(name))
-            return keras.Variable(
+            variable = keras.Variable(
                 initializer="zeros",
                 shape=tuple(spec["shape"]),
                 dtype=spec["dtype"],
                 trainable=spec["trainable"],
                 name=spec["name"],
             )
+        variable.regularizer = None  # Keras 3.0 gives one to variables of `add_weight` alone
+        return variable
 
     def with_functions(self, content: bytes) -> SavedFunctionLayer:
         """Give it its functions, and return it.

@@ -35,7 +35,7 @@ def walking(
     """
     own: dict[str, Any] = {}
     builtin: dict[str, Any] = {"hasattr": readers.hasattr}
-    if hasattr(saving_lib, _SKIPSETS):  # before Keras 3.6 its name was another
+    if is_since_3_6(saving_lib):
         walk = _Walk(getattr(saving_lib, _SKIPSETS), global_state)
         own[_SKIPSETS] = walk.skipset
         own["file_utils"] = Overlay(saving_lib.file_utils, {"join": _join})
@@ -43,6 +43,11 @@ def walking(
     names = transplant(saving_lib, own | dict(replaced))
     names.update(builtin)  # in place: the copies of the module's functions look them up here
     return names
+
+
+def is_since_3_6(saving_lib: ModuleType) -> bool:
+    """Say whether this is Keras 3.6 or later, by the name of a function: it was another before."""
+    return hasattr(saving_lib, _SKIPSETS)
 
 
 def _join(path: str, *others: str) -> str:
