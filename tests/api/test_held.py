@@ -21,6 +21,7 @@ import fastload
 from fastload.hooks import serving
 from fastload.loading import seen
 from tests.conftest import SavedOnce
+from tests.needs import IS_FIRST_KERAS_3
 from tests.small_models import (
     KERAS2_ARCHIVE,
     KERAS2_HDF5,
@@ -32,6 +33,7 @@ from tests.small_models import (
     functional_model,
 )
 
+pytestmark = pytest.mark.skipif(IS_FIRST_KERAS_3, reason="this Keras opens no files that are open")
 Loader = Callable[..., Any]
 
 

@@ -24,7 +24,7 @@ from fastload.loading.plan import migration_record
 from fastload.runtime.core.tensorflow import parse_saved_model
 from fastload.twin.reader import Twin
 from tests.keras2to3.conftest import seeded
-from tests.needs import LOSES_LATER_CALLS
+from tests.needs import IS_EARLY_KERAS_3, LOSES_LATER_CALLS, NEEDS_MATURE_KERAS_3
 
 INPUTS = np.random.default_rng(5).normal(size=(8, 6)).astype("float32")
 TARGETS = np.random.default_rng(6).normal(size=(8, 2)).astype("float32")
@@ -238,6 +238,7 @@ def test_another_process_opens_an_archive_where_the_class_is_known(
         assert told[-2:] == ["True", "TypeError"]
 
 
+@NEEDS_MATURE_KERAS_3
 @pytest.mark.parametrize(
     "copied",
     [
@@ -474,7 +475,7 @@ MODELS: Mapping[str, tuple[Callable[[Any], Any], tuple[tuple[int, ...], ...]]] =
     "structured": (structured, ((4, 3), (4, 3))),
     **({} if LOSES_LATER_CALLS else {"twice": (twice, ((4, 5, 3),))}),
     "nested": (nested, ((4, 6),)),
-    "of_keras_2": (of_keras_2, ((4, 4),)),
+    **({} if IS_EARLY_KERAS_3 else {"of_keras_2": (of_keras_2, ((4, 4),))}),
     "wrapped": (wrapped, ((4, 5, 6),)),
     "in_half": (in_half, ((4, 6),)),
     "with_bytecode": (with_bytecode, ((4, 6),)),

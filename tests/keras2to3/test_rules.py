@@ -18,6 +18,7 @@ from fastload.keras2to3.rules.operations import operation_of
 from fastload.keras2to3.rules.rule import Record
 from tests.keras2to3.conftest import seeded
 from tests.keras2to3.makers import HARD_SIGMOIDS, MODELS, OTHERS, cuts, images, operations
+from tests.needs import NEEDS_MATURE_KERAS_3
 
 #: What makes a Keras 3 model of a file of this kind.
 MAKERS = {"": model_of_saved_model, ".h5": model_of_hdf5, ".keras": model_of_archive}
@@ -142,6 +143,7 @@ def _made(make: Any, keras2: Any, in_graph: bool) -> Any:
     return keras2.Model.from_config(config)
 
 
+@NEEDS_MATURE_KERAS_3
 @pytest.mark.parametrize("in_graph", [False, True])
 @pytest.mark.parametrize("make", [operations, images, cuts])
 def test_functions_of_tensorflow_become_operations(

@@ -15,6 +15,7 @@ from fastload.keras2to3.rules.rule import Record
 from fastload.loading.plan import migration_record
 from fastload.twin.reader import Twin
 from tests.keras2to3.conftest import seeded
+from tests.needs import NEEDS_MATURE_KERAS_3
 
 X = np.random.default_rng(5).normal(size=(8, 5)).astype("float32")
 Y = np.random.default_rng(6).uniform(size=(8, 3)).astype("float32")
@@ -85,6 +86,7 @@ METRICS = {
 }
 
 
+@NEEDS_MATURE_KERAS_3
 @pytest.mark.parametrize("loss", METRICS)
 def test_metrics_are_those_of_keras_2(loss: str, keras2: Any, keras3: Any, tmp_path: Path) -> None:
     """Also those that have the name of a loss, which may have another sign."""
@@ -163,7 +165,7 @@ def test_training_goes_on_where_it_stopped(
     model = loaded(original, tmp_path / "m")
 
     assert left_out() == {}
-    assert int(model.optimizer.iterations) == 3
+    assert np.asarray(model.optimizer.iterations) == 3
     for each in (original, model):
         each.fit(X, Y, epochs=2, verbose=0, shuffle=False)
     for expected, actual in zip(original.get_weights(), model.get_weights(), strict=True):
@@ -180,7 +182,7 @@ def test_a_state_that_is_not_whole_is_left_out(keras2: Any, keras3: Any, tmp_pat
     model = loaded(original, tmp_path / "m")
 
     assert left_out() == {"optimizer state": "4 of 8 variables of the state are in the file"}
-    assert int(model.optimizer.iterations) == 0
+    assert np.asarray(model.optimizer.iterations) == 0
     assert not any(np.any(each) for each in model.optimizer._momentums)
 
 

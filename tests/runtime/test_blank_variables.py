@@ -19,6 +19,7 @@ import pytest
 import fastload
 from fastload.report import Outcome
 from tests.installed import is_before
+from tests.needs import IS_EARLY_KERAS_3, NEEDS_MATURE_KERAS_3, skip_in_first_keras_3
 from tests.runtime.variable_reads import (
     KERAS_INITIALIZERS,
     LAYERS,
@@ -362,6 +363,8 @@ SLOW = ("lstm", "gru")
 )
 def test_layers_of_keras_leave_random_numbers_as_in_stock(stage: Stage, name: str) -> None:
     """With an optimizer, which makes variables too."""
+    if name == "gru" and stage.form is KERAS3_ARCHIVE and IS_EARLY_KERAS_3:
+        pytest.skip("this Keras does not open it")
     optimizer = stage.keras.optimizers.Adam()
     stage.save(*LAYERS[name](stage.keras.layers), optimizer=optimizer)
 
@@ -430,6 +433,7 @@ def test_who_makes_variables_is_given_their_initial_value(stage: Stage) -> None:
 @pytest.mark.parametrize("form", [KERAS2_ARCHIVE, SAVED_MODEL, KERAS3_HDF5], ids=lambda f: f.id)
 def test_a_function_traced_before_a_load_is_done_reads_initial_values(stage: Stage) -> None:
     """Keras traces a layer to learn its output shape, and what is traced may run at once."""
+    skip_in_first_keras_3(stage.form.generation)
     keras = stage.keras
 
     class Traced(keras.layers.Layer):  # type: ignore[misc]
@@ -452,6 +456,7 @@ def test_a_function_traced_before_a_load_is_done_reads_initial_values(stage: Sta
     stage.loads({"Traced": Traced})
 
 
+@NEEDS_MATURE_KERAS_3
 @pytest.mark.parametrize("form", [KERAS3_ARCHIVE, KERAS3_HDF5], ids=lambda form: form.id)
 def test_spectral_normalization_starts_from_the_same_vector(stage: Stage) -> None:
     """tf-keras cannot make this layer of its own where Keras 3 is TensorFlow's."""

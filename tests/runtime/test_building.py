@@ -30,6 +30,7 @@ from fastload import unfinished
 from fastload.runtime.core import blank_variables
 from fastload.runtime.core.blank_variables import is_blank
 from fastload.runtime.core.rebuild import current_rebuild
+from tests.needs import skip_in_first_keras_3
 from tests.runtime.variable_reads import (
     KERAS_INITIALIZERS,
     LAYERS,
@@ -347,6 +348,7 @@ def test_what_is_made_of_a_blank_model_is_as_in_stock(
 def test_a_pickled_model_has_its_weights(keras: Any) -> None:
     if not hasattr(keras, "random"):
         pytest.skip("Keras 2 pickles through a SavedModel or a file, where it can")
+    skip_in_first_keras_3(3)
 
     def program(block: Block) -> Arrays:
         with block():

@@ -33,7 +33,7 @@ def layers(keras: Any) -> list[Any]:
         kinds.Embedding(50, 24),
         kinds.EinsumDense("abc,cd->abd", output_shape=(None, 64)),
         kinds.Conv1D(32, 3),
-        kinds.Bidirectional(kinds.LSTM(32)),
+        kinds.LSTM(48),
         kinds.BatchNormalization(),
         kinds.Dense(64),
     ]
