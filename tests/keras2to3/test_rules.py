@@ -143,6 +143,20 @@ def _made(make: Any, keras2: Any, in_graph: bool) -> Any:
     return keras2.Model.from_config(config)
 
 
+@pytest.mark.parametrize("kind", [list, dict])
+def test_models_with_several_inputs_are_compared(
+    kind: type[Any], keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    first, second = keras2.Input((4,), name="a"), keras2.Input((3,), name="b")
+    joined = keras2.layers.Concatenate()([first, keras2.layers.Dense(2)(second)])
+    inputs = [first, second] if kind is list else {"a": first, "b": second}
+    original = keras2.Model(inputs, keras2.layers.Dense(2)(joined))
+
+    model, _ = migrated(saved(original, tmp_path), keras3)
+
+    assert prove_against_model(original, model).against == "tf-keras"
+
+
 @NEEDS_MATURE_KERAS_3
 @pytest.mark.parametrize("in_graph", [False, True])
 @pytest.mark.parametrize("make", [operations, images, cuts])

@@ -12,6 +12,7 @@ import numpy as np
 from fastload.keras2to3.memory_limits import TooLargeError
 from fastload.keras2to3.tf_graph_memory import peak_bytes, written_out
 from fastload.runtime.core.keras import TENSORFLOW, Keras
+from fastload.runtime.core.sample_inputs import stated
 from fastload.runtime.core.tensorflow import tensorflow
 from fastload.runtime.requirements import MIGRATION
 
@@ -126,5 +127,6 @@ def _by_operations(model: Any, in_use: Keras) -> Function:
 
 
 def _structure(model: Any) -> Any:
-    """Return the nest that a functional model takes; None for others, which take one tensor."""
-    return getattr(model, "_inputs_struct", None)
+    """Return the nest that *model* takes, in either Keras; None if that is one tensor."""
+    structure = getattr(model, "_inputs_struct", None)
+    return stated(model, "input") if structure is None else structure
