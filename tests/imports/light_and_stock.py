@@ -29,6 +29,7 @@ DIFFER_IN_ANY_CASE = (
     "psutil",
     "linecache:",
     "zipimport",
+    "more_itertools.more:numeric_range._EMPTY_HASH",  # of None, which is its address
 )
 #: matplotlib's registries are its own, and asking for them loads what fills them. Annotations of
 #: `rich` are objects that `typing` shares with whatever was imported first.

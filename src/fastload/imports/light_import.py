@@ -58,9 +58,10 @@ _REGISTERED_BY_COMPAT = (
 
 #: For each TensorFlow version that was compared with its stock import: the modules to be deferred,
 #: each with the modules to import in its place. No other version defers any.
-#: Keras 2.15 uses `tf.compat` of TensorFlow 2.15 at once, so nothing is deferred there.
+#: Keras 2.15 uses `tf.compat` of TensorFlow 2.15 at once, so nothing is deferred there. What that
+#: of the next ones registers was not looked up.
 DEFERRED: "dict[str, dict[str, tuple[str, ...]]]" = {
-    "2.15": {},
+    **{version: {} for version in ("2.15", "2.16", "2.17", "2.18", "2.19", "2.20")},
     "2.21": {
         "matplotlib.patches": (),
         "matplotlib.pyplot": (),

@@ -45,6 +45,7 @@ _BEFORE = (
     "_heapq",
     "_json",
     "_lzma",
+    "_opcode",
     "_posixsubprocess",
     "_random",
     "_sha2",  # of Python 3.12 and later, which has it in the place of the next
@@ -178,11 +179,12 @@ def _function(library: CDLL, name: str, *takes: Any) -> Any:
     return function
 
 
+_TELEMETRY = {"ENABLE_RUNTIME_UPTIME_TELEMETRY": "1"}
 #: For each version: what TensorFlow puts into the environment before all else, where it is not
 #: there already.
 SET_FIRST: Mapping[str, Mapping[str, str]] = {
-    "2.15": {},
-    "2.21": {"ENABLE_RUNTIME_UPTIME_TELEMETRY": "1"},
+    **{version: {} for version in ("2.15", "2.16", "2.17")},
+    **dict.fromkeys(("2.18", "2.19", "2.20", "2.21"), _TELEMETRY),
 }
 #: TensorFlow loads what these name before it can be used; that is left to its own import.
 _PLUGIN_VARIABLES = ("TF_PLUGGABLE_DEVICE_LIBRARY_PATH", "TF_USE_MODULAR_FILESYSTEM")
