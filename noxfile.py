@@ -175,6 +175,8 @@ def contract(session: nox.Session, _version: str) -> None:
     session.run("pytest", "tests/contract", *ALL, *session.posargs)
 
 
+#: Environments of the matrix with an early, a middle and a late Keras 3.
+IN_BETWEEN = "2.*-keras-3.[058]"
 #: What `full` runs: sessions, and arguments for them.
 FULL = (
     ([f"contract-{version}" for version in PYTHONS_OF], []),
@@ -183,6 +185,7 @@ FULL = (
         [*(f"tests-{version}" for version in PYTHONS_OF if version != NEWEST), "tests_min"],
         ["--ignore", "tests/contract"],
     ),
+    (["matrix"], ["--rounds", "0", "--whole", "--cells", IN_BETWEEN]),
     (["backends"], [*ALL]),
     (["upstream"], ["--quick"]),
     (["kill", "examples", "docs", "build", "walkthrough"], []),

@@ -3,6 +3,7 @@
     nox -s matrix                                   # every cell, nightlies too; docs/versions.md
     nox -s matrix -- --newest                       # the same without writing the page
     nox -s matrix -- --cells '2.16*' --rounds 0     # some cells, without how much faster they are
+    nox -s matrix -- --cells '2.17*' --whole        # some cells, with all tests that have no mark
     nox -s matrix -- --sample COMMIT                # the cells that CI takes for a commit
 
 Each cell is an environment: it is made, the smoke models of the zoo are compared in it, in every
@@ -32,12 +33,12 @@ README_MARKERS: Final = Markers("compared", "tests.matrix")
 SAMPLED: Final = 2
 
 
-def look_at(cell: Cell, folder: Path, rounds: int) -> bool:
+def look_at(cell: Cell, folder: Path, rounds: int, *, whole: bool) -> bool:
     """Make the environment of *cell*, compare, record in *folder*; say whether all is well."""
     with tempfile.TemporaryDirectory(prefix="matrix-") as made:
         environment = Environment(folder=Path(made), cell=cell)
         environment.make()
-        is_well = environment.compare(in_full=rounds > 0)
+        is_well = environment.compare(in_full=rounds > 0, whole=whole)
         if rounds:
             environment.measure(rounds)
         if environment.record.exists():
@@ -66,6 +67,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--rounds", type=int, default=2, help="loads to time, of each kind; 0 for quick"
     )
+    parser.add_argument("--whole", action="store_true", help="all tests without a mark besides")
     parser.add_argument("--page", type=Path, help="a page with markers, such as docs/versions.md")
     parser.add_argument("--records", type=Path, help="a folder to keep what was found in")
     return parser.parse_args(arguments)
@@ -78,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="matrix-records-") as own:
         folder = asked.records or Path(own)
         folder.mkdir(parents=True, exist_ok=True)
-        failed = [cell.name for cell in cells if not _told(cell, folder, asked.rounds)]
+        failed = [cell.name for cell in cells if not _told(cell, folder, asked)]
         if asked.page is not None:
             records = [path for cell in cells if (path := _record(cell, folder)).exists()]
             write(asked.page, MARKERS, records)
@@ -88,11 +90,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"different from stock, or unavailable: {', '.join(failed)}")
 
 
-def _told(cell: Cell, folder: Path, rounds: int) -> bool:
+def _told(cell: Cell, folder: Path, asked: argparse.Namespace) -> bool:
     sys.stdout.write(f"\n--- {cell.name}\n")
     sys.stdout.flush()
     try:
-        return look_at(cell, folder, rounds)
+        return look_at(cell, folder, asked.rounds, whole=asked.whole)
     except subprocess.CalledProcessError as error:
         sys.stderr.write(f"{cell.name}: {error}\n")
         return False

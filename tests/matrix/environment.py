@@ -23,11 +23,13 @@ _TESTS: Final = (
     "tests/runtime/test_mapped_weights.py",
     "tests/runtime/test_requirements.py",
 )
-#: Tests for which a run of a few cells has no time.
+#: Tests of the cells that are timed.
 _MORE_TESTS: Final = (
     *("tests/keras2to3", "tests/lazy_weights"),
     *("tests/runtime/test_blank_variables.py", "tests/runtime/test_state_walk.py"),
 )
+#: What `make test` runs, but for the contract.
+_WHOLE: Final = ("--ignore", "tests/contract")
 _AT_LAST: Final = ("-m", "slow", "tests/process/test_remembered.py")
 _QUIET: Final = {
     "UV_PYTHON_DOWNLOADS": "never",
@@ -76,11 +78,17 @@ class Environment:
             _run([*install, "--no-deps", *cell.alone])
         _run([self._python, "-m", "compileall", "-q", "-j", "2", self._place], check=False)
 
-    def compare(self, *, in_full: bool) -> bool:
-        """Run the tests that compare with stock, or the quick ones; say if all passed."""
-        more = {"FASTLOAD_CONTRACT_RECORD": str(self.record)}
-        runs = (_TESTS, _MORE_TESTS, _AT_LAST) if in_full else (_TESTS,)
-        codes = [_run([self._python, *_PYTEST, *each], more, check=False) for each in runs]
+    def compare(self, *, in_full: bool, whole: bool) -> bool:
+        """Run the tests that compare with stock; say if all passed.
+
+        Args:
+            in_full: also those of what differs most.
+            whole: also all others that have no mark.
+        """
+        record = {"FASTLOAD_CONTRACT_RECORD": str(self.record)}
+        more = (_WHOLE,) if whole else (_MORE_TESTS, _AT_LAST) if in_full else ()
+        commands = [[self._python, *_PYTEST, *each] for each in (_TESTS, *more)]
+        codes = [_run(each, record, check=False) for each in commands]
         return not any(codes)
 
     def measure(self, rounds: int) -> None:
