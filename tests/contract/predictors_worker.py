@@ -124,9 +124,10 @@ def _samples(tf: Any, model: Any) -> list[Any]:
 
 def _packed(tf: Any, model: Any, tensors: Any) -> Any:
     try:
-        return tf.nest.pack_sequence_as(model.input, tensors)
-    except AttributeError:
+        structure = model.input
+    except (AttributeError, ValueError):  # a sequential one; the second up to Keras 3.5
         return tensors[0]
+    return tf.nest.pack_sequence_as(structure, tensors)
 
 
 def _plain(tf: Any, nest: Any) -> Any:
