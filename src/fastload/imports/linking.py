@@ -53,6 +53,7 @@ _BEFORE = (
     "array",
     "binascii",
     "fcntl",
+    "grp",
     "google._upb._message",
     "mmap",
     "select",
