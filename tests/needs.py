@@ -12,8 +12,8 @@ NEEDS_LENDING = pytest.mark.skipif(
 )
 #: Up to Keras 3.6, its archives of a layer that is called again later do not open.
 LOSES_LATER_CALLS = is_before("3.7")
-#: Keras 3.0 and 3.1 open no files that are open, copy no models, and ignore `custom_objects=` of
-#: HDF5 files; those and 3.2 fail at slices, and some of their metrics are wrong.
+#: Keras 3.0 and 3.1 open no files that are open, and ignore `custom_objects=` of HDF5 files; those
+#: and 3.2 fail at copies and some slices, and open no archive of a `Bidirectional` layer.
 IS_FIRST_KERAS_3 = is_before("3.2") and not is_before("3.0")
 IS_EARLY_KERAS_3 = is_before("3.3") and not is_before("3.0")
 NEEDS_MATURE_KERAS_3 = pytest.mark.skipif(IS_EARLY_KERAS_3, reason="this Keras 3 fails at it")
