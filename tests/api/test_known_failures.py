@@ -77,6 +77,15 @@ def test_it_is_told_once(
     assert "`fastload warm` tries again" in str(report.reason)
 
 
+def test_explain_says_so(model: SavedModel, restore: Failing) -> None:
+    load(model)
+    told = fastload.explain(model.path, keras=model.form.package)
+
+    assert told.outcome.value == "hit"
+    assert "went to stock" in told.reason
+    assert "unexpected keyword" in told.reason
+
+
 def test_a_load_that_stock_cannot_answer_tries_each_time(
     model: SavedModel, restore: Failing
 ) -> None:
@@ -119,9 +128,11 @@ def test_warm_tries_again(model: SavedModel, cache_root: Path) -> None:
     load(model)
     assert outcome() == ("bypass", "FL105")
     fastload.warm(model.path, keras=model.form.package)
+    told = fastload.explain(model.path, keras=model.form.package)
     assert_same_model(model.load_stock(), load(model))
 
     assert outcome() == ("hit", None)
+    assert told.reason == "its twin is there"
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "read"), RecursionError()])

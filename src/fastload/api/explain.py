@@ -18,6 +18,7 @@ from fastload.errors import (
     TwinCorruptError,
     UnsupportedSourceError,
 )
+from fastload.loading.failures import reasons
 from fastload.loading.opening import require_section
 from fastload.loading.plan import Identity, identify
 from fastload.loading.plan_keras import identity_for_keras
@@ -80,7 +81,7 @@ def explain(
         The expected outcome; of a model of Keras 3, the reason names the classes that a program has
         to know. It may still turn into a bypass: a `miss` where a SavedModel cannot be
         converted, a `hit` where this TensorFlow or Keras fails over the twin. Both are found by
-        trying, and remembered.
+        trying, and remembered; what is remembered of a twin is in the reason.
 
     Raises:
         ValueError: there is no such function.
@@ -124,7 +125,8 @@ def _explanation(request: Request, function: Function) -> Explanation:
         function=function,
         outcome=Outcome.HIT if exists else Outcome.MISS,
         reason=_reason(identity.entry, exists=exists, has_store=request.settings.remote is not None)
-        + _condition(manifest, function),
+        + _condition(manifest, function)
+        + _failed_before(identity.entry),
         kind=kind,
         twin=identity.entry.twin.found if exists else identity.entry.path,
     )
@@ -168,6 +170,17 @@ def _condition(manifest: Manifest | None, function: Function) -> str:
     if not names:
         return ""
     return f"; a program has to know {', '.join(names)} to load it: see `fastload register`"
+
+
+def _failed_before(entry: CacheEntry) -> str:
+    """Return why loads from *entry* are remembered to fail; only Keras knows which those are."""
+    remembered = reasons(entry)
+    if not remembered:
+        return ""
+    return (
+        "; but a load from it failed and went to stock, as others with its versions, arguments"
+        f" and classes will: {remembered[-1]}; `fastload warm` tries again"
+    )
 
 
 def _reason(entry: CacheEntry, *, exists: bool, has_store: bool) -> str:

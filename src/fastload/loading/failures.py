@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import fastload
-from fastload.cache.entry import CacheFile
+from fastload.cache.entry import CacheEntry, CacheFile
 from fastload.errors import CacheError, RestoreError
 from fastload.loading.opening import FAILURES, Opened
 from fastload.loading.plan import Plan
@@ -39,6 +39,11 @@ def raise_known(opened: Opened) -> None:
     reason = _read(_file(opened.plan)).get(_key(opened) or "")
     if reason is not None and not opened.plan.request.must_be_served:
         raise RestoreError(opened.twin.path, str(reason), is_known=True)
+
+
+def reasons(entry: CacheEntry) -> tuple[str, ...]:
+    """Return what is remembered of loads from *entry*, oldest first; which load had it is not."""
+    return tuple(map(str, _read(entry.side(FAILURES)).values()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
