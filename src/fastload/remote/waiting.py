@@ -9,8 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
 
@@ -23,15 +22,19 @@ class Call(Generic[Result]):
     """
 
     def __init__(self, function: Callable[[], Result]) -> None:
-        self._done: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
+        self._value: Result
+        self._error: BaseException | None = None
+        # No `queue.SimpleQueue`: its `get` waits forever where the time runs out as it begins.
+        self._is_over = threading.Event()
         self._begun_s = time.monotonic()
         thread = threading.Thread(
-            target=_run, args=(function, self._done), daemon=True, name="fastload-store"
+            target=self._run, args=(function,), daemon=True, name="fastload-store"
         )
         try:
             thread.start()
         except RuntimeError as error:  # there are too many threads, or the process is ending
-            self._done.put((False, error))
+            self._error = error
+            self._is_over.set()
 
     def result(self, timeout_s: float) -> Result:
         """Return what the function returned.
@@ -45,20 +48,16 @@ class Call(Generic[Result]):
             BaseException: what the function raised.
         """
         left_s = self._begun_s + timeout_s - time.monotonic()
+        if not self._is_over.wait(max(0.0, left_s)):
+            raise TimeoutError(f"no answer within {timeout_s:g} s")
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def _run(self, function: Callable[[], Result]) -> None:
         try:
-            has_returned, value = self._done.get(timeout=max(0.0, left_s))
-        except Empty:
-            raise TimeoutError(f"no answer within {timeout_s:g} s") from None
-        if not has_returned:
-            raise value
-        result: Result = value
-        return result
-
-
-def _run(function: Callable[[], Any], done: SimpleQueue[tuple[bool, Any]]) -> None:
-    try:
-        result = function()
-    except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
-        done.put((False, error))
-    else:
-        done.put((True, result))
+            self._value = function()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            self._error = error
+        finally:
+            self._is_over.set()
