@@ -102,7 +102,7 @@ def imports(session: nox.Session) -> None:
 def examples(session: nox.Session) -> None:
     """Run the examples in docstrings."""
     _prepare(session)
-    session.install("--group", "test", "-e", ".")
+    _install_tensorflow(session, NEWEST)
     apart = [f"--ignore=src/fastload/fleet/{name}.py" for name in ("beam", "dask")]
     session.run("pytest", "--doctest-modules", "src/fastload", *apart)
 
