@@ -67,6 +67,22 @@ def test_without_room_the_system_is_told() -> None:
     assert owner is not None
 
 
+def test_where_no_thread_can_begin_nothing_is_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are lent, and read ahead as soon as one can."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    budget, shelf = Budget(8 * PAGE), shelf_of("abcd")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        needed(budget, shelf, "a")
+    assert here(budget) == {"a"}
+    needed(budget, shelf, "b")
+
+    assert eventually(lambda: here(budget) >= {"a", "b", "c"})
+
+
 def test_a_budget_has_one_reader() -> None:
     """Whoever asks."""
     budget = Budget(PAGE)

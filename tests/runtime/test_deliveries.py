@@ -146,6 +146,27 @@ def test_any_other_error_is_raised_where_it_happens(requests: Any) -> None:
     assert float(function_of(Source())()) == 10.0
 
 
+def test_where_no_thread_can_begin_the_call_fails(
+    requests: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the next that finds room works, in TensorFlow's."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    source = Source()
+    source.refuses = {Wait.NEVER}
+    with monkeypatch.context() as patch:
+        patch.setattr(deliveries.threading.Thread, "start", refuse)
+        with pytest.raises(tf.errors.OpError, match="can't start new thread"):
+            function_of(source)()
+    source.refuses.clear()
+
+    assert requests._undelivered == 0
+    assert float(function_of(source)()) == 20.0
+    assert source.asked == [Wait.NEVER] * 2
+
+
 def test_an_error_of_another_thread_ends_the_call(caplog: pytest.LogCaptureFixture) -> None:
     """As a refusal does."""
 

@@ -154,14 +154,21 @@ class ReadAhead:
             return _read_aheads[budget]
 
     def wake(self) -> None:
-        """Read ahead again: a weight was needed."""
+        """Read ahead again: a weight was needed. Where no thread can begin, nothing is."""
+        try:
+            self._begin()
+        except RuntimeError as error:  # there are too many, or the process is ending
+            _logger.debug("nothing is read ahead: %s", error)
+            return
+        if self._wakes.empty():
+            self._wakes.put(True)
+
+    def _begin(self) -> None:
         with self._lock:
             if self._thread is None or not self._thread.is_alive():  # a fork has none
                 name = "fastload read-ahead"
                 self._thread = threading.Thread(target=self._run, name=name, daemon=True)
                 self._thread.start()
-        if self._wakes.empty():
-            self._wakes.put(True)
 
     def _run(self) -> None:
         while self._wakes.get():

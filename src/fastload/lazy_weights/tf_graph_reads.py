@@ -170,18 +170,24 @@ class _Deliveries:
             is_next = not self._undelivered
             self._undelivered += 1
         try:
-            if is_next:
-                self._deliver(request, read(Wait.NEVER))
+            if is_next and self._delivers_now(request):
                 return reference
-        except MemoryBudgetError:
-            pass
+            self._start()
         except BaseException:
             with self._lock:
                 self._undelivered -= 1
             raise
-        self._start()
         self._waiting.put(request)
         return reference
+
+    def _delivers_now(self, request: _Request) -> bool:
+        """Deliver a tensor, and say whether there was room for it."""
+        try:
+            tensor = request.read(Wait.NEVER)
+        except MemoryBudgetError:
+            return False
+        self._deliver(request, tensor)
+        return True
 
     def _queue(self, dtype: Any) -> Any:
         """Return an empty queue, used or new; drop stale deliveries."""
