@@ -1,4 +1,4 @@
-"""The jobs of this project, one session each; `.ci/run` calls the same ones.
+"""The jobs of this project, one session each; `.ci/run` calls these, or targets of make like them.
 
 Each session makes its own environment with uv from an installed interpreter; none is downloaded.
 """

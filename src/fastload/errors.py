@@ -1,4 +1,4 @@
-"""Every error that fastload raises on purpose, with its code.
+"""Every error that fastload raises on purpose, with its code, but for those of wrong arguments.
 
     FastloadError
     |-- CacheError                    the cache failed: load_model() uses the stock loader
@@ -17,7 +17,7 @@
     |   |-- UnresolvedObjectError     FL205  a custom class or function cannot be found
     |   |-- UnsupportedRequestError   FL206  an argument that only the stock loader supports
     |   |-- MigrationError            FL207  (also ValueError) Keras 3 cannot have the model
-    |   `-- RemoteSourceError         FL208  (also ValueError) a model at an address cannot be had
+    |   `-- RemoteSourceError         FL208  (also ValueError) an address gives no model
     |-- MissingTensorFlowError        FL301  (also ImportError) no TensorFlow is installed
     |-- EntryNotFoundError            FL401  a name means no entry of the cache, or several
     |-- StockLoadError                FL402  the stock loader failed, so nothing can be compared
@@ -31,8 +31,8 @@
     `-- MeasurementError              FL410  a figure cannot be taken, or must not be counted
 
 After an error of the first two branches, `load_model` uses the stock loader and reports the reason;
-with `strict` it raises the error. Codes never change their meaning; `docs/errors.md` has a row for
-each.
+with `strict`, or where stock could not do what was asked, it raises the error. Codes never change
+their meaning; `docs/errors.md` has a row for each.
 """
 
 from __future__ import annotations
@@ -181,10 +181,10 @@ class RestoreError(CacheError):
         self.path, self.reason, self.is_known, self.told = path, reason, is_known, told
 
     def explanation(self) -> str:
-        failed = f"the twin {str(self.path)!r} could not be restored"
-        if not self.is_known:
-            return f"{failed}: {self.reason}."
-        return f"{failed} by these versions before: {self.reason}. `fastload warm` tries again."
+        when = " by these versions in an earlier load" if self.is_known else ""
+        remedy = " `fastload warm` tries again." if self.is_known else ""
+        reason = self.reason.rstrip(".")
+        return f"the twin {str(self.path)!r} could not be restored{when}: {reason}.{remedy}"
 
 
 class StoreAwayError(CacheError):
@@ -199,7 +199,7 @@ class StoreAwayError(CacheError):
     def explanation(self) -> str:
         return (
             f"the shared store {self.url!r} is not used: {self.reason}. "
-            "`fastload doctor` asks it again; FASTLOAD_REMOTE names it."
+            "Check FASTLOAD_REMOTE; `fastload doctor` asks the store again."
         )
 
 
@@ -298,7 +298,7 @@ class MigrationError(BypassError, ValueError):
 
 
 class RemoteSourceError(BypassError, ValueError):
-    """A model at an address cannot be had: it is not there, its store is away, it is written to."""
+    """A model at an address cannot be fetched: it is missing, written to, or its store is away."""
 
     code = "FL208"
 
@@ -307,10 +307,7 @@ class RemoteSourceError(BypassError, ValueError):
         self.url, self.reason = url, reason
 
     def explanation(self) -> str:
-        return (
-            f"the model at {self.url!r} cannot be had: {self.reason}. "
-            "Set FASTLOAD_REMOTE_TIMEOUT to wait longer for an answer."
-        )
+        return f"the model at {self.url!r} cannot be fetched: {self.reason}."
 
 
 class MissingTensorFlowError(FastloadError, ImportError):
@@ -390,7 +387,7 @@ class NoFunctionError(FastloadError, ValueError):
         self.reason = reason
 
     def explanation(self) -> str:
-        reason = f"this model has no function for a predictor: {self.reason}"
+        reason = f"no predictor can be made of this model: {self.reason}"
         return f"{reason}. Use fastload.load_model."
 
 
@@ -452,7 +449,8 @@ class ModelNotHereError(FastloadError, ValueError):
     def explanation(self) -> str:
         return (
             f"no cache here has a twin of the model {self.digest[:12]}, and it cannot be read at "
-            f"{self.path!r} either: {self.reason}. Warm it into a folder of FASTLOAD_CACHE_PATH."
+            f"{self.path!r} either: {self.reason}. "
+            "Warm the model into a folder of FASTLOAD_CACHE_PATH, or import its twin."
         )
 
 

@@ -82,7 +82,8 @@ class Settings:
             TensorFlow before it is used; on unless it is `0`.
         migrate: `FASTLOAD_MIGRATE`: calls of Keras 3's own `load_model` may be answered with a
             migrated model, where stock refuses one of Keras 2; `fastload.load_model` always may.
-        progress: `FASTLOAD_PROGRESS`: show a bar during the first pass over lazy weights.
+        progress: `FASTLOAD_PROGRESS`: show a bar while a model or a twin is fetched, and during
+            the first pass over lazy weights.
         run: `FASTLOAD_RUN`, set by `fastload run --stats`: the name of the run in the statistics.
         log_level: `FASTLOAD_LOG` (`info`, `debug`, ...), or None to leave `logging` as it is.
     """
@@ -218,7 +219,10 @@ def budget_bytes(size: int | str | None) -> int | None:
     """
     nbytes = parse_size(size) if isinstance(size, str) else size
     if nbytes is not None and (nbytes <= 0 or nbytes != int(nbytes)):
-        raise ValueError(f"memory_budget={size!r} is no number of bytes, and no size as '256MiB'")
+        raise ValueError(
+            f"memory_budget={size!r} is neither a positive whole number of bytes "
+            "nor a size such as '256MiB'"
+        )
     return nbytes if nbytes is None else int(nbytes)
 
 

@@ -73,7 +73,7 @@ def test_it_is_told_once(
     told = [each.getMessage() for each in caplog.records if each.name == "fastload"]
     assert [each.count("unexpected keyword") for each in told] == [1]
     assert report is not None
-    assert "by these versions before: TypeError: load_model() got" in str(report.reason)
+    assert "by these versions in an earlier load: TypeError: load_model() got" in str(report.reason)
     assert "`fastload warm` tries again" in str(report.reason)
 
 

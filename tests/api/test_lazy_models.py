@@ -236,7 +236,7 @@ def test_a_prediction_that_lacks_room_half_way_is_no_prediction(
     monkeypatch.setattr(Lender, "lend", lend)
     with pytest.raises(tf.errors.InvalidArgumentError, match="shape"):
         lazy.predict(INPUTS, batch_size=2, verbose=0)
-    assert "a graph fails: [FL406] reading" in caplog.text
+    assert "a graph cannot get its weights, and fails: [FL406] reading" in caplog.text
 
 
 @pytest.mark.parametrize("form", ARCHIVES, ids=lambda form: form.id)

@@ -261,7 +261,7 @@ def damage(twin: Path, document: str) -> None:
 
 
 def test_strict_says_why(tmp_path: Path, cache_root: Path) -> None:
-    """A folder that is no SavedModel."""
+    """A folder that is not a SavedModel."""
     with pytest.raises(BypassError):
         fastload.load_saved_model(tmp_path, strict=True)
 

@@ -147,7 +147,7 @@ def test_a_disk_that_fails_meanwhile(
         behind.wait_for_all()
 
     assert found == "miss"
-    assert "its twin is not kept" in caplog.text
+    assert "its twin could not be published" in caplog.text
     assert names(cache_root, ".h5") == names(cache_root, ".partial") == []
     assert load(saved_model) == ("miss", expected)
 

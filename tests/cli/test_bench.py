@@ -99,7 +99,7 @@ def test_a_function_that_loads_no_such_model_is_an_error(cli: Cli, saved_once: S
     result = cli("bench", saved_once(KERAS3_ARCHIVE), "--function", "load_saved_model")
 
     assert result.exit_code == 1
-    assert "is no SavedModel; measure load_model or load_predictor" in result.stderr
+    assert "is not a SavedModel; measure load_model or load_predictor" in result.stderr
 
 
 def test_no_rounds_are_no_measurement(cli: Cli) -> None:

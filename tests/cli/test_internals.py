@@ -18,7 +18,7 @@ a test
   missing             json.moved  (can do without)
   of another version  json.later  >=3.0  (can do without)
 
-1 of 4 names are missing that should be here
+1 of 4 names are missing here
 """
 
 

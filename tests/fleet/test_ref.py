@@ -100,7 +100,7 @@ def test_a_reference_is_small_and_comes_back(form: Form, path: Path) -> None:
     ],
 )
 def test_what_is_no_reference_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="this is no reference"):
+    with pytest.raises(ValueError, match="this is not a reference"):
         fastload.Ref.from_json(text)
 
 

@@ -328,7 +328,7 @@ def test_disabled_goes_for_fastloads_own_functions_too(model: SavedModel, cache_
         told = fastload.explain(model.path).reason
 
     assert (outcome(), fastload.last_load().reason) == ("bypass", told)  # type: ignore[union-attr]
-    assert told == "it is inside of fastload.disabled()"
+    assert told == "the load is inside a fastload.disabled() block"
 
 
 def test_enabled_serves_without_install_in_this_task_only(

@@ -41,5 +41,5 @@ def test_no_code_is_taken_for_other_code(form: Form, tmp_path: Path) -> None:
     told = run(cache, package, path, "use")
 
     assert kept
-    assert "is of other code" not in told
+    assert "was recorded with other code" not in told
     assert {file.name for file in cache.glob("*.code*.json")} == kept

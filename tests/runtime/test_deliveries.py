@@ -127,7 +127,10 @@ def test_a_refusal_says_why(caplog: pytest.LogCaptureFixture) -> None:
         function_of(source)()
 
     assert source.asked == [Wait.NEVER, Wait.ALWAYS]
-    assert "a graph fails: [FL406] reading 'w' needs 2 bytes" in caplog.text
+    assert (
+        "a graph cannot get its weights, and fails: [FL406] reading 'w' needs 2 bytes"
+        in caplog.text
+    )
 
 
 def test_any_other_error_is_raised_where_it_happens(requests: Any) -> None:
@@ -176,7 +179,7 @@ def test_an_error_of_another_thread_ends_the_call(caplog: pytest.LogCaptureFixtu
     with pytest.raises(tf.errors.InvalidArgumentError, match="shape"):
         function_of(broken)()
 
-    assert "a graph fails: [Errno 5] the disk is gone" in caplog.text
+    assert "a graph cannot get its weights, and fails: [Errno 5] the disk is gone" in caplog.text
 
 
 def test_the_call_after_a_refusal_works() -> None:

@@ -74,7 +74,7 @@ def mixed_empty_attribute(file: h5py.File) -> None:
         (enumeration, "'w' in the HDF5 file has the type uint8"),
         (ragged, "'w' in the HDF5 file has the type object"),
         (no_shape, "'w' in the HDF5 file has no shape"),
-        (bare_datatype, "'w' in the HDF5 file is no dataset"),
+        (bare_datatype, "'w' in the HDF5 file is not a dataset"),
         (numbers_attribute, "the attribute 'name' of 'vars' in the HDF5 file is neither text"),
         (mixed_empty_attribute, "the attribute 'name' of 'vars' in the HDF5 file is neither"),
     ],

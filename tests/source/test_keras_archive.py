@@ -119,7 +119,7 @@ def test_a_name_that_could_escape_is_refused(path: Path, name: str) -> None:
     """On any system, and even though nothing is unpacked by name."""
     make_archive(path, {member(name): b""})
 
-    with pytest.raises(UnsafeSourceError, match="in the zip archive is no plain relative name"):
+    with pytest.raises(UnsafeSourceError, match="in the zip archive is not a plain relative name"):
         read_all(path)
 
 

@@ -147,7 +147,7 @@ def _identity(request: Request, source: ModelSource, function: Function) -> Iden
         generation = expected_generation(request.keras, os.environ)
         return identity_for_keras(request, source, generation, remembers=False)
     if source.kind is not SourceKind.SAVED_MODEL:
-        raise UnsupportedSourceError(f"{str(source.path)!r} is no SavedModel")
+        raise UnsupportedSourceError(f"{str(source.path)!r} is not a SavedModel")
     cache = CacheDir.locate(request.settings)
     return identify(cache, source, KERAS2, _SECTIONS[function], remembers=False)
 

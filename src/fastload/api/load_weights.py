@@ -26,8 +26,8 @@ def load_weights(
 
     Args:
         model: a Keras model.
-        filepath: a `.weights.h5` file, a legacy `.h5` file of weights or of a whole model, or a
-            `.keras` archive.
+        filepath: a `.weights.h5` file, the `.weights.json` of one in shards, a legacy `.h5` file of
+            weights or of a whole model, or a `.keras` archive.
         weights: as in `load_model`; `lazy` is `mapped` here, and no budget holds.
         strict: as in `load_model`.
         **stock: as in `model.load_weights`: `skip_mismatch`, `by_name`, `objects_to_skip`. A load
@@ -40,8 +40,8 @@ def load_weights(
         FastloadError: with `strict`, why the load cannot be served from a twin.
         MissingTensorFlowError: TensorFlow is not installed, and the model's Keras needs it.
         ValueError: `weights` or a variable of the environment has no such value.
-        Exception: whatever `model.load_weights` raises. What it has done to the model by then is
-            done.
+        Exception: whatever `model.load_weights` raises. The model keeps what it has changed by
+            then.
 
     Example:
         >>> import fastload

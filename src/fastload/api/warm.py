@@ -339,4 +339,6 @@ def _make_saved_functions(opened: Opened) -> None:
         try:
             functions.flat(name)
         except NotFlatError as error:
-            _logger.info("%s: %r keeps its variables: %s", path, name, error)
+            _logger.info(
+                "%s: signature %r is not flat, and keeps its variables: %s", path, name, error
+            )

@@ -118,7 +118,7 @@ class Ground:
             chosen = list(self.functions)
         if not chosen:
             others = " or ".join(self.functions)
-            raise UnsupportedSourceError(f"{self.path!r} is no SavedModel; measure {others}")
+            raise UnsupportedSourceError(f"{self.path!r} is not a SavedModel; measure {others}")
         return chosen
 
     def cache(self, function: Function) -> Path:

@@ -178,7 +178,7 @@ def require(told: Told, state: State) -> Told:
     wanted = {State.STOCK: "stock", State.FIRST: "miss", State.LATER: "hit"}[state]
     if told.error is not None or told.outcome != wanted:
         found = told.error["message"] if told.error else f"{told.outcome}: {told.reason}"
-        raise MeasurementError(f"a {state.value} load ended otherwise than the one before: {found}")
+        raise MeasurementError(f"a {state.value} load did not end as the one before: {found}")
     return told
 
 

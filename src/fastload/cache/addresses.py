@@ -68,7 +68,7 @@ def remember_address(
         cache.ensure()
         _file(cache, url).keep(json.dumps(document).encode())
     except CacheUnwritableError as error:
-        _logger.info("the next load fetches the whole model: %s", error)
+        _logger.info("the next load will fetch the whole model: %s", error)
 
 
 def known_at_addresses(cache: CacheDir) -> frozenset[str]:

@@ -1,9 +1,9 @@
 """The cache folder: where it is, how it is laid out, whether it can be trusted, and mapped.
 
-    <root>/                     0700, owned by the user; read-only layers below it: see `layers`
+    <root>/                     0700, owned by the user; layers below it: see `read_only_layers`
         CACHEDIR.TAG            for backup programs (skip this), and for fastload (this is mine)
         <entry>.h5              twins
-        <entry>.<kind>.json     side entries
+        <entry>.<kind>.json     side entries; <entry>.<kind>.flat are flat functions
         <entry>.used            when the twin was last used: see `eviction`
         memo/  locks/  stats/   see `memo`, `locking`, `stats`
 

@@ -133,7 +133,7 @@ def _distrust_on_the_way(layer: Path) -> Distrust | None:
         why = (
             _foreign(path, info, "-h")
             if links <= _MOST_LINKS
-            else Distrust(reason="its links turn")
+            else Distrust(reason="its symbolic links form a loop")
         )
     return why
 

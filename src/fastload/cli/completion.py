@@ -11,7 +11,7 @@ _VARIABLE: Final = "_FASTLOAD_COMPLETE"
 _SHELLS: Final = ("bash", "zsh", "fish")
 
 
-@click.command(short_help="Print what completes words in your shell.")
+@click.command(short_help="Print the script that completes words in your shell.")
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:

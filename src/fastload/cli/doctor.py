@@ -226,7 +226,7 @@ def _facts_of_store(store: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "signed with FASTLOAD_REMOTE_KEY" if store["is_signed"] else "of whoever can write there"
     )
     yield "", f"only those {whose}" if store["is_signed"] else f"those {whose}: no key is set"
-    yield "", store["fault"] or f"it answers; {store['timeout_s']:g} s are waited for it at most"
+    yield "", store["fault"] or f"it answers; a load waits {store['timeout_s']:g} s for it at most"
 
 
 def _shown_layer(layer: Mapping[str, Any]) -> str:
@@ -254,7 +254,7 @@ def _deferred(deferral: Mapping[str, Any]) -> str:
     if not deferral["asked"]:
         return "off: predictors import TensorFlow as a whole"
     if not deferral["is_known"]:
-        return "no effect: works only with TensorFlow 2.15 and 2.21 without plug-ins"
+        return "no effect here: it needs TensorFlow 2.15 to 2.21, without plug-ins"
     return "on: predictors import only the part of TensorFlow that they need"
 
 
@@ -288,7 +288,7 @@ def _names_text(found: Sequence[Mapping[str, Any]], missing: int) -> Iterator[st
         yield f"\n{feature}"
         for row in rows:
             yield f"  {row['state']:<{_STATE_WIDTH}}{_shown_name(row)}"
-    yield f"\n{missing} of {len(found)} names are missing that should be here"
+    yield f"\n{missing} of {len(found)} names are missing here"
 
 
 def _shown_name(row: Mapping[str, Any]) -> str:

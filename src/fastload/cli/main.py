@@ -88,7 +88,7 @@ def _log_everything(_context: click.Context, _parameter: click.Parameter, given:
     help="Show tracebacks of errors, and all log messages (as FASTLOAD_LOG=debug does).",
 )
 def commands() -> None:
-    """Look after the HDF5 twins from which fastload opens TensorFlow and Keras models."""
+    """Manage the HDF5 twins that fastload opens TensorFlow and Keras models from."""
 
 
 VERBS = (

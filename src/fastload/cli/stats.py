@@ -66,7 +66,8 @@ def _text(document: Mapping[str, Any]) -> Iterator[str | Table]:
 def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Cache", str(document["cache"])
     yield "Twins", f"{document['twins']} ({shown_size(document['size_bytes'])})"
-    yield "Loads", f"{document['loads']} since {document['since'] or 'ever'}"
+    since = f"since {document['since']}" if document["since"] else "so far"
+    yield "Loads", f"{document['loads']} {since}"
     yield from ((name, str(document[name.lower()])) for name in _COUNTS)
     if document["fetched"]:
         yield "Fetched", f"{document['fetched']} of the hits, from a shared store"

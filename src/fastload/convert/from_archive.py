@@ -92,7 +92,7 @@ def _require_variables(state: HDF5Source, generation: str) -> None:
     elsewhere = [each.name for each in state.specs if not _VARIABLE.fullmatch(each.name)]
     if elsewhere:
         raise UnconvertibleModelError(
-            f"{elsewhere[0]!r} in the HDF5 file is no variable of Keras's"
+            f"{elsewhere[0]!r} in the HDF5 file is not a variable of Keras's"
         )
     if generation == KERAS2 and "vars" not in state.groups:
         raise UnconvertibleModelError("the HDF5 file has no variables of the model's own")

@@ -17,7 +17,7 @@ def in_binary(source: ModelSource) -> Iterator[ModelSource]:
     """Give *source* as conversions read it: a SavedModel in text form as a folder beside.
 
     Raises:
-        UnconvertibleModelError: the text is no SavedModel.
+        UnconvertibleModelError: the text is not a SavedModel.
         OSError: a file cannot be read, or the folder cannot be written.
     """
     if all(file.name != SAVED_MODEL_TEXT for file in source.files):

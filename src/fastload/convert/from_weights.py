@@ -135,7 +135,7 @@ def _require_weights(file: HDF5Source) -> None:
     if elsewhere or not names:
         what = repr(elsewhere[0]) if elsewhere else "nothing"
         raise UnconvertibleModelError(
-            f"the HDF5 file holds {what}, which is no variable of Keras's"
+            f"the HDF5 file holds {what}, which is not a variable of Keras's"
         )
 
 

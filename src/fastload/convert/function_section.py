@@ -101,7 +101,7 @@ def _variable_keys(graph: Any, keys: CheckpointKeys) -> Mapping[int, str]:
             f"the checkpoint lacks {len(missing)} of {len(variables)} variables"
         )
     if others := keys.variables.keys() - variables:
-        reason = f"node {min(others)}, which is no variable, has the value of one"
+        reason = f"node {min(others)}, which is not a variable, has the value of one"
         raise UnconvertibleModelError(f"saved_model.pb is damaged: {reason}")
     return keys.variables
 

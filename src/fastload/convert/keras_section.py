@@ -126,7 +126,7 @@ def _is_keras(node: Any) -> bool:
 def _require_plain_state(keys: CheckpointKeys, graph: Any) -> None:
     kept = {node: key for node, key in keys.other.items() if node < len(graph.nodes)}
     for key in kept.values():
-        raise UnconvertibleModelError(f"the checkpoint holds state that is no variable ({key})")
+        raise UnconvertibleModelError(f"the checkpoint holds state that is not a variable ({key})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,7 +112,7 @@ def _spec(checkpoint: Checkpoint, saved: Saved) -> WeightSpec:
         raise UnconvertibleModelError(f"the checkpoint has no variable {saved.key!r}")
     part = checkpoint_slice(saved.part, checkpoint.shape(saved.key))
     return WeightSpec(
-        # `a` and `a/b` may both be keys: the last part of a name is no group's.
+        # `a` and `a/b` may both be keys: the last part of a name is not a group's.
         name=f"variables/{saved.key}:{saved.part or 0}",
         dtype=checkpoint.dtype(saved.key),
         shape=tuple(each.stop - each.start for each in part),

@@ -174,7 +174,7 @@ def _read_contents(
 
 def _listed(path: Path, entry: str, name: str, size_bytes: int, sha256: str) -> Packed:
     if not (_ENTRY.fullmatch(entry) and travels(entry, name)):
-        raise ArchiveError(path, f"{name!r} is no file of an entry")
+        raise ArchiveError(path, f"{name!r} is not a file of an entry")
     if not (_DIGEST.fullmatch(sha256) and type(size_bytes) is int and size_bytes >= 0):
         raise ArchiveError(path, f"what it says of {name!r} makes no sense")
     return Packed(name=name, size_bytes=size_bytes, sha256=sha256)
@@ -209,7 +209,10 @@ def _file(  # noqa: PLR0913, PLR0917 - the same
 ) -> bool:
     """Read one file to beside its place, and say whether it was not there."""
     if member is None or (member.name, member.size) != (packed.name, packed.size_bytes):
-        raise ArchiveError(path, f"{packed.name!r} is not where its list says, or not so long")
+        raise ArchiveError(
+            path,
+            f"{packed.name!r} is missing, out of order, or not as long as the archive's list says",
+        )
     content = _opened(path, archive, member)
     place = cache.root / packed.name
     if is_there(place):
@@ -229,7 +232,7 @@ def _opened(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO
     """Return the content of a plain file in the archive; nothing else is let in."""
     content = archive.extractfile(member) if member.isreg() and not member.issparse() else None
     if content is None:
-        raise ArchiveError(path, f"{member.name!r} is no plain file")
+        raise ArchiveError(path, f"{member.name!r} is not a plain file")
     return content
 
 

@@ -64,7 +64,7 @@ class Ref:
 
     def __post_init__(self) -> None:
         if not _DIGEST.fullmatch(self.digest):
-            raise ValueError(f"{self.digest!r} is no digest of a model")
+            raise ValueError(f"{self.digest!r} is not the digest of a model")
         SourceKind(self.kind)
         if self.keras not in _KERAS:
             raise ValueError(f"keras={self.keras!r} is not understood")
@@ -136,12 +136,12 @@ class Ref:
             >>> Ref.from_json('{"digest": "00"}')
             Traceback (most recent call last):
             ...
-            ValueError: this is no reference: Ref lacks the argument 'kind'
+            ValueError: this is not a reference: Ref lacks the argument 'kind'
         """
         try:
             return cls(**json.loads(text))
         except (TypeError, ValueError) as error:
-            raise ValueError(f"this is no reference: {error}") from error
+            raise ValueError(f"this is not a reference: {error}") from error
 
     def known_source(self) -> ModelSource:
         """Return what a load takes for the model, whether it is at its path or not."""

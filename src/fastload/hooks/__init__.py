@@ -1,5 +1,5 @@
 """Serving programs that nobody changed: the opt-in at the start of Python, and patched functions.
 
-In come calls of stock loaders, out go calls of `api` with the stock function for the fallback. What
+In come calls of stock loaders, out go requests with the stock function for the fallback. What
 is patched, and in which module, only these modules know; they do not know how a model is loaded.
 """

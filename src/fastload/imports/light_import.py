@@ -147,7 +147,7 @@ class _Loader(StandInLoader):
 
 
 class _QuietLoader(_Loader):
-    """Runs the module `tensorflow` without garbage collections, with `typing_memo`."""
+    """Runs the module `tensorflow` without garbage collections, and with a memo for `typing`."""
 
     def exec_module(self, module: "ModuleType") -> None:
         """Run *module*; if it raises nothing, the finder is no longer needed."""

@@ -103,7 +103,9 @@ def reason_not_to_open(source: ModelSource) -> str | None:
         BypassError: the source is damaged or unsafe.
     """
     called = called_by_name(_configs(source))
-    return called and f"to open the original, tf-keras would use {called}, which only it names"
+    return (
+        called and f"to open the original, tf-keras would use {called}, which only the file names"
+    )
 
 
 def _configs(source: ModelSource) -> Any:

@@ -56,7 +56,7 @@ def words_of(lines: Iterable[bytes], config: Mapping[str, Any]) -> list[Any]:
     try:
         return [int(word) for word in words]
     except ValueError as error:
-        raise _refusal(config, "is no integer") from error
+        raise _refusal(config, "is not an integer") from error
 
 
 def text_of(word: bytes, config: Mapping[str, Any]) -> str:

@@ -207,7 +207,7 @@ class _Deliveries:
             try:
                 self._deliver(request, self._read(request))
             except Exception as error:  # noqa: BLE001 - whatever it is, the graph must fail
-                _logger.error("a graph fails: %s", error)  # noqa: TRY400 - the message is enough
+                _logger.error("a graph cannot get its weights, and fails: %s", error)  # noqa: TRY400 - the message is enough
                 self._deliver(request, _wrong_shape(request.dtype))
 
     def _read(self, request: _Request) -> Any:

@@ -2,7 +2,7 @@
 
 - `request`: what the caller asked (values only)
 - `plan`, `plan_keras`: which source, Keras and twin; decided by looking, nothing is done
-- `store`, `build`: the twin of a plan, opened or built
+- `opening`, `build`, `behind`, `shared`: the twin of a plan: opened, built, published, fetched
 - `restore`, `restore_model`, `restore_predictor`: from the open twin to what was asked for;
   `failures` remembers what cannot be made of it by these versions
 - `stock`: the stock loaders

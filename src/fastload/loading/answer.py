@@ -40,8 +40,8 @@ from fastload.unfinished import undone_if_interrupted
 
 _logger: Final = logging.getLogger("fastload")
 _ASK_TO_MIGRATE: Final = (
-    "this may be a model of Keras 2. With FASTLOAD_MIGRATE=1, or by fastload.load_model, such "
-    "models are made models of Keras 3, and compared with the original."
+    "this may be a model of Keras 2. With FASTLOAD_MIGRATE=1, or by fastload.load_model, fastload "
+    "migrates such models to Keras 3, and compares their outputs with the original's."
 )
 _warned: Final[set[tuple[str, str]]] = set()
 

@@ -114,9 +114,9 @@ def _publish(plan: Plan, partial: Path, twin: Twin, locked: ExitStack, taken_ove
             _put_in_place(partial, twin, entry)
         _evict(plan)
     except CacheError as error:
-        _logger.warning("%s: its twin is not kept: %s", path, error)
+        _logger.warning("%s: its twin could not be published: %s", path, error)
     except Exception:
-        _logger.warning("%s: its twin is not kept", path, exc_info=True)
+        _logger.warning("%s: its twin could not be published", path, exc_info=True)
     finally:
         taken_over.set()
         _running.pop(entry.path, None)
@@ -144,4 +144,4 @@ def _evict(plan: Plan) -> None:
     try:
         evict(entry.cache, limit_bytes, known_sources, {entry.name})
     except CacheError as error:
-        _logger.warning("older twins are not removed: %s", error)
+        _logger.warning("older twins could not be removed: %s", error)

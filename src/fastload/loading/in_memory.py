@@ -67,7 +67,7 @@ class InMemory(Held):
             return SourceKind.KERAS_ARCHIVE
         if first.startswith(HDF5_SIGNATURE):
             return SourceKind.KERAS_HDF5
-        raise UnsupportedSourceError(f"{self.name!r} is no model that is read in memory")
+        raise UnsupportedSourceError(f"{self.name!r} is not a model that can be read from memory")
 
     @property
     def source(self) -> ModelSource:

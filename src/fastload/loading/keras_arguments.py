@@ -76,7 +76,7 @@ def _require_path(path: Any) -> None:
         UnsupportedSourceError: it would take it for another path, or for none.
     """
     if str(path) != os.fspath(path):
-        raise UnsupportedSourceError(f"Keras takes no {type(path).__name__} for this path")
+        raise UnsupportedSourceError(f"Keras does not take a {type(path).__name__} for this path")
 
 
 def _require_address(keras: Keras, source: ModelSource) -> None:

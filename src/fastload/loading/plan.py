@@ -218,7 +218,7 @@ def migration_record(twin: Twin) -> dict[str, Any]:
 
 def _for_objects(request: ObjectsRequest, source: ModelSource, clock: PhaseClock) -> Plan:
     if source.kind is not SourceKind.SAVED_MODEL:
-        raise UnsupportedSourceError(f"{str(source.path)!r} is no SavedModel")
+        raise UnsupportedSourceError(f"{str(source.path)!r} is not a SavedModel")
     with clock.phase("import"):
         require_plain_tensorflow(ONE_DEVICE)
     with clock.phase("identify"):

@@ -275,7 +275,9 @@ def require_served(request: Request) -> None:
     if request.settings.disabled:
         scoped = switch.choice() is False
         raise UnsupportedRequestError(
-            "it is inside of fastload.disabled()" if scoped else "FASTLOAD_DISABLE is set"
+            "the load is inside a fastload.disabled() block"
+            if scoped
+            else "FASTLOAD_DISABLE is set"
         )
     others = sorted(name for name in request.stock_only if name != OPTIONS)
     if others:
@@ -301,4 +303,6 @@ def _require_usual_kinds(request: Request) -> None:
     if not isinstance(objects, (Mapping, type(None))):
         unusual.append("custom_objects")
     if unusual:
-        raise UnsupportedRequestError(f"{', '.join(unusual)}= is of an unusual kind")
+        raise UnsupportedRequestError(
+            f"{', '.join(unusual)}= has a type that fastload does not expect"
+        )

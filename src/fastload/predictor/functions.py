@@ -101,7 +101,9 @@ class SavedFunctions:
             if self.lender is not None:
                 raise UnsupportedRequestError(f"its weights cannot be lent: {error}") from error
             self.reasons[name] = str(error)
-            _logger.info("%s: %r keeps its variables: %s", self.path, name, error)
+            _logger.info(
+                "%s: signature %r is not flat, and keeps its variables: %s", self.path, name, error
+            )
         if self._objects is None:
             # Imported here: a hit with flat functions does without.
             from fastload.runtime.saved_model.objects import restore_saved_model

@@ -107,7 +107,7 @@ def _by_name(signature: Signature, given: Any) -> Mapping[str, Any]:
     if not isinstance(given, (list, tuple)):
         raise TypeError(f"{_shown(signature)}: give a dict with a value for each")
     if signature.order is None:
-        raise TypeError(f"{_shown(signature)}, in no known order: give a dict")
+        raise TypeError(f"{_shown(signature)}, in an unknown order: give a dict")
     if len(given) != len(signature.order):
         raise ValueError(f"{_shown(signature)}; it was given {len(given)} values")
     return dict(zip(signature.order, given, strict=True))
@@ -130,7 +130,7 @@ def _checked_tensor(signature: Signature, spec: TensorSpec, value: Any) -> Any:
         return None
     if not hasattr(value, "numpy"):
         raise TypeError(
-            "a predictor works on values, not inside of graphs: use fastload.load_saved_model there"
+            "a predictor cannot be called inside a tf.function: use fastload.load_saved_model there"
         )
     if value.dtype.name != spec.dtype:
         raise TypeError(f"{_takes(signature, spec)}; it was given a tensor of {value.dtype.name}")
@@ -143,7 +143,9 @@ def _array(signature: Signature, spec: TensorSpec, value: Any) -> np.ndarray[Any
     try:
         array = np.asarray(value, dtype=object if plain else None)
     except Exception as error:  # what an object's own conversion raises is anybody's guess
-        raise TypeError(f"{_takes(signature, spec)}; this is no array: {error}") from error
+        raise TypeError(
+            f"{_takes(signature, spec)}; this cannot become an array: {error}"
+        ) from error
     if spec.dtype == "string":
         return _strings(signature, spec, array)
     if not _can_cast(array.dtype, spec.dtype):

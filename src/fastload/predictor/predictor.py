@@ -100,7 +100,7 @@ class SignatureFunction:
         """
         run, signature = self._run(), self._signature
         if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size={batch_size!r} is no positive number of rows")
+            raise ValueError(f"batch_size={batch_size!r} is not a positive number of rows")
         values = named_inputs(signature, x, {})
         arrays = {n: array_of(signature, signature.inputs[n], v) for n, v in values.items()}
         parts = batches(signature, arrays, batch_size)

@@ -8,7 +8,7 @@ believed. Knows nothing of how models are loaded.
 - `filesystems`: bounded reads of what an address is of; only this knows fsspec
 - `store`: the store itself
 - `faults`: a store that is away is told of once, and not asked for a while
-- `fetching`, `progress`: objects become files of the cache
+- `fetching`: objects become files of the cache
 - `publishing`: files of the cache become objects
 - `model_files`, `checksums`: models at addresses are listed, copied, and compared
 """

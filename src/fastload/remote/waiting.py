@@ -49,7 +49,9 @@ class Call(Generic[Result]):
         """
         left_s = self._begun_s + timeout_s - time.monotonic()
         if not self._is_over.wait(max(0.0, left_s)):
-            raise TimeoutError(f"no answer within {timeout_s:g} s")
+            raise TimeoutError(
+                f"no answer within {timeout_s:g} s, which FASTLOAD_REMOTE_TIMEOUT sets"
+            )
         if self._error is not None:
             raise self._error
         return self._value

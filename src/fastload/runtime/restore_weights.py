@@ -30,7 +30,7 @@ def require_takes_weights(keras: Keras, model: Any, arguments: Mapping[str, Any]
         UnsupportedRequestError: it is not.
     """
     if not isinstance(model, keras.module.Model):
-        raise UnsupportedRequestError(f"a {type(model).__name__} is no model of {keras.package}")
+        raise UnsupportedRequestError(f"a {type(model).__name__} is not a model of {keras.package}")
     others = sorted(name for name in arguments if name not in _ARGUMENTS)
     if arguments.get("options") is not None:
         others.append("options")

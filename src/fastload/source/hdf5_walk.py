@@ -82,7 +82,7 @@ class Walk:
 
     def _add_dataset(self, path: str, dataset: Any) -> None:
         if not isinstance(dataset, h5d.DatasetID):
-            raise UnconvertibleModelError(f"{path!r} in the HDF5 file is no dataset")
+            raise UnconvertibleModelError(f"{path!r} in the HDF5 file is not a dataset")
         first = self._first_path.setdefault(_address(dataset), path)
         if first != path:
             self.links[path] = first
@@ -142,7 +142,7 @@ class ModelWalk(Walk):
             found = self._find(path)
             if found is not None:
                 if not isinstance(found, h5g.GroupID):
-                    raise UnconvertibleModelError(f"{path!r} in the HDF5 file is no group")
+                    raise UnconvertibleModelError(f"{path!r} in the HDF5 file is not a group")
                 self._enter(path, found)
             self._opened[path] = found
         return self._opened[path]

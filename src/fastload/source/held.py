@@ -147,7 +147,7 @@ def _held_hdf5(file: Any) -> Held:
 def _of_content(held: Held) -> ModelSource:
     content = held.content or b""
     if not content.startswith(_SIGNATURES[held.kind]):
-        raise UnsupportedSourceError(f"the bytes are no {held.kind.value}")
+        raise UnsupportedSourceError(f"the bytes are not a {held.kind.value}")
     return ModelSource(
         path=Path(held.name),
         kind=held.kind,

@@ -172,7 +172,7 @@ def _check_member(member: zipfile.ZipInfo) -> None:
     """Reject a member that Keras would not write."""
     what = f"{member.orig_filename!r} in the zip archive"
     if not _is_plain_name(member.orig_filename):
-        raise UnsafeSourceError(f"{what} is no plain relative name")
+        raise UnsafeSourceError(f"{what} is not a plain relative name")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise UnsafeSourceError(f"{what} is a symbolic link")
     if member.flag_bits & _ENCRYPTED_FLAGS:

@@ -45,7 +45,7 @@ def remember_predict(model: Any, entry: CacheEntry, twin: Twin, keras: Keras) ->
             state = ModelState.of(model, keras)
         watch(model, WatchedModel(entry=entry, twin=twin.path, keras=keras, state=state))
     except (NotKeptError, BypassError) as error:
-        _logger.debug("%s: predict is traced: %s", twin.path, error)
+        _logger.debug("%s: no stored trace for predict: %s", twin.path, error)
         return False
     return True
 
@@ -59,7 +59,7 @@ def _require_covered(model: Any, twin: Twin, keras: Keras) -> None:
     if keras.backend != TENSORFLOW:
         raise NotKeptError(f"Keras runs on {keras.backend}, and traces nothing that can be kept")
     if not is_covered(model, keras):
-        raise NotKeptError("it is no functional or sequential model of Keras's own class")
+        raise NotKeptError("it is not a functional or sequential model of Keras's own class")
     if any("call" in vars(layer) for layer in model._flatten_layers()):
         raise NotKeptError("a layer calls a function of the SavedModel")
     if not uses_only_builtins(twin, keras):

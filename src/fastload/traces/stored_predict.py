@@ -42,7 +42,7 @@ def predict_function(watched: WatchedModel, model: Any, tracing: Tracing) -> Any
             record = place.matching()
             found = None if record is None else place.restored(record)
     except NotKeptError as error:
-        _logger.debug("%s: predict is traced: %s", watched.twin, error)
+        _logger.debug("%s: no stored trace for predict: %s", watched.twin, error)
         return tracing.make()
     except Exception:  # a predict must not fail because of what could make it faster
         _logger.warning("predict is traced; please report this", exc_info=True)

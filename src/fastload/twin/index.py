@@ -121,7 +121,7 @@ def _require_texts(manifest: Manifest) -> None:
     texts = [manifest.source_kind, manifest.source_digest, manifest.generation]
     for text in (*texts, *(text for mapping in mappings for text in mapping.values())):
         if type(text) is not str:
-            raise TypeError(f"{text!r:.80} is no string")
+            raise TypeError(f"{text!r:.80} is not a string")
 
 
 def _attributes(path: str, attributes: Mapping[str, AttributeValue]) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _tagged(value: AttributeValue) -> Any:
     if kinds and kinds <= {bytes}:
         return {_BYTES: [_base64(element) for element in value if isinstance(element, bytes)]}
     if not kinds <= {str}:
-        raise TypeError(f"a {type(value).__name__} that is no list of str or of bytes")
+        raise TypeError(f"a {type(value).__name__} that is not a list of str or of bytes")
     return list(value)
 
 

@@ -52,9 +52,9 @@ class CodeFiles:
             except FileNotFoundError:
                 return None
             except OtherCodeError as error:
-                _logger.info("%s is of other code: %s", file.path, error)
+                _logger.info("%s was recorded with other code: %s", file.path, error)
             except (OSError, ValueError, TypeError, KeyError) as error:
-                _logger.info("%s is no code record: %s", file.path, error)
+                _logger.info("%s is not a code record: %s", file.path, error)
             else:
                 return record
         return None
@@ -93,9 +93,9 @@ class CodeFiles:
         except FileNotFoundError:
             return None
         except OtherCodeError as error:
-            _logger.info("%s is of other code: %s", self._installed.path, error)
+            _logger.info("%s was recorded with other code: %s", self._installed.path, error)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            _logger.info("%s is no code record: %s", self._installed.path, error)
+            _logger.info("%s is not a code record: %s", self._installed.path, error)
         else:
             return found.name
         return None

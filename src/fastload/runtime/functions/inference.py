@@ -154,7 +154,7 @@ def _spec(name: str, tensor: Any) -> TensorSpec:
     tf = tensorflow()
     spec = getattr(tensor, "type_spec", None)  # Keras 2 says there what its tensors stand for
     if getattr(tensor, "sparse", False) or not isinstance(spec, (tf.TensorSpec, type(None))):
-        raise NoFunctionError(f"it takes or gives {name!r}, which is no plain tensor")
+        raise NoFunctionError(f"it takes or gives {name!r}, which is not a plain tensor")
     shape = tf.TensorShape(tensor.shape)
     return TensorSpec(
         name=name,

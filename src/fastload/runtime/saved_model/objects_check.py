@@ -44,7 +44,7 @@ def require_objects(graph: Any, functions: Mapping[str, Any]) -> None:
         if len(captures) > len(functions[name].input_arg):
             raise _damaged(f"{name!r} captures more than it takes")
         if not all(_is_capturable(graph.nodes[each]) for each in captures):
-            raise _damaged(f"{name!r} captures what is no tensor")
+            raise _damaged(f"{name!r} captures what is not a tensor")
     _require_specs(graph)
 
 

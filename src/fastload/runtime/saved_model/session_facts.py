@@ -252,7 +252,7 @@ class _Reader:
 
     def _require_tensor(self, name: str) -> None:
         if not tensorflow().is_tensor(self._graph.as_graph_element(name)):
-            raise UnconvertibleModelError(f"its graph is fed at {name!r}, which is no tensor")
+            raise UnconvertibleModelError(f"its graph is fed at {name!r}, which is not a tensor")
 
     def _require_output(self, info: Any) -> None:
         """Check that there is what *info* describes, in its shape."""

@@ -45,11 +45,11 @@ def signature_of_graph(name: str, definition: Any) -> Signature:
     """Return what a `SignatureDef` takes and gives.
 
     Raises:
-        NotFlatError: it takes or gives something that is no plain tensor.
+        NotFlatError: it takes or gives something that is not a plain tensor.
     """
     for output, info in definition.outputs.items():
         if info.WhichOneof("encoding") != "name":
-            raise NotFlatError(f"its output {output!r} is no plain tensor")
+            raise NotFlatError(f"its output {output!r} is not a plain tensor")
     return Signature(
         name=name,
         inputs=_specs(feeds(definition)),

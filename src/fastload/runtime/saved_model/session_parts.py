@@ -28,7 +28,7 @@ def known_shape(sizes: Sequence[int] | None) -> list[int | None] | None:
     """Return a shape as TensorFlow takes it.
 
     Args:
-        sizes: as in `session_facts.TensorFacts`.
+        sizes: as in `session_facts.FedTensor`.
 
     Example:
         >>> known_shape([-1, 3]), known_shape(None)
