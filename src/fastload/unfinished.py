@@ -104,7 +104,7 @@ def _in_child() -> None:
     from contextvars import copy_context
 
     _forget_imports()
-    for found in [each() for each in _locks]:
+    for found in [each() for each in list(_locks)]:
         if found is not None and not found._is_owned():  # noqa: SLF001
             found._at_fork_reinit()  # noqa: SLF001 - as `logging` does
     for thread in _begun.keys() - {get_ident()}:

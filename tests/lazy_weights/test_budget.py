@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import sys
 import threading
 import weakref
@@ -17,7 +19,7 @@ from fastload.errors import MemoryBudgetError
 from fastload.lazy_weights import budget as budget_module
 from fastload.lazy_weights.budget import Budget
 from fastload.lazy_weights.places import Place, Shelf, Wait
-from tests.lazy_weights.weights import PAGE, check_sums, here, shelf_of
+from tests.lazy_weights.weights import PAGE, FakePiece, check_sums, here, shelf_of
 
 #: No thread of a test waits longer for another.
 SOON_S = 10.0
@@ -341,11 +343,12 @@ def test_what_was_fetched_is_a_hit() -> None:
 
 
 @pytest.mark.parametrize("way", ["lend", "fetch"])
-def test_a_weight_that_cannot_be_read_leaves_nothing(way: str) -> None:
-    """The error is the disk's; afterwards it can be read again."""
+@pytest.mark.parametrize("kind", [OSError, MemoryError, RuntimeError, KeyboardInterrupt])
+def test_a_weight_that_cannot_be_read_leaves_nothing(kind: type[BaseException], way: str) -> None:
+    """The error is the disk's, or a device's; afterwards it can be read again."""
     budget, shelf = Budget(PAGE), shelf_of("a")
-    shelf.pages.error = OSError(5, "the disk is gone")
-    with pytest.raises(OSError, match="the disk is gone"):
+    shelf.pages.error = kind("it is gone")
+    with pytest.raises(kind, match="it is gone"):
         lend(budget, shelf, "a") if way == "lend" else budget.fetch(shelf.places["a"])
     gc.collect()
     check_sums(budget, shelf)
@@ -354,6 +357,51 @@ def test_a_weight_that_cannot_be_read_leaves_nothing(way: str) -> None:
     assert here(budget) == set()
     passed(budget, shelf, "a")
     assert here(budget) == {"a"}
+
+
+def test_what_another_thread_cannot_read_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have been interrupted, which is no fault of the file."""
+    budget, shelf = Budget(PAGE), shelf_of("a")
+    shelf.pages.gate.clear()
+    stock = FakePiece.read
+
+    def interrupted(piece: FakePiece) -> None:
+        monkeypatch.setattr(FakePiece, "read", stock)
+        piece.pages.gate.wait(SOON_S)
+        raise InterruptedError
+
+    monkeypatch.setattr(FakePiece, "read", interrupted)
+    borrowers = [Borrower(budget, shelf, "a", Wait.NEVER) for _ in range(2)]
+    assert any(waiting(budget))
+    shelf.pages.gate.set()
+    for borrower in borrowers:
+        borrower.give_back()
+
+    assert [type(borrower.error) for borrower in borrowers] in (
+        [InterruptedError, type(None)],
+        [type(None), InterruptedError],
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_child_reads_what_another_thread_was_reading() -> None:
+    """It has none of that thread, and would wait without end."""
+    budget, shelf = Budget(PAGE), shelf_of("a")
+    shelf.pages.gate.clear()
+    borrower = Borrower(budget, shelf, "a", Wait.NEVER)
+    while not shelf.places["a"].loans:
+        threading.Event().wait(0.001)
+    child = os.fork()
+    if not child:
+        signal.alarm(int(SOON_S))
+        shelf.pages.gate.set()
+        lend(budget, shelf, "a")
+        os._exit(0)
+    shelf.pages.gate.set()
+    borrower.give_back()
+
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_loans_leave_no_trace() -> None:

@@ -14,8 +14,8 @@ from fastload.lazy_weights.budget import Budget
 from fastload.lazy_weights.lender import Lender, ReadAhead, _upcoming, array_over
 from fastload.lazy_weights.lending_plan import SMALL_BYTES, Plan, plan_of
 from fastload.lazy_weights.pages import MappedPages, Pages, ReadPages
-from fastload.lazy_weights.places import Wait
-from tests.lazy_weights.weights import FakePages, check_sums, ref
+from fastload.lazy_weights.places import NeedOrder, Wait
+from tests.lazy_weights.weights import PAGE, FakePages, check_sums, here, ref, shelf_of
 
 LARGE = 2 * SMALL_BYTES
 NAMES = [f"state/layers/d{number}/vars/0" for number in range(4)]
@@ -154,6 +154,29 @@ def test_a_weight_that_cannot_be_read_is_not_owned(plan: Plan) -> None:
     assert NAMES[1] not in lender.owned
 
 
+@pytest.mark.parametrize("kind", [MemoryError, KeyboardInterrupt])
+def test_a_weight_that_is_not_owned_takes_no_room(kind: type[BaseException], plan: Plan) -> None:
+    """However often it is tried."""
+    budget, pages = tight(plan), FakePages()
+    lender = Lender(plan, budget, pages)
+    pages.error = kind()
+    for _ in range(9):
+        with pytest.raises(kind):
+            lender.own(NAMES[1])
+
+    assert budget.used == plan.kept_nbytes
+
+
+def test_a_weight_that_is_owned_again_is_counted_once(plan: Plan) -> None:
+    """Its variable may have found no memory the first time."""
+    budget = tight(plan)
+    lender = Lender(plan, budget, FakePages())
+    for _ in range(9):
+        lender.own(NAMES[1])
+
+    assert budget.used == plan.kept_nbytes + LARGE
+
+
 def test_a_model_that_goes_gives_everything_back(alone: None, plan: Plan, pages: Pages) -> None:
     """What is lent at that time goes with its loan."""
     budget = tight(plan)
@@ -165,6 +188,31 @@ def test_a_model_that_goes_gives_everything_back(alone: None, plan: Plan, pages:
 
     assert budget.used == 0
     assert budget._here == set()
+
+
+class Collecting(NeedOrder):
+    """An order that is asked just when the garbage collector runs."""
+
+    def distance(self, name: str) -> int:
+        gc.collect()
+        return super().distance(name)
+
+
+def test_a_model_that_goes_while_room_is_made(alone: None, plan: Plan) -> None:
+    """In the very thread that makes it: its weights are what would be dropped."""
+    budget = tight(plan)
+    lender = Lender(plan, budget, FakePages())
+    lent(lender, NAMES[0])
+    lender.shelf.order = Collecting(NAMES)
+    garbage = [lender]
+    garbage.append(garbage)
+    del lender, garbage
+    shelf = shelf_of({"b": budget.limit // PAGE})
+    owner = budget.lend(shelf.places["b"], Wait.NEVER)
+
+    assert here(budget) == {"b"}
+    assert owner is not None
+    check_sums(budget, shelf)
 
 
 def test_nothing_is_read_for_a_model_that_is_gone(alone: None, plan: Plan) -> None:

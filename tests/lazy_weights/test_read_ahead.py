@@ -127,15 +127,16 @@ def test_threads_that_wake_a_reader_at_once_start_one(monkeypatch: pytest.Monkey
     assert eventually(lambda: readers() <= before)
 
 
-def test_an_error_does_not_end_the_reader() -> None:
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_an_error_does_not_end_the_reader(kind: type[Exception]) -> None:
     """Whoever needs the weight is told; the next one is read ahead again."""
     budget, shelf = Budget(8 * PAGE), shelf_of("abcdef")
     needed(budget, shelf, "a")
     assert eventually(lambda: here(budget) == {"a", "b", "c"})
-    shelf.pages.error = OSError(5, "the disk is gone")
+    shelf.pages.error = kind("the disk is gone")
     needed(budget, shelf, "bc")
     time.sleep(0.05)
-    with pytest.raises(OSError, match="the disk is gone"):
+    with pytest.raises(kind, match="the disk is gone"):
         budget.lend(shelf.places["d"], Wait.NEVER)
     shelf.pages.error = None
     gc.collect()

@@ -96,7 +96,7 @@ class FakePages:
         advised: names of weights that the system was told of.
     """
 
-    error: OSError | None = None
+    error: BaseException | None = None
     gate: threading.Event = field(default_factory=_open_gate)
     reads: int = 0
     open: list[FakePiece] = field(default_factory=list)

@@ -86,7 +86,7 @@ class Residency:
 
 def residency_of(lender: Lender) -> Residency:
     """Return what the weights of *lender* take in memory now."""
-    with lender.budget.changed:
+    with lender.budget.alone():
         layers = _layers(lender)
         return Residency(
             is_lazy=True,

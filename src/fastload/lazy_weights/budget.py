@@ -13,11 +13,14 @@ lent, but give their room to the one that all wait for, and get it back when tha
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +46,9 @@ class Budget:
         self.used = 0
         self.high_water = 0
         #: Notified when a weight was returned or read; its lock guards everything here.
-        self.changed = threading.Condition(unfinished.lock())
+        self._lock = unfinished.lock()
+        self.changed = threading.Condition(self._lock)
+        self._left: deque[Callable[[], None]] = deque()
         self._here: set[Place] = set()
         self._borrowers: Counter[int] = Counter()
         self._suspended: list[Place] = []
@@ -51,13 +56,45 @@ class Budget:
         self._is_watched = False
         self.current: Shelf | None = None  # the model that borrowed last
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Have the lock while the block runs, and do what was left to whoever has it."""
+        try:
+            with self.changed:
+                self._do_what_was_left()
+                yield
+        finally:
+            self._settle()
+
+    def when_alone(self, act: Callable[[], None]) -> None:
+        """Have *act* done with the lock: at once, or by the thread that has it now.
+
+        For what runs when an object is collected: that may be at any step of this very thread, also
+        of one that has the lock, and must wait for nothing.
+        """
+        self._left.append(act)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Do what was left, unless a thread has the lock: it looks again when it lets go of it."""
+        is_mine = self._lock._is_owned  # noqa: SLF001 - as `threading.Condition` does
+        while self._left and not is_mine() and self._lock.acquire(blocking=False):
+            try:
+                self._do_what_was_left()
+            finally:
+                self._lock.release()
+
+    def _do_what_was_left(self) -> None:
+        while self._left:
+            self._left.popleft()()
+
     def keep(self, nbytes: int, purpose: str) -> None:
         """Reserve *nbytes* until `release`.
 
         Raises:
             MemoryBudgetError: dropping all that can be dropped would not make room.
         """
-        with self.changed:
+        with self.alone():
             if not self._make_room(nbytes):
                 raise MemoryBudgetError(purpose, self.limit, self.used + nbytes)
             self._use(nbytes)
@@ -68,7 +105,7 @@ class Budget:
         Raises:
             MemoryBudgetError: more than that is reserved or in use; nothing has changed.
         """
-        with self.changed:
+        with self.alone():
             before, self.limit = self.limit, limit
             if not self._make_room(0):
                 needed, self.limit = self.used, before
@@ -76,7 +113,7 @@ class Budget:
 
     def release(self, nbytes: int) -> None:
         """Release room that `keep` reserved."""
-        with self.changed:
+        with self.alone():
             self.used -= nbytes
             self.changed.notify_all()
 
@@ -94,7 +131,7 @@ class Budget:
             MemoryBudgetError: there is no room, and waiting will not make any.
             OSError: the file cannot be read.
         """
-        with self.changed:
+        with self.alone():
             self.current = place.shelf
             place.shelf.order.note(place.weight.name)
             is_hit = place.is_here
@@ -114,7 +151,7 @@ class Budget:
         Raises:
             OSError: the file cannot be read.
         """
-        with self.changed:
+        with self.alone():
             if place.piece is not None or place.is_forgotten:  # its model may be gone by now
                 return True
             after, nbytes = self._needed_after(place), place.weight.nbytes
@@ -128,7 +165,7 @@ class Budget:
 
     def forget(self, place: Place) -> None:
         """Drop a weight as soon as nothing uses it, even if it was changed."""
-        with self.changed:
+        with self.alone():
             place.is_forgotten = True
             if place.piece is not None and not place.loans:
                 self._drop(place)
@@ -149,6 +186,7 @@ class Budget:
                     self._suspend_all()
                 if self._make_room(nbytes):
                     return self._allocate(place)
+            self._do_what_was_left()
         return False
 
     def _is_due(self, nbytes: int, wait: Wait, patience: Patience) -> bool:
@@ -193,15 +231,19 @@ class Budget:
                 self._use(place.weight.nbytes)
 
     def _get_ready(self, place: Place, piece: Piece, *, is_new: bool) -> None:
-        """Read the weight, or wait for the thread that does; it is lent to this thread."""
-        if is_new:
-            self._read(place, piece)
-        elif not piece.is_ready:
-            with self.changed:
+        """Read the weight, or wait for the thread that does; it is lent to this thread.
+
+        What another could not read is tried again. So is what nobody reads: a fork has none of the
+        other threads.
+        """
+        if not (is_new or piece.is_ready):
+            with self.alone():
                 place.shelf.counts.stalls += 1
-                self.changed.wait_for(lambda: piece.is_ready or place.broken is piece)
-            if not piece.is_ready:
-                raise OSError(f"{place.weight.name!r} could not be read")
+                if place.reader == os.getpid():
+                    self.changed.wait_for(lambda: piece.is_ready or place.broken is piece)
+                place.reader = os.getpid()
+        if is_new or not piece.is_ready:
+            self._read(place, piece)
 
     def _lent(self, place: Place) -> tuple[Any, Piece]:
         piece, borrower = place.piece, threading.get_ident()
@@ -209,31 +251,35 @@ class Budget:
         place.loans += 1
         self._borrowers[borrower] += 1
         owner = piece.owner()
-        weakref.finalize(owner, self._returned, place, borrower).atexit = False
+        returned = partial(self._returned, place, borrower)
+        weakref.finalize(owner, self.when_alone, returned).atexit = False
         return owner, piece
 
     def _returned(self, place: Place, borrower: int) -> None:
-        """End a loan; runs in the thread that used the weight last, possibly while it has the
-        lock.
-        """
-        with self.changed:
-            place.loans -= 1
-            self._borrowers[borrower] -= 1
-            if not self._borrowers[borrower]:
-                del self._borrowers[borrower]
-            self._returns += 1
-            if not place.loans:
-                if place.is_forgotten or (self._suspended and not self._is_written(place)):
-                    self._drop(place)
-                self._resume()
-            self.changed.notify_all()
+        """End a loan; the thread that used the weight last does, or one that has the lock."""
+        place.loans -= 1
+        self._borrowers[borrower] -= 1
+        if not self._borrowers[borrower]:
+            del self._borrowers[borrower]
+        self._returns += 1
+        if not place.loans:
+            if self._is_over(place):
+                self._drop(place)
+            self._resume()
+        self.changed.notify_all()
+
+    def _is_over(self, place: Place) -> bool:
+        """Say whether a weight that was returned is of no use in memory, or in the way."""
+        is_unread = place.piece is not None and not place.piece.is_ready
+        is_in_the_way = bool(self._suspended) and not self._is_written(place)
+        return place.is_forgotten or is_unread or is_in_the_way
 
     def _allocate(self, place: Place) -> bool:
         """Give a weight memory, within the room made for it; say whether it has yet to be read."""
         is_new = place.piece is None
         if place.piece is None:
             place.piece = place.shelf.pages.piece(place.weight)
-            place.is_forgotten = False
+            place.is_forgotten, place.reader = False, os.getpid()
             self._here.add(place)
             place.shelf.counts.reads += 1
             place.shelf.counts.bytes_read += place.weight.nbytes
@@ -286,12 +332,12 @@ class Budget:
         """Read a weight that is lent to this thread, without the lock; notify waiting threads."""
         try:
             piece.read()
-        except OSError:
+        except BaseException:
             place.broken = piece
             self.forget(place)
             raise
         finally:
-            with self.changed:
+            with self.alone():
                 self.changed.notify_all()
 
 

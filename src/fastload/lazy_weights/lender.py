@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
+from functools import partial
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Final
@@ -50,7 +51,8 @@ class Lender:
         self.owned.update({weight.name: weight.ref.nbytes for weight in plan.kept})
         if besides:
             self.owned[""] = besides
-        weakref.finalize(self, _give_back, budget, self.shelf, self.owned).atexit = False
+        back = partial(_give_back, budget, self.shelf, self.owned)
+        weakref.finalize(self, budget.when_alone, back).atexit = False
 
     def lend(self, name: str, wait: Wait) -> tuple[Any, LazyWeight]:
         """Lend a weight; its bytes stay in memory while the returned object lives.
@@ -83,14 +85,14 @@ class Lender:
         """
         weight = self.shelf.places[name].weight
         self.budget.forget(self.shelf.places[name])
-        self.budget.keep(weight.ref.nbytes, f"keeping {name!r} in memory")
+        if name not in self.owned:  # it may have been, by one who failed after this
+            self.budget.keep(weight.ref.nbytes, f"keeping {name!r} in memory")
+            self.owned[name] = weight.ref.nbytes
         try:
-            array = self.content(weight)
-        except OSError:
-            self.budget.release(weight.ref.nbytes)
+            return self.content(weight)
+        except BaseException:
+            self.budget.release(self.owned.pop(name))
             raise
-        self.owned[name] = weight.ref.nbytes
-        return array
 
     def forget(self, name: str) -> None:
         """Stop lending a weight."""
@@ -148,7 +150,7 @@ class ReadAhead:
     @classmethod
     def of(cls, budget: Budget) -> ReadAhead:
         """Return the one of *budget*."""
-        with budget.changed:
+        with budget.alone():
             if budget not in _read_aheads:
                 _read_aheads[budget] = cls(budget)
             return _read_aheads[budget]
@@ -174,7 +176,7 @@ class ReadAhead:
         while self._wakes.get():
             try:
                 self._read_next()
-            except (OSError, MemoryError) as error:  # the borrower will get the error
+            except Exception as error:  # noqa: BLE001 - the borrower will get it
                 _logger.debug("reading ahead: %s", error)
 
     def _read_next(self) -> None:
@@ -194,7 +196,7 @@ class ReadAhead:
 
 def _upcoming(budget: Budget) -> list[Place]:
     """Return the weights that are needed next, the soonest first."""
-    with budget.changed:
+    with budget.alone():
         shelf = budget.current
         if shelf is None:
             return []

@@ -141,6 +141,7 @@ class Place:
         is_suspended: it is lent, but its borrower cannot use it yet; it takes no room.
         is_forgotten: it is dropped when its loans end.
         broken: memory that could not be filled.
+        reader: the process whose thread fills the memory, or has.
     """
 
     weight: LazyWeight
@@ -151,6 +152,7 @@ class Place:
     is_suspended: bool = False
     is_forgotten: bool = False
     broken: Piece | None = None
+    reader: int = 0
 
     @property
     def is_here(self) -> bool:
