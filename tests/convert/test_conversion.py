@@ -131,7 +131,7 @@ def test_versions_and_names_are_on_record(saved_once: SavedOnce, cache_root: Pat
 
 CUSTOM_MODULE = """
 import sys
-import {package} as keras
+{imports}
 
 @keras.utils.register_keras_serializable("elsewhere")
 class Twice(keras.layers.Layer):
@@ -185,10 +185,16 @@ def custom_models(
 
     def model(form: Form) -> Path:
         package = form.stock.__name__
+        # `keras` of TensorFlow 2.10 lacks what registers a class; `tf.keras` has it.
+        imports = (
+            f"import {package} as keras"
+            if not is_before("2.12")
+            else "from tensorflow import keras"
+        )
         folder = tmp_path_factory.getbasetemp() / f"custom{form.generation}"
         if not folder.exists():
             folder.mkdir()
-            (folder / "elsewhere.py").write_text(CUSTOM_MODULE.format(package=package))
+            (folder / "elsewhere.py").write_text(CUSTOM_MODULE.format(imports=imports))
             forms = [each for each in FORMS if each.generation == form.generation]
             if is_before("2.13"):
                 forms.remove(KERAS2_ARCHIVE)

@@ -89,7 +89,8 @@ def network(keras: Any, *layers: Any) -> Any:
 
 def is_random_late(keras: Any) -> bool:
     """Say whether this Keras can draw late: that of TensorFlow 2.8 counts its draws."""
-    return hasattr(keras, "random") or hasattr(keras.utils, "FeatureSpace")
+    first, second = (keras.initializers.GlorotUniform(seed=1)((9, 9)) for _ in range(2))
+    return np.array_equal(first, second)
 
 
 def test_variables_stay_blank_until_they_are_assigned(
