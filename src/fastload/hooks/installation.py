@@ -23,10 +23,11 @@ def install(*, migrate: bool = False, blank: bool = False) -> None:
 
     From then on, `load_model` of Keras, `tf.keras` and `tf_keras`, under every public name, and
     `tf.saved_model.load` do what `load_model` and `load_saved_model` of this package do. TensorFlow
-    may be imported before or after; nothing is imported now. Names that were bound earlier, by
-    `from ... import load_model`, are served too if the stock function calls another one that can be
-    patched: `fastload doctor` lists those that are not. Processes that are started later are served
-    too, because `FASTLOAD=1` is set for them.
+    may be imported before or after; nothing is imported now, but what another thread is importing
+    at the moment is waited for. Names that were bound earlier, by `from ... import load_model`, are
+    served too if the stock function calls another one that can be patched: `fastload doctor` lists
+    those that are not. Processes that are started later are served too, because `FASTLOAD=1` is set
+    for them.
 
     Calling it again changes nothing but *migrate* and *blank*. With `FASTLOAD_DISABLE=1` it does
     nothing.
@@ -50,6 +51,7 @@ def install(*, migrate: bool = False, blank: bool = False) -> None:
     global _installed, _environment_before  # noqa: PLW0603 - the hooks are the process's
     if flag(os.environ, DISABLE):
         return
+    patching.watch_imports(_is_on)
     with _lock:
         if flag(os.environ, LAZY_IMPORT, unset=True):
             light_import.add()
@@ -133,6 +135,7 @@ def _is_on() -> bool:
 
 def _enter() -> None:
     global _scopes  # noqa: PLW0603
+    patching.watch_imports(_is_on)
     with _lock:
         patching.put_in_place(_is_on)
         _scopes += 1

@@ -18,15 +18,20 @@ import wrapt
 
 from fastload import unfinished
 from fastload.hooks.building import build
+from fastload.hooks.importing import is_being_imported, wait_for
 from fastload.hooks.patch_points import BUILDERS, NAMES, PACKAGES, POINTS, PatchPoint
 from fastload.hooks.serving import answer_call
 
 _logger: Final = logging.getLogger("fastload")
 _lock: Final = unfinished.lock()
 _POINTS: Final = (*POINTS, *BUILDERS)
+_MODULES: Final = frozenset(point.module for point in _POINTS)
 #: Whose decorators are part of a function.
 _LIBRARIES: Final = (*PACKAGES, "keras_hub")
+#: Modules that have a hook.
 _watched: Final[set[str]] = set()
+#: Modules whose import may have begun before they had a hook, and may still be running.
+_missed: Final[set[str]] = set(_MODULES)
 _stands: Final[dict[PatchPoint, StandIn]] = {}
 _in_place = False
 
@@ -75,28 +80,33 @@ class TakenName:
     is_served: bool
 
 
+def watch_imports(is_on: Callable[[], bool]) -> None:
+    """Have modules patched when they are imported; call `put_in_place` then for all others.
+
+    It waits for modules that another thread has begun to import, for which no hook may be called.
+    So no lock may be held here: what is imported may want any, and wrapt, up to 1.14, holds one of
+    its own here and while it calls a hook.
+
+    Args:
+        is_on: returns whether fastload answers a call; it is asked for each call.
+    """
+    for module in _MODULES - _watched:
+        wrapt.register_post_import_hook(lambda module: _imported(module, is_on), module)
+        _watched.add(module)  # only now: a second hook, of another thread, does no harm
+    for module in filter(is_being_imported, tuple(_missed)):
+        wait_for(module)
+
+
 def put_in_place(is_on: Callable[[], bool]) -> None:
-    """Patch the modules that are imported, and others when they are imported.
+    """Patch the modules that are imported; `watch_imports` is to be called before.
 
     Args:
         is_on: returns whether fastload answers a call; it is asked for each call.
     """
     global _in_place  # noqa: PLW0603 - modules are the process's
     with _lock:
-        if _in_place:  # modules that are imported later get the stand-ins from the patched ones
-            return
-        for point in _POINTS:
-            _make(point, is_on)
-        public = (
-            (module, namespace)
-            for module, namespace in _loaded_modules()
-            if str(namespace.get("__name__")).partition(".")[0] in PACKAGES
-        )
-        _rebind({id(stand.__wrapped__): stand for stand in _stands.values()}, public)
-        _rebind_methods(in_place=True)
-        for module in {point.module for point in _POINTS} - _watched:
-            wrapt.register_post_import_hook(lambda module: _imported(module, is_on), module)
-            _watched.add(module)
+        if _missed or not _in_place:  # later modules get the stand-ins from the patched ones
+            _patch_loaded(is_on)
         _in_place = True  # only now: where the above is interrupted, it is done again
 
 
@@ -136,13 +146,30 @@ def _imported(module: ModuleType, is_on: Callable[[], bool]) -> None:
     """Patch *module*; an error of ours must not fail the program's import."""
     try:
         with _lock:
-            if _in_place:
+            if _in_place and _missed:  # one of them may be finished by now
+                _patch_loaded(is_on)
+            elif _in_place:
                 made = [_make(point, is_on) for point in _POINTS if point.module == module.__name__]
                 stands = {id(stand.__wrapped__): stand for stand in made if stand is not None}
                 _rebind(stands, [(module, vars(module))])
                 _rebind_methods(in_place=True)
     except Exception:
         _logger.warning("%s cannot be patched", module.__name__, exc_info=True)
+
+
+def _patch_loaded(is_on: Callable[[], bool]) -> None:
+    """Patch the modules that are imported; keep in mind those that are not finished."""
+    unfinished_imports = {module for module in _missed if is_being_imported(module)}
+    for point in _POINTS:
+        _make(point, is_on)
+    public = (
+        (module, namespace)
+        for module, namespace in _loaded_modules()
+        if str(namespace.get("__name__")).partition(".")[0] in PACKAGES
+    )
+    _rebind({id(stand.__wrapped__): stand for stand in _stands.values()}, public)
+    _rebind_methods(in_place=True)
+    _missed.intersection_update(unfinished_imports)
 
 
 def _make(point: PatchPoint, is_on: Callable[[], bool]) -> StandIn | None:
