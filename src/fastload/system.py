@@ -87,6 +87,12 @@ def make_read_only(path: Path) -> None:
         path.chmod(0o400)
 
 
+def make_writable(path: Path) -> None:
+    """Let the owner write to the file again, whatever `make_read_only` did."""
+    if not IS_WINDOWS:
+        path.chmod(0o600)
+
+
 def sync(path: Path) -> None:
     """Have the disk hold what was written to a file.
 

@@ -37,6 +37,12 @@ def lock() -> "Any":
     return made
 
 
+def has(lock: "Any") -> bool:
+    """Say whether this thread has a lock that `lock` returned."""
+    owned: bool = lock._is_owned()  # noqa: SLF001 - as `threading.Condition` asks
+    return owned
+
+
 class Change:
     """A change of the process while a block runs.
 
@@ -105,7 +111,7 @@ def _in_child() -> None:
 
     _forget_imports()
     for found in [each() for each in list(_locks)]:
-        if found is not None and not found._is_owned():  # noqa: SLF001
+        if found is not None and not has(found):
             found._at_fork_reinit()  # noqa: SLF001 - as `logging` does
     for thread in _begun.keys() - {get_ident()}:
         copy_context().run(_undo_from, thread, 0)

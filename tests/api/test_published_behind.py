@@ -118,6 +118,20 @@ def test_a_load_meanwhile_waits_for_the_twin(
     timer.join()
 
 
+def test_a_load_meanwhile_waits_no_longer_than_asked(
+    saved_model: SavedModel,
+    cache_root: Path,
+    slow_disk: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stock does it then: a disk may hang."""
+    _, expected = load(saved_model)
+    monkeypatch.setenv("FASTLOAD_LOCK_TIMEOUT", "0.2")
+
+    assert load(saved_model) == ("bypass", expected)
+    assert "not released within 0.2 s" in str(fastload.last_load())
+
+
 def test_another_process_meanwhile_waits_for_the_twin(
     saved_model: SavedModel, cache_root: Path, slow_disk: threading.Event
 ) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry, entry_name, mark_used
 from fastload.cache.listing import StoredTwin, entries, orphans, remove
+from fastload.cache.publish import going_on
 from fastload.errors import CacheUnwritableError
 
 identities = st.tuples(
@@ -149,3 +150,10 @@ def test_companions_without_a_twin_are_orphans(entry: CacheEntry) -> None:
 
     assert set(alone) == {side, entry.used_path}
     assert orphans(entry.cache) == ()
+
+
+def test_companions_of_a_twin_that_is_fetched_are_no_orphans(entry: CacheEntry) -> None:
+    """They come before it."""
+    entry.side("specs").path.write_text("{}")
+    with going_on(entry.path, "c0ffee", needed_bytes=1):
+        assert orphans(entry.cache) == ()

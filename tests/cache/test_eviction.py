@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -15,7 +16,14 @@ from hypothesis import strategies as st
 
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
-from fastload.cache.eviction import PruneReport, evict, limit_of, plan_eviction, prune
+from fastload.cache.eviction import (
+    PruneReport,
+    evict,
+    evict_after_writing,
+    limit_of,
+    plan_eviction,
+    prune,
+)
 from fastload.cache.listing import StoredTwin, entries
 from fastload.cache.memo import remember
 from fastload.errors import CacheUnwritableError
@@ -128,6 +136,17 @@ def test_prune_removes_twins_of_models_that_are_gone(cache: CacheDir, tmp_path: 
 
     assert {twin.name for twin in report.twins} == {gone, superseded}
     assert {twin.name for twin in entries(cache)} == {kept, fresh}
+
+
+def test_a_fault_after_a_twin_was_written_is_told(
+    cache: CacheDir, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It fails no load, which has its twin."""
+    (cache.root / "CACHEDIR.TAG").unlink()
+    with caplog.at_level(logging.WARNING, "fastload"):
+        evict_after_writing(cache, 0, no_models, "written")
+
+    assert "older twins could not be removed: [FL101]" in caplog.text
 
 
 def test_a_folder_of_others_is_never_evicted(cache: CacheDir) -> None:

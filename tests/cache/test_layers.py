@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from shlex import quote
 
 import pytest
 
+from fastload.cache import entry as entry_module
 from fastload.cache import read_only_layers as layers
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry, CacheFile
@@ -227,6 +230,24 @@ def test_memory_has_an_end(layer: Path) -> None:
     assert kept == [False] * 36 + [True] * 64
     for file in files:
         file.discard()
+
+
+def test_threads_keep_in_memory_at_once(layer: Path) -> None:
+    """Each finds what it kept, and none an error; threads are switched as often as can be."""
+    cache = CacheDir(root=Path(os.devnull) / "nowhere", layers=(layer,))
+    interval = sys.getswitchinterval()
+
+    def keep(worker: int) -> None:
+        for number in range(30_000):
+            assert CacheFile(cache=cache, name=f"{worker}-{number}").keep_in_memory(b"{}")
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(keep, range(4))) == [None] * 4
+    finally:
+        sys.setswitchinterval(interval)
+        entry_module._in_memory.clear()
 
 
 def test_the_cache_itself_is_no_layer_of_itself(tmp_path: Path) -> None:

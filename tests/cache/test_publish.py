@@ -12,7 +12,7 @@ import pytest
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
 from fastload.cache.eviction import prune, stale_partials
-from fastload.cache.publish import is_partial, is_stale_partial, replacing
+from fastload.cache.publish import going_on, is_partial, is_stale_partial, replacing
 from fastload.errors import CacheUnwritableError
 
 from .conftest import StartPython
@@ -66,6 +66,31 @@ def test_a_failed_block_leaves_the_old_file(entry: CacheEntry, error: BaseExcept
         raise error
     assert entry.path.read_bytes() == b"old"
     assert [path for path in entry.cache.root.iterdir() if is_partial(path)] == []
+
+
+def test_a_file_that_was_about_to_be_published_can_be_written_again(
+    entry: CacheEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer was killed, or could not rename it, when it was read-only already."""
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, "the disk is gone")
+
+    def publish(content: bytes) -> None:
+        with going_on(entry.path, "c0ffee", needed_bytes=4) as path:
+            path.write_bytes(content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fails)
+        with pytest.raises(CacheUnwritableError):
+            publish(b"tw")
+    with going_on(entry.path, "c0ffee", needed_bytes=4) as path:
+        is_writable = bool(path.stat().st_mode & 0o200)
+        with path.open("ab") as file:
+            file.write(b"in")
+
+    assert is_writable
+    assert entry.path.read_bytes() == b"twin"
 
 
 def test_a_missing_folder_is_the_fault_of_the_cache(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fastload.errors import MemoryBudgetError, UnsupportedRequestError
+from fastload.lazy_weights import tf_lazy_variables
 from fastload.lazy_weights.tf_lazy_variables import require_lazy_variables
 from tests.needs import NEEDS_LENDING
 from tests.runtime.lent_variables import COLUMNS, ROWS, Lent, is_lazy, lend_variables
@@ -309,6 +310,14 @@ def test_a_function_outlives_no_variable(lent: Lent) -> None:
     gc.collect()
 
     assert known() is None
+
+
+def test_a_first_use_that_was_interrupted_is_made_up_for(lent: Lent) -> None:
+    """TensorFlow registers a gradient once: it would refuse the next."""
+    tf_lazy_variables._parts.cache_clear()
+
+    np.testing.assert_array_equal(lent.lazy[0].numpy(), lent.ordinary[0].numpy())
+    assert tf_lazy_variables._parts().variables is not None
 
 
 def test_a_graph_of_tensorflow_1_takes_no_variable_of_tensorflow_2(lent: Lent) -> None:

@@ -199,8 +199,8 @@ class CacheFile:
         """Keep *value* for this process, and say whether it is: only where there are layers."""
         if not self.cache.layers:
             return False
-        while len(_in_memory) >= _MOST_IN_MEMORY:
-            _in_memory.pop(next(iter(_in_memory)), None)
+        for oldest in list(_in_memory)[: max(0, len(_in_memory) - _MOST_IN_MEMORY + 1)]:
+            _in_memory.pop(oldest, None)  # other threads may be about it too
         _in_memory[self.path] = value
         return True
 

@@ -128,6 +128,23 @@ def evict(
     return _remove_all(cache, plan_eviction(stored, limit, keep, sources(cache)))
 
 
+def evict_after_writing(
+    cache: CacheDir, limit_bytes: int | None, sources: Sources, written: str
+) -> None:
+    """Bring the cache to its limit, as `evict` does; a fault is logged: the load has its twin.
+
+    Args:
+        cache: the folder.
+        limit_bytes: as in `evict`.
+        sources: as in `evict`.
+        written: the name of the entry that was written, and stays.
+    """
+    try:
+        evict(cache, limit_bytes, sources, {written})
+    except CacheUnwritableError as error:
+        _logger.warning("older twins could not be removed: %s", error)
+
+
 def prune(
     cache: CacheDir,
     sources: Sources,

@@ -11,7 +11,7 @@ from typing import Final
 
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
-from fastload.cache.publish import cache_faults, is_partial
+from fastload.cache.publish import cache_faults, is_incoming, is_partial
 from fastload.lean_dataclass import dataclass
 
 _TWIN: Final = re.compile(r"([0-9a-f]{32})\.h5")
@@ -88,7 +88,9 @@ def orphans(cache: CacheDir) -> tuple[Path, ...]:
     """
     files = _files(cache)
     has_twin = {
-        name.partition(".")[0] for name in files if _TWIN.fullmatch(name) or is_partial(Path(name))
+        name.partition(".")[0]
+        for name in files
+        if _TWIN.fullmatch(name) or is_partial(Path(name)) or is_incoming(Path(name))
     }
     return tuple(
         cache.root / name

@@ -14,7 +14,7 @@ from fastload.errors import CacheLockTimeoutError, CacheUnwritableError
 
 
 @contextmanager
-def entry_lock(entry: CacheEntry, timeout_s: float) -> Iterator[None]:
+def entry_lock(entry: CacheEntry, timeout_s: float, *, waited_s: float = 0) -> Iterator[None]:
     """Hold the lock of *entry* in the block, against other processes and other threads.
 
     The block may end in another thread than the one in which it began.
@@ -25,6 +25,7 @@ def entry_lock(entry: CacheEntry, timeout_s: float) -> Iterator[None]:
     Args:
         entry: the entry to be written; its cache folder exists.
         timeout_s: how long to wait, in seconds; 0 tries once.
+        waited_s: how long the caller has waited already.
 
     Raises:
         CacheLockTimeoutError: the lock was not released in time.
@@ -36,7 +37,7 @@ def entry_lock(entry: CacheEntry, timeout_s: float) -> Iterator[None]:
     # A new lock object for each call: a shared one would admit a second thread.
     lock = FileLock(entry.lock_path, mode=0o600, thread_local=False)
     try:
-        lock.acquire(timeout=timeout_s)
+        lock.acquire(timeout=max(0.0, timeout_s - waited_s))
     except Timeout:
         raise CacheLockTimeoutError(entry.lock_path, timeout_s) from None
     except (OSError, NotImplementedError) as error:

@@ -165,6 +165,7 @@ def going_on(path: Path, content: str, *, needed_bytes: int) -> Iterator[Path]:
     if not is_there(incoming):
         _create(incoming)
     with cache_faults(path.parent):
+        system.make_writable(incoming)  # its writer may have been about to publish it
         has_bytes = incoming.stat().st_size
     _require_room(path.parent, max(0, needed_bytes - has_bytes))
     with storage_faults(path.parent):

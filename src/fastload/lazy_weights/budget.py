@@ -77,12 +77,12 @@ class Budget:
 
     def _settle(self) -> None:
         """Do what was left, unless a thread has the lock: it looks again when it lets go of it."""
-        is_mine = self._lock._is_owned  # noqa: SLF001 - as `threading.Condition` does
-        while self._left and not is_mine() and self._lock.acquire(blocking=False):
+        lock = self._lock
+        while self._left and not unfinished.has(lock) and lock.acquire(blocking=False):
             try:
                 self._do_what_was_left()
             finally:
-                self._lock.release()
+                lock.release()
 
     def _do_what_was_left(self) -> None:
         while self._left:

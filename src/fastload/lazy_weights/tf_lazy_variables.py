@@ -22,6 +22,7 @@ import functools
 import sys
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final, NamedTuple
@@ -70,7 +71,8 @@ class _Parts(NamedTuple):
 @functools.cache
 def _parts() -> _Parts:
     variables, tape = LAZY.part("variables"), LAZY.part("record")
-    tensorflow().RegisterGradient(_GRADIENT)(_gradient_of_read)
+    with suppress(KeyError):  # another thread, or a call that was interrupted, has done so
+        tensorflow().RegisterGradient(_GRADIENT)(_gradient_of_read)
     return _Parts(variables, tape)
 
 

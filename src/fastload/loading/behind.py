@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Event, Thread, main_thread
@@ -29,6 +30,8 @@ _logger: Final = logging.getLogger("fastload")
 #: Fewer bytes are on a disk as soon as a thread would have begun.
 LEAST_BYTES: Final = 2**20
 _SPARE_FILES: Final = 64
+#: How long stock waits for descriptors; a disk may hang.
+_PATIENCE_S: Final = 10.0
 #: By the place of the twin. A child of a fork finds threads here that have ended.
 _running: Final[dict[Path, Thread]] = {}
 
@@ -82,11 +85,20 @@ def publish_behind(plan: Plan, partial: Path, twin: Twin, locked: ExitStack) -> 
         _publish(*arguments)
 
 
-def wait_for(entry: CacheEntry) -> None:
-    """Wait until the twin of *entry* is published, if a thread of this process is about it."""
-    thread = _running.get(entry.path)
+def wait_for(entry: CacheEntry, timeout_s: float) -> float:
+    """Wait until the twin of *entry* is published, if a thread of this process is about it.
+
+    Args:
+        entry: the entry.
+        timeout_s: how long to wait at most, in seconds.
+
+    Returns:
+        How long it waited, in seconds.
+    """
+    thread, begun_s = _running.get(entry.path), time.monotonic()
     if thread is not None:
-        _join(thread)
+        _join(thread, timeout_s)
+    return time.monotonic() - begun_s
 
 
 def wait_for_all() -> None:
@@ -96,14 +108,15 @@ def wait_for_all() -> None:
 
 
 def free_descriptors() -> None:
-    """Wait for all threads where a load by stock may find too few files that it can open."""
-    if _running and not system.may_open(_SPARE_FILES):
-        wait_for_all()
+    """Wait for threads where a load by stock may find too few files that it can open."""
+    for thread in list(_running.values()):
+        if not system.may_open(_SPARE_FILES):
+            _join(thread, _PATIENCE_S)
 
 
-def _join(thread: Thread) -> None:
+def _join(thread: Thread, timeout_s: float | None = None) -> None:
     with suppress(RuntimeError):  # it has not begun; or it is this one
-        thread.join()
+        thread.join(timeout_s)
 
 
 def _publish(plan: Plan, partial: Path, twin: Twin, locked: ExitStack, taken_over: Event) -> None:
@@ -137,11 +150,8 @@ def _put_in_place(partial: Path, twin: Twin, entry: CacheEntry) -> None:
 
 
 def _evict(plan: Plan) -> None:
-    from fastload.cache.eviction import evict
+    from fastload.cache.eviction import evict_after_writing
     from fastload.twin.sources import known_sources
 
     entry, limit_bytes = plan.identity.entry, plan.request.settings.cache_max_size_bytes
-    try:
-        evict(entry.cache, limit_bytes, known_sources, {entry.name})
-    except CacheError as error:
-        _logger.warning("older twins could not be removed: %s", error)
+    evict_after_writing(entry.cache, limit_bytes, known_sources, entry.name)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload import registry
-from fastload.cache.eviction import evict
+from fastload.cache.eviction import evict_after_writing
 from fastload.cache.locking import entry_lock
 from fastload.cache.memo import remember
 from fastload.cache.publish import beside, is_there, replacing, storage_faults
@@ -60,15 +60,15 @@ def build(plan: Plan, clock: PhaseClock, *, behind: bool = False) -> Opened:
     entry, settings = plan.identity.entry, plan.request.settings
     _require_loader(plan)
     entry.cache.ensure()
-    wait_for(entry)
+    waited_s = wait_for(entry, settings.lock_timeout_s)
     with ExitStack() as locked:
-        locked.enter_context(entry_lock(entry, settings.lock_timeout_s))
+        locked.enter_context(entry_lock(entry, settings.lock_timeout_s, waited_s=waited_s))
         if is_there(entry.path):
             return open_built(plan, Outcome.HIT)
         if behind and is_worth_it(plan):
             return _write_and_publish_behind(plan, clock, locked)
         write(plan, clock)
-    evict(entry.cache, settings.cache_max_size_bytes, known_sources, {entry.name})
+    evict_after_writing(entry.cache, settings.cache_max_size_bytes, known_sources, entry.name)
     return open_built(plan, Outcome.MISS)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fastload.cache.directory import is_network_filesystem
 from fastload.cache.entry import CacheFile
-from fastload.cache.eviction import evict
+from fastload.cache.eviction import evict_after_writing
 from fastload.cache.locking import entry_lock
 from fastload.cache.memo import remember
 from fastload.cache.publish import is_there, replacing
@@ -72,12 +72,12 @@ def _copied(plan: Plan, path: Path) -> bool:
         with entry_lock(entry, settings.lock_timeout_s):
             if not is_there(entry.path):
                 _copy(path, entry.twin)
-        evict(entry.cache, settings.cache_max_size_bytes, known_sources, {entry.name})
     except TwinCorruptError:
         raise
     except CacheError as error:
         _logger.info("%s is not copied from its network file system: %s", path, error)
         return False
+    evict_after_writing(entry.cache, settings.cache_max_size_bytes, known_sources, entry.name)
     return True
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fastload.cache.entry import CacheEntry
-from fastload.cache.eviction import evict
+from fastload.cache.eviction import evict_after_writing
 from fastload.cache.locking import entry_lock
 from fastload.cache.publish import is_there
 from fastload.errors import CacheError, StoreAwayError, StoreObjectError, TwinCorruptError
@@ -60,7 +60,7 @@ def open_shared(plan: Plan, settings: SharedStore, clock: PhaseClock) -> Opened 
         if not is_there(entry.path):
             plan, outcome = _built(plan, clock), Outcome.MISS
         discard_incoming(entry)
-    evict(entry.cache, asked.cache_max_size_bytes, known_sources, {entry.name})
+    evict_after_writing(entry.cache, asked.cache_max_size_bytes, known_sources, entry.name)
     return replace(open_built(plan, outcome), store=settings.shown if is_fetched else None)
 
 
