@@ -169,7 +169,7 @@ def _store() -> dict[str, Any] | None:
 def _hooks(found: Diagnosis) -> dict[str, Any]:
     return {
         "functions": [
-            {"function": f"{point.module}.{point.name}", "public": point.is_public, "state": state}
+            {"function": f"{point.module}.{point.name}", "public": point.is_entry, "state": state}
             for point, state in found.points
         ],
         "names": [

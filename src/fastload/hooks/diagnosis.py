@@ -39,7 +39,7 @@ class Diagnosis:
     @property
     def is_well(self) -> bool:
         """Return whether every public function that exists is served, under every name."""
-        states = [state for point, state in self.points if point.is_public]
+        states = [state for point, state in self.points if point.is_entry]
         return UNEXPECTED not in states and all(name.is_served for name in self.taken)
 
 

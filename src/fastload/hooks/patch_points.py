@@ -8,6 +8,7 @@ installed.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final, NamedTuple
 
 from fastload.hooks.serving import (
@@ -36,6 +37,7 @@ class PatchPoint(NamedTuple):
         parameters: the first parameters of the stock function; one that has others is not patched.
         is_public: programs call it; else public functions look it up each time they are called.
         calls: a module; where it is, the function calls one of it, which is patched in its stead.
+        behind: a module of functions that call it; where there is none, programs call it.
     """
 
     module: str
@@ -44,6 +46,7 @@ class PatchPoint(NamedTuple):
     parameters: tuple[str, ...]
     is_public: bool
     calls: str = ""
+    behind: str = ""
 
     @property
     def package(self) -> str:
@@ -59,6 +62,11 @@ class PatchPoint(NamedTuple):
         """Return what has the function: *module* or a class in it, or None."""
         parts = self.name.split(".")[:-1]
         return getattr(module, parts[0], None) if parts else module
+
+    @property
+    def is_entry(self) -> bool:
+        """Whether programs call it, in this version; Keras is imported."""
+        return self.is_public or bool(self.behind and self.behind not in sys.modules)
 
     @property
     def attribute(self) -> str:
@@ -101,14 +109,23 @@ POINTS: Final = (
     ),
     PatchPoint("tf_keras.src.saving.saving_api", "load_weights", weights, _WEIGHTS, True),
     PatchPoint("tf_keras.src.saving.saving_lib", "load_weights_only", trees, _TREES, False),
+    # Keras 2.11 and 2.12
+    PatchPoint(
+        "keras.saving.legacy.save",
+        "load_model",
+        legacy,
+        _MODEL,
+        False,
+        behind="keras.saving.saving_api",
+    ),
     # Keras 2.12
     PatchPoint("keras.saving.saving_api", "load_model", model, _MODEL, True),
-    PatchPoint("keras.saving.legacy.save", "load_model", legacy, _MODEL, False),
     PatchPoint("keras.saving.saving_api", "load_weights", weights, _WEIGHTS, True),
     PatchPoint("keras.saving.saving_lib", "load_weights_only", trees, _TREES, False),
     PatchPoint("keras.saving.pickle_utils", _UNPICKLES, pickled, ("serialized_model",), True),
-    # Keras 2.8 to 2.11
+    # Keras 2.8 to 2.10
     PatchPoint("keras.saving.save", "load_model", model, _MODEL, True),
+    # Keras 2.8 to 2.11
     PatchPoint(
         "keras.engine.training",
         "Model.load_weights",

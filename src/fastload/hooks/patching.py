@@ -130,7 +130,7 @@ def names_taken() -> Iterator[TakenName]:
     """Yield the names outside of TensorFlow and Keras that are bound to a stock loader itself."""
     made = stand_ins()
     points = {id(stand.__wrapped__): point for point, stand in made.items() if point.stand}
-    reached = {point.subject for point in made if not point.is_public}
+    reached = {point.subject for point in made if not point.is_entry}
     for _module, namespace in _loaded_modules():
         where = str(namespace.get("__name__"))
         if where.partition(".")[0] in (*PACKAGES, "fastload"):
@@ -138,7 +138,7 @@ def names_taken() -> Iterator[TakenName]:
         for name, value in list(namespace.items()):
             if id(value) in points:
                 point = points[id(value)]
-                served = not point.is_public or point.subject in reached
+                served = not point.is_entry or point.subject in reached
                 yield TakenName(module=where, name=name, point=point, is_served=served)
 
 

@@ -150,8 +150,12 @@ def hdf5(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | N
 
 
 def legacy(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> Request | None:
-    """Serve a call of the function that Keras 2 calls for SavedModels and HDF5 of any name."""
-    return None if _ends(arguments, _ARCHIVE) else model(stock, arguments)
+    """Serve a call of the function that Keras 2 calls for SavedModels and HDF5 of any name.
+
+    In Keras 2.11 it is the one that programs call, and there are no archives: `.keras` is HDF5.
+    """
+    has_archives = stock.__module__.replace("legacy.save", "saving_api") in sys.modules
+    return None if has_archives and _ends(arguments, _ARCHIVE) else model(stock, arguments)
 
 
 def weights(stock: Callable[..., Any], arguments: Mapping[str, Any]) -> WeightsRequest:
