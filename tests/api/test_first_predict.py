@@ -8,6 +8,7 @@ import importlib
 import logging
 import pickle
 import re
+import shutil
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -309,6 +310,32 @@ def test_a_gradient_is_stocks(saved_once: Callable[..., Path], form: Form) -> No
 
     for expected, actual in zip(*gradients, strict=True):
         assert same_bits(expected.numpy(), actual.numpy())
+
+
+def test_what_a_layer_has_of_another_file_is_not_kept(tmp_path: Path) -> None:
+    """A `TFSMLayer` calls a SavedModel, which may be saved anew; the archive has its path alone."""
+    keras, tf = map(importlib.import_module, (package_of(3), "tensorflow"))
+
+    def save(factor: float) -> None:
+        module = tf.Module()
+        spec = tf.TensorSpec((None, 4), tf.float32)
+        module.serve = tf.function(lambda inputs: inputs * factor, input_signature=[spec])
+        shutil.rmtree(tmp_path / "saved", ignore_errors=True)
+        tf.saved_model.save(module, str(tmp_path / "saved"), signatures={"serve": module.serve})
+
+    save(2.0)
+    inputs = keras.Input((4,))
+    layer = keras.layers.TFSMLayer(str(tmp_path / "saved"), call_endpoint="serve")
+    path = str(tmp_path / "model.keras")
+    keras.Model(inputs, layer(inputs)).save(path)
+    found = []
+    for factor in (2.0, 2.0, 3.0):
+        save(factor)
+        model = fastload.load_model(path, safe_mode=False, keras="keras")
+        outputs = model.predict(np.ones((1, 4), "float32"), verbose=0)
+        found.append(float(tf.nest.flatten(outputs)[0][0, 0]))
+
+    assert found == [2.0, 2.0, 3.0]
 
 
 def test_threads_share_one_function(model: SavedModel) -> None:

@@ -18,6 +18,7 @@ from tests.installed import is_before
 from tests.small_models import (
     INPUTS,
     KERAS3_ARCHIVE,
+    SAVED_MODEL,
     assert_same_model,
     functional_model,
     package_of,
@@ -89,6 +90,42 @@ def test_assets_are_those_of_the_folder(saving_lib: Any, tmp_path: Path) -> None
         assert outcome() == "hit"
 
     assert found[0] == found[1] == found[2] != found[3] == found[4] == found[5]
+
+
+def test_a_linked_folder_of_assets_goes_to_stock(saving_lib: Any, tmp_path: Path) -> None:
+    """Some versions of Keras follow it, some refuse it; its files are no part of the model here."""
+    keras = KERAS3_ARCHIVE.stock
+    layer = keras.layers.StringLookup()
+    layer.adapt(["a", "b", "c"])
+    model = keras.Sequential([keras.Input((1,), dtype="string"), layer])
+    saving_lib.save_model(model, str(tmp_path / "words"), zipped=False)
+    (of_layer,) = (tmp_path / "words" / "assets").rglob("string_lookup")
+    of_layer.rename(tmp_path / "elsewhere")
+    of_layer.symlink_to(tmp_path / "elsewhere")
+    tried = []
+    for each in (stock, load):
+        try:
+            tried.append(each(str(tmp_path / "words")).layers[-1].get_vocabulary())
+        except Exception as error:
+            tried.append((type(error), str(error)))
+
+    assert tried[0] == tried[1]
+    assert outcome() == "bypass"
+
+
+def test_a_folder_that_is_a_saved_model_too(folder: Path, saved_once: SavedOnce) -> None:
+    """Stock opens the archive, and `tf_keras` the SavedModel; so does fastload."""
+    saved = saved_once(SAVED_MODEL)
+    shutil.copytree(saved, folder, dirs_exist_ok=True)
+    expected = stock(str(folder))
+    loaded = load(str(folder))
+    with fastload.enabled():
+        by_hooks = stock(str(folder))
+
+    assert_same_model(expected, loaded)
+    assert_same_model(expected, by_hooks)
+    assert outcome() == "bypass"
+    assert fastload.load_model(folder, keras="tf_keras", strict=True) is not None
 
 
 def test_an_edited_folder_is_another_model(folder: Path) -> None:

@@ -62,6 +62,15 @@ def test_hdf5_behind_a_user_block_is_found(tmp_path: Path, block: int) -> None:
     assert detect(path).kind is SourceKind.KERAS_HDF5
 
 
+@pytest.mark.parametrize("spelled", ["model.h5/", "nowhere/../model.h5", "model.h5/."])
+def test_what_the_system_refuses_is_no_model(tmp_path: Path, spelled: str) -> None:
+    """Stock does not open it either."""
+    make_hdf5(tmp_path / "model.h5")
+
+    with pytest.raises(UnsupportedSourceError, match="cannot be read"):
+        detect(f"{tmp_path}/{spelled}")
+
+
 def test_zip_is_known_by_content(tmp_path: Path) -> None:
     """An archive named like HDF5 is an archive."""
     source = detect(make_zip(tmp_path / "model.H5"))

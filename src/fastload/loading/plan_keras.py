@@ -22,7 +22,7 @@ from fastload.runtime.core.keras import (
     require_plain_moment,
     require_tensorflow,
 )
-from fastload.source.detect import ModelSource, SourceKind
+from fastload.source.detect import ModelSource, SourceKind, is_unpacked
 from fastload.twin.reader import Twin
 
 
@@ -176,7 +176,9 @@ def _has_functions(request: Request, source: ModelSource) -> bool:
 
 
 def _is_refused_by_stock(request: Request, identity: Identity) -> bool:
-    """Say whether stock Keras 3 refuses a source: any SavedModel, and files seen refused.
+    """Say whether stock Keras 3 refuses a source: SavedModels, and files seen refused.
+
+    In a folder that is an unpacked archive too, it opens that.
 
     Args:
         request: what the caller asked. Some files stock opens uncompiled only.
@@ -186,7 +188,7 @@ def _is_refused_by_stock(request: Request, identity: Identity) -> bool:
         CacheError: the migrated model's twin cannot be read.
     """
     if identity.source.kind is SourceKind.SAVED_MODEL:
-        return True
+        return not is_unpacked(identity.source.path)
     twin = identity.migrated().entry.twin
     has_migrated = twin.is_there() or _is_in_store(request, identity)
     if request.compile or not has_migrated:

@@ -74,8 +74,8 @@ def detect(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ModelSo
     """
     spelled = local_path(path)
     try:
+        status = os.stat(spelled)  # noqa: PTH116 - a `Path` drops what makes the system refuse it
         real = Path(os.path.realpath(spelled))
-        status = real.stat()
         kind = _folder_kind(real) if stat.S_ISDIR(status.st_mode) else _file_kind(real, status)
         if kind is SourceKind.KERAS_SHARDS:
             real = _where_it_is_named(spelled)
@@ -147,6 +147,12 @@ def _folder_kind(folder: Path) -> SourceKind:
     raise UnsupportedSourceError(f"'{folder}' is a folder without {SAVED_MODEL}")
 
 
+def is_unpacked(folder: Path) -> bool:
+    """Say whether a folder has what stock Keras 3 needs of an unpacked archive."""
+    config, _, weights = UNPACKED
+    return (folder / config).exists() and (folder / weights).exists()
+
+
 def _file_kind(path: Path, status: os.stat_result) -> SourceKind:
     """Return a file's kind by its signature."""
     # Before opening: a named pipe would wait for a writer.
@@ -206,13 +212,23 @@ def _files(path: Path, kind: SourceKind) -> Iterator[FileStat]:
 
 
 def _all_asset_names(root: Path) -> Iterator[str]:
-    """Yield the name of each file below the folder of assets; links to files are followed."""
-    found = os.walk(root / _ASSETS)
-    names = (Path(folder, name) for folder, _, files in found for name in files)
-    for count, path in enumerate(names):
+    """Yield the name of each file below the folder of assets; links to files are followed.
+
+    Raises:
+        UnsafeSourceError: a folder is a link, which some versions of Keras follow, and some refuse.
+    """
+    for count, path in enumerate(_below(root / _ASSETS)):
         if count >= _MOST_ENTRIES:
             raise UnsupportedSourceError(f"'{root / _ASSETS}' has over {count:,} files")
         yield path.relative_to(root).as_posix()
+
+
+def _below(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):
+        for name in folders:
+            if Path(folder, name).is_symlink():
+                raise UnsafeSourceError(f"'{Path(folder, name)}' is a link to a folder")
+        yield from (Path(folder, name) for name in files)
 
 
 def _shard_names(root: Path) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from fastload import registry
 from fastload.errors import UnresolvedObjectError
@@ -129,10 +129,17 @@ def require_resolved(twin: Twin, keras: Keras, objects: Mapping[str, Any], messa
             raise UnresolvedObjectError(name, user)
 
 
+#: Keras's own layers that run code of another file, which may change: a SavedModel.
+_OF_OTHER_FILES: Final = frozenset({"TFSMLayer"})
+
+
 def uses_only_builtins(twin: Twin, keras: Keras) -> bool:
-    """Say whether every class and function of the model's configuration is Keras's own."""
+    """Say whether all that the model runs is Keras's own, by the classes of its configuration."""
+    names = twin.manifest.object_names
     given = custom_objects(twin, keras, None)
-    return not given and all(is_builtin(keras, name) for name in twin.manifest.object_names)
+    if given or not _OF_OTHER_FILES.isdisjoint(name.rpartition(">")[2] for name in names):
+        return False
+    return all(is_builtin(keras, name) for name in names)
 
 
 def runs_only_keras(twin: Twin, keras: Keras, request: RestoreRequest) -> bool:
