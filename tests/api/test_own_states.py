@@ -33,6 +33,15 @@ def centred(self: Any, store: Any) -> None:
     self.other.assign(weight)
 
 
+def twice(self: Any, store: Any) -> None:
+    """Change what was read, and read again: the file has not changed."""
+    weight = np.asarray(store["0"])
+    if weight.flags.writeable:
+        weight *= 0
+    self.kernel.assign(store["0"])
+    self.other.assign(dict(store)["0"])
+
+
 def kept(self: Any, store: Any) -> None:
     """Keep the array, and change it later."""
     self.kernel.assign(store["0"])
@@ -81,7 +90,7 @@ def that_fails(self: Any, store: Any) -> None:
 
 
 READS = (
-    *(centred, kept, in_a_function, never_in_a_function, by_a_traced_function, only_of_h5py),
+    *(centred, twice, kept, in_a_function, never_in_a_function, by_a_traced_function, only_of_h5py),
     that_fails,
 )
 IN_ANY_KERAS = pytest.mark.parametrize("generation", [3, 2], ids=["keras3", "keras2"])

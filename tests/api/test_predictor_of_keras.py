@@ -121,3 +121,40 @@ def test_a_custom_class_that_changes_changes_the_predictor(
     assert np.array_equal(after(INPUTS), INPUTS * np.float32(3.0))
     assert list(cache_root.glob("*.flat")) == []
     assert report().reason is not None
+
+
+@pytest.mark.parametrize("name", ["predict", "predict_step"])
+def test_a_model_that_predicts_in_a_way_of_its_own_has_no_predictor(
+    name: str, tmp_path: Path, cache_root: Path
+) -> None:
+    """A call gives another thing than `predict` does; a predictor has one function."""
+    keras = KERAS3_ARCHIVE.stock
+
+    def hundredfold(self: Any, data: Any, **arguments: Any) -> Any:
+        return getattr(super(own, self), name)(data, **arguments) * 100
+
+    own: Any = type("Own", (keras.Model,), {name: hundredfold})
+    inputs = keras.Input((4,))
+    own(inputs, keras.layers.Dense(2)(inputs)).save(tmp_path / "m.keras")
+
+    with (
+        keras.utils.custom_object_scope({"Own": own}),
+        pytest.raises(NoFunctionError, match=f"Own has a {name} of its own"),
+    ):
+        fastload.load_predictor(tmp_path / "m.keras", keras="keras")
+
+
+@pytest.mark.filterwarnings("ignore:.*keys.*:UserWarning")
+def test_inputs_go_by_the_keys_of_the_model(tmp_path: Path, cache_root: Path) -> None:
+    """Each may have another name than its key."""
+    keras = KERAS3_ARCHIVE.stock
+    inputs = {"a": keras.Input((2,), name="b"), "b": keras.Input((2,), name="a")}
+    model = keras.Model(inputs, keras.layers.Subtract()([inputs["a"], inputs["b"]]))
+    model.save(tmp_path / "m.keras")
+    given = {"a": np.full((3, 2), 5, "float32"), "b": np.full((3, 2), 3, "float32")}
+    expected = model.predict(given, verbose=0)
+
+    for _ in range(2):
+        ours = fastload.load_predictor(tmp_path / "m.keras", keras="keras")
+        assert np.array_equal(ours.predict(given), expected)
+    assert report().reason is None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fastload.predictor.predictor import Predictor
 from fastload.signature import TensorSpec
+from fastload.twin.format import dtype_of
 
 
 class Columns:
@@ -73,9 +75,15 @@ class Columns:
         given = {
             name: _as_input(columns[column], specs[name]) for name, column in self.inputs.items()
         }
-        rows = max(1, *(len(column) for column in given.values()))
-        found = self._function.predict(given, batch_size=rows)
+        rows = max(len(column) for column in given.values())
+        run = partial(self._function.predict, batch_size=rows) if rows else self._without_rows
+        found = run(given)
         return {column: found[name] for name, column in self.outputs.items()}
+
+    def _without_rows(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return no rows of each output: an engine may have a partition without any."""
+        found = self._function.call(given, {})
+        return {name: np.asarray(value) for name, value in found.items()}
 
 
 def _named(
@@ -94,22 +102,15 @@ def _shown(names: Iterable[str]) -> str:
 
 
 def _as_input(column: Any, spec: TensorSpec) -> Any:
-    """Return *column* as one array of the dtype of an input.
+    """Return *column* as one array; what it holds is converted, and checked, by the predictor.
 
-    Tables hold rows of several numbers as objects, and often know no dtype but the largest.
+    Tables hold rows of several numbers as objects.
     """
     array = np.asarray(column)
-    if spec.dtype == "string":
-        return array
-    if array.dtype == object:
+    if not len(array):
+        sizes = (spec.shape or (None,))[1:]
+        dtype = object if spec.dtype == "string" else dtype_of(spec.dtype)
+        return np.empty((0, *(size or 0 for size in sizes)), dtype)
+    if spec.dtype != "string" and array.dtype == object:
         array = np.stack([np.asarray(row) for row in array])
-    if array.dtype.name == spec.dtype or not _is_number(spec.dtype):
-        return array
-    return array.astype(spec.dtype, casting="same_kind", copy=False)
-
-
-def _is_number(dtype: str) -> bool:
-    try:
-        return np.dtype(dtype).kind in "fiu"
-    except TypeError:  # one of TensorFlow's own
-        return False
+    return array

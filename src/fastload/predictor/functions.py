@@ -56,7 +56,7 @@ _MOST_KEPT: Final = 64
 #: TensorFlow puts whole functions into its errors.
 _LONGEST_REASON: Final = 500
 #: Raised when what is stored changes, or how functions are made flat: older files are not found.
-FLAT_VERSION: Final = 5
+FLAT_VERSION: Final = 6
 
 
 @dataclass(kw_only=True)

@@ -253,7 +253,7 @@ class Predictor:
         return self._packed(self.signatures[self.signature].call(inputs, named))
 
     def predict(self, x: Any, batch_size: int | None = None) -> Any:
-        """Predict row by row, as `predict` of a Keras model does.
+        """Predict row by row, as `predict` of Keras's models does.
 
         Args:
             x: as for a call; the first dimension of each input is cut into batches.

@@ -54,8 +54,9 @@ def stated(model: Any, attribute: str) -> Any:
 
 def as_taken(model: Any, values: Sequence[Any]) -> Any:
     """Return *values*, one for each of the `input_specs` of *model*, as the model is called."""
-    if isinstance(stated(model, "input"), dict):
-        return dict(zip((spec.name for spec in model.inputs), values, strict=True))
+    structure = stated(model, "input")
+    if isinstance(structure, dict):  # Keras goes by the keys; an input may have another name
+        return dict(zip(sorted(structure), values, strict=True))
     return values[0] if len(values) == 1 else list(values)
 
 

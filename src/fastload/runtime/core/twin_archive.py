@@ -153,7 +153,7 @@ def twin_store(stock: type[Any], twin: Twin, readers: StateReaders) -> type[Any]
         def get(self, path: str) -> Any:
             """Return the variables below *path* by name."""
             found = _variables(root, path)
-            return found if readers.next_assigns() else _own(found)
+            return found if readers.next_assigns() else OwnArrays(found)
 
         def has_path(self, path: str) -> bool:
             """Say whether *path* exists."""
@@ -177,11 +177,27 @@ def _variables(root: TwinGroup, path: str) -> dict[str, np.ndarray[Any, Any]]:
     return {}
 
 
-def _own(variables: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: np.array(value) if isinstance(value, np.ndarray) else value
-        for name, value in variables.items()
-    }
+class OwnArrays(Mapping[str, Any]):
+    """Variables by name, for code that may do anything with them: each access gives a new copy.
+
+    So it is in stock, where each reads the file.
+
+    Args:
+        variables: what may share memory with the twin.
+    """
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        self._variables = variables
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._variables[name]
+        return np.array(value) if isinstance(value, np.ndarray) else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
 
 
 def _arrays(group: TwinGroup) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from fastload.runtime.functions.inlining import inlined
 from fastload.runtime.functions.weight_readers import Weight
 from fastload.signature import DEFAULT_SIGNATURE, Signature, TensorSpec, map_structure
 from fastload.twin.reader import Twin
+
+#: Whose `predict` is Keras's, or makes tensors of text before it (KerasHub's).
+_LIBRARIES: Final = frozenset({"keras", "tf_keras", "tensorflow", "keras_hub", "keras_nlp"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +47,11 @@ def inference_of(model: Any) -> Inference:
         model: a Keras model of any Keras on TensorFlow.
 
     Raises:
-        NoFunctionError: its inputs are not known before it is called, or are no plain tensors.
+        NoFunctionError: its inputs are not known before it is called, or are no plain tensors; or
+            its class predicts in a way of its own.
     """
     tf = tensorflow()
+    _require_plain_predict(type(model))
     inputs = _input_specs(model)
     found: list[Any] = []
 
@@ -126,14 +131,33 @@ def _capture(tensor: Any, variable: Any, places: dict[int, str]) -> Capture:
     return Capture(value=places.get(address_of(value), value), weight=weight)
 
 
+def _require_plain_predict(kind: type[Any]) -> None:
+    """Check that `predict` of a model gives what a call does: a predictor has one function."""
+    for name in ("predict", "predict_step", "make_predict_function"):
+        module = getattr(getattr(kind, name, None), "__globals__", {}).get("__name__", "keras")
+        if module.partition(".")[0] not in _LIBRARIES:
+            raise NoFunctionError(f"{kind.__name__} has a {name} of its own")
+
+
 def _input_specs(model: Any) -> list[TensorSpec]:
     inputs: Sequence[Any] | None = stated(model, "inputs")
     if not inputs:
         raise NoFunctionError("it does not say what it takes before it is called")
-    names = getattr(model, "input_names", None) or [each.name for each in inputs]
+    names = _keys(model) or getattr(model, "input_names", None) or [each.name for each in inputs]
     if len(set(names)) < len(names):
         names = [f"input_{index}" for index in range(len(names))]
     return [_spec(name, tensor) for name, tensor in zip(names, inputs, strict=True)]
+
+
+def _keys(model: Any) -> list[str]:
+    """Return the keys by which *model* takes its inputs, in their order; nothing if it takes none.
+
+    An input may have another name than its key; Keras goes by the key.
+    """
+    structure = stated(model, "input")
+    if not isinstance(structure, dict) or any(map(tensorflow().nest.is_nested, structure.values())):
+        return []
+    return sorted(map(str, structure))
 
 
 def _input_structure(model: Any) -> Any:
