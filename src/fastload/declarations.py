@@ -63,21 +63,20 @@ class Declaration:
 def declared_object(name: str) -> Any:
     """Return the object that *name* was declared to be; None if nobody declared it.
 
-    Where it cannot be imported, that is logged as a warning and None is returned: the load goes on
-    without it.
+    Where it cannot be looked up or imported, that is logged as a warning and None is returned: the
+    load goes on without it.
     """
-    found = declaration_of(name)
-    if found is None:
-        return None
+    found: Declaration | None = None
     try:
+        found = declaration_of(name)
+        if found is None:
+            return None
         # A package may import a hundred others; garbage collections would be a quarter of the time.
         with paused_collector(makes_old=True):
             return found.load()
     except Exception as error:  # noqa: BLE001 - other people's code
-        _logger.warning(
-            "custom object %r, declared as %s by %s, cannot be imported: %s",
-            *(name, found.value, found.origin, error),
-        )
+        where = "" if found is None else f", declared as {found.value} by {found.origin},"
+        _logger.warning("custom object %r%s cannot be imported: %s", name, where, error)
         return None
 
 
@@ -134,20 +133,23 @@ def own_file() -> Path | None:
     """Return where this user's declarations are, whether there are any or not.
 
     Returns:
-        None if this user has no home folder, as in some containers.
+        None if this user has no home folder, as in some containers, or the one that is named is
+        nobody's; and where the path is relative and the working folder is gone.
     """
-    folder = os.environ.get(CONFIG_DIR)
-    if folder:
-        return Path(folder).expanduser().absolute() / _FILE_NAME
+    named = os.environ.get(CONFIG_DIR)
+    try:
+        folder = Path(named).expanduser().absolute() if named else _platform_folder()
+    except (RuntimeError, OSError):
+        return None
+    # Older platformdirs return the path with the tilde, newer ones raise.
+    return folder / _FILE_NAME if folder.is_absolute() else None
+
+
+def _platform_folder() -> Path:
     # Imported here because a model of Keras's own classes does not need it.
     from platformdirs import user_config_path
 
-    try:
-        path = user_config_path("fastload", appauthor=False) / _FILE_NAME
-    except RuntimeError:
-        return None
-    # Older platformdirs return the path with the tilde, newer ones raise.
-    return path if path.is_absolute() else None
+    return user_config_path("fastload", appauthor=False)
 
 
 def _of_user() -> dict[str, Declaration]:
@@ -170,15 +172,28 @@ def _warn_once(message: str) -> None:
 
 @functools.cache
 def _of_packages() -> dict[str, Declaration]:
+    """Return what packages declare; nothing, with a warning, where Python cannot read it.
+
+    It reads the entry points of all packages, so that one malformed file hides those of the others.
+    """
+    try:
+        points = metadata.entry_points(group=GROUP)
+    except Exception as error:  # noqa: BLE001 - other people's files
+        _warn_once(f"entry points of packages cannot be read: {type(error).__name__}: {error}")
+        return {}
     return {
         point.name: Declaration(name=point.name, value=point.value, origin=_distribution(point))
-        for point in metadata.entry_points(group=GROUP)
+        for point in points
     }
 
 
 def _distribution(point: metadata.EntryPoint) -> str:
-    dist = point.dist
-    return "an entry point" if dist is None else f"{dist.metadata['Name']} {dist.version}"
+    """Return whose entry point it is: for people, so that metadata without a name is no fault."""
+    try:
+        dist = point.dist
+        return "an entry point" if dist is None else f"{dist.metadata['Name']} {dist.version}"
+    except Exception:  # noqa: BLE001 - other people's files
+        return "an entry point"
 
 
 def _read() -> dict[str, str]:

@@ -5,6 +5,8 @@ Whether programs are served at all is another question, which `hooks` asks earli
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import re
 import sys
@@ -66,7 +68,8 @@ class Settings:
 
     Attributes:
         disabled: `FASTLOAD_DISABLE`: every load goes to the stock loader.
-        cache_dir: `FASTLOAD_CACHE_DIR`, or None for the platform's cache folder.
+        cache_dir: `FASTLOAD_CACHE_DIR`, or None for the platform's cache folder. It begins with a
+            tilde still where that stands for no folder.
         cache_path: `FASTLOAD_CACHE_PATH`: read-only layers below the cache, the first one first.
         cache_max_size_bytes: `FASTLOAD_CACHE_MAX_SIZE` (`5GiB`, `unlimited`), or None for a tenth
             of the disk, and no more than 20 GiB.
@@ -119,7 +122,7 @@ class Settings:
         budget = _size(environ, "FASTLOAD_MEMORY_BUDGET")
         return cls(
             disabled=flag(environ, "FASTLOAD_DISABLE"),
-            cache_dir=Path(folder).expanduser() if folder else None,
+            cache_dir=_folder(folder) if folder else None,
             cache_path=_folders(environ.get("FASTLOAD_CACHE_PATH", "")),
             cache_max_size_bytes=_limit(environ, "FASTLOAD_CACHE_MAX_SIZE"),
             strict=flag(environ, "FASTLOAD_STRICT"),
@@ -132,7 +135,7 @@ class Settings:
             migrate=flag(environ, MIGRATE),
             progress=flag(environ, "FASTLOAD_PROGRESS"),
             run=environ.get("FASTLOAD_RUN") or None,
-            log_level=environ.get("FASTLOAD_LOG", "").strip().upper() or None,
+            log_level=_log_level(environ),
         )
 
 
@@ -157,9 +160,10 @@ def parse_size(text: str) -> int:
         536870912
     """
     match = _SIZE.fullmatch(text)
-    if match is None:
+    nbytes = math.inf if match is None else float(match[1]) * _UNITS[match[2].upper()]
+    if math.isinf(nbytes):  # also what so many digits come to
         raise ValueError(f"not a size: {text!r} (write 512MiB, 20G or a number of bytes)")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    return int(nbytes)
 
 
 def weights_mode(text: str, name: str = "weights") -> WeightsMode:
@@ -227,9 +231,12 @@ def budget_bytes(size: int | str | None) -> int | None:
 
 
 def _folders(text: str) -> tuple[Path, ...]:
-    given = (each for each in text.split(os.pathsep) if each)
+    return tuple(_folder(each) for each in text.split(os.pathsep) if each)
+
+
+def _folder(text: str) -> Path:
     # Where there is no home folder, `Path` raises, and this leaves the tilde alone.
-    return tuple(Path(os.path.expanduser(each)) for each in given)  # noqa: PTH111
+    return Path(os.path.expanduser(text))  # noqa: PTH111
 
 
 def _size(environ: Mapping[str, str], name: str) -> int | None:
@@ -259,6 +266,15 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
 def _weights(environ: Mapping[str, str], default: WeightsMode) -> WeightsMode:
     name = "FASTLOAD_WEIGHTS"
     return weights_mode(environ.get(name, "").strip().lower() or default, name)
+
+
+def _log_level(environ: Mapping[str, str]) -> str | None:
+    """Return the name of a level that `logging` knows, one that the program added included."""
+    value = environ.get("FASTLOAD_LOG", "").strip()
+    # That of a name is a number; that of any other text is a text.
+    if value and not isinstance(logging.getLevelName(value.upper()), int):
+        raise ValueError(f"FASTLOAD_LOG={value!r} is not understood: use info, debug, warning")
+    return value.upper() or None
 
 
 def _remote(environ: Mapping[str, str]) -> SharedStore:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -239,3 +241,70 @@ def test_registered_objects_serve_the_stock_path_too(form: Form, path: Path) -> 
     assert report is not None
     assert report.outcome.value == "bypass"
     assert type(model.get_layer("mine")) is ours
+
+
+@pytest.mark.parametrize("form", [KERAS3_HDF5], ids=lambda form: form.id)
+def test_entry_points_that_python_cannot_read_declare_nothing(
+    form: Form, path: Path, declared: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A malformed file of one package hides those of all; told once. This user's file counts."""
+    broken = tmp_path / "site" / "broken-1.0.dist-info"
+    broken.mkdir()
+    (broken / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (broken / "entry_points.txt").write_text("[fastload.custom_objects]\nno equals sign\n")
+    declarations._of_packages.cache_clear()
+    declarations._warn_once.cache_clear()
+    for _ in range(2):
+        with pytest.raises(UnresolvedObjectError):
+            load(path, form)
+    told = caplog.text.count("entry points of packages cannot be read: ")
+    declarations.declare({"Squeezed": f"{declared}:Own"})
+
+    assert load(path, form) is sys.modules[declared].Own
+    assert told == 1
+
+
+def test_a_package_without_a_name_declares_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who declares a class is told to people, and nobody's metadata has to be in order."""
+
+    class Nameless(metadata.EntryPoint):
+        @property
+        def dist(self) -> Any:
+            raise KeyError("Name")
+
+    point = Nameless("Tee", "string:Template", declarations.GROUP)
+    found = SimpleNamespace(entry_points=lambda group: [point], EntryPoint=metadata.EntryPoint)
+    monkeypatch.setattr(declarations, "metadata", found)
+    declarations._of_packages.cache_clear()
+
+    assert declarations.declarations()["Tee"].origin == "an entry point"
+
+
+def test_whatever_fails_a_lookup_fails_no_load(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told with the name that was looked for."""
+
+    def fail(_: str) -> Any:
+        raise RuntimeError("no lookup here")
+
+    monkeypatch.setattr(declarations, "declaration_of", fail)
+
+    assert declarations.declared_object("Tee") is None
+    assert "custom object 'Tee' cannot be imported: no lookup here" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="any user has a folder there")
+@pytest.mark.parametrize("folder", ["~no_such_user/config", "relative"])
+def test_a_folder_of_declarations_that_nobody_has_is_none(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a user who is not there, or below a working folder that is gone."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setenv("FASTLOAD_CONFIG_DIR", folder)
+
+    assert declarations.own_file() is None
+    assert declarations.declared_object("Squeezed") is None

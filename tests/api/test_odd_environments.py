@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import stat
@@ -18,6 +19,7 @@ import pytest
 import fastload
 from fastload.errors import UnsupportedSourceError
 from fastload.loading import answer
+from fastload.settings import Settings, parse_size
 from tests.small_models import INPUTS, SavedModel, assert_same_model
 
 pytest.importorskip("tensorflow")
@@ -72,6 +74,46 @@ def test_no_home(saved_model: SavedModel, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
 
     assert loaded(saved_model) in {"miss", "bypass"}
+
+
+def test_a_cache_in_the_home_of_nobody(
+    saved_model: SavedModel, cache_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stock has the model, and no folder of that name is made in the working folder."""
+    monkeypatch.setenv("FASTLOAD_CACHE_DIR", "~no_such_user/twins")
+    monkeypatch.chdir(tmp_path)
+    found = loaded(saved_model)
+    report = fastload.last_load()
+
+    assert report is not None
+    assert (found, report.code) == ("bypass", "FL101")
+    assert "no home folder that '~no_such_user' stands for" in str(report.reason)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("~")] == []
+
+
+def test_a_level_of_the_log_that_is_none(
+    saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told as any variable is, before a handler is added; a level of the program's own is one."""
+    logger = logging.getLogger("fastload")
+    before = [*logger.handlers], logger.level
+    monkeypatch.setattr(logging.Logger, "hasHandlers", lambda _: False)  # pytest adds its own
+    monkeypatch.setenv("FASTLOAD_LOG", "verbose")
+
+    with pytest.raises(ValueError, match="FASTLOAD_LOG='verbose' is not understood"):
+        fastload.load_model(saved_model.path, keras=saved_model.form.package)
+    assert ([*logger.handlers], logger.level) == before
+    monkeypatch.setitem(logging._nameToLevel, "TRACE", 5)
+    assert Settings.from_env({"FASTLOAD_LOG": "trace"}).log_level == "TRACE"
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 308 + "T"])
+def test_a_size_beyond_all_numbers(text: str) -> None:
+    """As any other that is none."""
+    with pytest.raises(ValueError, match="not a size"):
+        parse_size(text)
+    with pytest.raises(ValueError, match="FASTLOAD_CACHE_MAX_SIZE: not a size"):
+        Settings.from_env({"FASTLOAD_CACHE_MAX_SIZE": text})
 
 
 @pytest.mark.parametrize("days", [-400, 400])

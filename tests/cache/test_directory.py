@@ -45,6 +45,35 @@ def test_the_platform_chooses_where_no_folder_is_set(
     assert CacheDir.locate(Settings()).root == tmp_path / "fastload"
 
 
+@posix_only
+@pytest.mark.parametrize("folder", ["~no_such_user/twins", "~/twins", "~"])
+def test_a_tilde_that_stands_for_nobodys_home_is_refused(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the working folder, nobody would look for the twins, or for who wrote them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # what it is without a home
+    settings = Settings.from_env({"FASTLOAD_CACHE_DIR": folder})
+
+    with pytest.raises(CacheUnwritableError, match="there is no home folder that '~") as caught:
+        CacheDir.locate(settings)
+    assert caught.value.path == Path(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+@posix_only
+def test_layers_serve_where_the_folder_is_nobodys(tmp_path: Path) -> None:
+    """Nothing is written then."""
+    layer = tmp_path / "layer"
+    layer.mkdir(mode=0o755)
+    environment = {"FASTLOAD_CACHE_DIR": "~no_such_user/c", "FASTLOAD_CACHE_PATH": str(layer)}
+    cache = CacheDir.locate(Settings.from_env(environment))
+
+    assert cache.layers == (layer,)
+    assert cache.fault is not None
+    assert cache.fault[0] == Path("~no_such_user/c")
+
+
 @needs_root
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the password file of Linux")
 def test_a_user_without_a_home_has_no_cache() -> None:

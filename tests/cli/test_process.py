@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import fastload
+from fastload.cli.main import _wants_traceback
 
 from .conftest import HDF5_SIGNATURE, Twins
 
@@ -179,6 +180,73 @@ def test_a_reader_that_leaves_early_is_no_error_to_tell(twins: Twins) -> None:
         told = process.stderr.read()
 
     assert told == b""
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="Linux has one")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["stats"], "FL000"),
+        (["stats", "--json"], "FL000"),
+        (["info", "/no/such/model", "--json"], "FL401"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else words,
+)
+def test_an_output_that_takes_nothing_is_one_line(
+    cache_root: Path, words: list[str], code: str, unbuffered: str
+) -> None:
+    """On standard error, with status 1: Python has nothing to add at its end."""
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "fastload", *words],
+            env=os.environ | {"PYTHONPATH": str(SRC), "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"fastload: [{code}] ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of files are bytes in POSIX")
+@pytest.mark.parametrize(
+    ("encoding", "name", "shown"),
+    [
+        ("utf-8:strict", b"m\xff.h5", b"m\\udcff.h5"),
+        ("utf-8:strict", "m\N{SNOWMAN}.h5".encode(), "m\N{SNOWMAN}.h5".encode()),
+        ("ascii:strict", "m\N{SNOWMAN}.h5".encode(), b"m\\u2603.h5"),
+        ("ascii:surrogateescape", "m\N{SNOWMAN}.h5".encode(), b"m\\u2603.h5"),
+        ("utf-8:surrogateescape", b"m\xff.h5", b"m\xff.h5"),
+        ("ascii:replace", "m\N{SNOWMAN}.h5".encode(), b"m?.h5"),
+    ],
+)
+def test_a_name_that_the_output_cannot_encode_is_printed(
+    cache_root: Path, encoding: str, name: bytes, shown: bytes
+) -> None:
+    """With backslashes, but for what the user, or Python by itself, does about it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fastload", "explain", name],
+        env=os.environ | {"PYTHONPATH": str(SRC), "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(shown + b": load_model: bypass")
+
+
+def test_the_settings_fail_no_report_of_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever reading them raises: the error that is told is another one."""
+    monkeypatch.setattr("fastload.cli.main.Settings.from_env", lambda _: 1 / 0)
+
+    assert not _wants_traceback()
 
 
 def test_the_console_script_leads_to_the_same_place() -> None:

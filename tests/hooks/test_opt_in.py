@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import os
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fastload.hooks import bootstrap
 from tests.hooks.conftest import START_FILE, RunOpted, plain_environment
 from tests.small_models import FORMS, KERAS3_ARCHIVE, SAVED_MODEL, SavedModel, by_format
 
@@ -108,6 +113,36 @@ def test_a_value_that_means_nothing_is_told_once_and_ignored(run_opted: RunOpted
     told = "fastload: FASTLOAD='maybe' is not understood: use 1 or 0. fastload is off."
 
     assert run_opted(program, FASTLOAD="maybe") == told
+
+
+class Unwritable(io.StringIO):
+    """Standard error on a full disk."""
+
+    def write(self, _: str) -> int:
+        raise OSError(28, os.strerror(28))
+
+
+def closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [None, closed(), Unwritable()], ids=["none", "closed", "full"])
+def test_a_program_without_standard_error_starts(
+    stream: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under `pythonw` there is none; what would be told is lost, and that is all."""
+    monkeypatch.setattr(bootstrap, "_complaints", [])
+    monkeypatch.setattr("fastload.hooks.installation.install", lambda: 1 / 0)
+    monkeypatch.setenv("FASTLOAD", "maybe")
+    monkeypatch.setattr(sys, "stderr", stream)
+    bootstrap.start()
+    bootstrap.on_import(sys)
+
+    assert bootstrap._complaints == [
+        "fastload: FASTLOAD='maybe' is not understood: use 1 or 0. fastload is off.\n"
+    ]
 
 
 @pytest.mark.slow

@@ -183,6 +183,64 @@ def test_disable_wins_and_is_told(archive: Path, script: Path) -> None:
     assert "fastload: off: FASTLOAD_DISABLE is set" in done.stderr
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX closes it")
+def test_an_interpreter_without_standard_error_starts_where_fastload_is_gone(
+    tmp_path: Path,
+) -> None:
+    """Python ends at once where `sitecustomize` raises and there is nowhere to say so."""
+    (tmp_path / "fastload.py").write_text("raise ImportError('gone')")
+    site = SRC / "fastload" / "hooks" / "bootstrap_site"
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -c "print(1)" 2>&-', sys.executable],
+        env=plain_environment() | {"PYTHONPATH": os.pathsep.join([str(site), str(tmp_path)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "1\n")
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"FASTLOAD_LOCK_TIMEOUT": "soon"}, "[FL000] ValueError: FASTLOAD_LOCK_TIMEOUT='soon'"),
+        ({"FASTLOAD_CACHE_DIR": "~no_such_user/c"}, "[FL101] the cache folder '~no_such_user/c'"),
+    ],
+    ids=["variable", "folder"],
+)
+def test_the_exit_status_is_the_programs_without_statistics_too(
+    environment: dict[str, str], told: str, script: Path
+) -> None:
+    script.write_text("raise SystemExit(3)")
+    done = python(script, under=f"{RUN} --stats", **environment)
+
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"fastload: no statistics: {told}")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX closes and redirects")
+@pytest.mark.parametrize("where", [">&-", "2>&-", "2>/dev/full"])
+@pytest.mark.parametrize("options", ["", "--stats "])
+def test_the_exit_status_is_the_programs_where_nothing_can_be_told(
+    options: str, where: str, script: Path
+) -> None:
+    """Neither what was told in vain changes it, as Python sees to at its end."""
+    if "/dev/full" in where and not Path("/dev/full").exists():
+        pytest.skip("Linux has one")
+    script.write_text("raise SystemExit(3)")
+    line = f'"$0" {RUN} {options}"$1" {where}'
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable, script],
+        env=plain_environment() | {"PYTHONPATH": str(SRC), "PYTHONUNBUFFERED": ""},
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.returncode == 3
+
+
 def test_nothing_to_run_is_a_usage_error() -> None:
     done = python(under=RUN)
 

@@ -56,8 +56,9 @@ class CacheDir:
                 of `cache_path` that are not to be trusted are left out, with a warning.
 
         Raises:
-            CacheUnwritableError: no folder is set and this user has no home folder, or the folder
-                is a relative path and the working folder is gone; and there is no layer either.
+            CacheUnwritableError: no folder is set and this user has no home folder; or the folder
+                begins with a tilde that stands for nobody's, or is a relative path and the working
+                folder is gone; and there is no layer either.
 
         Example:
             >>> CacheDir.locate(Settings(cache_dir=Path("/srv/twins"))).root.name
@@ -69,6 +70,7 @@ class CacheDir:
 
             return with_layers(settings)
         folder = settings.cache_dir or _platform_folder()
+        _require_home(folder)
         with cache_faults(folder):  # the working folder may be gone
             return cls(root=folder.absolute())
 
@@ -181,6 +183,17 @@ def _platform_folder() -> Path:
     if not folder.is_absolute():
         raise CacheUnwritableError(folder, "this user has no home folder")
     return folder
+
+
+def _require_home(folder: Path) -> None:
+    """Refuse a tilde that stands for no home folder: below the working folder, nobody looks for it.
+
+    Raises:
+        CacheUnwritableError: *folder* begins with one.
+    """
+    first = folder.parts[0] if folder.parts else ""
+    if first.startswith("~"):
+        raise CacheUnwritableError(folder, f"there is no home folder that {first!r} stands for")
 
 
 def _foreign(info: os.stat_result) -> str | None:

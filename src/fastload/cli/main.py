@@ -19,7 +19,7 @@ from fastload.cli.explain import explain
 from fastload.cli.export import export, import_
 from fastload.cli.info import info
 from fastload.cli.ls import ls
-from fastload.cli.output import print_error
+from fastload.cli.output import leave_unwritten, print_error, take_any_name
 from fastload.cli.predict import predict
 from fastload.cli.prune import prune
 from fastload.cli.register import register
@@ -40,7 +40,11 @@ class Commands(click.Group):
         given = arguments[0] if arguments else options.pop("args", None)
         words = list(sys.argv[1:] if given is None else given)
         options["standalone_mode"] = False
-        sys.exit(self._status(words, options))
+        take_any_name(sys.stdout)
+        try:
+            sys.exit(self._status(words, options))
+        finally:
+            leave_unwritten(sys.stdout)
 
     def _status(self, words: Sequence[str], options: dict[str, Any]) -> int:
         """Run the verb and return the exit status."""
@@ -49,9 +53,7 @@ class Commands(click.Group):
         except click.Abort:
             click.echo("Aborted.", err=True)
             return 1
-        except BrokenPipeError:
-            # The reader closed the pipe; the interpreter must not try to flush the rest at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:  # the reader closed the pipe
             return 1
         except click.ClickException as error:
             print_error(error, as_json="--json" in words)
@@ -64,7 +66,7 @@ class Commands(click.Group):
 
 
 def _wants_traceback() -> bool:
-    with suppress(ValueError):
+    with suppress(Exception):  # the error that is to be told is another one
         return Settings.from_env(os.environ).log_level == "DEBUG"
     return False
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
@@ -26,6 +28,8 @@ USAGE: Final = "usage"
 _NAME_WIDTH: Final = 16
 #: Columns of a screen that nobody looks at.
 _NO_LIMIT: Final = 10_000
+#: What `take_any_name` calls its way with characters that an encoding lacks.
+_BYTES_FIRST: Final = "fastload.bytes_first"
 
 
 def say(document: Mapping[str, Any], text: Iterable[str | Text | Table], *, as_json: bool) -> None:
@@ -182,13 +186,55 @@ def line_of(fault: Mapping[str, str]) -> str:
 
 
 def print_error(error: BaseException, *, as_json: bool) -> None:
-    """Report why a command failed: JSON on standard output, or one line on standard error."""
+    """Report why a command failed: JSON on standard output, or one line on standard error.
+
+    The line too where standard output takes nothing: then that may be the error.
+    """
     if as_json:
-        print_json({"error": described(error)})
-    elif isinstance(error, click.ClickException):
+        with suppress(OSError):
+            print_json({"error": described(error)})
+            return
+    _print_line(error)
+
+
+def take_any_name(stream: TextIO | None) -> None:
+    """Have *stream* write what its encoding lacks with backslashes: no name of a file fails a verb.
+
+    Where Python writes bytes of names that are no text as they are, as in most locales, that stays.
+    """
+    if stream is None or not hasattr(stream, "reconfigure"):
+        return
+    instead = {"strict": "backslashreplace", "surrogateescape": _BYTES_FIRST}
+    errors = instead.get(stream.errors or "")
+    if errors is not None:
+        codecs.register_error(_BYTES_FIRST, _bytes_first)
+        stream.reconfigure(errors=errors)
+
+
+def leave_unwritten(stream: TextIO | None) -> None:
+    """Let go of what *stream* holds and nobody takes: Python would end with an error over it."""
+    if stream is None:
+        return
+    with suppress(OSError, ValueError):  # it is closed, or no file
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _print_line(error: BaseException) -> None:
+    if isinstance(error, click.ClickException):
         error.show()
     else:
         click.echo(f"fastload: {line_of(described(error))}", file=sys.stderr)
+
+
+def _bytes_first(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Encode what stands for a byte of a name as that byte, and anything else with backslashes."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
 
 
 def _plain(value: object) -> Any:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ import click
 from fastload import hooks, system
 from fastload.cache import stats as load_stats
 from fastload.cache.stats import Statistics, Tally
-from fastload.cli.output import counted, shown_seconds
+from fastload.cli.output import counted, described, leave_unwritten, line_of, shown_seconds
 from fastload.cli.selection import located_cache
 from fastload.flags import DISABLE, OPT_IN, flag
 
@@ -46,7 +47,8 @@ def run(words: Sequence[str], *, stats: bool) -> None:
         sys.exit(_run_counted(command, environment))
     if system.IS_WINDOWS:  # `exec` on Windows returns to the shell before the program ends
         sys.exit(_status(command, environment))
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     os.execve(sys.executable, command, environment)  # noqa: S606 - as the user asked
 
 
@@ -72,11 +74,21 @@ def _opt_in(environment: Mapping[str, str]) -> dict[str, str]:
 def _run_counted(command: Sequence[str], environment: Mapping[str, str]) -> int:
     name = uuid.uuid4().hex
     status = _status(command, {**environment, "FASTLOAD_RUN": name})
-    found = load_stats.read(located_cache(), name)
-    for line in _text(found, is_off=flag(environment, DISABLE)):
-        # On standard error, apart from what the program prints.
-        click.echo(f"fastload: {line}", err=True)
+    with suppress(Exception):  # who asked for the program's status gets it, whatever is told
+        for line in _lines(name, environment):
+            # On standard error, apart from what the program prints.
+            click.echo(f"fastload: {line}", err=True)
+    leave_unwritten(sys.stderr)
     return status
+
+
+def _lines(name: str, environment: Mapping[str, str]) -> list[str]:
+    """Return what the loads of the run called *name* did, or why that is not known."""
+    try:
+        found = load_stats.read(located_cache(), name)
+        return [*_text(found, is_off=flag(environment, DISABLE))]
+    except Exception as error:  # noqa: BLE001 - the program has ended, with a status of its own
+        return [f"no statistics: {line_of(described(error))}"]
 
 
 def _status(command: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -39,7 +39,15 @@ def _complain(message: str) -> None:
     """Write *message* to standard error, once; Python may read the file that calls us twice."""
     if message not in _complaints:
         _complaints.append(message)
+        _tell(message)
+
+
+def _tell(message: str) -> None:
+    """Write *message* to standard error where that takes it; a program must run without one too."""
+    try:  # noqa: SIM105 - `contextlib` is not imported yet
         sys.stderr.write(message)
+    except Exception:  # noqa: BLE001, S110 - None under `pythonw`; closed; full
+        pass
 
 
 def on_import(_module: "ModuleType") -> None:
@@ -110,4 +118,4 @@ def _install() -> None:
 
         install()
     except Exception as error:  # noqa: BLE001 - see above
-        sys.stderr.write(f"fastload: off: {type(error).__name__}: {error}\n")
+        _tell(f"fastload: off: {type(error).__name__}: {error}\n")

@@ -18,10 +18,18 @@ def _give_way() -> None:
         __import__(__name__)
 
 
+def _tell(message: str) -> None:
+    """Do as `bootstrap` does, which cannot be imported: an error here would end the interpreter."""
+    try:  # noqa: SIM105 - as in `bootstrap`
+        sys.stderr.write(message)
+    except Exception:  # noqa: BLE001, S110
+        pass
+
+
 try:
     from fastload.hooks.bootstrap import start
 except ImportError as error:
-    sys.stderr.write(f"fastload: off: {error}\n")
+    _tell(f"fastload: off: {error}\n")
 else:
     start()
 _give_way()
