@@ -7,6 +7,7 @@ import json
 import os
 import random
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -53,8 +54,8 @@ def archive(source: CacheDir, tmp_path: Path) -> Path:
 
 
 def contents_of(cache: CacheDir) -> dict[str, bytes]:
-    """Return the files that are in a cache, but for its tag."""
-    files = (path for path in cache.root.iterdir() if path.is_file())
+    """Return the files that are in a cache, if there is one, but for its tag."""
+    files = (path for path in cache.root.glob("*") if path.is_file())
     return {path.name: path.read_bytes() for path in files if path.name != "CACHEDIR.TAG"}
 
 
@@ -196,7 +197,13 @@ def with_an_entry_that_leads_out(files: Files) -> None:
 HOSTILE: list[Edit] = [
     *(
         renamed(name, listed=listed)
-        for name in (f"../{SIDE}", f"/tmp/{SIDE}", f"a/{SIDE}", "CACHEDIR.TAG", f"{NAME}.used")
+        for name in (
+            *(f"../{SIDE}", f"/tmp/{SIDE}", f"a/{SIDE}", "CACHEDIR.TAG", f"{NAME}.used"),
+            *(
+                f"{NAME}.{kind}.json"
+                for kind in ("a/b", "a\nb", "a\\b", "a b", "\u00e9", "a" * 200)
+            ),
+        )
         for listed in (True, False)
     ),
     of_kind(tarfile.SYMTYPE, "/etc/passwd"),
@@ -234,7 +241,64 @@ def test_an_archive_that_is_not_what_it_says_is_refused(
     # An archive that has too much is noticed at its end: what it lists is there, and as listed.
     assert contents_of(target) in ({}, CONTENT)
     assert (contents_of(target) == CONTENT) is (edit is twice)
-    assert sorted(tmp_path.iterdir()) == sorted([*before, target.root])
+    assert set(tmp_path.iterdir()) <= {*before, target.root}
+
+
+HEADERS = [
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+]
+
+
+def header(kind: bytes, size_bytes: int) -> bytes:
+    """Return what announces so many bytes about the member after it."""
+    member = tarfile.TarInfo("more")
+    member.type, member.size = kind, size_bytes
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize("before", [b"", header(tarfile.XHDTYPE, 0)], ids=["first", "second"])
+@pytest.mark.parametrize("kind", HEADERS)
+def test_a_header_that_would_fill_the_memory_is_not_read(
+    kind: bytes, before: bytes, archive: Path, target: CacheDir
+) -> None:
+    """It takes nothing of the disk: the file has a hole there."""
+    with archive.open("wb") as file:
+        file.write(before + header(kind, 2**28))
+        file.truncate(2**28 + 10240)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError, match="a header has 268,435,456 bytes"):
+            read_archive(archive, target)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert most_bytes < 2**24
+    assert not target.root.exists()
+
+
+def test_a_member_of_less_than_nothing_is_refused(archive: Path, target: CacheDir) -> None:
+    """Python before 3.14 goes back by so much, and reads on from there."""
+    with archive.open("wb") as file:
+        file.write(header(tarfile.XHDTYPE, -1) + bytes(10240))
+
+    with pytest.raises(ArchiveError, match="a negative length"):
+        read_archive(archive, target)
+
+
+def test_what_other_programs_note_of_members_is_no_fault(archive: Path, target: CacheDir) -> None:
+    """They write an archive again with times to the nanosecond, labels, and whose files it were."""
+
+    def noted(files: Files) -> None:
+        for member, _ in files:
+            member.pax_headers = {"mtime": "1700000000.123456789", "SCHILY.xattr.a": "x" * 8000}
+
+    edited(archive, noted)
+    (found,) = read_archive(archive, target)
+
+    assert found.is_new
+    assert contents_of(target) == CONTENT
 
 
 @pytest.mark.parametrize("length", [0, 100, 512, 3000, 6000])
@@ -247,6 +311,15 @@ def test_an_archive_that_was_cut_short_is_refused(
         read_archive(archive, target)
 
     assert contents_of(target) == {}
+
+
+def test_junk_makes_no_folder(archive: Path, target: CacheDir) -> None:
+    archive.write_bytes(b"junk\n")
+
+    with pytest.raises(ArchiveError):
+        read_archive(archive, target)
+
+    assert not target.root.exists()
 
 
 def test_a_compressed_archive_is_refused(archive: Path, target: CacheDir) -> None:
@@ -319,4 +392,5 @@ def test_no_mutation_of_an_archive_does_harm(archive: Path, tmp_path: Path) -> N
             read_archive(archive, target)
         assert contents_of(target) in ({}, CONTENT)
 
-    assert len(list(tmp_path.iterdir())) == 503  # and the source, its layer, the archive
+    made = {path.name for path in tmp_path.iterdir() if not path.name.startswith("target ")}
+    assert made == {"source", "layer", archive.name}

@@ -123,6 +123,23 @@ def test_a_layer_says_what_cannot_be_converted(
     assert listing(tmp_path / "layer") == before
 
 
+def test_models_go_into_a_layer_in_turn(
+    saved_once: SavedOnce, tmp_path: Path, cache_root: Path
+) -> None:
+    """One that cannot be converted keeps none of the others out."""
+    bad, layer = tmp_path / "model", tmp_path / "layer"
+    bad.mkdir()
+    (bad / "saved_model.pb").write_bytes(b"\n")
+    for _ in range(2):
+        with pytest.raises(BypassError):
+            fastload.warm(bad, into=layer)
+        fastload.warm(saved_once(SAVED_MODEL), keras=SAVED_MODEL.package, into=layer)
+
+    assert modes(layer) == {(True, 0o755), (False, 0o444)}
+    assert all(path.is_file() for path in layer.iterdir())
+    assert not cache_root.exists()
+
+
 def _fail(*_: object) -> None:
     raise AssertionError
 

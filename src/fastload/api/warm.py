@@ -81,7 +81,8 @@ def warm(
         keras: the Keras that later loads use.
         into: a folder that becomes a layer for `FASTLOAD_CACHE_PATH`, or is one, in place of the
             cache: it gets the twin and all that is kept beside it, readable by every user, and
-            nothing of this machine. Two processes must not warm into the same folder at once.
+            nothing of this machine. Two processes must not warm into the same folder at once, and
+            no program may have it as its cache.
         publish: put the twin, and all that is kept beside it, into the shared store that
             `FASTLOAD_REMOTE` names, where it has none.
 
@@ -94,7 +95,7 @@ def warm(
         BypassError: the model cannot be converted, so every load of it goes to the stock loader;
             the message says why.
         MissingTensorFlowError: TensorFlow, or the Keras asked for, is not installed.
-        ValueError: no store is named to publish to.
+        ValueError: no store is named to publish to, or *into* is a cache that programs write to.
 
     Example:
         >>> import fastload
@@ -106,16 +107,15 @@ def warm(
     if into is None:
         return _warm(path, keras, settings, store)
     # Imported here: few warm into a layer.
-    from fastload.fleet.sealing import seal
+    from fastload.fleet.sealing import layer_at
 
-    settings = replace(
-        settings, cache_dir=Path(into).absolute(), cache_path=(), cache_max_size_bytes=UNLIMITED
-    )
-    CacheDir.locate(settings).ensure()
-    try:
+    # Sealed also where the model cannot be converted: the layer says so.
+    with layer_at(Path(into), settings) as cache:
+        cache.ensure()
+        settings = replace(
+            settings, cache_dir=cache.root, cache_path=(), cache_max_size_bytes=UNLIMITED
+        )
         return _warm(path, keras, settings, store)
-    finally:  # also where it cannot be converted: the layer says so
-        seal(CacheDir.locate(settings))
 
 
 def _store(settings: Settings) -> Store:

@@ -15,7 +15,10 @@ from fastload.cache.publish import cache_faults, is_incoming, is_partial
 from fastload.lean_dataclass import dataclass
 
 _TWIN: Final = re.compile(r"([0-9a-f]{32})\.h5")
-_COMPANION: Final = re.compile(r"([0-9a-f]{32})\.(used|[^.]+\.json|[^.]+\.flat)")
+#: Archives and stores bring names that others chose: a kind is a word, so that it leads nowhere.
+_COMPANION: Final = re.compile(
+    r"([0-9a-f]{32})\.(used|[\w-]{1,128}\.json|[\w-]{1,128}\.flat)", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -12,6 +14,7 @@ from fastload.cli.options import as_json
 from fastload.cli.output import counted, say, shown_size
 from fastload.cli.selection import SHOWN_DIGITS, located_cache, selected
 from fastload.fleet.archive import Imported, read_archive, write_archive
+from fastload.settings import Settings
 
 
 @click.command(short_help="Write twins to an archive.")
@@ -50,15 +53,8 @@ def import_(archive: Path, *, into: Path | None, as_json: bool) -> None:
 
     Everything is compared with its SHA-256. Import archives of people whose models you would load.
     """
-    cache = located_cache() if into is None else CacheDir(root=into.absolute())
-    try:
+    with _place(into) as cache:
         imported = read_archive(archive, cache)
-    finally:
-        if into is not None and cache.is_ours():
-            # Imported here: it imports numpy, which most verbs do without.
-            from fastload.fleet.sealing import seal
-
-            seal(cache)
     document = {
         "cache": cache.root,
         "entries": [
@@ -67,6 +63,19 @@ def import_(archive: Path, *, into: Path | None, as_json: bool) -> None:
         ],
     }
     say(document, _text(imported), as_json=as_json)
+
+
+@contextmanager
+def _place(into: Path | None) -> Iterator[CacheDir]:
+    """Yield where twins are imported to: the cache, or the folder *into*, which is a layer then."""
+    if into is None:
+        yield located_cache()
+        return
+    # Imported here: it imports numpy, which most verbs do without.
+    from fastload.fleet.sealing import layer_at
+
+    with layer_at(into, Settings.from_env(os.environ)) as cache:
+        yield cache
 
 
 def _text(imported: Sequence[Imported]) -> Iterator[str]:

@@ -21,7 +21,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
@@ -30,10 +30,17 @@ from fastload.cache.travelling import travelling_files, travels
 from fastload.errors import ArchiveError
 from fastload.lean_dataclass import dataclass
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 _CONTENTS: Final = "fastload.json"
 _VERSION: Final = 1
 #: A list of many thousands of files is shorter than this.
 _MOST_CONTENTS_BYTES: Final = 64 * 2**20
+#: `tarfile` reads what is no file as a whole: long names, times. Other programs write some hundred
+#: bytes of those. They may follow on one another, some hundred times.
+_MOST_HEADER_BYTES: Final = 64 * 2**10
+_PLAIN: Final = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _CHUNK_BYTES: Final = 2**20
 _ENTRY: Final = re.compile(r"[0-9a-f]{32}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -68,6 +75,26 @@ class Imported:
     name: str
     is_new: bool
     size_bytes: int
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose header was looked at before `tarfile` reads what the header announces."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read a header of 512 bytes.
+
+        Raises:
+            tarfile.HeaderError: reading on would take as much memory as the archive's author likes.
+        """
+        found = super().frombuf(buf, encoding, errors)
+        if found.size < 0:
+            raise tarfile.HeaderError("a member has a negative length")
+        if found.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.HeaderError("a member is not a plain file")
+        if found.type not in _PLAIN and found.size > _MOST_HEADER_BYTES:
+            raise tarfile.HeaderError(f"a header has {found.size:,} bytes")
+        return found
 
 
 def write_archive(path: Path, cache: CacheDir, names: Sequence[str]) -> int:
@@ -109,17 +136,18 @@ def read_archive(path: Path, cache: CacheDir) -> tuple[Imported, ...]:
 
     Args:
         path: the archive.
-        cache: the folder; it is created if it does not exist. What is there stays.
+        cache: the folder. It is created if it does not exist and the archive begins as one should:
+            junk leaves nothing. What is there stays.
 
     Raises:
         ArchiveError: the archive is not what `write_archive` writes, or not as it says.
         CacheUnwritableError: the folder cannot be written.
         OSError: the archive cannot be read.
     """
-    cache.ensure()
-    with _malformed(path), tarfile.open(path, "r:") as archive:
+    with _malformed(path), tarfile.open(path, "r:", tarinfo=_Member) as archive:
         members = iter(archive)
         contents = _read_contents(path, archive, members)
+        cache.ensure()
         found = [_entry(path, archive, members, cache, *each) for each in contents.items()]
         if next(members, None) is not None:
             raise ArchiveError(path, "it has more members than it lists")
