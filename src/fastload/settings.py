@@ -127,7 +127,7 @@ class Settings:
             cache_max_size_bytes=_limit(environ, "FASTLOAD_CACHE_MAX_SIZE"),
             strict=flag(environ, "FASTLOAD_STRICT"),
             lock_timeout_s=_seconds(environ, "FASTLOAD_LOCK_TIMEOUT", DEFAULT_LOCK_TIMEOUT_S),
-            remote=_remote(environ) if environ.get("FASTLOAD_REMOTE") else None,
+            remote=_remote(environ) if environ.get("FASTLOAD_REMOTE", "").strip() else None,
             remote_timeout_s=_remote_timeout(environ),
             weights=_weights(environ, "lazy" if budget else "auto"),
             memory_budget_bytes=budget,

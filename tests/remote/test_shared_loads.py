@@ -716,3 +716,13 @@ def test_without_fsspec_models_load(
 def test_to_publish_nowhere_is_an_error(saved_model: SavedModel, cache_root: Path) -> None:
     with pytest.raises(ValueError, match="FASTLOAD_REMOTE"):
         warm(saved_model)
+
+
+def test_a_blank_address_is_none(
+    saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with other variables."""
+    monkeypatch.setenv("FASTLOAD_REMOTE", " ")
+    loaded(saved_model)
+
+    assert report().outcome is Outcome.MISS
