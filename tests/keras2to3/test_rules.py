@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 
 from fastload.errors import MigrationError
@@ -276,3 +277,79 @@ def test_a_dropped_argument_that_meant_something_is_refused() -> None:
 
     with pytest.raises(MigrationError, match="'turned' of class GRU: Keras 3 has no time_major="):
         configs.migrated(json.loads(json.dumps(config)), Record())
+
+
+def _padded(keras: Any, *layers: Any) -> Any:
+    """Return a recurrent network over masked steps, with what comes between."""
+    inputs = keras.Input((6, 3))
+    outputs = keras.layers.Masking(mask_value=0.5)(inputs)
+    for layer in layers:
+        outputs = layer(outputs)
+    return keras.Model(inputs, keras.layers.LSTM(4)(outputs))
+
+
+def _merged(keras: Any) -> Any:
+    inputs = [keras.Input((6, 3)) for _ in range(2)]
+    masked = [keras.layers.Masking(mask_value=0.5)(each) for each in inputs]
+    return keras.Model(inputs, keras.layers.LSTM(4)(keras.layers.Add()(masked)))
+
+
+def test_masks_are_compared(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    """Random numbers mask nothing: steps at the ends are what the model masks."""
+    original = _padded(keras2, keras2.layers.Dense(3))
+    model, _ = migrated(saved(original, tmp_path), keras3)
+
+    assert prove_against_model(original, model).against == "tf-keras"
+    model.layers[1].mask_value = 7.0
+    with pytest.raises(MigrationError, match="its outputs differ"):
+        prove_against_model(original, model)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda k: _padded(k, k.layers.Rescaling(2.0)), _merged], ids=["passed on", "merged"]
+)
+def test_what_keras_3_masks_otherwise_is_rejected(
+    make: Any, keras2: Any, keras3: Any, tmp_path: Path
+) -> None:
+    """`Rescaling` passes masks on, and layers that merge take the or of masks; Keras 2 did not."""
+    original = make(keras2)
+    model, _ = migrated(saved(original, tmp_path), keras3)
+    if not keras3.layers.Rescaling(1.0).supports_masking:
+        pytest.skip("this Keras masks as Keras 2 did")
+
+    with pytest.raises(MigrationError, match="its outputs differ"):
+        prove_against_model(original, model)
+
+
+def test_defaults_of_tensorflow_are_kept(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    """Also where nothing is compared: Keras 3 sums and takes from flat arrays, and approximates."""
+    tf = pytest.importorskip("tensorflow")
+    inputs = keras2.Input((4,), batch_size=3)
+    rows = tf.gather(inputs, [2, 0])
+    outputs = [tf.nn.gelu(inputs), tf.cumsum(inputs), rows]
+    model, _ = migrated(saved(keras2.Model(inputs, outputs), tmp_path), keras3)
+    values = np.random.default_rng(3).normal(size=(3, 4)).astype("float32")
+    expected = [tf.nn.gelu(values), tf.cumsum(values), tf.gather(values, [2, 0])]
+
+    for one, other in zip(model(values), expected, strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-6)
+
+
+def test_a_call_that_always_trains_is_rejected(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    """Keras 3 calls a layer as it calls the model: dropout would be off."""
+    inputs = keras2.Input((4,))
+    model = keras2.Model(inputs, keras2.layers.Dropout(0.5, name="mc")(inputs, training=True))
+
+    with pytest.raises(MigrationError, match=r"layer 'mc'.*: it is called with training=True"):
+        migrated(saved(model, tmp_path), keras3)
+
+
+def test_a_call_that_never_trains_is_told(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    """It predicts the same."""
+    inputs = keras2.Input((4,))
+    norm = keras2.layers.BatchNormalization(name="norm")
+    original = keras2.Model(inputs, norm(inputs, training=False))
+    model, record = migrated(saved(original, tmp_path), keras3)
+
+    assert "'norm'" in record.left_out["training=False"]
+    assert prove_against_model(original, model).against == "tf-keras"

@@ -291,3 +291,18 @@ def test_weights_of_a_file_are_not_scaled_where_their_size_counts(
 
     with pytest.raises(MigrationError, match="scaled weights another kernel_regularizer"):
         model_of_hdf5(path, keras3, lambda _: {}, Record())
+
+
+def test_losses_without_a_weight_count_once(keras2: Any, keras3: Any, tmp_path: Path) -> None:
+    """Keras 3 wants a weight for each, where any has one."""
+    del keras3
+    inputs = keras2.Input((5,))
+    outputs = {name: keras2.layers.Dense(3, name=name)(inputs) for name in ("one", "two")}
+    model = keras2.Model(inputs, outputs)
+    model.compile("sgd", {"one": "mse", "two": "mae"}, loss_weights={"two": 0.3})
+    ours = loaded(model, tmp_path / "model.h5")
+    targets = {"one": Y, "two": Y}
+    expected = model.evaluate(X, targets, verbose=0, return_dict=True)["loss"]
+
+    assert ours.evaluate(X, targets, verbose=0, return_dict=True)["loss"] == pytest.approx(expected)
+    assert ours.train_on_batch(X, targets, return_dict=True)["loss"] == pytest.approx(expected)

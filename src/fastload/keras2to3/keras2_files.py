@@ -49,7 +49,8 @@ def model_of_hdf5(path: Path, keras: Any, resolve: Resolve, record: Record) -> A
     with read_hdf5(path) as file:
         item = hdf5_config(file)
         require_no_bytecode(item)
-        model = ModelBuilder(keras, resolve(object_names(item))).build(migrated(item, record))
+        builder = ModelBuilder(keras, resolve(object_names(item)), record)
+        model = builder.build(migrated(item, record))
         _require_built(model)
         groups = _weight_names(file)
         targets = targets_of_groups(model, groups)
@@ -66,7 +67,8 @@ def model_of_archive(path: Path, keras: Any, resolve: Resolve, record: Record) -
         learnt = LearntVocabularies(archive)
         item = learnt.within(json.loads(archive.config))
         require_no_bytecode(item)
-        model = ModelBuilder(keras, resolve(object_names(item))).build(migrated(item, record))
+        builder = ModelBuilder(keras, resolve(object_names(item)), record)
+        model = builder.build(migrated(item, record))
         _build_as_saved(model, item)
         _require_built(model)
         names = [spec.name for spec in archive.weights.specs if spec.name not in learnt.taken]

@@ -83,7 +83,7 @@ class _Migration:
             return self._as_one_layer()
         objects = resolve(names)
         try:
-            builder = ModelBuilder(self._keras, objects, self._layers.layer)
+            builder = ModelBuilder(self._keras, objects, self._record, self._layers.layer)
             model = builder.build(migrated(item, self._record))
             if not model.built:  # a port of the model's class
                 self._models.call(model)

@@ -1,4 +1,4 @@
-"""Inputs that the lookup layers of a model know, which made-up ones rarely are."""
+"""Inputs that layers of a model know, which made-up ones rarely are: words, and masked steps."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from fastload.twin.weights import Array
 
 #: How many times values are made at most: of more words, some are taken from all over.
 _TIMES: Final = 8
+#: Axes of rows of steps of numbers.
+_SEQUENCES: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownInputs:
-    """What the lookup layers of a model find something for.
+    """What the layers of a model find something for.
 
     Attributes:
         texts: words of tables of text.
         numbers: words of tables of integers, and the places in inverted tables.
+        masked: what steps of numbers hold that `Masking` layers mask.
     """
 
     texts: Sequence[str] = ()
     numbers: Sequence[int] = ()
+    masked: Sequence[float] = ()
 
     def over(self, values: Sequence[Array]) -> Iterator[list[Array]]:
-        """Yield *values* with known ones in the place of texts and integers."""
+        """Yield *values* with known ones in the place of texts, integers, and ends of sequences."""
+        for mask in self.masked:
+            yield [_ending_in(mask, each, place) for place, each in enumerate(values)]
         pools = [self._pool(value) for value in values]
         sizes = zip(pools, values, strict=True)
         times = max((-(-len(pool) // max(value.size, 1)) for pool, value in sizes), default=0)
@@ -45,16 +51,35 @@ class KnownInputs:
 
 
 def known_inputs(model: Any) -> KnownInputs:
-    """Return what the lookup layers of *model*, of Keras 3, know."""
+    """Return what the layers of *model*, of Keras 3, know."""
     found: list[Any] = []
+    masked: dict[float, None] = {}
     for layer in model._flatten_layers():
         table = getattr(layer, "_lookup_layer", layer)
         if hasattr(table, "get_vocabulary") and hasattr(table, "invert"):
             words = table.get_vocabulary()
             found += range(len(words) + 1) if table.invert else words
+        if type(layer).__name__ == "Masking":
+            masked[float(layer.mask_value)] = None
     texts = dict.fromkeys(word for word in found if isinstance(word, str))
     numbers = dict.fromkeys(int(word) for word in found if isinstance(word, (int, np.integer)))
-    return KnownInputs(texts=[*texts], numbers=[*numbers])
+    return KnownInputs(texts=[*texts], numbers=[*numbers], masked=[*masked])
+
+
+def _ending_in(mask: float, value: Array, place: int) -> Array:
+    """Return sequences like those of *value* whose last steps are *mask*, from another one on each.
+
+    Args:
+        mask: what is masked.
+        value: rows of steps of numbers; anything else is returned as it is.
+        place: of this input among all: two that are masked alike would hide how masks are merged.
+    """
+    if value.ndim < _SEQUENCES or not np.issubdtype(value.dtype, np.number):
+        return value
+    changed = value.copy()
+    for row, steps in enumerate(changed):
+        steps[1 + (row + 2 * place) % max(1, len(steps) - 1) :] = mask
+    return changed
 
 
 def _filled(value: Array, pool: Sequence[Any], time: int, times: int) -> Array:

@@ -19,7 +19,7 @@ from fastload.keras2to3.rules.graph import (
     layer_name,
 )
 from fastload.keras2to3.rules.operations import operation_of
-from fastload.keras2to3.rules.rule import owner
+from fastload.keras2to3.rules.rule import Record, owner
 from fastload.keras2to3.tf_operations import Operations, Shape
 from fastload.runtime.requirements import MIGRATION
 
@@ -31,6 +31,12 @@ _RECURRENT: Final = frozenset(
 )
 #: What Keras makes words bold with.
 _COLOURS: Final = re.compile(r"\x1b\[\d+m")
+_ALWAYS_TRAINS: Final = (
+    "it is called with training=True, and Keras 3 calls a layer as it calls the model"
+)
+_NEVER_TRAINS: Final = (
+    "it is called so, and in Keras 3 it trains with the model, unless it is frozen"
+)
 _PARTS: Final = ("layers", "initializers", "regularizers", "constraints", "losses", "metrics")
 _MODELS: Final = frozenset({"Functional", "Model", "Network", "Sequential"})
 
@@ -41,6 +47,7 @@ class ModelBuilder:
     Args:
         keras: Keras 3.
         objects: custom classes and functions by their names in configurations.
+        record: learns what the model does otherwise in training.
         by_node: makes a layer of the functions of the node that a configuration names.
     """
 
@@ -48,8 +55,10 @@ class ModelBuilder:
         self,
         keras: Any,
         objects: Mapping[str, Any],
+        record: Record,
         by_node: Callable[[int], Any] | None = None,
     ) -> None:
+        self._record = record
         self._by_node = by_node
         self._keras = keras
         self._objects = objects
@@ -82,9 +91,8 @@ class ModelBuilder:
 
     def _network(self, item: Mapping[str, Any]) -> Any:
         config = item["config"]
-        graph = _Graph(
-            self._built, self._operations, config["layers"], MIGRATION.part("tree").flatten
-        )
+        flatten = MIGRATION.part("tree").flatten
+        graph = _Graph(self._built, self._operations, config["layers"], flatten, self._record)
         inputs, outputs = (
             _mapped(ends(config[key], graph.offsets), graph.tensor)
             for key in ("input_layers", "output_layers")
@@ -211,7 +219,9 @@ class _Graph:
         operations: Operations,
         layers: list[Mapping[str, Any]],
         flatten: Callable[[Any], list[Any]],
+        record: Record,
     ) -> None:
+        self._record = record
         self.offsets = first_calls(layers)
         self._operations = operations
         self._flatten = flatten
@@ -270,9 +280,22 @@ class _Graph:
         if item["class_name"] in _FUNCTION_LAYERS:
             return self._operation(item, first, others)
         others = {key: value for key, value in others.items() if value is not None}
+        self._look_at_training(item, others.get("training"))
         if item["class_name"] in _RECURRENT and isinstance(first, list):
             first, others = first[0], {"initial_state": first[1:], **others}
         return self._layers[layer_name(item)](first, **others)
+
+    def _look_at_training(self, item: Mapping[str, Any], training: Any) -> None:
+        """Say what becomes of a call with `training=`: Keras 3 calls a layer as it calls the model.
+
+        Raises:
+            MigrationError: it would predict something else.
+        """
+        if not isinstance(training, int):  # none, or a tensor
+            return
+        if training:
+            raise MigrationError(owner(item), _ALWAYS_TRAINS)
+        self._record.left_out["training=False"] = f"{owner(item)}: {_NEVER_TRAINS}"
 
     def _operation(self, item: Mapping[str, Any], first: Any, others: Mapping[str, Any]) -> Any:
         function = item["config"].get("function", "__operators__.getitem")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 #: Arguments without influence on the result.
@@ -19,11 +19,14 @@ class Operation:
             composes.
         arguments: its argument for each one of the TensorFlow function, in order.
         harmless: further arguments of the TensorFlow function, with the value that has no effect.
+        defaults: what the TensorFlow function takes for arguments that are not given, by their
+            names in Keras 3, where the latter takes something else.
     """
 
     target: str
     arguments: Mapping[str, str]
     harmless: Mapping[str, Any]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def bound(self, first: Any, others: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call by their names in Keras 3.
@@ -33,9 +36,11 @@ class Operation:
         """
         names = list(self.arguments)
         given = {**({names[0]: first} if names else {}), **others}
-        found = {}
+        found = dict(self.defaults)
         for name, value in given.items():
-            if name in self.arguments:
+            if name in self.arguments and value is None:
+                found.setdefault(self.arguments[name], None)
+            elif name in self.arguments:
                 found[self.arguments[name]] = value
             elif name not in _SILENT and self.harmless.get(name) != value:
                 raise ValueError(f"its argument {name}={value!r} has no counterpart")
@@ -56,6 +61,10 @@ def renames(text: str) -> dict[str, str]:
 def _operation(target: str, arguments: str, **harmless: Any) -> Operation:
     """Return an operation; *arguments* is as for `renames`."""
     return Operation(target=target, arguments=renames(arguments), harmless=harmless)
+
+
+def _with_defaults(operation: Operation, **defaults: Any) -> Operation:
+    return replace(operation, defaults=defaults)
 
 
 _REDUCED: Final = "input_tensor:x axis keepdims"
@@ -99,7 +108,9 @@ _TABLE: Final = {
     "round": _operation("round", "x"),
     "is_nan": _operation("isnan", "x"),
     "is_finite": _operation("isfinite", "x"),
-    "cumsum": _operation("cumsum", "x axis", exclusive=False, reverse=False),
+    "cumsum": _with_defaults(
+        _operation("cumsum", "x axis", exclusive=False, reverse=False), axis=0
+    ),
     "clip_by_value": _operation("clip", "t:x clip_value_min:x_min clip_value_max:x_max"),
     # comparisons
     "equal": _operation("equal", _TWO),
@@ -133,7 +144,7 @@ _TABLE: Final = {
     "relu6": _operation("relu6", "features:x"),
     "elu": _operation("elu", "features:x"),
     "selu": _operation("selu", "features:x"),
-    "gelu": _operation("gelu", "features:x approximate"),
+    "gelu": _with_defaults(_operation("gelu", "features:x approximate"), approximate=False),
     "leaky_relu": _operation("leaky_relu", "features:x alpha:negative_slope"),
     "silu": _operation("silu", "features:x", beta=1.0),
     "swish": _operation("silu", "features:x", beta=1.0),
@@ -161,11 +172,13 @@ _TABLE: Final = {
     "reverse": _operation("flip", "tensor:x axis"),
     "roll": _operation("roll", "input:x shift axis"),
     "pad": _operation("pad_by", "tensor:x paddings:widths mode constant_values:value"),
-    "gather": _operation("take", "params:x indices axis", batch_dims=0, validate_indices=None),
+    "gather": _with_defaults(
+        _operation("take", "params:x indices axis", batch_dims=0, validate_indices=None), axis=0
+    ),
     "one_hot": _operation("one_hot_of", "indices:x depth:classes axis dtype on_value off_value"),
     "zeros_like": _operation("zeros_like", "input:x dtype"),
     "ones_like": _operation("ones_like", "input:x dtype"),
-    "top_k": _operation("top_k", "input:x k sorted"),
+    "top_k": _with_defaults(_operation("top_k", "input:x k sorted"), k=1),
     "getitem": _operation("item_of", "x slice_spec:spec"),
     # products
     "matmul": _operation(

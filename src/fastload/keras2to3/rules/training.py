@@ -212,6 +212,7 @@ def migrated_training(config: Mapping[str, Any], record: Record) -> dict[str, An
     """
     whole = decoded(config)
     objectives = ("metrics", "weighted_metrics", "loss_weights")
+    whole["loss_weights"] = _all_weights(whole.get("loss_weights"), whole.get("loss"))
     return {
         # Archives have the second name.
         "optimizer": _walk(
@@ -220,6 +221,13 @@ def migrated_training(config: Mapping[str, Any], record: Record) -> dict[str, An
         **{key: _walk(whole.get(key), record, OBJECTIVE_RULES) for key in objectives},
         "loss": _walk(_named_anew(whole.get("loss")), record, OBJECTIVE_RULES),
     }
+
+
+def _all_weights(weights: Any, loss: Any) -> Any:
+    """Return *weights* with one for each loss: Keras 2 takes 1 where there is none, by name."""
+    if not isinstance(weights, Mapping) or not isinstance(loss, Mapping):
+        return weights
+    return {**dict.fromkeys(loss, 1.0), **weights}
 
 
 def _named_anew(loss: Any) -> Any:
