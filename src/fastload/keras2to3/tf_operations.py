@@ -99,6 +99,12 @@ class Operations:
             return Shape(xs)
         return self._ops.stack([self._tensor(x, None) for x in xs], axis=axis)
 
+    def _flip_of(self, x: Any, axis: Any) -> Any:
+        # One by one: up to Keras 3.5, several at once fail when the model is called.
+        for each in [axis] if isinstance(axis, int) else axis:
+            x = self._ops.flip(x, axis=int(each))
+        return x
+
     def _split_by(self, x: Any, sizes: Any, axis: int = 0, num: Any = None) -> Any:
         if isinstance(sizes, int):
             return self._ops.split(x, sizes, axis=axis)

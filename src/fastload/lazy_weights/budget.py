@@ -270,7 +270,8 @@ class Budget:
 
     def _is_over(self, place: Place) -> bool:
         """Say whether a weight that was returned is of no use in memory, or in the way."""
-        is_unread = place.piece is not None and not place.piece.is_ready
+        piece = place.piece
+        is_unread = piece is not None and (place.broken is piece or not piece.is_ready)
         is_in_the_way = bool(self._suspended) and not self._is_written(place)
         return place.is_forgotten or is_unread or is_in_the_way
 
@@ -332,9 +333,9 @@ class Budget:
         """Read a weight that is lent to this thread, without the lock; notify waiting threads."""
         try:
             piece.read()
+            place.broken = None
         except BaseException:
             place.broken = piece
-            self.forget(place)
             raise
         finally:
             with self.alone():

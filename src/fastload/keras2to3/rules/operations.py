@@ -169,7 +169,7 @@ _TABLE: Final = {
     "split": _operation("split_by", "value:x num_or_size_splits:sizes axis num"),
     "tile": _operation("tile", "input:x multiples:repeats"),
     "repeat": _operation("repeat", "input:x repeats axis"),
-    "reverse": _operation("flip", "tensor:x axis"),
+    "reverse": _operation("flip_of", "tensor:x axis"),
     "roll": _operation("roll", "input:x shift axis"),
     "pad": _operation("pad_by", "tensor:x paddings:widths mode constant_values:value"),
     "gather": _with_defaults(
