@@ -65,6 +65,8 @@ def check(keras: Any, program: Program) -> None:
         seed(keras)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            # AutoGraph's, on Python 3.13, of each function once.
+            warnings.filterwarnings("ignore", ".*___pyct_anno", DeprecationWarning)
             seen = [np.asarray(each).copy() for each in program(block)]
         said = [np.array(str(each.message).encode()) for each in caught]
         found.append([*seen, *said, *draws(keras)])
