@@ -72,40 +72,41 @@ def test_an_unpacked_model_is_a_model(folder: Path, spell: Any) -> None:
     assert_same_model(stock(spell(folder)), model)
 
 
-def test_assets_are_those_of_the_folder(saving_lib: Any, tmp_path: Path) -> None:
-    """Also behind links, as a hub's own cache has them."""
+@pytest.fixture
+def words(saving_lib: Any, tmp_path: Path) -> Path:
+    """An unpacked model with an asset, in the folder `words`."""
     keras = KERAS3_ARCHIVE.stock
     layer = keras.layers.StringLookup()
     layer.adapt(["a", "b", "c"])
     model = keras.Sequential([keras.Input((1,), dtype="string"), layer])
     saving_lib.save_model(model, str(tmp_path / "words"), zipped=False)
-    (file,) = (each for each in (tmp_path / "words" / "assets").rglob("*") if each.is_file())
+    return tmp_path / "words"
+
+
+def test_assets_are_those_of_the_folder(words: Path, tmp_path: Path) -> None:
+    """Also behind links, as a hub's own cache has them."""
+    (file,) = (each for each in (words / "assets").rglob("*") if each.is_file())
     file.rename(tmp_path / "blob")
     file.symlink_to(tmp_path / "blob")
     found = []
-    for words in ("[UNK]\na\nb\nc", "[UNK]\nc\nd"):
-        (tmp_path / "blob").write_text(words)
-        models = [each(str(tmp_path / "words")) for each in (stock, load, load)]
+    for text in ("[UNK]\na\nb\nc", "[UNK]\nc\nd"):
+        (tmp_path / "blob").write_text(text)
+        models = [each(str(words)) for each in (stock, load, load)]
         found += [each.layers[-1].get_vocabulary() for each in models]
         assert outcome() == "hit"
 
     assert found[0] == found[1] == found[2] != found[3] == found[4] == found[5]
 
 
-def test_a_linked_folder_of_assets_goes_to_stock(saving_lib: Any, tmp_path: Path) -> None:
+def test_a_linked_folder_of_assets_goes_to_stock(words: Path, tmp_path: Path) -> None:
     """Some versions of Keras follow it, some refuse it; its files are no part of the model here."""
-    keras = KERAS3_ARCHIVE.stock
-    layer = keras.layers.StringLookup()
-    layer.adapt(["a", "b", "c"])
-    model = keras.Sequential([keras.Input((1,), dtype="string"), layer])
-    saving_lib.save_model(model, str(tmp_path / "words"), zipped=False)
-    (of_layer,) = (tmp_path / "words" / "assets").rglob("string_lookup")
+    (of_layer,) = (words / "assets").rglob("string_lookup")
     of_layer.rename(tmp_path / "elsewhere")
     of_layer.symlink_to(tmp_path / "elsewhere")
     tried = []
     for each in (stock, load):
         try:
-            tried.append(each(str(tmp_path / "words")).layers[-1].get_vocabulary())
+            tried.append(each(str(words)).layers[-1].get_vocabulary())
         except Exception as error:
             tried.append((type(error), str(error)))
 

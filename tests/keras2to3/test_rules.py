@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+import fastload
 from fastload.errors import MigrationError
 from fastload.keras2to3.keras2_files import model_of_archive, model_of_hdf5
 from fastload.keras2to3.keras2_saved_models import model_of_saved_model
@@ -326,10 +327,11 @@ def test_defaults_of_tensorflow_are_kept(keras2: Any, keras3: Any, tmp_path: Pat
     tf = pytest.importorskip("tensorflow")
     inputs = keras2.Input((4,), batch_size=3)
     rows = tf.gather(inputs, [2, 0])
-    outputs = [tf.nn.gelu(inputs), tf.cumsum(inputs), rows]
+    outputs = [tf.nn.gelu(inputs), tf.cumsum(inputs), rows, tf.math.top_k(inputs).values]
     model, _ = migrated(saved(keras2.Model(inputs, outputs), tmp_path), keras3)
     values = np.random.default_rng(3).normal(size=(3, 4)).astype("float32")
     expected = [tf.nn.gelu(values), tf.cumsum(values), tf.gather(values, [2, 0])]
+    expected.append(tf.math.top_k(values).values)
 
     for one, other in zip(model(values), expected, strict=True):
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-6)
@@ -342,6 +344,20 @@ def test_a_call_that_always_trains_is_rejected(keras2: Any, keras3: Any, tmp_pat
 
     with pytest.raises(MigrationError, match=r"layer 'mc'.*: it is called with training=True"):
         migrated(saved(model, tmp_path), keras3)
+
+
+def test_a_saved_model_that_always_trains_keeps_its_function(
+    keras2: Any, keras3: Any, cache_root: Path, tmp_path: Path
+) -> None:
+    """Its dropout is on when it predicts, as in Keras 2."""
+    del keras3
+    inputs = keras2.Input((4,))
+    model = keras2.Model(inputs, keras2.layers.Dropout(0.5)(inputs, training=True))
+    model.save(str(tmp_path / "saved"), save_format="tf")
+    loaded = fastload.load_model(tmp_path / "saved", keras="keras", strict=True)
+
+    found = np.asarray(loaded.predict(np.ones((64, 4), "float32"), verbose=0))
+    assert set(found.ravel().tolist()) == {0.0, 2.0}
 
 
 def test_a_call_that_never_trains_is_told(keras2: Any, keras3: Any, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from fastload.cache.entry import CacheEntry
 from fastload.cache.listing import StoredTwin, entries, orphans, remove
 from fastload.cache.memo import orphan_memos
 from fastload.cache.publish import cache_faults, is_stale_partial
-from fastload.errors import CacheUnwritableError
+from fastload.errors import CacheError, CacheUnwritableError
 from fastload.lean_dataclass import dataclass
 
 _logger: Final = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def evict_after_writing(
     """
     try:
         evict(cache, limit_bytes, sources, {written})
-    except CacheUnwritableError as error:
+    except CacheError as error:
         _logger.warning("older twins could not be removed: %s", error)
 
 

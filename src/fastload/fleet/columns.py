@@ -75,7 +75,7 @@ class Columns:
         given = {
             name: _as_input(columns[column], specs[name]) for name, column in self.inputs.items()
         }
-        rows = max(len(column) for column in given.values())
+        rows = max((len(column) for column in given.values()), default=0)
         run = partial(self._function.predict, batch_size=rows) if rows else self._without_rows
         found = run(given)
         return {column: found[name] for name, column in self.outputs.items()}

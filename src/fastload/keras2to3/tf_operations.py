@@ -100,7 +100,7 @@ class Operations:
         return self._ops.stack([self._tensor(x, None) for x in xs], axis=axis)
 
     def _flip_of(self, x: Any, axis: Any) -> Any:
-        # One by one: up to Keras 3.5, several at once fail when the model is called.
+        # One by one: Keras 3.0 to 3.12 fail at a list of axes when the model is called.
         for each in [axis] if isinstance(axis, int) else axis:
             x = self._ops.flip(x, axis=int(each))
         return x

@@ -42,7 +42,7 @@ def raise_known(opened: Opened) -> None:
 
 
 def reasons(entry: CacheEntry) -> tuple[str, ...]:
-    """Return what is remembered of loads from *entry*, oldest first; which load had it is not."""
+    """Return what is remembered of loads from *entry*, oldest first, but not of which."""
     return tuple(map(str, _read(entry.side(FAILURES)).values()))
 
 
