@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import fastload
-from fastload.lazy_weights import budget as budget_module
+from fastload.lazy_weights import standstill
 from fastload.lazy_weights import tf_graph_reads as deliveries
 from tests.runtime.lent_variables import end_threads
 from tests.signature_modules import save_signed
@@ -24,7 +24,7 @@ def dense(tmp_path: Path, cache_root: Path) -> str:
 @pytest.fixture
 def tidy(cache_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Lazy weights have a cache of their own and little patience, and leave nothing."""
-    monkeypatch.setattr(budget_module, "PATIENCE_S", 5.0)
+    monkeypatch.setattr(standstill, "PATIENCE_S", 5.0)
     counter = deliveries._Deliveries()
     monkeypatch.setattr(deliveries, "_deliveries", counter)
     yield

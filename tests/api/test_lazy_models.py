@@ -13,7 +13,7 @@ import pytest
 
 import fastload
 from fastload.errors import MemoryBudgetError, UnsupportedRequestError
-from fastload.lazy_weights import budget as budget_module
+from fastload.lazy_weights import standstill
 from fastload.lazy_weights.lender import Lender, array_over
 from fastload.lazy_weights.places import Wait
 from fastload.lazy_weights.residency import _known
@@ -244,7 +244,7 @@ def test_after_a_refusal_the_next_call_works(
     form: Form, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once there is room again: somebody else used a weight all the time."""
-    monkeypatch.setattr(budget_module, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(standstill, "PATIENCE_S", 0.5)
     stock, lazy = stock_and_lazy(saved(dense_chain(form.stock), tmp_path, form), form)
     lazy.predict(INPUTS, verbose=0)
     lender = lender_of(lazy)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastload.errors import MemoryBudgetError
-from fastload.lazy_weights import budget as budget_module
+from fastload.lazy_weights import standstill
 from fastload.lazy_weights.budget import Budget
 from fastload.lazy_weights.places import Place, Shelf, Wait
 from tests.lazy_weights.weights import PAGE, FakePiece, check_sums, here, shelf_of
@@ -64,7 +64,7 @@ class Borrower:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing comes back, nobody waits for long."""
-    monkeypatch.setattr(budget_module, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(standstill, "PATIENCE_S", 0.3)
 
 
 def waiting(budget: Budget) -> Iterator[bool]:
@@ -443,7 +443,7 @@ def hammer(budget: Budget, shelf: Shelf, seed: int, errors: list[BaseException])
 @pytest.mark.parametrize("seed", range(4))
 def test_threads_never_exceed_the_budget(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has one loan at a time, so there is always somebody who gives one back."""
-    monkeypatch.setattr(budget_module, "PATIENCE_S", SOON_S)
+    monkeypatch.setattr(standstill, "PATIENCE_S", SOON_S)
     sizes = {f"w{number}": 1 + (number * 7 + seed) % 5 for number in range(12)}
     budget, shelves = Budget((5 + seed) * PAGE), [shelf_of(sizes), shelf_of(sizes)]
     errors: list[BaseException] = []

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fastload.lazy_weights import budget as budget_module
-from fastload.lazy_weights.budget import Moment, Patience, is_at_work
+from fastload.lazy_weights import standstill
+from fastload.lazy_weights.standstill import Moment, Patience, is_at_work
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 
@@ -34,7 +34,7 @@ def test_a_thread_is_at_work_where_it_does_not_sleep(
     stat: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Running, waiting for a core, or for the disk; whatever it is called."""
-    monkeypatch.setattr(budget_module, "_TASKS", tmp_path)
+    monkeypatch.setattr(standstill, "_TASKS", tmp_path)
     task(tmp_path, threading.get_native_id(), "1 (python) R 1 1")
     (tmp_path / "99999998").mkdir()  # it ended just now
     task(tmp_path, 99999999, stat)
@@ -60,11 +60,11 @@ def test_patience_begins_again_when_something_comes_back(monkeypatch: pytest.Mon
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     waiting = Patience(0)
-    now += budget_module.PATIENCE_S - 1
+    now += standstill.PATIENCE_S - 1
     early = waiting.is_over(0), waiting.is_over(1), waiting.is_worn
     now += 2
     later = waiting.is_over(1)
-    now += budget_module.PATIENCE_S
+    now += standstill.PATIENCE_S
 
     assert early == (False, False, True)
     assert (later, waiting.is_over(1)) == (False, True)
@@ -74,8 +74,8 @@ def test_a_weight_that_was_used_is_waited_for_anew(monkeypatch: pytest.MonkeyPat
     """Where other work goes on, many quiet moments in a row are needed."""
     monkeypatch.setattr(Moment, "is_idle", False)
     waiting, moment = Patience(0), Moment(0)
-    quiet = [waiting.is_quiet(moment, is_used=False) for _ in range(budget_module._QUIET_MOMENTS)]
+    quiet = [waiting.is_quiet(moment, is_used=False) for _ in range(standstill._QUIET_MOMENTS)]
     used = waiting.is_quiet(moment, is_used=True)
 
-    assert quiet == [False] * (budget_module._QUIET_MOMENTS - 1) + [True]
+    assert quiet == [False] * (standstill._QUIET_MOMENTS - 1) + [True]
     assert (used, waiting.is_quiet(moment, is_used=False)) == (False, False)

@@ -14,6 +14,7 @@ import pytest
 
 from fastload.errors import MemoryBudgetError
 from fastload.lazy_weights import budget as budget_module
+from fastload.lazy_weights import standstill
 from fastload.lazy_weights.budget import Budget
 from fastload.lazy_weights.lender import Lender, ReadAhead, array_over
 from fastload.lazy_weights.lending_plan import SMALL_BYTES, plan_of
@@ -199,7 +200,7 @@ def test_what_came_for_another_thread_is_not_brought_again(
 
 def test_what_is_used_all_the_time_stays(lender: Lender, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever wants its room waits in vain, and is told so."""
-    monkeypatch.setattr(budget_module, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(standstill, "PATIENCE_S", 0.5)
     used, idle = lent(lender, 0), lent(lender, 1)
     with in_use(used):
         asker = Asker(lender, 2)
@@ -244,7 +245,7 @@ def test_what_was_written_is_never_suspended(
     lender: Lender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its pages are the only ones with what is in them."""
-    monkeypatch.setattr(budget_module, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(standstill, "PATIENCE_S", 0.3)
     written, idle = lent(lender, 0), lent(lender, 1)
     written[5] ^= 255
     expected = written.tobytes()
@@ -276,7 +277,7 @@ def test_memory_of_its_own_is_never_suspended(
     tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It cannot be dropped while somebody may look at it."""
-    monkeypatch.setattr(budget_module, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(standstill, "PATIENCE_S", 0.3)
     lender = lender_of(tmp_path, ReadPages)
     idle = lent(lender, 0), lent(lender, 1)
     asker = Asker(lender, 2)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastload.lazy_weights import budget as budget_module
+from fastload.lazy_weights import standstill
 from tests.needs import NEEDS_LENDING
 from tests.runtime.lent_variables import COLUMNS, ROWS, Lent, is_lazy, lend_variables
 
@@ -23,7 +23,7 @@ Network = Callable[[list[Any], Any], Any]
 @pytest.fixture
 def lent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lent]:
     """Four variables in a budget for one."""
-    monkeypatch.setattr(budget_module, "PATIENCE_S", 5.0)
+    monkeypatch.setattr(standstill, "PATIENCE_S", 5.0)
     found = lend_variables(tmp_path / "weights", count=4, room=1)
     yield found
     found.close()
