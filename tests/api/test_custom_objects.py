@@ -22,6 +22,7 @@ pytest.importorskip("tensorflow")
 
 FORMS = [SAVED_MODEL, KERAS2_HDF5, *([] if IS_FIRST_KERAS_3 else [KERAS3_HDF5])]
 LEGACY = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.id)
+ONE = pytest.mark.parametrize("form", FORMS[-1:], ids=lambda form: form.id)
 HDF5 = pytest.mark.parametrize("form", FORMS[1:], ids=lambda form: form.id)
 
 
@@ -118,7 +119,7 @@ def test_the_nearest_of_our_own_wins(form: Form, path: Path, declared: str) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="access lists keep user folders private")
-@pytest.mark.parametrize("form", [KERAS3_HDF5], ids=lambda form: form.id)
+@ONE
 @pytest.mark.parametrize("loose", ["custom_objects.ini", "."])
 def test_a_file_that_others_may_write_declares_nothing(
     form: Form, path: Path, declared: str, loose: str, caplog: pytest.LogCaptureFixture
@@ -243,7 +244,7 @@ def test_registered_objects_serve_the_stock_path_too(form: Form, path: Path) -> 
     assert type(model.get_layer("mine")) is ours
 
 
-@pytest.mark.parametrize("form", [KERAS3_HDF5], ids=lambda form: form.id)
+@ONE
 def test_entry_points_that_python_cannot_read_declare_nothing(
     form: Form, path: Path, declared: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
