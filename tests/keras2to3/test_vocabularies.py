@@ -267,4 +267,22 @@ def test_known_inputs_are_from_all_over() -> None:
     assert (min(numbers), max(numbers), len(numbers)) == (0, 99, 32)
     assert all((each[2] == 1).all() for each in made)
     assert list(KnownInputs().over([text, number])) == []
-    assert list(KnownInputs(numbers=[-1, 2**40]).over([np.zeros(2, "uint8")])) == []
+    assert list(KnownInputs(numbers=[2**40]).over([np.zeros(2, "int32")])) == []
+
+
+def test_known_inputs_are_all_that_a_narrow_integer_can_be() -> None:
+    """Pixels, which overflow where a sum has as few bits as they have."""
+    (made,) = KnownInputs(numbers=[-1, 300]).over([np.zeros((64, 64), "uint8"), np.zeros(2)])
+
+    assert (made[0].dtype, made[0].min(), made[0].max()) == ("uint8", 0, 255)
+    assert (made[1] == 0).all()
+
+
+def test_known_indices_end_in_what_is_masked() -> None:
+    """Each row from another step on; where there is one step, every other row."""
+    indices, single = np.full((4, 3), 7, "int32"), np.full((4, 1), 7.0, "float32")
+    (made,) = KnownInputs(masks_zero=True).over([indices, single, np.full((4, 3), 0.5)])
+
+    assert made[0].tolist() == [[7, 0, 0], [7, 7, 0]] * 2
+    assert made[1].ravel().tolist() == [7, 0, 7, 0]
+    assert (made[2] == 0.5).all()

@@ -29,7 +29,7 @@ KERAS2: Final = "keras2"
 KERAS3: Final = "keras3"
 #: The generation, in the name of an entry, of a Keras 2 model that was migrated to Keras 3. The
 #: number is raised when a change of the rules changes migrated models.
-MIGRATED: Final = "keras3-migrated-5"
+MIGRATED: Final = "keras3-migrated-6"
 
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 #: How many files a process keeps in memory, for want of a folder that it may write to.

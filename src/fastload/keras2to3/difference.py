@@ -16,6 +16,16 @@ TOLERANCES: Final[Mapping[str, float]] = {
     "bfloat16": 5e-2,
 }
 
+#: What results may be instead: JAX counts in 32 bits, PyTorch's bfloat16 is read as float32, and
+#: lookup layers of Keras 3 count words in integers.
+_INSTEAD: Final[Mapping[str, frozenset[str]]] = {
+    "float64": frozenset({"float32"}),
+    "int64": frozenset({"int32"}),
+    "uint64": frozenset({"uint32"}),
+    "bfloat16": frozenset({"float32"}),
+    "float32": frozenset({"int64", "int32"}),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
@@ -54,6 +64,8 @@ def difference(expected: Any, found: Any) -> Difference:
     if not expected.size:
         return Difference()
     name = expected.dtype.name
+    if found.dtype.name not in {name, *_INSTEAD.get(name, ())}:
+        raise ValueError(f"its dtype is {found.dtype.name}, and was {name}")
     if name not in TOLERANCES:
         return _exact(expected, found)
     left, right = expected.astype("float64"), found.astype("float64")

@@ -8,12 +8,16 @@ from typing import Any, Final
 
 import numpy as np
 
+from fastload.keras2to3.masks import is_masking, masks_zero
 from fastload.twin.weights import Array
 
 #: How many times values are made at most: of more words, some are taken from all over.
 _TIMES: Final = 8
-#: Axes of rows of steps of numbers.
-_SEQUENCES: Final = 3
+#: Axes of rows of steps: of numbers, of one index each.
+_NUMBERS, _INDICES = 3, 2
+#: Bytes of integers all of whose values occur: those of pixels, say.
+_NARROW: Final = 2
+_SEED: Final = 20_261_130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,16 +28,25 @@ class KnownInputs:
         texts: words of tables of text.
         numbers: words of tables of integers, and the places in inverted tables.
         masked: what steps of numbers hold that `Masking` layers mask.
+        masks_zero: whether a layer masks steps whose index is 0.
     """
 
     texts: Sequence[str] = ()
     numbers: Sequence[int] = ()
     masked: Sequence[float] = ()
+    masks_zero: bool = False
 
     def over(self, values: Sequence[Array]) -> Iterator[list[Array]]:
-        """Yield *values* with known ones in the place of texts, integers, and ends of sequences."""
+        """Yield *values* with known ones in the place of texts, integers, and ends of sequences;
+        and with every number that a narrow integer can be.
+        """
         for mask in self.masked:
-            yield [_ending_in(mask, each, place) for place, each in enumerate(values)]
+            places = enumerate(values)
+            yield [_ending_in(mask, each, place, _NUMBERS) for place, each in places]
+        if self.masks_zero:
+            yield [_ending_in(0, each, place, _INDICES) for place, each in enumerate(values)]
+        if any(map(_is_narrow, values)):
+            yield [_of_all_sizes(each) for each in values]
         pools = [self._pool(value) for value in values]
         sizes = zip(pools, values, strict=True)
         times = max((-(-len(pool) // max(value.size, 1)) for pool, value in sizes), default=0)
@@ -59,27 +72,49 @@ def known_inputs(model: Any) -> KnownInputs:
         if hasattr(table, "get_vocabulary") and hasattr(table, "invert"):
             words = table.get_vocabulary()
             found += range(len(words) + 1) if table.invert else words
-        if type(layer).__name__ == "Masking":
+        if is_masking(layer):
             masked[float(layer.mask_value)] = None
     texts = dict.fromkeys(word for word in found if isinstance(word, str))
     numbers = dict.fromkeys(int(word) for word in found if isinstance(word, (int, np.integer)))
-    return KnownInputs(texts=[*texts], numbers=[*numbers], masked=[*masked])
+    return KnownInputs(
+        texts=[*texts],
+        numbers=[*numbers],
+        masked=[*masked],
+        masks_zero=any(map(masks_zero, model._flatten_layers())),
+    )
 
 
-def _ending_in(mask: float, value: Array, place: int) -> Array:
+def _ending_in(mask: float, value: Array, place: int, axes: int) -> Array:
     """Return sequences like those of *value* whose last steps are *mask*, from another one on each.
 
     Args:
         mask: what is masked.
-        value: rows of steps of numbers; anything else is returned as it is.
+        value: rows of steps; anything else is returned as it is.
         place: of this input among all: two that are masked alike would hide how masks are merged.
+        axes: how many axes rows of such steps have; where these are indices, its numbers are whole.
     """
-    if value.ndim < _SEQUENCES or not np.issubdtype(value.dtype, np.number):
+    if value.ndim < axes or not np.issubdtype(value.dtype, np.number):
+        return value
+    if axes == _INDICES and not np.array_equal(value, np.round(value)):
         return value
     changed = value.copy()
     for row, steps in enumerate(changed):
-        steps[1 + (row + 2 * place) % max(1, len(steps) - 1) :] = mask
+        first = 1 + (row + 2 * place) % (len(steps) - 1) if len(steps) > 1 else (row + place) % 2
+        steps[first:] = mask
     return changed
+
+
+def _is_narrow(value: Array) -> bool:
+    return value.dtype.kind in "iu" and value.dtype.itemsize <= _NARROW
+
+
+def _of_all_sizes(value: Array) -> Array:
+    """Return an array like *value* of numbers as small and as large as it can hold, if narrow."""
+    if not _is_narrow(value):
+        return value
+    limits = np.iinfo(value.dtype)
+    made = np.random.default_rng(_SEED).integers(limits.min, limits.max + 1, value.shape)
+    return np.asarray(made, value.dtype)
 
 
 def _filled(value: Array, pool: Sequence[Any], time: int, times: int) -> Array:

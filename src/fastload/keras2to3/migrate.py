@@ -18,6 +18,7 @@ from fastload.convert.from_archive import converting_archive
 from fastload.errors import MigrationError, MissingTensorFlowError
 from fastload.keras2to3.keras2_files import Resolve, model_of_archive, model_of_hdf5
 from fastload.keras2to3.keras2_saved_models import model_of_saved_model
+from fastload.keras2to3.masks import treated_otherwise
 from fastload.keras2to3.memory_limits import most_bytes
 from fastload.keras2to3.proof import (
     Proof,
@@ -78,9 +79,8 @@ def migrate(path: Path, order: Order) -> None:
         BypassError: the source is damaged or unsafe.
     """
     with undone(order.keras), _on_cpu(order.keras), tempfile.TemporaryDirectory() as folder:
-        made = _made(order, Path(folder))
         archive = Path(folder, "model.keras")
-        _save(made.model, archive)
+        made = _made(order, archive)
         document = {
             "from": order.source.kind.value,
             "refused_uncompiled": not order.compiled,
@@ -102,8 +102,8 @@ class _Made:
     proof: Proof
 
 
-def _made(order: Order, folder: Path) -> _Made:
-    """Migrate and prove the model.
+def _made(order: Order, archive: Path) -> _Made:
+    """Migrate and prove the model, and save it as *archive*.
 
     No file says whether a layer without a class passes masks on. It does not, as in Keras 2 where
     the class is missing, unless the model is the original's only if it does.
@@ -111,25 +111,41 @@ def _made(order: Order, folder: Path) -> _Made:
     Raises:
         MigrationError: it cannot be migrated, or its outputs differ.
     """
-    made = _unproved(_MAKERS[order.source.kind], order)
+    made = _saved(_MAKERS[order.source.kind], order, archive)
     try:
-        return replace(made, proof=_proved(order, made.model, folder))
+        return _compared(made, order, archive.parent)
     except MigrationError:
         if not _drops_masks(made.model):
             raise
         with suppress(MigrationError):
-            made = _unproved(partial(model_of_saved_model, passes_masks=True), order)
-            return replace(made, proof=_proved(order, made.model, folder))
+            made = _saved(partial(model_of_saved_model, passes_masks=True), order, archive)
+            return _compared(made, order, archive.parent)
         raise
 
 
-def _unproved(maker: _Maker, order: Order) -> _Made:
+def _saved(maker: _Maker, order: Order, archive: Path) -> _Made:
+    """Migrate the model, and save it before it is run: a layer may count its calls."""
     record = Record()
     with weights_to_come():  # a configuration may name any size; the file has its own
         model = maker(order.source.path, order.keras.module, order.resolve, record)
     if HARD_SIGMOIDS_RULE in record.rules:
         record.left_out["training"] = _SCALED
+    _save(model, archive)
     return _Made(model=model, record=record, proof=Proof())
+
+
+def _compared(made: _Made, order: Order, folder: Path) -> _Made:
+    """Return *made* with its proof.
+
+    Raises:
+        MigrationError: its outputs differ, or probably do where they could not be compared.
+    """
+    proof = _proved(order, made.model, folder)
+    layer = treated_otherwise(made.model)
+    if proof.unproved is not None and layer is not None:
+        reason = f"Keras 3 passes another mask on than Keras 2 ({proof.unproved})"
+        raise MigrationError(f"layer {layer!r}", reason)
+    return replace(made, proof=proof)
 
 
 def _drops_masks(model: Any) -> bool:

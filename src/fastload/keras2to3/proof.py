@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from itertools import chain
+from operator import and_
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +19,7 @@ from fastload.keras2to3.apart import ApartError
 from fastload.keras2to3.difference import TOLERANCES, Difference, difference
 from fastload.keras2to3.keras2_files import hdf5_config
 from fastload.keras2to3.known_inputs import KnownInputs, known_inputs
+from fastload.keras2to3.masks import are_told, masks_of
 from fastload.keras2to3.memory_limits import (
     FLOOR_BYTES,
     TooLargeError,
@@ -80,6 +85,25 @@ class _UnprovedError(Exception):
     """Two models cannot be compared; the message says why."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sides:
+    """Two models that are compared.
+
+    Attributes:
+        against: what the original is.
+        reference: the original.
+        migrated: the Keras 3 model.
+        masks: the same, as a function to the masks that its layers make; None if none do.
+        keeps_state: whether what the models give depends on what they were given before.
+    """
+
+    against: str
+    reference: Function
+    migrated: Function
+    masks: Function | None
+    keeps_state: bool
+
+
 def prove_against_function(source: ModelSource, model: Any, keras: Keras) -> Proof:
     """Compare *model*, of *keras*, with the serving function of the SavedModel *source*.
 
@@ -88,10 +112,16 @@ def prove_against_function(source: ModelSource, model: Any, keras: Keras) -> Pro
     """
     try:
         serving = serving_of(source)
-        migrated = array_call(model, keras, serving.most_bytes)
+        most, masks = serving.most_bytes, masks_of(model)
         with bounded_function(serving) as reference:
-            against = "the SavedModel's serving function"
-            return _compared(against, reference, model, migrated, serving.specs)
+            sides = _Sides(
+                against="the SavedModel's serving function",
+                reference=reference,
+                migrated=array_call(model, keras, most),
+                masks=masks and array_call(model, keras, most, masks),
+                keeps_state=_keeps_state(model),
+            )
+            return _compared(sides, model, serving.specs)
     except (NotRunError, TooSlowError) as error:
         return Proof(unproved=str(error))
 
@@ -137,20 +167,29 @@ def prove_against_model(original: Any, model: Any, most: int = FLOOR_BYTES) -> P
         TensorSpec(name=str(place), dtype=_dtype(each), shape=tuple(each.shape))
         for place, each in enumerate(inputs)
     ]
-    reference, migrated = graph_call(original, most), graph_call(model, most)
-    return _compared("tf-keras", reference, model, migrated, specs)
+    masks = masks_of(model)
+    sides = _Sides(
+        against="tf-keras",
+        reference=graph_call(original, most),
+        migrated=graph_call(model, most),
+        masks=masks and graph_call(model, most, masks),
+        keeps_state=_keeps_state(model),
+    )
+    return _compared(sides, model, specs)
 
 
-def _compared(
-    against: str, reference: Function, model: Any, migrated: Function, specs: Sequence[TensorSpec]
-) -> Proof:
+def _keeps_state(model: Any) -> bool:
+    return any(getattr(layer, "stateful", False) for layer in model._flatten_layers())
+
+
+def _compared(sides: _Sides, model: Any, specs: Sequence[TensorSpec]) -> Proof:
     reason, known = "", known_inputs(model)
     for rows in _ROWS:
         try:
             _require_sizes(model)
-            values, expected = _first_accepted(reference, _inputs(specs, rows, known))
-            proof = _compared_with(against, reference, migrated, values, expected)
-            return _compared_on_known(proof, reference, migrated, known.over(values))
+            values, expected = _first_accepted(sides.reference, _inputs(specs, rows, known))
+            more = _accepted(sides.reference, known.over(values))
+            return _compared_on_all(sides, chain([(values, expected)], more))
         except _UnprovedError as error:
             return Proof(unproved=str(error))
         except TooLargeError as error:
@@ -167,26 +206,31 @@ def _inputs(specs: Sequence[TensorSpec], rows: int, known: KnownInputs) -> Itera
     yield from known.over(first or [])
 
 
-def _compared_on_known(
-    proof: Proof, reference: Function, migrated: Function, known: Iterable[list[Any]]
-) -> Proof:
-    """Return *proof* together with comparisons on those *known* inputs that are accepted."""
-    for each in known:
-        if proof.against is None:
-            return proof
-        try:
-            values, expected = _first_accepted(reference, [each])
-        except _UnprovedError:
-            continue
-        proof &= _compared_with(proof.against, reference, migrated, values, expected)
-    return proof
+def _accepted(
+    reference: Function, inputs: Iterable[list[Any]]
+) -> Iterator[tuple[list[Any], list[Any]]]:
+    """Yield those of *inputs* that the original accepts, each with its results."""
+    for each in inputs:
+        with suppress(_UnprovedError):
+            yield _first_accepted(reference, [each])
 
 
-def _compared_with(
-    against: str, reference: Function, migrated: Function, values: list[Any], expected: list[Any]
-) -> Proof:
+def _compared_on_all(sides: _Sides, accepted: Iterable[tuple[list[Any], list[Any]]]) -> Proof:
+    """Compare on each of the inputs that the original *accepted*, with its results."""
+    proofs, compared = [], []
+    for values, expected in accepted:
+        proofs.append(_compared_on(sides, values, expected))
+        compared.append(values)
+        if proofs[-1].against is None:
+            return proofs[-1]
+    if not are_told(sides.masks, compared):
+        return Proof(unproved="it masks steps, and none of the generated inputs has such a step")
+    return reduce(and_, proofs)
+
+
+def _compared_on(sides: _Sides, values: list[Any], expected: list[Any]) -> Proof:
     try:
-        results = migrated(values)
+        results = sides.migrated(values)
         pairs = list(zip(expected, results, strict=True))
         apart = Difference()
         for left, right in pairs:
@@ -196,11 +240,13 @@ def _compared_with(
     except Exception as error:
         reason = f"on the inputs of the comparison, {type(error).__name__}: {str(error)[:300]}"
         raise MigrationError("the migrated model", reason) from error
-    if apart.excess > 1 and not _is_steady(reference, values, expected):
+    if apart.excess > 1 and not (
+        sides.keeps_state or _is_steady(sides.reference, values, expected)
+    ):
         return Proof(unproved="the original's own outputs change from call to call")
     _require_near(apart)
     return Proof(
-        against=against, outputs=len(pairs), absolute=apart.absolute, relative=apart.relative
+        against=sides.against, outputs=len(pairs), absolute=apart.absolute, relative=apart.relative
     )
 
 

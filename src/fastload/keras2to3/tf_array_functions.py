@@ -76,27 +76,41 @@ def _opened(session: Any, path: Path) -> Any:
     return inner(str(path)).load(session, [_SERVING])
 
 
-def array_call(model: Any, keras: Keras, most_bytes: int) -> Function:
+def array_call(
+    model: Any, keras: Keras, most_bytes: int, called: Callable[..., Any] | None = None
+) -> Function:
     """Return *model*, of Keras 3, as a function from its flat inputs to its flat outputs.
 
     On TensorFlow it raises `TooLargeError` where it would take more than *most_bytes*.
+
+    Args:
+        model: the model.
+        keras: its Keras.
+        most_bytes: how many bytes a run may take.
+        called: what is called in the place of the model.
     """
     if keras.backend == TENSORFLOW:
-        return graph_call(model, most_bytes)
-    return _by_operations(model, keras)
+        return graph_call(model, most_bytes, called)
+    return _by_operations(model, keras, called or model)
 
 
-def graph_call(model: Any, most_bytes: int) -> Function:
+def graph_call(model: Any, most_bytes: int, called: Callable[..., Any] | None = None) -> Function:
     """Return *model*, on TensorFlow, as a function that runs in a graph, as `predict` does.
 
     It raises `TooLargeError` instead of running where it would take more than *most_bytes*.
+
+    Args:
+        model: the model.
+        most_bytes: how many bytes a run may take.
+        called: what is called in the place of the model.
     """
     tf, structure = tensorflow(), _structure(model)
+    asked = called or model
 
     @tf.function  # type: ignore[untyped-decorator]
     def run(values: Any) -> Any:
         inputs = tf.nest.pack_sequence_as(structure, values) if structure is not None else values[0]
-        return tf.nest.flatten(model(inputs, training=False))
+        return tf.nest.flatten(asked(inputs, training=False))
 
     def call(values: Sequence[Any]) -> list[Any]:
         tensors = [tf.constant(value) for value in values]
@@ -109,7 +123,7 @@ def graph_call(model: Any, most_bytes: int) -> Function:
     return call
 
 
-def _by_operations(model: Any, in_use: Keras) -> Function:
+def _by_operations(model: Any, in_use: Keras, called: Callable[..., Any]) -> Function:
     keras, structure = in_use.module, _structure(model)
 
     def run(values: Sequence[Any]) -> list[Any]:
@@ -118,7 +132,7 @@ def _by_operations(model: Any, in_use: Keras) -> Function:
         tensors = [keras.ops.convert_to_tensor(value) for value in values]
         pack = MIGRATION.part("nest").pack_sequence_as
         inputs = pack(structure, tensors) if structure is not None else tensors[0]
-        outputs = model(inputs, training=False)
+        outputs = called(inputs, training=False)
         return [
             keras.ops.convert_to_numpy(each) for each in MIGRATION.part("tree").flatten(outputs)
         ]

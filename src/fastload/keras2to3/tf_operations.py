@@ -147,6 +147,16 @@ class Operations:
     def _log_softmax_of(self, x: Any, axis: int = -1) -> Any:
         return self._ops.log_softmax(x, axis=axis)
 
+    def _sum_as(self, x: Any, **others: Any) -> Any:
+        return self._as_narrow(x, self._ops.sum(x, **others))
+
+    def _prod_as(self, x: Any, **others: Any) -> Any:
+        return self._as_narrow(x, self._ops.prod(x, **others))
+
+    def _as_narrow(self, x: Any, result: Any) -> Any:
+        """Return *result* in the dtype of *x*: Keras 3 has more bits where integers have few."""
+        return result if result.dtype == x.dtype else self._ops.cast(result, x.dtype)
+
     def _argmax_as(self, x: Any, axis: int = 0, dtype: str = "int64") -> Any:
         return self._ops.cast(self._ops.argmax(x, axis=axis), dtype)
 

@@ -178,10 +178,34 @@ class WeightAssignment:
         for weight in model.weights:
             if id(weight) not in given and "seed_generator" not in weight.path:
                 raise MigrationError(f"weight {weight.path!r}", "the file has no value for it")
+        self._require_no_states()
         lost = self._reachable_variables() - self._assigned.keys() - self._ignored
         if lost:
             name = self._graph.nodes[min(lost)].variable.name
             raise MigrationError(f"weight {name!r}", "the Keras 3 model has no place for it")
+
+    def _require_no_states(self) -> None:
+        """Check that the states of recurrent layers are zeros: archives of Keras 3 hold none."""
+        for node, layer in self._states():
+            is_lost = node in self._saved and node not in self._assigned
+            if is_lost and self._saved.read(node).any():
+                reason = "it was saved with a state, and archives of Keras 3 hold none"
+                raise MigrationError(f"layer {layer!r}", reason)
+
+    def _states(self) -> Iterator[tuple[int, str]]:
+        """Yield the nodes of states, each with the name of its layer."""
+        for node, name in self._layer_names.items():
+            for owner in self._graph.nodes[node].children:
+                if owner.local_name == "keras_api":
+                    for child in self._graph.nodes[owner.node_id].children:
+                        if child.local_name == "states":
+                            yield from ((each, name) for each in self._below(child.node_id))
+
+    def _below(self, node: int) -> Iterator[int]:
+        """Yield the nodes of the lists of lists at *node*."""
+        for child in self._graph.nodes[node].children:
+            yield child.node_id
+            yield from self._below(child.node_id)
 
     def _reachable_variables(self) -> set[int]:
         waiting, found = [0], {0}

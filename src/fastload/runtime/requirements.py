@@ -671,6 +671,7 @@ MIGRATION: Final = _feature(
     ),
     functional=_of("keras.src.models.functional", "Functional()._inputs_struct"),
     node=_of("keras.src.ops.node", "Node()._keras_history"),
+    operation=_of("keras.src.ops.operation", "Operation()._inbound_nodes"),
     base_optimizer=_of(
         "keras.src.optimizers.base_optimizer",
         "BaseOptimizer()._trainable_variables BaseOptimizer()._learning_rate "

@@ -125,11 +125,11 @@ _TABLE: Final = {
     "where": _operation("where", "condition x:x1 y:x2"),
     "where_v2": _operation("where", "condition x:x1 y:x2"),
     # reductions
-    "reduce_sum": _operation("sum", _REDUCED),
+    "reduce_sum": _operation("sum_as", _REDUCED),
     "reduce_mean": _operation("mean", _REDUCED),
     "reduce_max": _operation("max", _REDUCED),
     "reduce_min": _operation("min", _REDUCED),
-    "reduce_prod": _operation("prod", _REDUCED),
+    "reduce_prod": _operation("prod_as", _REDUCED),
     "reduce_any": _operation("any", _REDUCED),
     "reduce_all": _operation("all", _REDUCED),
     "reduce_std": _operation("std", _REDUCED),
