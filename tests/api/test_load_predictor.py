@@ -206,6 +206,24 @@ def test_predict_cuts_rows_into_batches(dense: str) -> None:
     assert np.array_equal(ours.predict({"x": rows.tolist()}, batch_size=1000)["y"], expected)
 
 
+def test_rows_that_do_not_fill_the_last_batch_are_refused_before_the_first(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    """The function may keep a state, which would have moved on."""
+    module = tf.Module()
+    module.calls = tf.Variable(0.0)
+    specs = [tf.TensorSpec([2, 1], tf.float32, name="x")]
+    module.serve = tf.function(lambda x: {"y": x * module.calls.assign_add(1.0)}, specs)
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.serve)
+    ours = fastload.load_predictor(tmp_path / "m")
+
+    with pytest.raises(
+        ValueError, match=r"takes float32 of shape \(2, 1\); it was given shape \(1, 1\)"
+    ):
+        ours.predict(np.ones((3, 1), "float32"))
+    assert ours.predict(np.ones((4, 1), "float32"))["y"].ravel().tolist() == [1.0, 1.0, 2.0, 2.0]
+
+
 def test_a_disabled_fastload_predicts_over_stock(
     dense: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,9 +55,7 @@ def tensor_of(signature: Signature, spec: TensorSpec, value: Any) -> Any:
     tensor = _checked_tensor(signature, spec, value)
     if tensor is None:
         tensor = _converted(signature, spec, _array(signature, spec, value))
-    if not _suits(tensor.shape, spec.shape):
-        got = shown_shape(tuple(tensor.shape))
-        raise ValueError(f"{_takes(signature, spec)}; it was given {got}")
+    _require_shape(signature, spec, tuple(tensor.shape))
     return tensor
 
 
@@ -82,13 +80,17 @@ def batches(
         batch_size: rows at a time; None for as many as the signature fixes, or 32.
 
     Raises:
-        ValueError: an input has no rows, or they have different numbers of rows.
+        ValueError: an input has no rows, or they have different numbers of rows, or the last batch
+            does not suit the signature: the function, which may keep a state, would have run.
     """
     if not arrays:
         yield {}
         return
     rows = _rows(arrays)
     size = batch_size or _fixed_rows(signature) or DEFAULT_BATCH_SIZE
+    for name, array in arrays.items():
+        last = (rows - (rows - 1) // size * size, *array.shape[1:])
+        _require_shape(signature, signature.inputs[name], last)
     for start in range(0, rows, size):
         yield {name: array[start : start + size] for name, array in arrays.items()}
 
@@ -184,6 +186,11 @@ def _converted(signature: Signature, spec: TensorSpec, array: np.ndarray[Any, An
         return eager.tensor_of(array, spec.dtype)
     except Exception as error:
         raise TypeError(f"{_takes(signature, spec)}: {error}") from error
+
+
+def _require_shape(signature: Signature, spec: TensorSpec, shape: tuple[Any, ...]) -> None:
+    if not _suits(shape, spec.shape):
+        raise ValueError(f"{_takes(signature, spec)}; it was given {shown_shape(shape)}")
 
 
 def _suits(shape: Any, wanted: tuple[int | None, ...] | None) -> bool:
