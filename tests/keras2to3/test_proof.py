@@ -144,7 +144,9 @@ def test_the_state_of_a_recurrent_layer_is_kept(
     """HDF5 files of Keras 2 hold none."""
     del keras3
     inputs = keras2.Input(batch_shape=(2, 5, 3))
-    rnn = keras2.layers.Bidirectional(keras2.layers.GRU(2, stateful=True))
+    rnn = keras2.layers.GRU(2, stateful=True)
+    if not suffix:  # early versions of Keras 3 do not open its archives
+        rnn = keras2.layers.Bidirectional(rnn)
     original = seeded(keras2.Model(inputs, rnn(inputs)))
     steps = np.ones((2, 5, 3), "float32")
     original.predict(steps)
