@@ -244,7 +244,7 @@ def _write(values: Mapping[str, str]) -> Path:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _require_own(path.parent, path.parent.stat())
-        partial.write_text(text.getvalue(), encoding="utf-8")
+        system.write_bytes(partial, text.getvalue().encode())
         partial.chmod(0o644)
         partial.replace(path)
     except OSError as error:

@@ -8,10 +8,12 @@ What only Linux tells is asked for where it is used, and done without elsewhere:
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +24,8 @@ IS_WINDOWS: bool = sys.platform == "win32"
 POPULATE_WRITE: Final = 23 if sys.platform == "linux" else None
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _ROOT: Final = 0
+#: Descriptors that C libraries write to, whatever is open there.
+_STANDARD_STREAMS: Final = range(3)
 
 
 def is_own(info: os.stat_result, *, or_root: bool = False) -> bool:
@@ -110,8 +114,73 @@ def sync_folder(path: Path) -> None:
             _sync(path, os.O_RDONLY)
 
 
+def open_to_write(path: str | os.PathLike[str], flags: int, mode: int) -> int:
+    """Open a file as `os.open` does, but never as a standard stream.
+
+    Where a process has closed those, as daemons do, the next file gets their numbers, and what some
+    C library prints would go into it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    with above_standard_streams():
+        return _moved_up(os.open(path, flags, mode))
+
+
+def opener(path: str, flags: int) -> int:
+    """Open a file for `open(..., opener=)` as it would, but never as a standard stream."""
+    return open_to_write(path, flags, 0o666)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Do as `path.write_bytes` does; the file is never a standard stream.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with open(path, "wb", opener=opener) as file:
+        file.write(content)
+
+
+@contextmanager
+def above_standard_streams() -> Iterator[None]:
+    """Have no file that is opened in the block become a standard stream: keep the block short.
+
+    Their places are taken for as long by what nobody can write to, so that what is printed
+    meanwhile fails as it did before. Moving a file after it was opened would be too late for that.
+    """
+    with ExitStack() as taken:
+        # In a folder that is the root of a process, there may be no such device.
+        with suppress(OSError):
+            for _ in filter(_is_closed, _STANDARD_STREAMS):  # the lowest free number comes first
+                taken.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        yield
+
+
+def _is_closed(descriptor: int) -> bool:
+    if IS_WINDOWS:
+        return False
+    try:
+        os.fstat(descriptor)
+    except OSError as error:
+        return error.errno == errno.EBADF
+    return False
+
+
+def _moved_up(descriptor: int) -> int:
+    """Give a file another number where another thread gave a place back just before."""
+    if IS_WINDOWS or descriptor not in _STANDARD_STREAMS:
+        return descriptor
+    import fcntl  # Imported here: Windows has none.
+
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, len(_STANDARD_STREAMS))
+    finally:
+        os.close(descriptor)
+
+
 def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
+    descriptor = open_to_write(path, flags, 0)
     try:
         os.fsync(descriptor)
     finally:

@@ -20,11 +20,43 @@ import fastload
 from fastload.errors import UnsupportedSourceError
 from fastload.loading import answer
 from fastload.settings import Settings, parse_size
+from tests.conftest import RunPython
 from tests.small_models import INPUTS, SavedModel, assert_same_model
 
 pytest.importorskip("tensorflow")
 if sys.platform == "win32":
     pytest.skip("the limits are those of POSIX", allow_module_level=True)
+
+#: Loads a model while a thread prints to closed streams, as a C library of a daemon does.
+LOAD_WITHOUT_STREAMS = """
+import os, sys, threading
+from contextlib import suppress
+import tensorflow as tf
+import fastload
+
+def log():
+    while not ended.wait(0):
+        for stream in 0, 1, 2:
+            with suppress(OSError):
+                os.write(stream, b"a line of a log")
+
+path, keras, told = sys.argv[1:]
+tf.zeros(1)
+ended = threading.Event()
+logging = threading.Thread(target=log)
+os.closerange(0, 3)
+logging.start()
+outcomes = []
+try:
+    for turn in range(2):
+        fastload.load_model(path, keras=keras)
+        outcomes.append(fastload.last_load().outcome.value)
+finally:
+    ended.set()
+    logging.join()
+    with open(told, "w") as file:
+        file.write(" ".join(outcomes))
+"""
 
 
 def loaded(model: SavedModel) -> str:
@@ -192,3 +224,22 @@ def test_a_twin_that_is_written_anew_while_it_is_mapped(
     assert twin.stat().st_ino != inode
     assert not stat.S_IMODE(twin.stat().st_mode) & 0o222
     assert_same_model(saved_model.load_stock(), first)
+
+
+def test_closed_streams(
+    model: SavedModel, cache_root: Path, tmp_path: Path, run_python: RunPython
+) -> None:
+    """As a daemon has them. The files of the cache do not take their places."""
+    told = tmp_path / "told"
+    # Python's own files of bytecode would take those places too.
+    environment = {"PYTHONDONTWRITEBYTECODE": "1"}
+    run_python(LOAD_WITHOUT_STREAMS, model.path, model.form.package, told, **environment)
+    lines = [
+        path
+        for path in cache_root.rglob("*")
+        if path.suffix != ".lock" and path.is_file() and b"a line of" in path.read_bytes()
+    ]
+
+    assert told.read_text() == "miss hit"
+    assert loaded(model) == "hit"
+    assert lines == []

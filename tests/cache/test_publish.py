@@ -14,6 +14,7 @@ from fastload.cache.entry import CacheEntry
 from fastload.cache.eviction import prune, stale_partials
 from fastload.cache.publish import going_on, is_partial, is_stale_partial, replacing
 from fastload.errors import CacheUnwritableError
+from fastload.twin.reader import Twin
 
 from .conftest import StartPython
 
@@ -33,6 +34,38 @@ from fastload.cache.publish import replacing
 for turn in range(20):
     with replacing(Path(sys.argv[1])) as partial:
         partial.write_bytes(sys.argv[2].encode() * 100_000)
+"""
+#: Publishes files while a thread prints to closed streams, as a C library of a daemon does.
+WRITE_WITHOUT_STREAMS = """
+import os, sys, threading
+from contextlib import suppress
+from pathlib import Path
+import numpy as np
+from fastload.cache.directory import CacheDir
+from fastload.cache.publish import publish
+from fastload.twin.format import Manifest, WeightSpec
+from fastload.twin.writer import write_twin
+
+def log():
+    while not ended.is_set():
+        for stream in 0, 1, 2:
+            with suppress(OSError):
+                os.write(stream, b"a line of a log")
+
+cache, ended, values = CacheDir(root=Path(sys.argv[1])), threading.Event(), np.arange(10_000.0)
+about = Manifest(source_kind="keras_hdf5", source_digest="5" * 64, generation="keras3")
+spec = WeightSpec(name="a/kernel", dtype="float64", shape=values.shape)
+os.closerange(0, 3)
+logging = threading.Thread(target=log)
+logging.start()
+try:
+    cache.ensure()
+    for turn in range(20):
+        publish(cache.root / f"{turn}.json", bytes(100_000))
+        write_twin(cache.root / f"{turn}.h5", about, [spec], [(spec.name, values)])
+finally:
+    ended.set()
+    logging.join()
 """
 
 
@@ -181,3 +214,17 @@ def test_eight_writers_of_one_entry_publish_whole_files(
     assert [writer.returncode for writer in writers] == [0] * 8
     assert seen <= {letter.encode() * 100_000 for letter in "abcdefgh"}
     assert [path for path in entry.cache.root.iterdir() if is_partial(path)] == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="where POSIX gives the lowest number")
+def test_what_is_printed_to_closed_streams_goes_into_no_file(
+    start_python: StartPython, tmp_path: Path
+) -> None:
+    """Their numbers are those that the next files would get."""
+    root = tmp_path / "cache"
+    assert start_python(WRITE_WITHOUT_STREAMS, root).wait(timeout=120) == 0
+
+    assert {path.read_bytes() for path in root.glob("*.json")} == {bytes(100_000)}
+    assert [Twin.open(path).verify() for path in root.glob("*.h5")] == [()] * 20
+    assert len({path.read_bytes() for path in root.glob("*.h5")}) == 1
+    assert b"a line of a log" not in (root / "CACHEDIR.TAG").read_bytes()

@@ -145,7 +145,7 @@ class CacheDir:
         if any(name == _TAG_NAME or not name.startswith(_TAG_NAME) for name in names):
             raise CacheUnwritableError(self.root, "it holds files that are not fastload's")
         with cache_faults(self.root), replacing(self.root / _TAG_NAME) as partial:
-            partial.write_bytes(_TAG)
+            system.write_bytes(partial, _TAG)
 
     def _require_trust(self) -> None:
         reason = self.distrust()

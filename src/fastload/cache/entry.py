@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from fastload import system
 from fastload.cache.directory import CacheDir
 from fastload.cache.publish import cache_faults, is_there, replacing
 from fastload.errors import CacheUnwritableError
@@ -169,7 +170,7 @@ class CacheFile:
         """
         try:
             with self.replacing() as partial:
-                partial.write_bytes(content)
+                system.write_bytes(partial, content)
         except CacheUnwritableError:
             if not self.keep_in_memory(content):
                 raise
@@ -220,7 +221,8 @@ def mark_used(entry: CacheEntry) -> None:
         try:
             age_s = time.time() - entry.used_path.stat().st_mtime
         except FileNotFoundError:
-            os.close(os.open(entry.used_path, os.O_CREAT | os.O_WRONLY, 0o600))
+            flags = os.O_CREAT | os.O_WRONLY
+            os.close(system.open_to_write(entry.used_path, flags, 0o600))
             return
         # A time in the future means that the clock was set back.
         if not 0 <= age_s < USE_RESOLUTION_S:

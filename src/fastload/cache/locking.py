@@ -35,6 +35,7 @@ def entry_lock(entry: CacheEntry, timeout_s: float, *, waited_s: float = 0) -> I
     from filelock import FileLock, Timeout
 
     # A new lock object for each call: a shared one would admit a second thread.
+    # It may become a standard stream where those are closed: what is printed to it harms nobody.
     lock = FileLock(entry.lock_path, mode=0o600, thread_local=False)
     try:
         lock.acquire(timeout=max(0.0, timeout_s - waited_s))

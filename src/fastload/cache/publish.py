@@ -73,7 +73,7 @@ def publish(path: Path, content: bytes) -> None:
         CacheUnwritableError: it could not be written.
     """
     with cache_faults(path.parent), replacing(path, durable=False) as partial:
-        partial.write_bytes(content)
+        system.write_bytes(partial, content)
 
 
 @contextmanager
@@ -218,7 +218,8 @@ def is_stale_partial(path: Path, *, now_s: float) -> bool:
 def _create(partial: Path) -> None:
     """Create the partial file, so that an unwritable folder is noticed before the work starts."""
     with cache_faults(partial.parent):
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+        os.close(system.open_to_write(partial, flags, 0o600))
 
 
 def _require_room(folder: Path, needed_bytes: int) -> None:

@@ -22,6 +22,7 @@ from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Final
 
+from fastload import system
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry, CacheFile
 from fastload.cache.publish import cache_faults
@@ -211,7 +212,7 @@ def _append(cache: CacheDir, line: bytes) -> int:
     if not log.exists() or not cache.trusted():
         cache.ensure()
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(log, flags, 0o600)
+    descriptor = system.open_to_write(log, flags, 0o600)
     try:
         os.write(descriptor, line)
         return os.fstat(descriptor).st_size

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from fastload import system
 from fastload.cli.options import as_json, keras_choice
 from fastload.cli.output import progress, say, table
 
@@ -90,7 +91,7 @@ def bench(  # noqa: PLR0913 - click hands over each option
     if html is not None:
         from fastload.bench.page import page
 
-        html.write_text(page(found), encoding="utf-8")
+        system.write_bytes(html, page(found).encode())
     text = _text(found, html, is_profiled=profile)
     say(found.to_document(), text, as_json=as_json)
 

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 from zipfile import ZipFile
 
+from fastload import system
 from fastload.cache.entry import KERAS2
 from fastload.convert.conversion import Conversion, manifest_of, object_names
 from fastload.errors import UnconvertibleModelError
@@ -75,7 +76,7 @@ def converting_folder(
     """
     with TemporaryDirectory(prefix="fastload-") as place:
         packed = Path(place, "model.keras")
-        with ZipFile(packed, "w") as archive:
+        with open(packed, "wb", opener=system.opener) as made, ZipFile(made, "w") as archive:
             for file in source.files:
                 archive.write(source.path / file.name, file.name)
         unpacked = replace(source, path=packed)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fastload import system
 from fastload.runtime.core.tensorflow import saved_model_of_text
 from fastload.source.detect import SAVED_MODEL, SAVED_MODEL_TEXT, ModelSource
 
@@ -26,7 +27,7 @@ def in_binary(source: ModelSource) -> Iterator[ModelSource]:
     with TemporaryDirectory(prefix="fastload-") as place:
         folder = Path(place)
         text = (source.path / SAVED_MODEL_TEXT).read_bytes()
-        (folder / SAVED_MODEL).write_bytes(saved_model_of_text(text))
+        system.write_bytes(folder / SAVED_MODEL, saved_model_of_text(text))
         for each in source.path.iterdir():
             if each.name != SAVED_MODEL_TEXT:
                 (folder / each.name).symlink_to(each)

@@ -23,6 +23,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
+from fastload import system
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
 from fastload.cache.publish import cache_faults, is_there, replacing
@@ -247,7 +248,7 @@ def _file(  # noqa: PLR0913, PLR0917 - the same
         return False
     partial = published.enter_context(replacing(place, needed_bytes=packed.size_bytes))
     digest = hashlib.sha256()
-    with cache_faults(cache.root), partial.open("wb") as file:
+    with cache_faults(cache.root), open(partial, "wb", opener=system.opener) as file:
         while chunk := content.read(_CHUNK_BYTES):
             digest.update(chunk)
             file.write(chunk)

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
+from fastload import system
 from fastload.cache.directory import is_network_filesystem
 from fastload.cache.entry import CacheFile
 from fastload.cache.eviction import evict_after_writing
@@ -25,6 +26,7 @@ from fastload.twin.sources import known_sources
 _logger: Final = logging.getLogger("fastload")
 #: The kind of the side entry that says, by converter, why a model cannot be converted.
 REFUSED: Final = "refused"
+_COPIED_BYTES: Final = 2**20
 
 
 def open_in_layers(plan: Plan) -> Opened | None:
@@ -83,7 +85,8 @@ def _copied(plan: Plan, path: Path) -> bool:
 
 def _copy(path: Path, to: CacheFile) -> None:
     with replacing(to.path, needed_bytes=path.stat().st_size) as partial:
-        shutil.copyfile(path, partial)
+        with path.open("rb") as file, open(partial, "wb", opener=system.opener) as copied:
+            shutil.copyfileobj(file, copied, _COPIED_BYTES)
         twin = Twin.open(partial)
         damaged = twin.verify()
         for name in twin.manifest.documents:

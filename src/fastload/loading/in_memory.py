@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from fastload import system
 from fastload.errors import UnsupportedSourceError
 from fastload.runtime.core.memory_files import files_in_memory
 from fastload.source.detect import HDF5_SIGNATURE, ZIP_SIGNATURE, ModelSource, SourceKind, detect
@@ -99,7 +100,7 @@ class InMemory(Held):
             place = Path(folder, f"model{self.source.suffix}")
             for name, content in self.files.items():
                 (place / name).parent.mkdir(parents=True, exist_ok=True)
-                (place / name).write_bytes(content)
+                system.write_bytes(place / name, content)
             yield detect(place)
 
     def leave(self) -> None:

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from fastload import system
 from fastload.cache.entry import CacheEntry, CacheFile
 from fastload.cache.publish import going_on, is_there
 from fastload.errors import CacheError, StoreObjectError, TwinCorruptError, TwinVersionError
@@ -133,7 +134,7 @@ def _require_right(store: Store, twin: StoredFile, path: Path, check: Check) -> 
 def _completes(store: Store, twin: StoredFile, path: Path, watch: Watch) -> bool:
     """Write the rest of the partial file; one that is not what it should be is emptied."""
     digest, done = _digest_of(path)
-    with path.open("ab") as file:
+    with open(path, "ab", opener=system.opener) as file:
         for part in _parts(store, twin, done):
             digest.update(part)
             file.write(part)

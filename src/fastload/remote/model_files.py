@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, Final
 
+from fastload import system
 from fastload.errors import RemoteSourceError
 from fastload.lean_dataclass import dataclass
 from fastload.remote.filesystems import open_filesystem, protocol_of, read_part, words
@@ -120,7 +121,7 @@ class Address:
             for file, part in self._parts(filesystem, files):
                 path = target / _safe(file.name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("ab") as copied:
+                with open(path, "ab", opener=system.opener) as copied:
                     copied.write(part)
                 done += len(part)
                 watch(done)

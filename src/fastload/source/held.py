@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from fastload import system
 from fastload.errors import UnsupportedSourceError
 from fastload.source.detect import HDF5_SIGNATURE, ZIP_SIGNATURE, ModelSource, SourceKind, detect
 from fastload.source.fingerprint import content_digest
@@ -106,7 +107,7 @@ class Held:
         """
         with TemporaryDirectory(prefix="fastload-") as folder:
             path = Path(folder, self.name)
-            path.write_bytes(self.content or b"")
+            system.write_bytes(path, self.content or b"")
             yield detect(path)
 
     def leave(self) -> None:

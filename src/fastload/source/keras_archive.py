@@ -18,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
+from fastload import system
 from fastload.errors import UnconvertibleModelError, UnsafeSourceError, UnsupportedSourceError
 from fastload.lean_dataclass import dataclass
 from fastload.source.hdf5 import HDF5Source, read_state
@@ -212,7 +213,8 @@ def _weights_file(
     """Return the weights as an open file, after verifying their checksum in one pass."""
     with archive.open(member) as content:
         if member.compress_type != zipfile.ZIP_STORED:
-            unpacked = tempfile.TemporaryFile()  # noqa: SIM115  the caller's stack closes it
+            with system.above_standard_streams():
+                unpacked = tempfile.TemporaryFile()  # noqa: SIM115  the caller's stack closes it
             stack.enter_context(unpacked)
             shutil.copyfileobj(content, unpacked, _BLOCK_BYTES)
             return cast(BinaryIO, unpacked)

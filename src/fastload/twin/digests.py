@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from fastload import system
 from fastload.twin.format import WeightRef
 from fastload.twin.index import Index, parse_index, read_header
 
@@ -31,7 +32,7 @@ def add_digests(path: Path) -> None:
         TwinCorruptError: it is no twin.
         OSError: it cannot be read or written.
     """
-    with path.open("r+b", buffering=0) as file:
+    with open(path, "r+b", buffering=0, opener=system.opener) as file:
         header = read_header(path, file)
         file.seek(header.index_offset)
         index = parse_index(path, header, file.read(header.index_nbytes))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from fastload import system
 from fastload.lean_dataclass import dataclass
 from fastload.twin import hdf5_layout as hdf5
 from fastload.twin.digests import NO_DIGEST, add_digests, write_at
@@ -87,7 +88,7 @@ def _opened(path: Path) -> Iterator[io.FileIO]:
     (https://docs.kernel.org/admin-guide/ext4.html, `auto_da_alloc`).
     """
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
-    with io.FileIO(os.open(path, flags, 0o600), "w") as file:
+    with io.FileIO(system.open_to_write(path, flags, 0o600), "w") as file:
         if os.fstat(file.fileno()).st_size:
             file.truncate()
         yield file

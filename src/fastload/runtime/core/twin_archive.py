@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from fastload import system
 from fastload.runtime.core.transplant import Overlay
 from fastload.runtime.core.zero_copy import MappedArray
 from fastload.twin.format import MIGRATION, STATE
@@ -65,7 +66,7 @@ class TwinArchive(zipfile.ZipFile):
             if name.startswith(_ASSETS):
                 target = Path(path or ".", name)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(self._twin.document(name))
+                system.write_bytes(target, self._twin.document(name))
 
     def close(self) -> None:
         """Do nothing: the twin outlives its views."""

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import keras
 
+from fastload import system
 from fastload.errors import MissingTensorFlowError
 from fastload.runtime.core.twin_archive import FUNCTIONS_ASSET, asset_of
 from fastload.runtime.keras3.output_spec_forms import are_given, as_in, call_form, form_of, nest_of
@@ -200,7 +201,7 @@ class SavedFunctionLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def save_assets(self, dir_path: str) -> None:
         """Write the functions into a folder of the archive that the model is saved to."""
-        Path(dir_path, FUNCTIONS_ASSET).write_bytes(self._state.required().content)
+        system.write_bytes(Path(dir_path, FUNCTIONS_ASSET), self._state.required().content)
 
     def load_assets(self, dir_path: str) -> None:
         """Take the functions from a folder of the archive that the model is loaded from."""
