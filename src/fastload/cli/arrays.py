@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
 import click
 import numpy as np
 from numpy.lib.format import write_array
+
+from fastload.user_files import is_plain, written
 
 Writer = Callable[[IO[bytes], Mapping[str, Any]], None]
 #: JSON has no bytes: they are written as Base64 under this key, as TensorFlow Serving's REST
@@ -54,21 +54,19 @@ def writer_of(path: Path) -> Writer:
 
 
 def write_outputs(path: Path, write: Writer, outputs: Mapping[str, Any]) -> None:
-    """Write beside *path*, then rename: the file is complete, or as it was before.
+    """Write outputs to the file at *path*: it is complete, or as it was before.
 
     Raises:
         click.UsageError: the format cannot hold these outputs.
-        OSError: the folder cannot be written.
+        OSError: it cannot be written.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
+    with written(path) as file:
+        if is_plain(file):
             write(file, outputs)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
+            return
+        whole = io.BytesIO()  # numpy and `zipfile` go back in what they write
+        write(whole, outputs)
+        file.write(whole.getbuffer())
 
 
 def plain_outputs(outputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from fastload import system
-from fastload.cli.options import as_json, keras_choice
+from fastload.cli.options import OutputPath, as_json, keras_choice
 from fastload.cli.output import progress, say, table
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ _COLUMNS: Final = (
 @click.option("--profile", is_flag=True, help="Also show where the time goes, by phase.")
 @click.option(
     "--html",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=OutputPath(),
     help="Write a page with charts to this file.",
 )
 @as_json

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from fastload.cache.directory import CacheDir
-from fastload.cli.options import as_json
+from fastload.cli.options import OutputPath, as_json
 from fastload.cli.output import counted, say, shown_size
 from fastload.cli.selection import SHOWN_DIGITS, located_cache, selected
 from fastload.fleet.archive import Imported, read_archive, write_archive
@@ -22,7 +22,7 @@ from fastload.settings import Settings
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputPath(),
     required=True,
     help="The archive to write, a plain tar.",
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import click
 
@@ -23,6 +25,21 @@ keras_choice = click.option(
     show_default=True,
     help="The Keras that loads the model; auto is the one that tf.keras is.",
 )
+
+
+class OutputPath(click.Path):
+    """The type of options that name a file to write."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, readable=False, writable=True, path_type=Path)
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        """Return the path; a word without the name of a file is a mistake."""
+        if not os.path.basename(value):  # noqa: PTH119 - `Path` forgets a slash at the end
+            self.fail(f"{value!r} names no file.", parameter, context)
+        return super().convert(value, parameter, context)
 
 
 def size(text: str) -> int:

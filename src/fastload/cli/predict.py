@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastload.cli.options import as_json, keras_choice
+from fastload.cli.options import OutputPath, as_json, keras_choice
 from fastload.cli.output import print_json, say, shown_seconds
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputPath(),
     help="Where to write: .npy for one output, else .npz or .json; by default JSON is printed.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Run on so many rows at a time.")

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,9 +29,10 @@ from fastload.cache.publish import cache_faults, is_there, replacing
 from fastload.cache.travelling import travelling_files, travels
 from fastload.errors import ArchiveError
 from fastload.lean_dataclass import dataclass
+from fastload.user_files import written
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Buffer, Self
 
 _CONTENTS: Final = "fastload.json"
 _VERSION: Final = 1
@@ -98,13 +98,30 @@ class _Member(tarfile.TarInfo):
         return found
 
 
+class _Counted(io.BufferedIOBase):
+    """All that `tarfile` needs of a file, which may be a pipe: how much was written to it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._size_bytes = file, 0
+
+    def write(self, data: Buffer) -> int:
+        """Write *data* and return its length."""
+        size_bytes = self._file.write(data)
+        self._size_bytes += size_bytes
+        return size_bytes
+
+    def tell(self) -> int:
+        """Return how much was written."""
+        return self._size_bytes
+
+
 def write_archive(path: Path, cache: CacheDir, names: Sequence[str]) -> int:
-    """Write entries, of the cache or of its layers, to an archive at *path*, which is replaced.
+    """Write entries, of the cache or of its layers, to an archive at *path*.
 
     The same files make the same archive, to the byte.
 
     Args:
-        path: the archive; it is beside its place until it is whole.
+        path: the archive, which is replaced once it is whole; or a pipe, or a device.
         cache: the folder, with its layers.
         names: of the entries.
 
@@ -118,18 +135,15 @@ def write_archive(path: Path, cache: CacheDir, names: Sequence[str]) -> int:
         name: travelling_files(CacheEntry(cache=cache, name=name)) for name in sorted(set(names))
     }
     packed = {name: [_packed(each) for each in found] for name, found in files.items()}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with tarfile.open(partial, "x", format=tarfile.PAX_FORMAT) as archive:
+    with written(path) as file:
+        counted = _Counted(file)
+        with tarfile.open(fileobj=counted, mode="w", format=tarfile.PAX_FORMAT) as archive:
             _add(archive, _CONTENTS, _contents(packed))
             for found in files.values():
                 for each in found:
-                    with each.open("rb") as file:
-                        archive.addfile(_member(each.name, each.stat().st_size), file)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path.stat().st_size
+                    with each.open("rb") as content:
+                        archive.addfile(_member(each.name, each.stat().st_size), content)
+    return counted.tell()
 
 
 def read_archive(path: Path, cache: CacheDir) -> tuple[Imported, ...]:
