@@ -60,6 +60,34 @@ def test_outputs_are_printed_where_no_file_is_named(cli: Cli, dense: str, tmp_pa
     assert told["outcome"] == "hit"
 
 
+def no_constant(word: str) -> float:
+    raise AssertionError(f"{word} is not JSON")
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_numbers_that_json_has_not_are_text(
+    cli: Cli, dense: str, tmp_path: Path, is_named: bool
+) -> None:
+    """In outputs, and in inputs where the model takes floating point."""
+    rows = [["NaN", 1.0], ["Infinity", 1.0], ["-Infinity", 1.0], [1.0, 2.0]]
+    inputs, output = tmp_path / "x.json", tmp_path / "y.json"
+    inputs.write_text(json.dumps({"x": rows} if is_named else rows), encoding="utf-8")
+    command = ("predict", dense, "--inputs", inputs)
+
+    texts = [cli(*command).stdout, cli(*command, "--json").stdout]
+    assert cli(*command, "--output", output).exit_code == 0
+    printed, told, written = (
+        json.loads(text, parse_constant=no_constant)
+        for text in (*texts, output.read_text(encoding="utf-8"))
+    )
+
+    wanted = expected(dense, x=np.array(rows, "float32"))
+    assert printed == written == told["outputs"]
+    assert any(isinstance(each, str) for row in printed["y"] for each in row)
+    for name, value in wanted.items():
+        assert np.array_equal(np.array(printed[name], "float32"), value, equal_nan=True)
+
+
 def test_rows_can_be_run_in_batches(cli: Cli, dense: str, tmp_path: Path) -> None:
     rows = np.repeat(X, 5, axis=0)
     np.save(tmp_path / "x.npy", rows)
@@ -76,13 +104,13 @@ def test_text_goes_as_json(cli: Cli, tmp_path: Path, cache_root: Path) -> None:
     """With Base64 for what is no text."""
     path = save_signed("strings", tmp_path / "model")
     inputs, output = tmp_path / "x.json", tmp_path / "y.json"
-    inputs.write_text(json.dumps({"text": ["a", "ü", {"b64": "/w=="}]}), encoding="utf-8")
+    inputs.write_text(json.dumps({"text": ["NaN", "ü", {"b64": "/w=="}]}), encoding="utf-8")
 
     assert cli("predict", path, "--inputs", inputs, "--output", output).exit_code == 0
     refused = cli("predict", path, "--inputs", inputs, "--output", tmp_path / "y.npz")
 
     found = json.loads(output.read_text(encoding="utf-8"))
-    assert found == {"length": [2, 3, 2], "text": ["a", "ü", {"b64": "/w=="}]}
+    assert found == {"length": [4, 3, 2], "text": ["NaN", "ü", {"b64": "/w=="}]}
     assert refused.exit_code == 2
     assert "only .json can hold" in refused.output
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 import numpy as np
@@ -16,10 +17,15 @@ from numpy.lib.format import write_array
 
 from fastload.user_files import is_plain, written
 
+if TYPE_CHECKING:
+    from fastload.signature import TensorSpec
+
 Writer = Callable[[IO[bytes], Mapping[str, Any]], None]
 #: JSON has no bytes: they are written as Base64 under this key, as TensorFlow Serving's REST
 #: interface does.
 _BASE64: Final = "b64"
+#: Nor has it these numbers (RFC 8259, section 6): they are written as text.
+_WORDS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def read_inputs(path: Path) -> Any:
@@ -40,6 +46,18 @@ def read_inputs(path: Path) -> Any:
             return dict(archive)
     except (ValueError, OSError, EOFError, RecursionError) as error:
         raise click.UsageError(f"{path} cannot be read: {error}") from error
+
+
+def with_numbers(values: Any, specs: Mapping[str, TensorSpec]) -> Any:
+    """Return inputs with what JSON has no number for: "NaN", "Infinity" and "-Infinity".
+
+    Where an input takes text, they are text. Inputs that are not given by name are all of one kind,
+    or are left as they are.
+    """
+    if isinstance(values, dict):
+        floats = {name for name, spec in specs.items() if _is_float(spec)}
+        return {name: _number(each) if name in floats else each for name, each in values.items()}
+    return _number(values) if all(map(_is_float, specs.values())) else values
 
 
 def writer_of(path: Path) -> Writer:
@@ -91,7 +109,7 @@ def _write_all(file: IO[bytes], outputs: Mapping[str, Any]) -> None:
 
 
 def _write_json(file: IO[bytes], outputs: Mapping[str, Any]) -> None:
-    file.write(json.dumps(plain_outputs(outputs)).encode())
+    file.write(json.dumps(plain_outputs(outputs), allow_nan=False).encode())
 
 
 _WRITERS: Final[Mapping[str, Writer]] = {
@@ -114,13 +132,32 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(each) for each in value]
     if isinstance(value, complex):
-        return {"real": value.real, "imag": value.imag}
+        return {"real": _plain(value.real), "imag": _plain(value.imag)}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _word(value)
     if not isinstance(value, bytes):
         return value
     try:
         return value.decode()
     except UnicodeDecodeError:
         return {_BASE64: base64.b64encode(value).decode("ascii")}
+
+
+def _word(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _number(value: Any) -> Any:
+    """Return values with numbers in the place of the words for them."""
+    if isinstance(value, list):
+        return [_number(each) for each in value]
+    return _WORDS.get(value, value) if isinstance(value, str) else value
+
+
+def _is_float(spec: TensorSpec) -> bool:
+    return "float" in spec.dtype  # also `bfloat16`, and those of 8 bits
 
 
 def _without_base64(value: Any) -> Any:

@@ -49,7 +49,7 @@ def say(document: Mapping[str, Any], text: Iterable[str | Text | Table], *, as_j
 
 def print_json(document: Mapping[str, Any]) -> None:
     """Print *document* to standard output: paths as text, enumerations as their values."""
-    click.echo(json.dumps(document, indent=2, default=_plain))
+    click.echo(json.dumps(document, indent=2, default=_plain, allow_nan=False))
 
 
 def console(*, of_errors: bool = False) -> Console:

@@ -49,15 +49,20 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     *,
     as_json: bool,
 ) -> None:
-    """Run a signature of the model at PATH."""
+    """Run a signature of the model at PATH.
+
+    JSON has no number for "NaN", "Infinity" and "-Infinity": they are text in outputs, and where a
+    model takes floating point, in inputs.
+    """
     import fastload
-    from fastload.cli.arrays import read_inputs, write_outputs, writer_of
+    from fastload.cli.arrays import read_inputs, with_numbers, write_outputs, writer_of
 
     write = writer_of(output) if output else None  # a wrong suffix fails before the load
     values = read_inputs(inputs)
     with redirect_stdout(sys.stderr):
         predictor = fastload.load_predictor(path, signature, device=device, keras=keras)
         function = predictor.signatures[predictor.signature]
+        values = with_numbers(values, function.input_specs)
         outputs = (
             function.call(values, {})
             if batch_size is None
