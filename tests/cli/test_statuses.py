@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from .conftest import Cli, Twins, damage
-from .test_process import run
+from .test_process import SRC, run
 
 USAGE = Path(__file__).resolve().parents[2] / "docs" / "usage.md"
 ROW = re.compile(r"^\| `(\d[^`]*)` \|", re.MULTILINE)
@@ -50,11 +55,39 @@ def test_damage_is_status_1(twins: Twins) -> None:
     assert '"intact": false' in done.stdout
 
 
+@pytest.mark.skipif(os.name == "nt", reason="pipes with names, and signals, of POSIX")
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["line", "json"])
+def test_an_interrupt_is_status_130(cache_root: Path, tmp_path: Path, options: list[str]) -> None:
+    """As shells expect of whatever Ctrl-C ended; other errors have a document too."""
+    pipe = tmp_path / "twins.tar"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "fastload", "import", str(pipe), *options]
+    with (
+        subprocess.Popen(
+            command,
+            env=os.environ | {"PYTHONPATH": str(SRC)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+        pipe.open("wb"),
+    ):  # which waits until it is read
+        process.send_signal(signal.SIGINT)
+        out, line = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "Traceback" not in out + line
+    if options:
+        assert json.loads(out) == {"error": {"code": "interrupted", "message": "Interrupted"}}
+    else:
+        assert (out, line.strip()) == ("", "Aborted.")
+
+
 def test_the_page_lists_them() -> None:
     """Those of this command, and those that `run` passes on."""
     text = USAGE.read_text(encoding="utf-8").partition("### Exit statuses")[2]
 
-    assert ROW.findall(text.partition("\n##")[0]) == ["0", "1", "2", "128 + N"]
+    assert ROW.findall(text.partition("\n##")[0]) == ["0", "1", "2", "130", "128 + N"]
 
 
 def test_the_list_of_verbs_is_not_cut_off(cli: Cli) -> None:

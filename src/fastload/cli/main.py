@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -31,12 +31,15 @@ from fastload.cli.verify import verify
 from fastload.cli.warm import warm
 from fastload.settings import Settings
 
+#: What shells give a program that Ctrl-C ended: 128 and the number of the signal.
+_INTERRUPTED: Final = 130
+
 
 class Commands(click.Group):
     """A group of verbs that ends in an exit status, whatever a verb raises."""
 
     def main(self, *arguments: Any, **options: Any) -> NoReturn:
-        """Run one verb; an error is one line, or one JSON document, and exit status 1 or 2."""
+        """Run one verb; an error is one line, or one JSON document, and exit status 1, 2 or 130."""
         given = arguments[0] if arguments else options.pop("args", None)
         words = list(sys.argv[1:] if given is None else given)
         options["standalone_mode"] = False
@@ -50,9 +53,8 @@ class Commands(click.Group):
         """Run the verb and return the exit status."""
         try:
             return super().main(list(words), **options) or 0
-        except click.Abort:
-            click.echo("Aborted.", err=True)
-            return 1
+        except click.Abort as error:
+            return _ended(error.__context__, as_json="--json" in words)
         except BrokenPipeError:  # the reader closed the pipe
             return 1
         except click.ClickException as error:
@@ -63,6 +65,16 @@ class Commands(click.Group):
                 raise
             print_error(error, as_json="--json" in words)
             return 1
+
+
+def _ended(cause: BaseException | None, *, as_json: bool) -> int:
+    """Tell that the user ended a verb, and return the exit status."""
+    is_interrupt = isinstance(cause, KeyboardInterrupt)
+    if cause is not None and is_interrupt and as_json:
+        print_error(cause, as_json=True)
+    else:
+        click.echo("Aborted.", err=True)
+    return _INTERRUPTED if is_interrupt else 1
 
 
 def _wants_traceback() -> bool:
@@ -109,6 +121,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     Raises:
         SystemExit: always: 0 on success, 1 after an error or where damage was found, 2 where the
-            words are not understood.
+            words are not understood, 130 after Ctrl-C.
     """
     commands.main(arguments, prog_name="fastload")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: The code that JSON output gives for mistakes in the words of the command.
 USAGE: Final = "usage"
+#: And for Ctrl-C.
+_INTERRUPTED: Final = "interrupted"
 _NAME_WIDTH: Final = 16
 #: Columns of a screen that nobody looks at.
 _NO_LIMIT: Final = 10_000
@@ -177,6 +179,8 @@ def described(error: BaseException) -> dict[str, str]:
         return {"code": error.code, "message": error.explanation()}
     if isinstance(error, click.ClickException):
         return {"code": USAGE, "message": error.format_message()}
+    if isinstance(error, KeyboardInterrupt):
+        return {"code": _INTERRUPTED, "message": "Interrupted"}
     return {"code": FastloadError.code, "message": f"{type(error).__name__}: {error}"}
 
 
