@@ -7,6 +7,7 @@ import json
 import os
 import random
 import tarfile
+import threading
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +18,7 @@ import pytest
 
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
-from fastload.errors import ArchiveError, CacheUnwritableError
+from fastload.errors import ArchiveError, CacheUnwritableError, EntryNotFoundError
 from fastload.fleet.archive import read_archive, write_archive
 
 NAME = "ab" * 16
@@ -68,6 +69,25 @@ def test_what_is_exported_is_imported(archive: Path, target: CacheDir) -> None:
     assert (target.root / TWIN).stat().st_mode & 0o777 == 0o400
 
 
+@pytest.mark.skipif(os.name == "nt", reason="pipes with names of POSIX")
+@pytest.mark.parametrize("is_there", [False, True])
+def test_an_archive_may_come_through_a_pipe(
+    archive: Path, target: CacheDir, tmp_path: Path, is_there: bool
+) -> None:
+    """As `<(...)` of a shell is one; what is there already is passed over."""
+    if is_there:
+        read_archive(archive, target)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(archive.read_bytes()), daemon=True)
+    writer.start()
+    (found,) = read_archive(pipe, target)
+    writer.join(timeout=60)
+
+    assert found.is_new is not is_there
+    assert contents_of(target) == CONTENT
+
+
 def test_the_same_twins_make_the_same_archive(
     archive: Path, source: CacheDir, tmp_path: Path
 ) -> None:
@@ -91,7 +111,7 @@ def test_what_is_there_stays(archive: Path, target: CacheDir) -> None:
 
 
 def test_an_archive_that_cannot_be_written_leaves_nothing(source: CacheDir, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(EntryNotFoundError, match="no longer in the cache: it was removed"):
         write_archive(tmp_path / "twins.tar", source, ["cd" * 16])
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["layer", "source"]

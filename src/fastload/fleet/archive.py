@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
 from fastload.cache.publish import cache_faults, is_there, replacing
 from fastload.cache.travelling import travelling_files, travels
-from fastload.errors import ArchiveError
+from fastload.errors import ArchiveError, EntryNotFoundError
 from fastload.lean_dataclass import dataclass
 from fastload.user_files import written
 
@@ -129,6 +130,7 @@ def write_archive(path: Path, cache: CacheDir, names: Sequence[str]) -> int:
         The archive's length.
 
     Raises:
+        EntryNotFoundError: a file is not there any more.
         OSError: a file cannot be read, or the archive cannot be written.
     """
     files = {
@@ -141,8 +143,9 @@ def write_archive(path: Path, cache: CacheDir, names: Sequence[str]) -> int:
             _add(archive, _CONTENTS, _contents(packed))
             for found in files.values():
                 for each in found:
-                    with each.open("rb") as content:
-                        archive.addfile(_member(each.name, each.stat().st_size), content)
+                    with _reading(each) as content:
+                        size_bytes = os.fstat(content.fileno()).st_size
+                        archive.addfile(_member(each.name, size_bytes), content)
     return counted.tell()
 
 
@@ -150,7 +153,7 @@ def read_archive(path: Path, cache: CacheDir) -> tuple[Imported, ...]:
     """Put the entries of the archive at *path* into *cache*, each as a whole or not at all.
 
     Args:
-        path: the archive.
+        path: the archive, or a pipe that it comes through.
         cache: the folder. It is created if it does not exist and the archive begins as one should:
             junk leaves nothing. What is there stays.
 
@@ -159,7 +162,7 @@ def read_archive(path: Path, cache: CacheDir) -> tuple[Imported, ...]:
         CacheUnwritableError: the folder cannot be written.
         OSError: the archive cannot be read.
     """
-    with _malformed(path), tarfile.open(path, "r:", tarinfo=_Member) as archive:
+    with _malformed(path), path.open("rb") as file, _tar(file) as archive:
         members = iter(archive)
         contents = _read_contents(path, archive, members)
         cache.ensure()
@@ -169,13 +172,28 @@ def read_archive(path: Path, cache: CacheDir) -> tuple[Imported, ...]:
     return tuple(found)
 
 
+def _tar(file: IO[bytes]) -> tarfile.TarFile:
+    if file.seekable():
+        return tarfile.open(fileobj=file, mode="r:", tarinfo=_Member)
+    return tarfile.open(fileobj=file, mode="r|", tarinfo=_Member)
+
+
 def _packed(path: Path) -> Packed:
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
+    with _reading(path) as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
             size += len(chunk)
     return Packed(name=path.name, size_bytes=size, sha256=digest.hexdigest())
+
+
+def _reading(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise EntryNotFoundError(
+            f"{path.name!r} is no longer in the cache: it was removed meanwhile. Export again"
+        ) from None
 
 
 def _contents(packed: Mapping[str, Iterable[Packed]]) -> bytes:
