@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from fastload.cli import verify as verifying
 
 from .conftest import ARRAYS, Cli, Twins, damage, document_of
 
@@ -152,6 +155,26 @@ def test_verify_can_remove_what_is_damaged_alone(cli: Cli, twins: Twins) -> None
     assert "; removed" in result.stdout
     assert (sound.path.exists(), broken.path.exists()) == (True, False)
     assert cli("verify", "--all").exit_code == 0
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_twin_that_is_removed_meanwhile_is_no_damage(
+    cli: Cli, twins: Twins, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """`verify` passes it over, as `ls` does."""
+    kept, gone = twins.add("a" * 64), twins.add("b" * 64)
+    checked = verifying._checked
+
+    def remove_then_check(*arguments: Any, **options: Any) -> Any:
+        gone.path.unlink(missing_ok=True)
+        return checked(*arguments, **options)
+
+    monkeypatch.setattr(verifying, "_checked", remove_then_check)
+    result = cli("verify", "--all", *words)
+
+    assert result.exit_code == 0, result.output
+    assert kept.name[:12] in result.stdout
+    assert gone.name[:12] not in result.stdout
 
 
 def test_verify_has_nothing_against_an_absent_cache(cli: Cli) -> None:

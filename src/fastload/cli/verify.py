@@ -40,17 +40,21 @@ def verify(
         raise click.UsageError("Name the entries to check, or give --all.")
     cache = located_cache()
     chosen = all_entries(cache) if everything else selected(cache, words, in_layers=True)
-    checked = [_checked(cache, twin, removing=removing) for twin in chosen]
+    found = [_checked(cache, twin, removing=removing) for twin in chosen]
+    checked = [each for each in found if each is not None]
     document = {"cache": shown_root(cache), "entries": checked}
     say(document, _text(checked), as_json=as_json)
     context.exit(0 if all(each["intact"] for each in checked) else 1)
 
 
-def _checked(cache: CacheDir, twin: StoredTwin, *, removing: bool) -> dict[str, Any]:
+def _checked(cache: CacheDir, twin: StoredTwin, *, removing: bool) -> dict[str, Any] | None:
     """Check one twin, and remove it if it is damaged and *removing* is set; return what JSON
-    output has of it.
+    output has of it: nothing, if somebody else removed it meanwhile.
     """
-    damaged, fault, is_damaged = _read(twin)
+    try:
+        damaged, fault, is_damaged = _read(twin)
+    except FileNotFoundError:
+        return None
     may_remove = removing and twin.layer is None
     return {
         "name": twin.name,
@@ -66,6 +70,9 @@ def _read(twin: StoredTwin) -> tuple[tuple[str, ...], Mapping[str, str] | None, 
     """Return the damaged weights of a twin, why it cannot be read, and whether it is damaged.
 
     A twin of another format version counts as not damaged, but was not checked either.
+
+    Raises:
+        FileNotFoundError: it was removed.
     """
     # Imported here: this brings numpy.
     from fastload.twin.reader import Twin
@@ -75,6 +82,8 @@ def _read(twin: StoredTwin) -> tuple[tuple[str, ...], Mapping[str, str] | None, 
         damaged = opened.verify()
         for name in opened.manifest.documents:
             opened.document(name)
+    except FileNotFoundError:
+        raise
     except (CacheError, OSError) as error:
         return (), described(error), isinstance(error, TwinCorruptError)
     return damaged, None, bool(damaged)
