@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,18 @@ def test_it_says_that_nothing_is_brought_before_anything_is_measured(
         "fastload brings nothing here: every load goes to the stock loader, because "
         "FASTLOAD_DISABLE is set [FL206]."
     ) in result.stdout.splitlines()
+
+
+def test_what_nothing_opens_is_an_error(cli: Cli, cache_root: Path, tmp_path: Path) -> None:
+    """It said that stock loads it, and ended with 0: the archive has no configuration."""
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", "{}")
+    result = cli("bench", path, "--function", "load_model")
+
+    assert result.exit_code == 1
+    assert "[FL402]" in result.stderr
+    assert result.stdout == ""
 
 
 @pytest.mark.parametrize("words", [("/no/such/model",), ("/no/such/model", "--json")])

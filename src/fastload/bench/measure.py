@@ -24,6 +24,7 @@ from fastload.bench.result import Bench, Comparison, Timing
 from fastload.cache.directory import CacheDir
 from fastload.cache.entry import CacheEntry
 from fastload.cache.stats import note_stock_seconds
+from fastload.errors import StockLoadError
 from fastload.loading.request import current_settings
 from fastload.runtime.core.keras import needs_no_tensorflow
 
@@ -77,6 +78,7 @@ def bench(  # noqa: PLR0913 - each says another thing
     require_installed(keras)
     with measured_ground(given) as ground:
         rehearsed = [rehearse(ground, function) for function in chosen]
+        _require_opened(ground, rehearsed)
         profiles = sum(each.stock is not None for each in rehearsed) if is_profiled else 0
         samples = _measured(ground, rehearsed, rounds, profiles)
         found = [_comparison(ground, each, samples) for each in rehearsed]
@@ -93,6 +95,17 @@ def bench(  # noqa: PLR0913 - each says another thing
         machine=machine.describe(),
         comparisons=tuple(found),
     )
+
+
+def _require_opened(ground: Ground, rehearsed: Sequence[Rehearsed]) -> None:
+    """Check that a function of fastload's or of stock opens the model.
+
+    Raises:
+        StockLoadError: none does.
+    """
+    refusals = [each.refusal for each in rehearsed if each.ours is None and each.refusal]
+    if len(refusals) == len(rehearsed):
+        raise StockLoadError(ground.path, refusals[0])
 
 
 def _measured(

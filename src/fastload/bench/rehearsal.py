@@ -76,7 +76,10 @@ def rehearse(ground: Ground, function: Function) -> Rehearsed:
     """
     decided = explain(ground.path, keras=ground.keras, function=function)
     if decided.outcome is Outcome.BYPASS:
-        return Rehearsed(function=function, reason=decided.reason, code=decided.code)
+        refusal = _stock_refusal(ground, function)
+        return Rehearsed(
+            function=function, reason=decided.reason, code=decided.code, refusal=refusal
+        )
     first = _first_load(ground, function)
     if first.error is not None:
         return _refused(ground, function, first.error)
@@ -88,6 +91,13 @@ def rehearse(ground: Ground, function: Function) -> Rehearsed:
     if stock.error is not None:
         return _without_stock(ground, function, first, stock)
     return _compared(ground, function, first, job, stock)
+
+
+def _stock_refusal(ground: Ground, function: Function) -> str | None:
+    """Return why the stock loader cannot open the model either; None if it can."""
+    job = replace(ground.job(function, is_stock=True), compile=None, predicts=False)
+    told = ground.run(job, State.STOCK)
+    return None if told.error is None else told.error["message"]
 
 
 def _refused(ground: Ground, function: Function, error: Mapping[str, str]) -> Rehearsed:

@@ -57,6 +57,8 @@ def _sentences(found: Comparison) -> Iterator[str]:
 def _not_served(found: Comparison) -> str:
     code = f" [{found.code}]" if found.code else ""
     reason = (found.reason or "it is not served").rstrip(".")
+    if found.refusal:
+        return f"Nothing opens it so. fastload{code}: {reason}. Stock: {found.refusal}"
     if found.code and not found.code.startswith(_STOCK_LOADS):
         return f"fastload brings nothing here: it raises an error{code}: {reason}."
     return (
