@@ -67,6 +67,16 @@ finally:
     ended.set()
     logging.join()
 """
+#: Another thread gives the places back between the look at them and the opening.
+OPEN_TOO_LATE = """
+import os, sys
+from fastload import system
+system._is_closed = lambda _: False
+os.closerange(0, 3)
+descriptor = system.open_to_write(sys.argv[1], os.O_WRONLY | os.O_CREAT, 0o600)
+free = os.open(sys.argv[1], os.O_RDONLY)
+sys.exit(0 if descriptor > 2 and free == 0 and not os.get_inheritable(descriptor) else 1)
+"""
 
 
 def test_the_file_appears_when_the_block_ends(entry: CacheEntry) -> None:
@@ -228,3 +238,11 @@ def test_what_is_printed_to_closed_streams_goes_into_no_file(
     assert [Twin.open(path).verify() for path in root.glob("*.h5")] == [()] * 20
     assert len({path.read_bytes() for path in root.glob("*.h5")}) == 1
     assert b"a line of a log" not in (root / "CACHEDIR.TAG").read_bytes()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="where POSIX gives the lowest number")
+def test_a_file_that_became_a_standard_stream_is_moved(
+    start_python: StartPython, tmp_path: Path
+) -> None:
+    """It is not handed to processes that are started either."""
+    assert start_python(OPEN_TOO_LATE, tmp_path / "file").wait(timeout=60) == 0
