@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +17,7 @@ import pytest
 import fastload
 from fastload.api.against_stock import verify_against_stock
 from fastload.errors import StockLoadError
+from tests.conftest import SRC
 from tests.installed import is_before
 from tests.needs import NEEDS_ARCHIVES
 from tests.small_models import KERAS2_ARCHIVE, KERAS3_ARCHIVE, SAVED_MODEL, Form
@@ -19,6 +25,7 @@ from tests.small_models import KERAS2_ARCHIVE, KERAS3_ARCHIVE, SAVED_MODEL, Form
 from .conftest import Cli, document_of
 
 SavedOnce = Callable[..., Path]
+posix_only = pytest.mark.skipif(os.name != "posix", reason="the signals are those of POSIX")
 
 
 @pytest.fixture(params=[SAVED_MODEL, KERAS3_ARCHIVE], ids=lambda form: form.id)
@@ -188,3 +195,90 @@ def test_the_json_of_warm_is_alone_on_standard_output(
     document: dict[str, Any] = json.loads(out)
 
     assert document["models"][0]["outcome"] == "miss"
+
+
+@pytest.fixture
+def dying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each process for one model begin to write its layer, and be killed."""
+    program = tmp_path / "dying"
+    begun = "CacheDir(root=Path(sys.argv[sys.argv.index('--into') + 1]).absolute()).ensure()"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        f"sys.path.insert(0, {str(SRC)!r})\n"
+        "from fastload.cache.directory import CacheDir\n"
+        f"{begun}\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+@posix_only
+@pytest.mark.usefixtures("dying")
+def test_a_process_that_is_killed_keeps_no_other_model_from_its_twin(
+    cli: Cli, tmp_path: Path
+) -> None:
+    """It is an error of its model; what it left in the layer is sealed, and refuses nobody."""
+    layer = tmp_path / "layer"
+    result = cli("warm", "a", "b", "--into", layer, "--json")
+    told = document_of(result)["models"]
+
+    assert result.exit_code == 1
+    assert [each["path"] for each in told] == ["a", "b"]
+    assert {each["error"]["message"] for each in told} == {
+        "the process that warmed it told nothing: it was killed by SIGKILL"
+    }
+    assert [path.name for path in layer.iterdir() if path.is_dir()] == []
+
+
+def test_a_path_may_begin_with_a_dash(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where each of several models is warmed in a process of its own."""
+    monkeypatch.chdir(tmp_path)
+    result = cli("warm", "--into", tmp_path / "layer", "--json", "--", "-x.keras", "nowhere")
+    told = document_of(result)["models"]
+
+    assert [(each["path"], each["error"]["code"]) for each in told] == [
+        ("-x.keras", "FL201"),
+        ("nowhere", "FL201"),
+    ]
+
+
+_SLOW_TO_END = """
+import signal, sys, time
+from pathlib import Path
+
+def end(*_):
+    time.sleep(1)  # longer than `subprocess.run` would wait
+    Path(sys.argv[-1]).write_text("ended in order")
+    sys.exit(1)
+
+signal.signal(signal.SIGINT, end)
+Path(sys.argv[-1]).write_text("begun")
+time.sleep(60)
+"""
+
+
+@posix_only
+def test_an_interrupt_leaves_the_process_for_a_model_the_time_to_end(tmp_path: Path) -> None:
+    """It seals the layer; if it were killed, it would leave locks and memos there."""
+    program, told = tmp_path / "slow", tmp_path / "told"
+    program.write_text(f"#!{sys.executable}{_SLOW_TO_END}")
+    program.chmod(0o755)
+    words = ["warm", "--into", str(tmp_path / "layer"), str(told), str(tmp_path / "other")]
+    warming = f"import sys; sys.executable = {str(program)!r}; from fastload.cli.main import main"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{warming}; main({words!r})"],
+        env=os.environ | {"PYTHONPATH": str(SRC)},
+        start_new_session=True,
+    )
+    while process.poll() is None and not told.exists():
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+
+    assert process.wait() == 1
+    assert told.read_text() == "ended in order"
+    assert not (tmp_path / "other").exists()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from fastload.cli.apart import told_apart
 from fastload.cli.options import as_json, keras_choice
 from fastload.cli.output import (
     counted,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
+    from fastload.report import LoadReport
     from fastload.runtime.core.keras import KerasChoice
 
 _SHOWN_DIFFERENCES: Final = 5
@@ -103,12 +103,11 @@ def _warmed_apart(path: str, keras: KerasChoice, into: Path, *, publish: bool) -
     Only such a process can say that what it makes is of the installed files' code, so that other
     processes may use that without importing Keras.
     """
-    command = [sys.executable, "-m", "fastload", "warm", path, "--keras", keras, "--json"]
-    publishing = ["--publish"] if publish else []
-    done = subprocess.run(  # noqa: S603 - this program itself
-        [*command, "--into", str(into), *publishing], stdout=subprocess.PIPE, check=False
-    )
-    (told,) = json.loads(done.stdout)["models"]
+    words = ["--keras", keras, "--json", "--into", str(into), *(["--publish"] if publish else [])]
+    try:
+        told = told_apart(["warm", *words, "--", path], into)
+    except (FastloadError, OSError, ValueError) as error:
+        return _told(path, fault=_fault(path, error))
     return {**told, "outcome": told["outcome"] and Outcome(told["outcome"])}
 
 
@@ -125,10 +124,24 @@ def _warmed(
     try:
         report = fastload.warm(path, keras=keras, into=into, publish=publish)
         verification = _verified(path, keras) if verify else None
-    except Exception as error:  # Keras may raise anything
-        if not isinstance(error, FastloadError):
-            _logger.debug("%s cannot be warmed", path, exc_info=True)
-        fault = described(error)
+    except Exception as error:  # noqa: BLE001 - Keras may raise anything
+        fault = _fault(path, error)
+    return _told(path, report, verification=verification, fault=fault)
+
+
+def _fault(path: str, error: Exception) -> dict[str, str]:
+    if not isinstance(error, FastloadError):
+        _logger.debug("%s cannot be warmed", path, exc_info=error)
+    return described(error)
+
+
+def _told(
+    path: str,
+    report: LoadReport | None = None,
+    *,
+    verification: Mapping[str, Any] | None = None,
+    fault: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     told = {key: getattr(report, name, None) for key, name in _OF_THE_REPORT.items()}
     return {"path": path, **told, "verification": verification, "error": fault}
 
