@@ -65,16 +65,65 @@ def test_the_start_file_is_one_line_that_python_runs() -> None:
 
 
 def test_looking_for_tensorflow_starts_nothing(run_opted: RunOpted) -> None:
-    """Programs do so to see whether it is installed."""
+    """Programs do so to see whether it is installed; what they find is as without fastload."""
     program = (
-        "import sys, importlib.util\n"
+        "import copy, sys, importlib.util\n"
         "spec = importlib.util.find_spec('tensorflow')\n"
         "from importlib.machinery import SourceFileLoader\n"
         "print(isinstance(spec.loader, SourceFileLoader), spec.origin == spec.loader.path)\n"
+        "plain = SourceFileLoader('tensorflow', spec.origin)\n"
+        "print(plain == spec.loader == copy.copy(spec.loader), len({plain, spec.loader}))\n"
+        "print(vars(plain) == vars(spec.loader), 'SourceFileLoader object' in repr(spec.loader))\n"
         "print('wrapt' in sys.modules, 'tensorflow' in sys.modules)"
     )
 
-    assert run_opted(program) == "True True\nFalse False"
+    assert run_opted(program) == "True True\nTrue 1\nTrue True\nFalse False"
+
+
+_PACKAGES = {
+    "warns": "import warnings\nwarnings.warn('old', DeprecationWarning, stacklevel=2)",
+    "raises": "raise ValueError('no such backend')",
+    "needs another": "import nowhere",
+    "is no Python": "x = (",
+}
+
+
+@pytest.mark.parametrize("package", ["keras", "tensorflow"])
+@pytest.mark.parametrize("content", _PACKAGES.values(), ids=_PACKAGES)
+def test_an_import_tells_what_it_tells_without_fastload(
+    content: str, package: str, tmp_path: Path, run_opted: RunOpted
+) -> None:
+    """A warning is blamed on the program, and shown; no frame of ours is in a traceback."""
+    (tmp_path / f"{package}.py").write_text(content)
+    program = (
+        "import sys, traceback; sys.stderr = sys.stdout\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        f"try: import {package}\n"
+        "except Exception: traceback.print_exc()"
+    )
+    plain = run_opted(program, FASTLOAD="")
+
+    assert ("program.py:3: DeprecationWarning: old" in plain) == (content == _PACKAGES["warns"])
+    assert run_opted(program) == plain
+
+
+def test_finders_of_a_program_are_asked_once(tmp_path: Path, run_opted: RunOpted) -> None:
+    """One that counts, or takes long, is not asked again for what was found."""
+    (tmp_path / "tensorflow.py").touch()
+    program = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "asked = []\n"
+        "class Finder:\n"
+        "    @staticmethod\n"
+        "    def find_spec(name, path, target=None): asked.append(name)\n"
+        "sys.meta_path.insert(1, Finder)\n"
+        "import tensorflow\n"
+        "print(asked.count('tensorflow'), 'wrapt' in sys.modules)"
+    )
+
+    assert run_opted(program, FASTLOAD="").split()[0] == "1"
+    assert run_opted(program) == "1 True"
 
 
 @pytest.mark.parametrize(
@@ -158,8 +207,7 @@ def test_the_module_that_is_imported_has_its_own_loader(run_opted: RunOpted) -> 
 
 
 @pytest.mark.slow
-def test_a_loader_that_is_no_ordinary_object_is_left_alone(run_opted: RunOpted) -> None:
-    """The hooks are there at once then."""
+def test_a_loader_that_is_no_ordinary_object_is_stood_in_for(run_opted: RunOpted) -> None:
     program = (
         "import sys\n"
         "from importlib.machinery import PathFinder, ModuleSpec\n"

@@ -314,7 +314,7 @@ before = set(sys.modules)
 from fastload.imports import light_import
 print(sorted(set(sys.modules) - before))
 """
-    names = ["collector", "lazy_module", "light_import"]
+    names = ["collector", "frames", "lazy_module", "light_import"]
     expected = ["fastload.imports", *(f"fastload.imports.{name}" for name in names)]
     expected.append("fastload.unfinished")
     assert run(program) == str(expected)

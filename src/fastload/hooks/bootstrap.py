@@ -60,13 +60,20 @@ class Watch:
 
     It returns the specs of the other finders, with another loader: a program that only looks for
     TensorFlow, to see whether it is installed, does not import it.
+
+    Attributes:
+        is_waiting: the hooks are not installed yet.
+        about_to_run: the spec of the module that they are being installed for.
     """
 
     def __init__(self) -> None:
         self.is_waiting = True
+        self.about_to_run: ModuleSpec | None = None
 
     def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "ModuleSpec | None":
         """Return the spec of a package that can load models; None for all others."""
+        if self.about_to_run is not None and self.about_to_run.name == name:
+            return self.about_to_run  # no finder behind this one is asked a second time
         if name not in _PACKAGES or not self.is_waiting:
             return None
         # The finders before this one have been asked already, or are asking this one.
@@ -74,30 +81,30 @@ class Watch:
         rest = finders[finders.index(self) + 1 :] if self in finders else finders
         spec: ModuleSpec | None = _find(rest, name, path, target)
         if spec is not None:
-            try:
-                spec.loader = _noticing(self, spec.loader)
-            except (TypeError, AttributeError):  # an unusual loader: do not wait for the import
-                self.is_waiting = False
-                _install()
+            self._wait_for(spec)
         return spec
 
+    def _wait_for(self, spec: "ModuleSpec") -> None:
+        from fastload.hooks.noticing import NoticingLoader
 
-def _noticing(watch: Watch, loader: "Any") -> "Any":
-    """Return a copy of *loader* that installs the hooks before it runs a module."""
-
-    class Noticing(type(loader)):  # type: ignore[misc]
-        def exec_module(self, module: "ModuleType") -> None:
-            watch.is_waiting = False
+        if hasattr(spec.loader, "exec_module"):
+            spec.loader = NoticingLoader(spec.loader, self._end)  # type: ignore[assignment]
+        else:  # an unusual loader: do not wait for the import
+            self.is_waiting = False
             _install()
-            # The finders that were installed may have a loader of their own for this package.
-            spec: Any = module.__spec__
-            found = _find(list(sys.meta_path), spec.name, None, None)
-            spec.loader = module.__loader__ = loader if found is None else found.loader
-            spec.loader.exec_module(module)
 
-    noticing = object.__new__(Noticing)
-    noticing.__dict__.update(loader.__dict__)
-    return noticing
+    def _end(self, spec: "ModuleSpec") -> None:
+        """Install the hooks; the finders that come with them may give *spec* a loader of theirs."""
+        self.is_waiting = False
+        before = {id(finder) for finder in sys.meta_path}
+        _install()
+        self.about_to_run = spec
+        try:
+            new = [finder for finder in sys.meta_path if id(finder) not in before]
+            found = _find(new, spec.name, None, None)
+            spec.loader = spec.loader if found is None else found.loader
+        finally:
+            self.about_to_run = None
 
 
 def _find(finders: "list[Any]", name: str, path: "Any", target: "Any") -> "Any":

@@ -11,6 +11,8 @@ import _imp
 import sys
 from _thread import get_ident
 
+from fastload.imports.frames import as_importlib
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -266,16 +268,33 @@ class StandInLoader:
     def __repr__(self) -> str:
         return repr(self._stock)
 
+    def __eq__(self, other: object) -> bool:
+        return bool(self._stock == _stock_of(other))
+
+    def __hash__(self) -> int:
+        return hash(self._stock)
+
     @property  # type: ignore[misc]
     def __class__(self) -> "type[Any]":
         """The class of the stock loader, for programs that call `isinstance`."""
         return type(self._stock)
+
+    @property
+    def __dict__(self) -> "dict[str, Any]":  # type: ignore[override]
+        """The attributes of the stock loader: loaders of Python are equal where these are."""
+        attributes: dict[str, Any] = self._stock.__dict__
+        return attributes
+
+    def __reduce_ex__(self, protocol: "Any") -> "Any":
+        # A copy, or a pickled loader, is the stock loader's.
+        return self._stock.__reduce_ex__(protocol)
 
     def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
         """Create what the stock loader creates."""
         created: ModuleType | None = self._stock.create_module(spec)
         return created
 
+    @as_importlib
     def exec_module(self, module: "ModuleType") -> None:
         """Run *module* as the stock loader does."""
         self._give_place_back(module)
@@ -286,3 +305,7 @@ class StandInLoader:
         assert spec is not None  # noqa: S101 - for mypy: the import system has set it
         spec.loader = module.__loader__ = self._stock
         return spec
+
+
+def _stock_of(loader: object) -> object:
+    return loader._stock if isinstance(loader, StandInLoader) else loader  # noqa: SLF001

@@ -13,6 +13,7 @@ from _thread import get_ident
 
 from fastload.imports import lazy_module
 from fastload.imports.collector import paused_collector
+from fastload.imports.frames import as_importlib
 from fastload.imports.lazy_module import StandInLoader
 
 TYPE_CHECKING = False
@@ -149,13 +150,14 @@ class _Loader(StandInLoader):
 class _QuietLoader(_Loader):
     """Runs the module `tensorflow` without garbage collections, and with a memo for `typing`."""
 
+    @as_importlib
     def exec_module(self, module: "ModuleType") -> None:
         """Run *module*; if it raises nothing, the finder is no longer needed."""
         self._give_place_back(module)
         self._finder.importing_thread = get_ident()
         try:
             with paused_collector(makes_old=True):
-                with_memo(lambda: self._stock.exec_module(module))
+                with_memo(self._stock.exec_module, module)
         finally:
             self._finder.importing_thread = None
         remove()
@@ -194,20 +196,22 @@ _NAME = "compile"
 _OF_A_REFERENCE = ("<string>", "eval")
 
 
-def with_memo(work: "Callable[[], object]") -> None:
-    """Call *work* while `typing` has a `compile` with a memo, if `typing` is known to allow that.
+@as_importlib
+def with_memo(work: "Callable[..., object]", *arguments: "Any") -> None:
+    """Call *work* with *arguments* while `typing` has a `compile` with a memo.
 
-    The name is removed afterwards, unless something else has been bound to it meanwhile.
+    Only if `typing` is known to allow that. The name is removed afterwards, unless something else
+    has been bound to it meanwhile.
     """
     import typing
 
     names = vars(typing)
     if not _is_as_known(names):
-        work()
+        work(*arguments)
         return
     names[_NAME] = ours = _remembering()
     try:
-        work()
+        work(*arguments)
     finally:
         if names.get(_NAME) is ours:
             del names[_NAME]
