@@ -6,6 +6,7 @@ import json
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -94,3 +95,15 @@ def test_a_handler_is_sent_as_a_reference(reference: fastload.Ref, rows: Any) ->
     assert np.stack([each.inference[name] for each in results]).tobytes() == together.tobytes()
     with pytest.raises(ValueError, match="takes no arguments"):
         list(sent.run_inference(list(rows[:3]), model, {"temperature": 1}))
+
+
+def test_a_row_of_several_inputs_is_a_dictionary() -> None:
+    """An array would be given to each of them."""
+    from fastload.fleet.beam import _columns_of
+
+    two: Any = SimpleNamespace(inputs={"left": "left", "right": "right"})
+    row = {"left": np.zeros(1), "right": np.ones(1)}
+
+    assert _columns_of([row, row], two)["right"].tolist() == [[1], [1]]
+    with pytest.raises(TypeError, match=r"give a row as \{'left': \.\.\., 'right': \.\.\.\}"):
+        _columns_of([np.zeros(1)], two)

@@ -86,5 +86,11 @@ def _arrays_of(row: Any) -> Sequence[Any]:
 
 def _columns_of(batch: Sequence[Any], columns: Columns) -> dict[str, Any]:
     if not isinstance(batch[0], Mapping):
+        if len(columns.inputs) > 1:
+            raise TypeError(f"the model has several inputs: give a row as {{{_shown(columns)}}}")
         batch = [dict.fromkeys(columns.inputs, row) for row in batch]
     return {name: np.stack([np.asarray(row[name]) for row in batch]) for name in columns.inputs}
+
+
+def _shown(columns: Columns) -> str:
+    return ", ".join(f"{name!r}: ..." for name in columns.inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -26,7 +27,8 @@ class Columns:
         outputs: as given, or as it is by default.
 
     Raises:
-        ValueError: the function has no such input or output, or takes another one besides.
+        ValueError: the function has no such input or output, takes another one besides, or two of
+            its outputs were to be one column.
     """
 
     def __init__(
@@ -42,6 +44,9 @@ class Columns:
         missing = sorted(predictor.input_specs.keys() - self.inputs.keys())
         if missing:
             raise ValueError(f"inputs= has no column for {missing[0]!r}")
+        twice = sorted(name for name, n in Counter(self.outputs.values()).items() if n > 1)
+        if twice:
+            raise ValueError(f"outputs= names the column {twice[0]!r} for two outputs")
 
     @property
     def input_specs(self) -> dict[str, TensorSpec]:
@@ -84,6 +89,21 @@ class Columns:
         """Return no rows of each output: an engine may have a partition without any."""
         found = self._function.call(given, {})
         return {name: np.asarray(value) for name, value in found.items()}
+
+
+def names_in(what: str, given: Iterable[str]) -> tuple[str, ...]:
+    """Return the names that are *given* for the argument *what*.
+
+    Raises:
+        TypeError: it is one name, whose letters would be taken for names.
+
+    Example:
+        >>> names_in("keep", ["id", "day"])
+        ('id', 'day')
+    """
+    if isinstance(given, str):
+        raise TypeError(f"{what}= takes a list of names: for one, [{given!r}]")
+    return tuple(given)
 
 
 def _named(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastload.fleet.columns import Columns
+from fastload.fleet.columns import Columns, names_in
 from fastload.fleet.ref import Ref
 
 
@@ -18,13 +18,15 @@ class PredictBatches:
     Args:
         ref: the model. Its weights are mapped, so actors of one host share them.
         inputs: the column of each input, by input; by default columns are named as inputs are, and
-            the only input takes the only column that is not kept.
+            the only input takes the only column that is not kept, if none has its name.
         outputs: the column of each output, by output; by default they are named as outputs are.
         keep: columns that are passed on.
 
     Raises:
         ModelNotHereError: neither a twin nor the model is at hand.
-        ValueError: *inputs* or *outputs* have names that the model does not have.
+        TypeError: *keep* is one name.
+        ValueError: *inputs* or *outputs* have names that the model does not have, or a column that
+            is kept has the name of an output's.
 
     Example:
         >>> import fastload
@@ -45,8 +47,13 @@ class PredictBatches:
         outputs: Mapping[str, str] | None = None,
         keep: Sequence[str] = (),
     ) -> None:
+        self._keep = names_in("keep", keep)
         self._columns = Columns(ref.load_predictor(), inputs, outputs)
-        self._keep = tuple(keep)
+        both = sorted({*self._keep} & {*self._columns.outputs.values()})
+        if both:
+            raise ValueError(
+                f"the column {both[0]!r} would be kept, and an output: outputs= can rename that"
+            )
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Predict on one batch.
@@ -63,4 +70,5 @@ class PredictBatches:
         """
         kept = {name: batch[name] for name in self._keep}
         others = {name: column for name, column in batch.items() if name not in kept}
-        return {**kept, **self._columns.predict(others)}
+        are_named = batch.keys() >= {*self._columns.inputs.values()}
+        return {**kept, **self._columns.predict(batch if are_named else others)}

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from fastload.fleet.columns import Columns
+from fastload.fleet.columns import Columns, names_in
 from fastload.fleet.ref import Ref
 from fastload.signature import TensorSpec
 
@@ -48,6 +48,7 @@ def predict_udf(
         each row, and several as a struct; outputs of more dimensions are flattened.
 
     Raises:
+        TypeError: *inputs* or *outputs* are one name.
         ValueError: the model has no such input or output, an input whose rows have no fixed size,
             or an output of a dtype that Spark does not have.
         ModelNotHereError: neither a twin nor the model is at hand.
@@ -102,11 +103,12 @@ def return_type(ref: Ref, outputs: Sequence[str] | None = None) -> Any:
 
 
 def _columns(ref: Ref, inputs: Sequence[str] | None, outputs: Sequence[str] | None) -> Columns:
-    return Columns(ref.load_predictor(), _same(inputs), _same(outputs))
+    inputs_by_name, outputs_by_name = _same("inputs", inputs), _same("outputs", outputs)
+    return Columns(ref.load_predictor(), inputs_by_name, outputs_by_name)
 
 
-def _same(names: Sequence[str] | None) -> Mapping[str, str] | None:
-    return None if names is None else {name: name for name in names}
+def _same(what: str, names: Sequence[str] | None) -> Mapping[str, str] | None:
+    return None if names is None else {name: name for name in names_in(what, names)}
 
 
 def _predicting(columns: Columns) -> Callable[..., Any]:
