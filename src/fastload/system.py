@@ -40,6 +40,12 @@ def others_write(info: os.stat_result) -> bool:
     return not IS_WINDOWS and bool(info.st_mode & _OTHERS_WRITE)
 
 
+def may_write(folder: Path) -> bool:
+    """Say whether this process may make files in *folder*, which exists, as far as modes tell."""
+    effective = os.access in os.supports_effective_ids
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
+
+
 def processors() -> int:
     """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):  # Linux

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -229,3 +230,21 @@ def test_a_hit_imports_neither_filelock_nor_platformdirs(cache: CacheDir) -> Non
     )
 
     assert output.strip() == "[]"
+
+
+@needs_root
+def test_a_folder_of_another_user_cannot_be_written_to() -> None:
+    """Nor what would be made in it; looking makes nothing, and root may."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        cache = CacheDir(root=folder / "none" / "cache")
+        cache.require_writable()
+        os.seteuid(54321)
+        try:
+            with pytest.raises(CacheUnwritableError, match="cannot be written to"):
+                cache.require_writable()
+        finally:
+            os.seteuid(0)
+
+        assert list(folder.iterdir()) == []

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from fastload import system
 from fastload.cache import stats
 from fastload.report import LoadReport, Outcome
 
@@ -117,3 +120,25 @@ def test_explain_in_words_gives_code_and_reason(cli: Cli, tmp_path: Path, cache_
         "gs://bucket/model: load_saved_model: bypass [FL201]: 'gs://bucket/model' is a remote path"
     )
     assert not cache_root.exists()
+
+
+@pytest.mark.parametrize("place", ["below a file", "read-only", "of another program"])
+def test_explain_tells_that_the_cache_cannot_be_made(
+    place: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load goes to stock, so there is no first load that writes a twin; nothing is made."""
+    model, folder = tmp_path / "model", tmp_path / "folder"
+    model.mkdir()
+    (model / "saved_model.pb").write_bytes(b"")
+    folder.mkdir()
+    (folder / "notes").touch()
+    chosen = {"below a file": folder / "notes" / "cache", "read-only": folder / "in" / "cache"}
+    if place == "read-only":  # which modes do not make it for root
+        monkeypatch.setattr(system, "may_write", lambda path: path != folder)
+    monkeypatch.setenv("FASTLOAD_CACHE_DIR", str(chosen.get(place, folder)))
+    (told,) = document_of(cli("explain", "--function", "load_saved_model", model, "--json"))[
+        "models"
+    ]
+
+    assert (told["outcome"], told["code"], told["twin"]) == ("bypass", "FL101", None)
+    assert [path.name for path in folder.iterdir()] == ["notes"]

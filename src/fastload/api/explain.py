@@ -109,6 +109,8 @@ def _explanation(request: Request, function: Function) -> Explanation:
         identity = _identity(request, source, function)
         twin = _twin(identity)
         exists, manifest = twin is not None, twin.manifest if twin is not None else None
+        if twin is None:
+            identity.entry.cache.require_writable()
         if twin is None and not request.source_is_told:
             manifest = _require_convertible(source, identity)
     except (CacheError, BypassError) as error:

@@ -108,6 +108,24 @@ class CacheDir:
             for folder in (self.memo_dir, self.lock_dir, self.stats_dir):
                 folder.mkdir(mode=0o700, exist_ok=True)
 
+    def require_writable(self) -> None:
+        """Check by looking alone what `ensure` would find when it writes; it may still find more.
+
+        Raises:
+            CacheUnwritableError: the folder is not to be trusted or holds files of other programs;
+                or it, or what it would be made in, cannot be written to.
+        """
+        if self.fault is not None or os.path.lexists(self.root):
+            self._require_trust()
+            if not self.is_ours():
+                self._require_claimable()
+        with cache_faults(self.root):
+            nearest = next(each for each in (self.root, *self.root.parents) if each.exists())
+        if not nearest.is_dir():
+            raise CacheUnwritableError(self.root, f"{str(nearest)!r} is not a folder")
+        if not system.may_write(nearest):
+            raise CacheUnwritableError(self.root, f"{str(nearest)!r} cannot be written to")
+
     def trusted(self) -> bool:
         """Return whether nobody but this user can have written to the folder. Takes one `lstat`.
 
@@ -136,16 +154,22 @@ class CacheDir:
             raise CacheUnwritableError(self.root, f"it has no {_TAG_NAME} of fastload")
 
     def _claim(self) -> None:
+        if self._require_claimable():
+            return
+        with cache_faults(self.root), replacing(self.root / _TAG_NAME) as partial:
+            system.write_bytes(partial, _TAG)
+
+    def _require_claimable(self) -> bool:
+        """Check that the folder has no files of others; return whether it is ours meanwhile."""
         # Listed before the second look for the tag: another process that claims the folder writes
         # the tag before any other file.
         with cache_faults(self.root):
             names = [path.name for path in self.root.iterdir()]
         if self.is_ours():
-            return
+            return True
         if any(name == _TAG_NAME or not name.startswith(_TAG_NAME) for name in names):
             raise CacheUnwritableError(self.root, "it holds files that are not fastload's")
-        with cache_faults(self.root), replacing(self.root / _TAG_NAME) as partial:
-            system.write_bytes(partial, _TAG)
+        return False
 
     def _require_trust(self) -> None:
         reason = self.distrust()
