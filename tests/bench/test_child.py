@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastload
 from fastload import system
 from fastload.bench.child import main, run
 from fastload.bench.ground import Ground, ground_of
 from fastload.bench.job import Inputs, Job, Told
 from fastload.bench.outputs import digest, peak_bytes
+from fastload.bench.profile import phases_of
 from fastload.loading import behind
 from fastload.source.detect import detect
 from tests.conftest import SavedOnce
@@ -57,6 +59,21 @@ def test_stock_and_fastload_predict_the_same_from_made_up_inputs(
         assert stock.digest == ours[1].digest
     assert all(each.load_s > 0 and (each.predict_s or 0) > 0 for each in (stock, *ours))
     assert stock.peak_bytes > 2**20
+
+
+def test_what_a_function_imports_of_fastload_counts(
+    saved_model: SavedModel, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that loads a model pays for it; it is in no phase."""
+    pytest.importorskip("tensorflow")
+    resolve = fastload.__getattr__
+    monkeypatch.delitem(vars(fastload), "load_model", raising=False)
+    monkeypatch.setattr(fastload, "__getattr__", lambda name: (time.sleep(0.5), resolve(name))[1])
+    told = run(ground(saved_model).job("load_model", is_stock=False))
+
+    assert told.outcome == "miss"
+    assert phases_of(told)["rest"] >= 0.5
+    assert sum(phases_of(told).values()) == pytest.approx(told.load_s)
 
 
 def test_it_does_not_end_before_the_twin_is_there(

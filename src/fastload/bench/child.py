@@ -41,12 +41,10 @@ def run(job: Job) -> Told:
 
 
 def _by_fastload(job: Job) -> tuple[Any, Told]:
-    if job.function == "load_model":
-        model = fastload.load_model(job.path, compile=job.compile is not False, keras=job.keras)
-    elif job.function == "load_saved_model":
-        model = fastload.load_saved_model(job.path)
-    else:
-        model = fastload.load_predictor(job.path, job.signature, keras=job.keras)
+    """Load as a program does that has asked fastload for nothing yet: its imports count."""
+    start = time.perf_counter()
+    model = _loaded(job)
+    took_s = time.perf_counter() - start
     report = fastload.last_load()
     assert report is not None  # noqa: S101 - every load leaves one
     told = Told(
@@ -57,10 +55,18 @@ def _by_fastload(job: Job) -> tuple[Any, Told]:
         weights_bytes=report.size_bytes,
         compile=job.compile is not False,
         import_s=report.import_seconds,
-        load_s=report.seconds,
+        load_s=took_s - report.import_seconds,
         phases={name: s for name, s in report.phases.items() if name != "import"},
     )
     return model, told
+
+
+def _loaded(job: Job) -> Any:
+    if job.function == "load_model":
+        return fastload.load_model(job.path, compile=job.compile is not False, keras=job.keras)
+    if job.function == "load_saved_model":
+        return fastload.load_saved_model(job.path)
+    return fastload.load_predictor(job.path, job.signature, keras=job.keras)
 
 
 def _by_stock(job: Job) -> tuple[Any, Told]:
