@@ -407,6 +407,7 @@ FIGURES = {
     "weights": ("--rounds", "3", *_PERFORMANCE),
     "bypass": _PERFORMANCE,
     "first_loads": _PERFORMANCE,
+    "own_imports": ("--page", "docs/benchmarks.md"),
     "__main__": ("--rounds", "3", "--summary", "README.md"),
 }
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import first_loads, phases
+from benchmarks import first_loads, own_imports, phases
 from benchmarks.__main__ import main
-from benchmarks.cases import CASES, FIRST_LOADS, TINY, Generation, select
+from benchmarks.cases import CASES, FIRST_LOADS, TINY, Function, Generation, select
 from benchmarks.fetch import FetchError, Published, fetch
 from benchmarks.measure import BenchmarkError, check_output
 from benchmarks.report import (
@@ -220,3 +220,13 @@ def test_first_loads_are_of_every_format_of_each_network() -> None:
     assert len(FIRST_LOADS) == len(networks) * 4
     assert all(select(case.name) == (case,) for case in FIRST_LOADS)
     assert all(case.rivals == (case.source,) for case in FIRST_LOADS)
+
+
+@pytest.mark.slow
+def test_what_the_clock_of_a_load_leaves_out_is_measured() -> None:
+    """For each function, in a fresh process."""
+    pytest.importorskip("keras")
+    function, rounds, wall_ms, _ = own_imports.row(Function.LOAD_MODEL, 1)
+
+    assert (function, rounds) == ("`load_model`", "1")
+    assert float(wall_ms) > 1
