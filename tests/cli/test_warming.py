@@ -279,6 +279,6 @@ def test_an_interrupt_leaves_the_process_for_a_model_the_time_to_end(tmp_path: P
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
 
-    assert process.wait() == 1
+    assert process.wait() == 130
     assert told.read_text() == "ended in order"
     assert not (tmp_path / "other").exists()

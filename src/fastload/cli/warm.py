@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fastload.cli.apart import told_apart
 from fastload.cli.options import as_json, keras_choice
 from fastload.cli.output import (
     counted,
@@ -103,6 +102,8 @@ def _warmed_apart(path: str, keras: KerasChoice, into: Path, *, publish: bool) -
     Only such a process can say that what it makes is of the installed files' code, so that other
     processes may use that without importing Keras.
     """
+    from fastload.cli.apart import told_apart  # brings numpy, which other verbs do without
+
     words = ["--keras", keras, "--json", "--into", str(into), *(["--publish"] if publish else [])]
     try:
         told = told_apart(["warm", *words, "--", path], into)
