@@ -15,7 +15,7 @@ TF_VERSION := 2.21.*
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 # Modules that import the engine that they are for.
 OF_ENGINES := beam dask
-# CPU minutes that `make test` may take, on two cores that take a second for the loop of .ci/timing.py.
+# CPU minutes that `make test` may take, on two cores that take half a second for the loop of .ci/timing.py.
 TEST_MINUTES := 14
 
 export UV_PYTHON_DOWNLOADS := never

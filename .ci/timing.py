@@ -29,7 +29,7 @@ BEGIN = "<!-- costs:begin (written by python .ci/timing.py --page) -->"
 END = "<!-- costs:end -->"
 #: What took less is not in the page.
 LEAST_S = 0.5
-#: What says how fast a machine is, in CPU seconds; budgets hold where it takes 1.0.
+#: What says how fast a machine is, in CPU seconds; budgets are meant for half a second.
 LOOP = "s=0\nfor i in range(10**7): s+=i"
 
 
