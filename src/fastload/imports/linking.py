@@ -56,6 +56,7 @@ _BEFORE = (
     "grp",
     "google._upb._message",
     "mmap",
+    *(("readline",) if sys.version_info >= (3, 13) else ()),  # which `pdb` imports since then
     "select",
     "termios",
     "zlib",
