@@ -179,7 +179,7 @@ class WeightAssignment:
             if id(weight) not in given and "seed_generator" not in weight.path:
                 raise MigrationError(f"weight {weight.path!r}", "the file has no value for it")
         self._require_no_states()
-        lost = self._reachable_variables() - self._assigned.keys() - self._ignored
+        lost = self._variables_below(0) - self._assigned.keys() - self._ignored
         if lost:
             name = self._graph.nodes[min(lost)].variable.name
             raise MigrationError(f"weight {name!r}", "the Keras 3 model has no place for it")
@@ -199,16 +199,12 @@ class WeightAssignment:
                 if owner.local_name == "keras_api":
                     for child in self._graph.nodes[owner.node_id].children:
                         if child.local_name == "states":
-                            yield from ((each, name) for each in self._below(child.node_id))
+                            states = self._variables_below(child.node_id)
+                            yield from ((each, name) for each in states)
 
-    def _below(self, node: int) -> Iterator[int]:
-        """Yield the nodes of the lists of lists at *node*."""
-        for child in self._graph.nodes[node].children:
-            yield child.node_id
-            yield from self._below(child.node_id)
-
-    def _reachable_variables(self) -> set[int]:
-        waiting, found = [0], {0}
+    def _variables_below(self, first: int) -> set[int]:
+        """Return the variables that are reached from the node *first*, by whatever way."""
+        waiting, found = [first], {first}
         for node in waiting:  # grows while it is walked
             for _, child in self._children(node):
                 if child not in found:
